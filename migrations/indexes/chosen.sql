@@ -1,0 +1,34 @@
+-- Index set `chosen`: for each query of the storefront the index that gives its rows in their order, so that a page
+-- costs what the page holds. Lists show active products only, hence the partial indexes: they are smaller, and the
+-- planner needs no filter.
+
+-- The categories below a category.
+create index categories_parent_id_idx on categories (parent_id);
+
+-- GET /v1/products, by sort order. Each is read in either direction.
+create index products_newest_idx on products (created_at, id) where active;
+create index products_price_idx on products (price_cents, id) where active;
+create index products_best_selling_idx on products (sales_count, id) where active;
+create index products_rating_idx on products (rating_hundredths, id) where active;
+
+-- GET /v1/products?category=…, by sort order. The first also finds the products of a category that is changed.
+create index products_category_newest_idx on products (category_id, created_at, id) where active;
+create index products_category_price_idx on products (category_id, price_cents, id) where active;
+create index products_category_best_selling_idx on products (category_id, sales_count, id) where active;
+
+-- GET /v1/products?brand=…: other orders sort a brand's products, which are few for all but the largest brands.
+create index products_brand_newest_idx on products (brand_id, created_at, id) where active;
+create index products_brand_price_idx on products (brand_id, price_cents, id) where active;
+
+-- The variants and images of a product, in their order.
+create index variants_product_id_idx on variants (product_id, position, id);
+create index images_product_id_idx on images (product_id, position, id);
+
+-- GET /v1/products/{slug}/reviews: the newest first.
+create index reviews_product_id_idx on reviews (product_id, created_at, id);
+
+-- q=…: words and prefixes. `fastupdate = off`: a reader never has to walk a list of pending entries.
+create index product_search_document_idx on product_search using gin (document) with (fastupdate = off);
+
+-- q=… with typos, and suggestions.
+create index products_title_trigram_idx on products using gin (title gin_trgm_ops) with (fastupdate = off);

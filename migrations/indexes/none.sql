@@ -1,0 +1,1 @@
+-- Index set `none`: primary keys and unique constraints, which the migrations make, and nothing else.
