@@ -1,2 +1,3 @@
-//! placeholder
+//! `backstock-lab`: the command line of the lab.
+
 fn main() {}

@@ -1,0 +1,16 @@
+//! The lab: makes data, puts the arms of each lesson under load, and reports what it can prove.
+//!
+//! It speaks to the product through its public faces only: HTTP, environment, database and metrics. Of the product's
+//! code it imports the table of lessons, nothing else.
+
+pub mod compare;
+pub mod costs;
+pub mod database;
+pub mod generate;
+pub mod lessons;
+pub mod limits;
+pub mod load;
+pub mod proxy;
+pub mod report;
+pub mod shop;
+pub mod statistics;
