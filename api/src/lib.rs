@@ -1,1 +1,19 @@
-//! placeholder
+//! The storefront's HTTP service: `app` turns components into a router, `main.rs` serves it.
+//!
+//! Read first: `http/router.rs` (all routes on a page), `http/layers.rs` (the middleware on a page), then a slice,
+//! for example `catalog/browse_products/`.
+
+pub mod settings;
+pub mod state;
+
+pub mod http;
+
+pub mod catalog;
+
+pub mod database;
+pub mod metrics;
+
+pub mod import;
+pub mod migrate;
+
+pub use http::router::app;

@@ -1,2 +1,156 @@
-//! placeholder
-fn main() {}
+//! `backstock-api`: the command line. Each command is a few lines around the library.
+
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use sqlx::{ConnectOptions, PgConnection};
+use storefront::money::Currency;
+use storefront::settings::{DatabaseSettings, LogSettings};
+use storefront::telemetry;
+use storefront::variants::Variants;
+
+use api::import::{ImportOptions, import_file};
+use api::migrate;
+use api::settings::Settings;
+
+/// The storefront's HTTP service. Every setting is a flag or an environment variable.
+#[derive(Debug, Parser)]
+#[command(
+    name = "backstock-api",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    settings: Option<Settings>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves the shop (what happens without a command, too)
+    Serve(Box<Settings>),
+    /// Brings the schema up to date and applies an index set
+    Migrate(MigrateCommand),
+    /// Imports a Shopify product export
+    Import(ImportCommand),
+}
+
+#[derive(Debug, clap::Args)]
+struct MigrateCommand {
+    /// The index set: an arm of the lesson `indexes` [default: that of BACKSTOCK_VARIANTS]
+    #[arg(long, value_name = "ARM")]
+    indexes: Option<String>,
+
+    /// Where the default index set is taken from
+    #[arg(long, env = "BACKSTOCK_VARIANTS", default_value = "optimized")]
+    variants: Variants,
+
+    #[command(flatten)]
+    database: DatabaseSettings,
+
+    #[command(flatten)]
+    log: LogSettings,
+}
+
+#[derive(Debug, clap::Args)]
+struct ImportCommand {
+    /// A Shopify product export (CSV)
+    file: PathBuf,
+
+    /// The currency of its prices: an ISO 4217 code
+    #[arg(long, default_value = "EUR")]
+    currency: Currency,
+
+    /// Import nothing when any row is bad
+    #[arg(long)]
+    strict: bool,
+
+    #[command(flatten)]
+    database: DatabaseSettings,
+
+    #[command(flatten)]
+    log: LogSettings,
+}
+
+fn main() -> ExitCode {
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return storefront::settings::explain(&error, &Cli::command()),
+    };
+    let Cli { command, settings } = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return storefront::settings::explain(&error, &Cli::command()),
+    };
+    let outcome = match (command, settings) {
+        (Some(Command::Serve(settings)), _) => serve::run(*settings),
+        (Some(Command::Migrate(command)), _) => on_one_thread(run_migrate(command)),
+        (Some(Command::Import(command)), _) => on_one_thread(run_import(command)),
+        (None, Some(settings)) => serve::run(settings),
+        // clap asks for the settings itself when there is no command.
+        (None, None) => unreachable!("clap requires the settings without a command"),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("backstock-api: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn on_one_thread(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}
+
+async fn connect(settings: &DatabaseSettings) -> anyhow::Result<PgConnection> {
+    let options = storefront::postgres::connect_options(settings, "backstock-api")?;
+    options
+        .connect()
+        .await
+        .context("can't connect to Postgres at BACKSTOCK_DATABASE_URL")
+}
+
+async fn run_migrate(command: MigrateCommand) -> anyhow::Result<ExitCode> {
+    telemetry::init_logs(&command.log)?;
+    let mut variants = command.variants;
+    if let Some(arm) = &command.indexes {
+        // The one parser of switches says what is wrong with the arm, and which there are.
+        variants = match format!("optimized,indexes={arm}").parse() {
+            Ok(variants) => variants,
+            Err(error) => {
+                eprintln!("backstock-api: --indexes {arm}: {error}");
+                return Ok(ExitCode::from(2));
+            }
+        };
+    }
+    let mut connection = connect(&command.database).await?;
+    migrate::migrate(&mut connection, variants.indexes).await?;
+    println!(
+        "The schema is up to date, with the index set `{}`.",
+        variants.indexes.as_str()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_import(command: ImportCommand) -> anyhow::Result<ExitCode> {
+    telemetry::init_logs(&command.log)?;
+    let mut connection = connect(&command.database).await?;
+    let options = ImportOptions {
+        currency: command.currency,
+        strict: command.strict,
+    };
+    let report = import_file(&mut connection, &command.file, &options).await?;
+    println!("{report}");
+    Ok(ExitCode::SUCCESS)
+}

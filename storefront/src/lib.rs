@@ -2,3 +2,13 @@
 //! It knows no HTTP. Read first: [`variants`].
 
 pub mod variants;
+
+pub mod money;
+
+pub mod keyring;
+pub mod settings;
+
+pub mod amqp;
+pub mod postgres;
+pub mod redis;
+pub mod telemetry;

@@ -1,0 +1,104 @@
+//! **Technique**: the page continues after the last item's sort key and id (keyset, or seek, pagination), which a signed
+//! cursor carries.
+//! **Cost**: one index descent and the page's rows, at any depth.
+//! **Fails when**: someone wants page 5 000 without the pages before it, or the order's key changes while the list is
+//! followed: a product whose key moves past the cursor is seen twice or not at all.
+//! **Source**: <https://use-the-index-luke.com/no-offset>
+
+use axum::extract::{RawQuery, State};
+
+use super::{Bounds, ListRequest, ProductPage, read_page, render};
+use crate::catalog::cache::Class;
+use crate::catalog::cursor::Cursor;
+use crate::catalog::product::ItemColumns;
+use crate::http::answer::Answer;
+use crate::http::error::{ApiError, Problem};
+use crate::http::query::Parameters;
+use crate::http::timings::{RequestTimings, Timings};
+use crate::state::{App, AppState};
+
+/// A page of products.
+#[utoipa::path(
+    get,
+    path = "/products",
+    tag = "Catalog",
+    params(
+        ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
+        ("brand" = Option<String>, Query, description = "Slug of a brand"),
+        ("q" = Option<String>, Query, description = "Words to be found, at most 200 characters"),
+        ("min_price" = Option<i64>, Query, description = "Lowest price, in minor units"),
+        ("max_price" = Option<i64>, Query, description = "Highest price, in minor units"),
+        ("in_stock" = Option<bool>, Query, description = "Only what is in stock, or only what isn't"),
+        ("sort" = Option<String>, Query, description = "relevance (default with `q`), newest (default without), price_asc, price_desc, best_selling, rating"),
+        ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
+        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated"),
+        ("fields" = Option<String>, Query, description = "Only these fields of each product, comma-separated"),
+        ("after" = Option<String>, Query, description = "From `next`: where the page before ended"),
+    ),
+    responses(
+        (status = 200, body = ProductPage),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn browse_products(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    RawQuery(query): RawQuery,
+) -> Result<Answer, ApiError> {
+    let mut parameters = Parameters::parse(query.as_deref())?;
+    let list = ListRequest::take(&mut parameters)?;
+    let after = parameters.take("after");
+    parameters.finish()?;
+
+    let name = list.list_name();
+    let cursor = after
+        .as_deref()
+        .map(|text| app.catalog.cursors.decode(&name, text))
+        .transpose()?;
+    let mut key = list.with_shape(name.clone());
+    if let Some(after) = &after {
+        key.extend(["&after=", after]);
+    }
+    let page = page(&app, &timings, &list, &name, cursor);
+    app.catalog
+        .cache
+        .answer(Class::Listings, &key, &timings, page)
+        .await
+}
+
+async fn page(
+    app: &App,
+    timings: &Timings,
+    list: &ListRequest,
+    name: &str,
+    cursor: Option<Cursor>,
+) -> Result<Answer, ApiError> {
+    let bounds = match cursor {
+        None => Bounds::Start,
+        Some(Cursor { matching, key, id }) => Bounds::After { matching, key, id },
+    };
+    let mut session = app.database.session(timings).await?;
+    let page = read_page(app, &mut session, list, &bounds).await?;
+    drop(session);
+
+    let next = match page.rows.last().filter(|_| page.more) {
+        None => None,
+        Some(last) => {
+            let key = list.sort.key_of(last)?;
+            let id = ItemColumns::of(last)?.id(last)?;
+            let after = app.catalog.cursors.encode(
+                name,
+                &Cursor {
+                    matching: page.matching,
+                    key,
+                    id,
+                },
+            );
+            Some(list.with_shape(name.to_owned()) + "&after=" + &after)
+        }
+    };
+    Ok(Answer::new(
+        next.as_deref(),
+        &render(&page, list.fields, next.as_deref())?,
+    ))
+}

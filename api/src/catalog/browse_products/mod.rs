@@ -1,0 +1,218 @@
+//! `GET /v1/products`: a page of the products that match, in an order. The lesson `pagination` is taught here: its arms
+//! are handlers that differ in how a page says where the next one begins.
+//!
+//! Both arms promise a total order, at most `limit` items, and a `next` that is followed as it is. What they share is
+//! here: reading the request, the statement around the arm's bounds, and the answer.
+
+#[cfg(feature = "baselines")]
+pub mod offset;
+
+pub mod cursor;
+
+mod statement;
+
+use serde::Serialize;
+use sqlx::postgres::PgRow;
+use utoipa::ToSchema;
+
+use self::statement::Statement;
+use super::filters::ProductFilters;
+use super::product::{Details, Fields, ItemColumns, ProductItem};
+use super::product_details::Include;
+use super::sort::Sort;
+use crate::database::Session;
+use crate::http::error::ApiError;
+use crate::http::query::Parameters;
+use crate::state::App;
+
+/// The most items of a page.
+pub const MAX_LIMIT: u32 = 100;
+/// The items of a page when the request doesn't say.
+pub const DEFAULT_LIMIT: u32 = 20;
+
+/// What a request asks for, apart from where its page begins.
+#[derive(Debug)]
+struct ListRequest {
+    filters: ProductFilters,
+    sort: Sort,
+    limit: u32,
+    include: Include,
+    fields: Fields,
+}
+
+impl ListRequest {
+    fn take(parameters: &mut Parameters<'_>) -> Result<Self, ApiError> {
+        let filters = ProductFilters::take(parameters)?;
+        let sort = parameters.take_choice("sort", Sort::NAMES)?;
+        if sort == Some(Sort::Relevance) && filters.q.is_none() {
+            return Err(ApiError::parameter(
+                "sort",
+                "`relevance` needs `q`: give words to be found, or another order",
+            ));
+        }
+        let default_sort = if filters.q.is_some() {
+            Sort::Relevance
+        } else {
+            Sort::Newest
+        };
+        Ok(Self {
+            sort: sort.unwrap_or(default_sort),
+            filters,
+            limit: parameters
+                .take_number("limit", 1, MAX_LIMIT)?
+                .unwrap_or(DEFAULT_LIMIT),
+            include: take_include(parameters)?,
+            fields: Fields::of(&parameters.take_choices("fields", &Fields::CHOICES)?),
+        })
+    }
+
+    /// Names the list, whatever its pages hold: what a cursor is bound to.
+    fn list_name(&self) -> String {
+        let mut name = String::with_capacity(160);
+        name.push_str("/v1/products?");
+        self.filters.write_canonical(&mut name);
+        name.extend(["sort=", self.sort.name()]);
+        name
+    }
+
+    /// Appends what shapes a page of the list, to its name.
+    fn with_shape(&self, mut name: String) -> String {
+        use std::fmt::Write as _;
+        write!(name, "&limit={}", self.limit).expect("writing to a string can't fail");
+        match (self.include.variants, self.include.images) {
+            (false, false) => {}
+            (true, false) => name.push_str("&include=variants"),
+            (false, true) => name.push_str("&include=images"),
+            (true, true) => name.push_str("&include=variants,images"),
+        }
+        if self.fields != Fields::ALL {
+            name.extend(["&fields=", &self.fields.names()]);
+        }
+        name
+    }
+}
+
+fn take_include(parameters: &mut Parameters<'_>) -> Result<Include, ApiError> {
+    let variants = Include {
+        variants: true,
+        images: false,
+    };
+    let images = Include {
+        variants: false,
+        images: true,
+    };
+    let chosen = parameters.take_choices("include", &[("variants", variants), ("images", images)])?;
+    Ok(chosen.into_iter().fold(Include::default(), |all, one| Include {
+        variants: all.variants || one.variants,
+        images: all.images || one.images,
+    }))
+}
+
+/// Which rows of the list an arm asks for. It adds a condition or skips rows, never both.
+enum Bounds {
+    /// The first page.
+    Start,
+    /// What comes after a key.
+    After { matching: u8, key: i64, id: uuid::Uuid },
+    /// What comes after so many rows.
+    #[cfg(feature = "baselines")]
+    Skip(u64),
+}
+
+/// A page as it was read.
+struct PageRows {
+    /// At most `limit` rows.
+    rows: Vec<PgRow>,
+    details: Vec<Details>,
+    /// Whether the list goes on.
+    more: bool,
+    /// With what the search text was matched: 0 at first, 1 when that found nothing.
+    matching: u8,
+}
+
+/// Reads a page: one statement, another for details, and another when a search text matched nothing.
+async fn read_page(
+    app: &App,
+    session: &mut Session<'_>,
+    list: &ListRequest,
+    bounds: &Bounds,
+) -> Result<PageRows, ApiError> {
+    let matching = match bounds {
+        Bounds::After { matching, .. } => *matching,
+        _ => 0,
+    };
+    let mut page = Statement::of(app, list, matching).read(session, bounds).await?;
+    let mut used = matching;
+    if page.is_empty()
+        && matching == 0
+        && list.filters.q.is_some()
+        && nothing_matches(app, session, list, bounds).await?
+    {
+        let second = Statement::of(app, list, 1);
+        if second.has_matching() {
+            page = second.read(session, bounds).await?;
+            used = 1;
+        }
+    }
+    let more = page.len() > list.limit as usize;
+    page.truncate(list.limit as usize);
+    let ids = match page.first() {
+        Some(first) => {
+            let columns = ItemColumns::of(first)?;
+            page.iter()
+                .map(|row| columns.id(row))
+                .collect::<Result<Vec<_>, _>>()?
+        }
+        None => Vec::new(),
+    };
+    let details = app.catalog.details.load(session, &ids, list.include).await?;
+    Ok(PageRows {
+        rows: page,
+        details,
+        more,
+        matching: used,
+    })
+}
+
+/// Whether an empty page means an empty list: past its end, a page is empty, too.
+async fn nothing_matches(
+    app: &App,
+    session: &mut Session<'_>,
+    list: &ListRequest,
+    bounds: &Bounds,
+) -> Result<bool, ApiError> {
+    match bounds {
+        Bounds::Start => Ok(true),
+        Bounds::After { .. } => Ok(false),
+        #[cfg(feature = "baselines")]
+        Bounds::Skip(0) => Ok(true),
+        #[cfg(feature = "baselines")]
+        Bounds::Skip(_) => Ok(Statement::of(app, list, 0)
+            .read(session, &Bounds::Start)
+            .await?
+            .is_empty()),
+    }
+}
+
+/// A page of a list, as it is answered.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProductPage<'r> {
+    /// In the list's order.
+    pub items: Vec<ProductItem<'r>>,
+    /// The next page's address, to be followed as it is; null on the last page. Also in `Link`.
+    pub next: Option<&'r str>,
+}
+
+/// The JSON of a page.
+fn render(page: &PageRows, fields: Fields, next: Option<&str>) -> Result<Vec<u8>, ApiError> {
+    let mut items = Vec::with_capacity(page.rows.len());
+    if let Some(first) = page.rows.first() {
+        let columns = ItemColumns::of(first)?;
+        for (row, details) in page.rows.iter().zip(&page.details) {
+            items.push(columns.read(row, details, fields)?);
+        }
+    }
+    let mut body = Vec::with_capacity(512 * (items.len() + 1));
+    serde_json::to_writer(&mut body, &ProductPage { items, next }).map_err(ApiError::internal)?;
+    Ok(body)
+}

@@ -1,0 +1,79 @@
+//! **Technique**: pages are numbered; the database counts off and drops the rows before the page.
+//! **Cost**: grows with the page's number: every row before the page is read.
+//! **Fails when**: someone goes deep, as crawlers do. And a product that is added meanwhile pushes another onto the next
+//! page, where it is seen twice.
+//! **Source**: <https://www.postgresql.org/docs/current/queries-limit.html>
+
+use axum::extract::{RawQuery, State};
+
+use super::{Bounds, ListRequest, ProductPage, read_page, render};
+use crate::catalog::cache::Class;
+use crate::http::answer::Answer;
+use crate::http::error::{ApiError, Problem};
+use crate::http::query::Parameters;
+use crate::http::timings::{RequestTimings, Timings};
+use crate::state::{App, AppState};
+
+/// The highest page that is read: deeper than any catalogue.
+const MAX_PAGE: u64 = 100_000_000;
+
+/// A page of products.
+#[utoipa::path(
+    get,
+    path = "/products",
+    tag = "Catalog",
+    params(
+        ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
+        ("brand" = Option<String>, Query, description = "Slug of a brand"),
+        ("q" = Option<String>, Query, description = "Words to be found, at most 200 characters"),
+        ("min_price" = Option<i64>, Query, description = "Lowest price, in minor units"),
+        ("max_price" = Option<i64>, Query, description = "Highest price, in minor units"),
+        ("in_stock" = Option<bool>, Query, description = "Only what is in stock, or only what isn't"),
+        ("sort" = Option<String>, Query, description = "relevance (default with `q`), newest (default without), price_asc, price_desc, best_selling, rating"),
+        ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
+        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated"),
+        ("fields" = Option<String>, Query, description = "Only these fields of each product, comma-separated"),
+        ("page" = Option<u64>, Query, description = "Which page, from 1", minimum = 1),
+    ),
+    responses(
+        (status = 200, body = ProductPage),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn browse_products(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    RawQuery(query): RawQuery,
+) -> Result<Answer, ApiError> {
+    let mut parameters = Parameters::parse(query.as_deref())?;
+    let list = ListRequest::take(&mut parameters)?;
+    let number = parameters.take_number("page", 1, MAX_PAGE)?.unwrap_or(1);
+    parameters.finish()?;
+
+    let name = list.with_shape(list.list_name());
+    let key = format!("{name}&page={number}");
+    let page = page(&app, &timings, &list, &name, number);
+    app.catalog
+        .cache
+        .answer(Class::Listings, &key, &timings, page)
+        .await
+}
+
+async fn page(
+    app: &App,
+    timings: &Timings,
+    list: &ListRequest,
+    name: &str,
+    number: u64,
+) -> Result<Answer, ApiError> {
+    let bounds = Bounds::Skip((number - 1) * u64::from(list.limit));
+    let mut session = app.database.session(timings).await?;
+    let page = read_page(app, &mut session, list, &bounds).await?;
+    drop(session);
+
+    let next = page.more.then(|| format!("{name}&page={}", number + 1));
+    Ok(Answer::new(
+        next.as_deref(),
+        &render(&page, list.fields, next.as_deref())?,
+    ))
+}

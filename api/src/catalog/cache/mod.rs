@@ -1,0 +1,87 @@
+//! Where finished answers of the catalogue are kept: the lesson `catalog_cache`.
+//!
+//! An arm is asked for an answer under a key, and given the work that makes the answer when it has none.
+
+#[cfg(feature = "baselines")]
+pub mod none;
+
+mod epoch;
+pub mod redis;
+
+use storefront::redis::Redis;
+use storefront::variants;
+
+use crate::database::Database;
+use crate::http::answer::Answer;
+use crate::http::error::ApiError;
+use crate::http::timings::Timings;
+use crate::settings::CacheSettings;
+
+pub use self::epoch::{raise as raise_epoch, read as read_epoch};
+
+/// The arm of `catalog_cache` that this process was built with.
+pub enum CatalogCache {
+    /// See [`none`].
+    #[cfg(feature = "baselines")]
+    None(none::NoCache),
+    /// See [`redis`].
+    Redis(redis::RedisCache),
+}
+
+/// What kind of answer is kept. Each kind is kept for a time of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Lists, facets, suggestions, reviews.
+    Listings,
+    /// One product.
+    Products,
+    /// The category tree.
+    Categories,
+}
+
+impl CatalogCache {
+    /// Builds the arm. It connects when it is first used.
+    pub fn new(arm: variants::CatalogCache, redis: Redis, settings: CacheSettings) -> Self {
+        match arm {
+            #[cfg(feature = "baselines")]
+            variants::CatalogCache::None => Self::None(none::NoCache),
+            variants::CatalogCache::Redis => Self::Redis(redis::RedisCache::new(redis, settings)),
+        }
+    }
+
+    /// The answer under a key, or what `work` makes. `key` names the request in canonical form.
+    ///
+    /// # Errors
+    /// Those of `work`. A cache that is slow or gone is none.
+    pub async fn answer(
+        &self,
+        class: Class,
+        key: &str,
+        timings: &Timings,
+        work: impl Future<Output = Result<Answer, ApiError>>,
+    ) -> Result<Answer, ApiError> {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::None(none) => none.answer(work).await,
+            Self::Redis(redis) => redis.answer(class, key, timings, work).await,
+        }
+    }
+
+    /// Follows the catalogue's epoch in Postgres until the process ends, where the arm needs it.
+    pub async fn follow_epoch(&self, database: &Database) {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::None(_) => {}
+            Self::Redis(redis) => redis.follow_epoch(database).await,
+        }
+    }
+
+    /// For the readiness probe: a cache that is away makes the shop slower, not unready.
+    pub fn health(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::None(_) => "unused",
+            Self::Redis(redis) => redis.health(),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Which products a list is about: the filters that browsing and facets share, and their SQL.
+
+use std::fmt::Write as _;
+
+use sqlx::{Postgres, QueryBuilder};
+
+use super::search::Matching;
+use crate::http::error::ApiError;
+use crate::http::query::Parameters;
+
+/// The longest search text, in characters.
+pub const MAX_QUERY_CHARS: usize = 200;
+/// The longest slug, in characters: that of its column.
+pub const MAX_SLUG_CHARS: usize = 255;
+/// The highest price that a filter takes, in minor units.
+const MAX_PRICE: i64 = 1_000_000_000_000;
+
+/// What a product must be to be in the list. Everything is optional.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProductFilters {
+    /// Slug of a category: its products and those of the categories below it.
+    pub category: Option<String>,
+    /// Slug of a brand.
+    pub brand: Option<String>,
+    /// Words to be found.
+    pub q: Option<String>,
+    /// Lowest price, in minor units.
+    pub min_price: Option<i64>,
+    /// Highest price, in minor units.
+    pub max_price: Option<i64>,
+    /// Whether any variant is in stock.
+    pub in_stock: Option<bool>,
+}
+
+impl ProductFilters {
+    /// Takes the filters from a request.
+    ///
+    /// # Errors
+    /// A 400 that names the parameter at fault.
+    pub fn take(parameters: &mut Parameters<'_>) -> Result<Self, ApiError> {
+        let filters = Self {
+            category: parameters.take_text("category", MAX_SLUG_CHARS)?,
+            brand: parameters.take_text("brand", MAX_SLUG_CHARS)?,
+            q: parameters.take_text("q", MAX_QUERY_CHARS)?,
+            min_price: parameters.take_number("min_price", 0, MAX_PRICE)?,
+            max_price: parameters.take_number("max_price", 0, MAX_PRICE)?,
+            in_stock: parameters.take_bool("in_stock")?,
+        };
+        match (filters.min_price, filters.max_price) {
+            (Some(min), Some(max)) if min > max => Err(ApiError::parameter(
+                "min_price",
+                format!("{min} is above max_price, {max}"),
+            )),
+            _ => Ok(filters),
+        }
+    }
+
+    /// Appends the filters in canonical form, percent-encoded: `category=shirts&q=wool&`. Equal filters give equal
+    /// texts, which name the list in cache keys and cursors.
+    pub fn write_canonical(&self, to: &mut String) {
+        let texts = [
+            ("category", &self.category),
+            ("brand", &self.brand),
+            ("q", &self.q),
+        ];
+        for (name, value) in texts {
+            if let Some(value) = value {
+                to.extend([name, "="]);
+                to.extend(form_urlencoded::byte_serialize(value.as_bytes()));
+                to.push('&');
+            }
+        }
+        for (name, value) in [("min_price", self.min_price), ("max_price", self.max_price)] {
+            if let Some(value) = value {
+                write!(to, "{name}={value}&").expect("writing to a string can't fail");
+            }
+        }
+        if let Some(value) = self.in_stock {
+            write!(to, "in_stock={value}&").expect("writing to a string can't fail");
+        }
+    }
+
+    /// Appends the conditions on `products p` (and on what `matching` joins), but the category's.
+    pub fn push_conditions(&self, sql: &mut QueryBuilder<Postgres>, matching: Option<&Matching>) {
+        sql.push(" where p.active");
+        if let Some(matching) = matching {
+            sql.push(" and ");
+            matching.push_condition(sql);
+        }
+        if let Some(brand) = &self.brand {
+            sql.push(" and p.brand_id = (select id from brands where slug = ")
+                .push_bind(brand.clone())
+                .push(")");
+        }
+        if let Some(price) = self.min_price {
+            sql.push(" and p.price_cents >= ").push_bind(price);
+        }
+        if let Some(price) = self.max_price {
+            sql.push(" and p.price_cents <= ").push_bind(price);
+        }
+        match self.in_stock {
+            Some(true) => sql.push(" and p.in_stock"),
+            Some(false) => sql.push(" and not p.in_stock"),
+            None => sql,
+        };
+    }
+}
+
+/// Opens a statement with the table `subtree`: the ids of a category and of all below it.
+pub fn push_subtree(sql: &mut QueryBuilder<Postgres>, category: &str) {
+    sql.push("with recursive subtree as (select id from categories where slug = ")
+        .push_bind(category.to_owned())
+        .push(" union all select c.id from categories c join subtree on c.parent_id = subtree.id) ");
+}

@@ -1,0 +1,109 @@
+//! `GET /v1/categories`: the tree of categories, with how many products are shown in each and below it.
+
+use std::collections::HashMap;
+
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::cache::Class;
+use crate::http::answer::Answer;
+use crate::http::error::ApiError;
+use crate::http::query::Parameters;
+use crate::http::timings::{RequestTimings, Timings};
+use crate::state::{App, AppState};
+
+/// A category and those below it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Category {
+    /// What `category=` takes.
+    pub slug: String,
+    /// For people.
+    pub name: String,
+    /// Products shown in it and in all below it.
+    pub product_count: i64,
+    /// In their order.
+    #[schema(no_recursion)]
+    pub children: Vec<Category>,
+}
+
+/// All categories.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CategoryTree {
+    /// Those at the top, in their order.
+    pub items: Vec<Category>,
+    /// Always null: the tree is answered whole.
+    pub next: Option<String>,
+}
+
+/// The tree of categories.
+#[utoipa::path(get, path = "/categories", tag = "Catalog", responses((status = 200, body = CategoryTree)))]
+pub async fn list_categories(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    RawQuery(query): RawQuery,
+) -> Result<Answer, ApiError> {
+    Parameters::parse(query.as_deref())?.finish()?;
+    app.catalog
+        .cache
+        .answer(
+            Class::Categories,
+            "/v1/categories",
+            &timings,
+            tree(&app, &timings),
+        )
+        .await
+}
+
+struct Row {
+    id: Uuid,
+    parent_id: Option<Uuid>,
+    slug: String,
+    name: String,
+    product_count: i64,
+}
+
+async fn tree(app: &App, timings: &Timings) -> Result<Answer, ApiError> {
+    let mut session = app.database.session(timings).await?;
+    let rows = sqlx::query_as!(
+        Row,
+        r#"select c.id, c.parent_id, c.slug, c.name, coalesce(counted.products, 0) as "product_count!"
+           from categories c
+           left join (
+               select category_id, count(*) as products from products where active group by category_id
+           ) counted on counted.category_id = c.id
+           order by c.position, c.slug"#
+    );
+    let rows = rows.fetch_all(&mut session).await?;
+    drop(session);
+
+    let mut below: HashMap<Option<Uuid>, Vec<Row>> = HashMap::new();
+    for row in rows {
+        below.entry(row.parent_id).or_default().push(row);
+    }
+    let tree = CategoryTree {
+        items: children(&mut below, None),
+        next: None,
+    };
+    Ok(Answer::new(
+        None,
+        &serde_json::to_vec(&tree).map_err(ApiError::internal)?,
+    ))
+}
+
+/// Takes the rows below a parent out of the map, so that even a circle of parents would end.
+fn children(below: &mut HashMap<Option<Uuid>, Vec<Row>>, parent: Option<Uuid>) -> Vec<Category> {
+    let rows = below.remove(&parent).unwrap_or_default();
+    let category = |row: Row| {
+        let children = children(below, Some(row.id));
+        let product_count = row.product_count + children.iter().map(|child| child.product_count).sum::<i64>();
+        Category {
+            slug: row.slug,
+            name: row.name,
+            product_count,
+            children,
+        }
+    };
+    rows.into_iter().map(category).collect()
+}

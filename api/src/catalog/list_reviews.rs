@@ -1,0 +1,178 @@
+//! `GET /v1/products/{slug}/reviews`: what customers wrote, the newest first.
+
+use axum::extract::{Path, RawQuery, State};
+use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::cache::Class;
+use super::cursor::Cursor;
+use super::filters::MAX_SLUG_CHARS;
+use super::show_product::unknown_product;
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::error::{ApiError, Problem};
+use crate::http::query::Parameters;
+use crate::http::timings::{RequestTimings, Timings};
+use crate::state::{App, AppState};
+
+/// What a customer wrote.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Review {
+    /// Its id.
+    pub id: Uuid,
+    /// Stars, 1 to 5.
+    pub rating: i16,
+    /// In a few words.
+    pub title: String,
+    /// In more.
+    pub body: String,
+    /// Who.
+    pub author: String,
+    /// When, RFC 3339.
+    #[serde(serialize_with = "rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: OffsetDateTime,
+}
+
+fn rfc3339<S: serde::Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&at.format(&Rfc3339).map_err(serde::ser::Error::custom)?)
+}
+
+/// A page of reviews.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReviewPage<'r> {
+    /// The newest first.
+    pub items: &'r [Review],
+    /// The next page's address, to be followed as it is; null on the last page. Also in `Link`.
+    pub next: Option<&'r str>,
+}
+
+/// Reviews of a product.
+#[utoipa::path(
+    get,
+    path = "/products/{slug}/reviews",
+    tag = "Catalog",
+    params(
+        ("slug" = String, Path, description = "The product's slug"),
+        ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
+        ("after" = Option<String>, Query, description = "From `next`: where the page before ended"),
+    ),
+    responses(
+        (status = 200, body = ReviewPage),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_reviews(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    Path(slug): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Answer, ApiError> {
+    let mut parameters = Parameters::parse(query.as_deref())?;
+    let limit = parameters.take_number("limit", 1, 100)?.unwrap_or(20);
+    let after = parameters.take("after");
+    parameters.finish()?;
+    if slug.len() > MAX_SLUG_CHARS {
+        return Err(unknown_product());
+    }
+    let encoded: String = form_urlencoded::byte_serialize(slug.as_bytes()).collect();
+    let name = format!("/v1/products/{encoded}/reviews");
+    let cursor = after
+        .as_deref()
+        .map(|text| app.catalog.cursors.decode(&name, text))
+        .transpose()?;
+    let key = format!(
+        "{name}?limit={limit}&after={}",
+        after.as_deref().unwrap_or_default()
+    );
+    let page = page(
+        &app,
+        &timings,
+        Page {
+            slug: &slug,
+            name: &name,
+            cursor,
+            limit,
+        },
+    );
+    app.catalog
+        .cache
+        .answer(Class::Listings, &key, &timings, page)
+        .await
+}
+
+struct Page<'a> {
+    slug: &'a str,
+    name: &'a str,
+    cursor: Option<Cursor>,
+    limit: i64,
+}
+
+async fn page(app: &App, timings: &Timings, page: Page<'_>) -> Result<Answer, ApiError> {
+    let mut session = app.database.session(timings).await?;
+    let product = sqlx::query_scalar!("select id from products where slug = $1 and active", page.slug);
+    let product = product
+        .fetch_optional(&mut session)
+        .await?
+        .ok_or_else(unknown_product)?;
+    let mut reviews = newest_reviews(&mut session, product, page.cursor, page.limit + 1).await?;
+    drop(session);
+
+    let more = reviews.len() as i64 > page.limit;
+    reviews.truncate(page.limit as usize);
+    let next = reviews.last().filter(|_| more).map(|last| {
+        let key = (last.created_at.unix_timestamp_nanos() / 1000) as i64;
+        let after = app.catalog.cursors.encode(
+            page.name,
+            &Cursor {
+                matching: 0,
+                key,
+                id: last.id,
+            },
+        );
+        format!("{}?limit={}&after={after}", page.name, page.limit)
+    });
+    let body = serde_json::to_vec(&ReviewPage {
+        items: &reviews,
+        next: next.as_deref(),
+    })
+    .map_err(ApiError::internal)?;
+    Ok(Answer::new(next.as_deref(), &body))
+}
+
+/// A product's reviews after a cursor, the newest first.
+///
+/// # Errors
+/// When the statement fails.
+pub(super) async fn newest_reviews(
+    session: &mut Session<'_>,
+    product: Uuid,
+    after: Option<Cursor>,
+    limit: i64,
+) -> Result<Vec<Review>, sqlx::Error> {
+    // Before the first review of all comes a time that no review has.
+    let (before, id) = match after {
+        None => (time::macros::datetime!(9999-12-31 23:59:59 UTC), Uuid::max()),
+        Some(cursor) => {
+            let at = OffsetDateTime::from_unix_timestamp_nanos(i128::from(cursor.key) * 1000);
+            (at.unwrap_or(OffsetDateTime::UNIX_EPOCH), cursor.id)
+        }
+    };
+    let rows = sqlx::query_as!(
+        Review,
+        "select id, rating, title, body, author_name as author, created_at
+         from reviews
+         where product_id = $1 and (created_at, id) < ($2, $3)
+         order by created_at desc, id desc
+         limit $4",
+        product,
+        before,
+        id,
+        limit
+    );
+    rows.fetch_all(session).await
+}

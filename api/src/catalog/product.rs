@@ -1,0 +1,328 @@
+//! A product as the API shows it: the views that answers are made of, and how a row becomes one.
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use serde_json::value::RawValue;
+use sqlx::postgres::PgRow;
+use sqlx::{Column, Row};
+use storefront::money::{Currency, Money};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// Something with a slug to filter by and a name to show.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Named<'r> {
+    /// Unique; what `brand=` and `category=` take.
+    pub slug: &'r str,
+    /// For people.
+    pub name: &'r str,
+}
+
+/// What customers think of a product.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Rating {
+    /// Mean of the stars, 1 to 5, to two places; 0 without reviews.
+    pub average: f64,
+    /// How many reviews.
+    pub count: i32,
+}
+
+/// A picture.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+pub struct Image<'r> {
+    /// Where it is.
+    pub url: &'r str,
+    /// What it shows, for those who can't see it.
+    pub alt: &'r str,
+}
+
+/// An amount in minor units.
+#[derive(Debug, ToSchema)]
+#[schema(as = Money)]
+#[allow(dead_code)] // it only describes `storefront::money::Money`, which knows no OpenAPI
+pub struct MoneySchema {
+    /// Minor units of the currency: 1299 is 12.99 EUR.
+    pub amount: i64,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+/// One way to buy a product.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Variant {
+    /// The stock-keeping unit: what a cart takes.
+    pub sku: String,
+    /// For people.
+    pub title: String,
+    /// Its place among the options, for example `{"Size":"M"}`.
+    #[schema(value_type = Object)]
+    pub options: Box<RawValue>,
+    /// What it costs.
+    #[schema(value_type = MoneySchema)]
+    pub price: Money,
+    /// What it used to cost.
+    #[schema(value_type = Option<MoneySchema>)]
+    pub compare_at_price: Option<Money>,
+    /// Whether it is in stock.
+    pub available: bool,
+}
+
+/// A picture of a product, in a list of them.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProductImage {
+    /// Where it is.
+    pub url: String,
+    /// What it shows, for those who can't see it.
+    pub alt: String,
+}
+
+/// What `include=` adds to a product. A part that was not asked for is `None`.
+#[derive(Debug, Default)]
+pub struct Details {
+    /// With `include=variants`.
+    pub variants: Option<Vec<Variant>>,
+    /// With `include=images`.
+    pub images: Option<Vec<ProductImage>>,
+}
+
+/// A product in a list. It borrows its texts from the row that it was read from.
+#[derive(Debug, ToSchema)]
+#[schema(as = Product)]
+#[allow(missing_docs)]
+pub struct ProductItem<'r> {
+    pub id: Uuid,
+    pub slug: &'r str,
+    pub title: &'r str,
+    pub brand: Named<'r>,
+    pub category: Named<'r>,
+    /// The lowest of its variants' prices.
+    #[schema(value_type = MoneySchema)]
+    pub price: Money,
+    #[schema(value_type = Option<MoneySchema>)]
+    pub compare_at_price: Option<Money>,
+    pub in_stock: bool,
+    pub rating: Rating,
+    /// The first image.
+    pub image: Option<Image<'r>>,
+    #[schema(required = false)]
+    pub variants: Option<&'r [Variant]>,
+    #[schema(required = false)]
+    pub images: Option<&'r [ProductImage]>,
+    #[schema(ignore)]
+    pub fields: Fields,
+}
+
+impl Serialize for ProductItem<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut item = serializer.serialize_map(None)?;
+        let shown = self.fields;
+        macro_rules! put {
+            ($($name:ident),+) => {$(
+                if shown.has(stringify!($name)) {
+                    item.serialize_entry(stringify!($name), &self.$name)?;
+                }
+            )+};
+        }
+        put!(
+            id,
+            slug,
+            title,
+            brand,
+            category,
+            price,
+            compare_at_price,
+            in_stock,
+            rating,
+            image
+        );
+        if let Some(variants) = self.variants {
+            item.serialize_entry("variants", variants)?;
+        }
+        if let Some(images) = self.images {
+            item.serialize_entry("images", images)?;
+        }
+        item.end()
+    }
+}
+
+/// Which fields of a product a list shows: one bit each. `include=` adds to them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fields(u16);
+
+impl Fields {
+    const NAMES: [&'static str; 10] = [
+        "id",
+        "slug",
+        "title",
+        "brand",
+        "category",
+        "price",
+        "compare_at_price",
+        "in_stock",
+        "rating",
+        "image",
+    ];
+
+    /// The words of the parameter `fields`.
+    pub const CHOICES: [(&'static str, Fields); 10] = {
+        let mut choices = [("", Fields(0)); 10];
+        let mut bit = 0;
+        while bit < choices.len() {
+            choices[bit] = (Self::NAMES[bit], Fields(1 << bit));
+            bit += 1;
+        }
+        choices
+    };
+
+    /// All fields.
+    pub const ALL: Fields = Fields((1 << Self::NAMES.len()) - 1);
+
+    /// Those that were asked for; all when none were.
+    pub fn of(chosen: &[Fields]) -> Self {
+        if chosen.is_empty() {
+            Self::ALL
+        } else {
+            Self(chosen.iter().fold(0, |bits, field| bits | field.0))
+        }
+    }
+
+    /// The names, comma-separated.
+    pub fn names(self) -> String {
+        Self::NAMES
+            .into_iter()
+            .filter(|name| self.has(name))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    #[inline]
+    fn has(self, name: &str) -> bool {
+        self == Self::ALL
+            || Self::NAMES
+                .iter()
+                .position(|known| *known == name)
+                .is_some_and(|bit| self.0 & (1 << bit) != 0)
+    }
+}
+
+/// Where each column of a list's rows is. Looked up by name once a page, since every arm of `projection` reads other
+/// columns, and by position for each row.
+#[derive(Debug, Clone, Copy)]
+pub struct ItemColumns {
+    id: usize,
+    slug: usize,
+    title: usize,
+    brand_slug: usize,
+    brand_name: usize,
+    category_slug: usize,
+    category_name: usize,
+    price_cents: usize,
+    compare_at_cents: usize,
+    currency: usize,
+    in_stock: usize,
+    rating_hundredths: usize,
+    review_count: usize,
+    image_url: usize,
+    image_alt: usize,
+}
+
+impl ItemColumns {
+    /// Finds the columns.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let at = |name: &str| {
+            let position = row.columns().iter().position(|column| column.name() == name);
+            position.ok_or_else(|| sqlx::Error::ColumnNotFound(name.to_owned()))
+        };
+        Ok(Self {
+            id: at("id")?,
+            slug: at("slug")?,
+            title: at("title")?,
+            brand_slug: at("brand_slug")?,
+            brand_name: at("brand_name")?,
+            category_slug: at("category_slug")?,
+            category_name: at("category_name")?,
+            price_cents: at("price_cents")?,
+            compare_at_cents: at("compare_at_cents")?,
+            currency: at("currency")?,
+            in_stock: at("in_stock")?,
+            rating_hundredths: at("rating_hundredths")?,
+            review_count: at("review_count")?,
+            image_url: at("image_url")?,
+            image_alt: at("image_alt")?,
+        })
+    }
+
+    /// Reads the id alone.
+    ///
+    /// # Errors
+    /// When the column is of another type.
+    pub fn id(&self, row: &PgRow) -> Result<Uuid, sqlx::Error> {
+        row.try_get(self.id)
+    }
+
+    /// Reads a row as an item that borrows its texts.
+    ///
+    /// # Errors
+    /// When a column is of another type.
+    pub fn read<'r>(
+        &self,
+        row: &'r PgRow,
+        details: &'r Details,
+        fields: Fields,
+    ) -> Result<ProductItem<'r>, sqlx::Error> {
+        let currency = currency(row.try_get(self.currency)?);
+        let image_url: Option<&str> = row.try_get(self.image_url)?;
+        let image_alt: Option<&str> = row.try_get(self.image_alt)?;
+        Ok(ProductItem {
+            id: row.try_get(self.id)?,
+            slug: row.try_get(self.slug)?,
+            title: row.try_get(self.title)?,
+            brand: Named {
+                slug: row.try_get(self.brand_slug)?,
+                name: row.try_get(self.brand_name)?,
+            },
+            category: Named {
+                slug: row.try_get(self.category_slug)?,
+                name: row.try_get(self.category_name)?,
+            },
+            price: Money {
+                amount: row.try_get(self.price_cents)?,
+                currency,
+            },
+            compare_at_price: compare_at_price(row.try_get(self.compare_at_cents)?, currency),
+            in_stock: row.try_get(self.in_stock)?,
+            rating: rating(
+                row.try_get(self.rating_hundredths)?,
+                row.try_get(self.review_count)?,
+            ),
+            image: image_url.map(|url| Image {
+                url,
+                alt: image_alt.unwrap_or_default(),
+            }),
+            variants: details.variants.as_deref(),
+            images: details.images.as_deref(),
+            fields,
+        })
+    }
+}
+
+/// A currency from a column whose check admits no other text.
+pub fn currency(code: &str) -> Currency {
+    code.parse().unwrap_or(Currency::EUR)
+}
+
+/// A former price, where there is one.
+pub fn compare_at_price(amount: Option<i64>, currency: Currency) -> Option<Money> {
+    amount.map(|amount| Money { amount, currency })
+}
+
+/// A rating from its columns.
+pub fn rating(hundredths: i16, count: i32) -> Rating {
+    Rating {
+        average: f64::from(hundredths) / 100.0,
+        count,
+    }
+}

@@ -1,0 +1,129 @@
+//! **Technique**: one statement for all products of the page, whose rows are dealt out to their products.
+//! **Cost**: one statement and round trip, whatever the page's size; the rows are the same.
+//! **Fails when**: a page could hold so many details that they don't fit in memory at once; its limit prevents that.
+//! **Source**: <https://www.postgresql.org/docs/current/functions-comparisons.html>, `= any(array)`.
+
+use std::collections::HashMap;
+
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Details, ImageRow, Include, VariantRow, image, variant};
+use crate::database::Session;
+
+/// See the module.
+pub(super) async fn load(
+    session: &mut Session<'_>,
+    ids: &[Uuid],
+    include: Include,
+) -> Result<Vec<Details>, sqlx::Error> {
+    let (variants, images) = match include {
+        Include {
+            variants: true,
+            images: true,
+        } => both(session, ids).await?,
+        Include {
+            variants: true,
+            images: false,
+        } => (variants(session, ids).await?, Vec::new()),
+        Include { variants: false, .. } => (Vec::new(), images(session, ids).await?),
+    };
+    let place: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+    let empty = || Details {
+        variants: include.variants.then(Vec::new),
+        images: include.images.then(Vec::new),
+    };
+    let mut all: Vec<Details> = ids.iter().map(|_| empty()).collect();
+    for row in variants {
+        all[place[&row.product_id]]
+            .variants
+            .get_or_insert_default()
+            .push(variant(row));
+    }
+    for row in images {
+        all[place[&row.product_id]]
+            .images
+            .get_or_insert_default()
+            .push(image(row));
+    }
+    Ok(all)
+}
+
+async fn variants(session: &mut Session<'_>, ids: &[Uuid]) -> Result<Vec<VariantRow>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        VariantRow,
+        r#"select v.product_id, v.sku, v.title, v.options as "options: _", v.price_cents, v.compare_at_cents,
+                  p.currency, v.stock_quantity
+           from variants v
+           join products p on p.id = v.product_id
+           where v.product_id = any($1)
+           order by v.position, v.id"#,
+        ids
+    );
+    rows.fetch_all(session).await
+}
+
+async fn images(session: &mut Session<'_>, ids: &[Uuid]) -> Result<Vec<ImageRow>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        ImageRow,
+        "select product_id, url, alt from images where product_id = any($1) order by position, id",
+        ids
+    );
+    rows.fetch_all(session).await
+}
+
+/// Variants and images in one round trip: a row is one or the other, which its `sku` tells.
+async fn both(
+    session: &mut Session<'_>,
+    ids: &[Uuid],
+) -> Result<(Vec<VariantRow>, Vec<ImageRow>), sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"select v.product_id as "product_id!", v.position as "position!", v.id as "id!", v.sku, v.title,
+                  v.options as "options: Json<Box<serde_json::value::RawValue>>", v.price_cents,
+                  v.compare_at_cents, p.currency::text as currency, v.stock_quantity,
+                  null::text as url, null::text as alt
+           from variants v
+           join products p on p.id = v.product_id
+           where v.product_id = any($1)
+           union all
+           select product_id, position, id, null, null, null, null, null, null, null, url, alt
+           from images
+           where product_id = any($1)
+           order by 2, 3"#,
+        ids
+    );
+    let (mut variants, mut images) = (Vec::new(), Vec::new());
+    for row in rows.fetch_all(session).await? {
+        let product_id = row.product_id;
+        if let (
+            Some(sku),
+            Some(title),
+            Some(options),
+            Some(price_cents),
+            Some(currency),
+            Some(stock_quantity),
+        ) = (
+            row.sku,
+            row.title,
+            row.options,
+            row.price_cents,
+            row.currency,
+            row.stock_quantity,
+        ) {
+            let compare_at_cents = row.compare_at_cents;
+            variants.push(VariantRow {
+                product_id,
+                sku,
+                title,
+                options,
+                price_cents,
+                compare_at_cents,
+                currency,
+                stock_quantity,
+            });
+        } else if let (Some(url), Some(alt)) = (row.url, row.alt) {
+            images.push(ImageRow { product_id, url, alt });
+        }
+    }
+    Ok((variants, images))
+}

@@ -1,0 +1,111 @@
+//! How the variants and images of products are loaded: the lesson `listing`.
+//!
+//! Both arms give each product's details in the order that the ids were given, variants and images by position.
+
+#[cfg(feature = "baselines")]
+pub mod n_plus_one;
+
+pub mod batched;
+
+use sqlx::types::Json;
+use storefront::money::Money;
+use storefront::variants::Listing;
+use uuid::Uuid;
+
+use super::product::{Details, ProductImage, Variant, compare_at_price, currency};
+use crate::database::Session;
+
+/// The arm of `listing` that this process was built with.
+#[derive(Debug, Clone, Copy)]
+pub enum ProductDetails {
+    /// See [`n_plus_one`].
+    #[cfg(feature = "baselines")]
+    NPlusOne,
+    /// See [`batched`].
+    Batched,
+}
+
+/// What was asked for with `include=`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Include {
+    /// Load variants.
+    pub variants: bool,
+    /// Load images.
+    pub images: bool,
+}
+
+impl ProductDetails {
+    /// Builds the arm.
+    pub fn new(arm: Listing) -> Self {
+        match arm {
+            #[cfg(feature = "baselines")]
+            Listing::NPlusOne => Self::NPlusOne,
+            Listing::Batched => Self::Batched,
+        }
+    }
+
+    /// The details of each product, in the order of `ids`. No statement when nothing is asked for.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn load(
+        self,
+        session: &mut Session<'_>,
+        ids: &[Uuid],
+        include: Include,
+    ) -> Result<Vec<Details>, sqlx::Error> {
+        if ids.is_empty() || include == Include::default() {
+            return Ok(ids.iter().map(|_| Details::default()).collect());
+        }
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::NPlusOne => n_plus_one::load(session, ids, include).await,
+            Self::Batched => batched::load(session, ids, include).await,
+        }
+    }
+}
+
+/// A variant from its columns.
+fn variant(row: VariantRow) -> Variant {
+    let currency = currency(&row.currency);
+    Variant {
+        sku: row.sku,
+        title: row.title,
+        options: row.options.0,
+        price: Money {
+            amount: row.price_cents,
+            currency,
+        },
+        compare_at_price: compare_at_price(row.compare_at_cents, currency),
+        available: row.stock_quantity > 0,
+    }
+}
+
+/// A row of `variants`, with its product's currency.
+#[derive(sqlx::FromRow)]
+struct VariantRow {
+    product_id: Uuid,
+    sku: String,
+    title: String,
+    options: Json<Box<serde_json::value::RawValue>>,
+    price_cents: i64,
+    compare_at_cents: Option<i64>,
+    currency: String,
+    stock_quantity: i32,
+}
+
+/// A row of `images`.
+#[derive(sqlx::FromRow)]
+struct ImageRow {
+    product_id: Uuid,
+    url: String,
+    alt: String,
+}
+
+/// An image from its columns.
+fn image(row: ImageRow) -> ProductImage {
+    ProductImage {
+        url: row.url,
+        alt: row.alt,
+    }
+}

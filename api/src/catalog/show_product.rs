@@ -1,0 +1,209 @@
+//! `GET /v1/products/{slug}`: one product, with what `include` asks for.
+
+use axum::extract::{Path, RawQuery, State};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use sqlx::types::Json;
+use storefront::money::Money;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::cache::Class;
+use super::filters::MAX_SLUG_CHARS;
+use super::list_reviews::{Review, newest_reviews};
+use super::product::{
+    Details, Image, MoneySchema, Named, ProductImage, Rating, Variant, compare_at_price, currency, rating,
+};
+use super::product_details::Include;
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::error::{ApiError, Problem};
+use crate::http::query::Parameters;
+use crate::http::timings::{RequestTimings, Timings};
+use crate::state::{App, AppState};
+
+/// Reviews that `include=reviews` shows; `/v1/products/{slug}/reviews` has them all.
+const INCLUDED_REVIEWS: i64 = 10;
+
+/// A product, alone.
+#[derive(Debug, Serialize, ToSchema)]
+#[allow(missing_docs)]
+pub struct ProductView<'r> {
+    pub id: Uuid,
+    pub slug: &'r str,
+    pub title: &'r str,
+    /// Sanitized HTML or plain text.
+    pub description: &'r str,
+    pub brand: Named<'r>,
+    pub category: Named<'r>,
+    /// The lowest of its variants' prices.
+    #[schema(value_type = MoneySchema)]
+    pub price: Money,
+    #[schema(value_type = Option<MoneySchema>)]
+    pub compare_at_price: Option<Money>,
+    pub in_stock: bool,
+    pub rating: Rating,
+    /// The first image.
+    pub image: Option<Image<'r>>,
+    /// Names and values.
+    #[schema(value_type = Object)]
+    pub attributes: &'r RawValue,
+    /// With `include=variants`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variants: Option<&'r [Variant]>,
+    /// With `include=images`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<&'r [ProductImage]>,
+    /// With `include=reviews`: the ten newest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reviews: Option<&'r [Review]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Variants,
+    Images,
+    Reviews,
+}
+
+const PARTS: &[(&str, Part)] = &[
+    ("variants", Part::Variants),
+    ("images", Part::Images),
+    ("reviews", Part::Reviews),
+];
+
+/// One product.
+#[utoipa::path(
+    get,
+    path = "/products/{slug}",
+    tag = "Catalog",
+    params(
+        ("slug" = String, Path, description = "The product's slug"),
+        ("include" = Option<String>, Query, description = "variants, images, reviews: any of them, comma-separated"),
+    ),
+    responses(
+        (status = 200, body = ProductView),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show_product(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    Path(slug): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Result<Answer, ApiError> {
+    let mut parameters = Parameters::parse(query.as_deref())?;
+    let parts = parameters.take_choices("include", PARTS)?;
+    parameters.finish()?;
+    if slug.len() > MAX_SLUG_CHARS {
+        return Err(unknown_product());
+    }
+    let mut key = format!("/v1/products/{slug}?include=");
+    for (name, part) in PARTS {
+        if parts.contains(part) {
+            key.extend([name, ","]);
+        }
+    }
+    app.catalog
+        .cache
+        .answer(
+            Class::Products,
+            &key,
+            &timings,
+            product(&app, &timings, &slug, &parts),
+        )
+        .await
+}
+
+/// A 404 for a product.
+pub(super) fn unknown_product() -> ApiError {
+    ApiError::NotFound("no product has this slug; /v1/products lists those there are".to_owned())
+}
+
+async fn product(app: &App, timings: &Timings, slug: &str, parts: &[Part]) -> Result<Answer, ApiError> {
+    let mut session = app.database.session(timings).await?;
+    let row = read(&mut session, slug).await?.ok_or_else(unknown_product)?;
+    let include = Include {
+        variants: parts.contains(&Part::Variants),
+        images: parts.contains(&Part::Images),
+    };
+    let details = app.catalog.details.load(&mut session, &[row.id], include).await?;
+    let reviews = match parts.contains(&Part::Reviews) {
+        true => Some(newest_reviews(&mut session, row.id, None, INCLUDED_REVIEWS).await?),
+        false => None,
+    };
+    drop(session);
+    let details = details.into_iter().next().unwrap_or_default();
+    let body = serde_json::to_vec(&view(&row, &details, reviews.as_deref())).map_err(ApiError::internal)?;
+    Ok(Answer::new(None, &body))
+}
+
+struct ProductRow {
+    id: Uuid,
+    slug: String,
+    title: String,
+    description: String,
+    brand_slug: String,
+    brand_name: String,
+    category_slug: String,
+    category_name: String,
+    price_cents: i64,
+    compare_at_cents: Option<i64>,
+    currency: String,
+    in_stock: bool,
+    rating_hundredths: i16,
+    review_count: i32,
+    image_url: Option<String>,
+    image_alt: Option<String>,
+    attributes: Json<Box<RawValue>>,
+}
+
+async fn read(session: &mut Session<'_>, slug: &str) -> Result<Option<ProductRow>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        ProductRow,
+        r#"select p.id, p.slug, p.title, p.description, b.slug as brand_slug, b.name as brand_name,
+                  c.slug as category_slug, c.name as category_name, p.price_cents, p.compare_at_cents, p.currency,
+                  p.in_stock, p.rating_hundredths, p.review_count, p.image_url, p.image_alt,
+                  p.attributes as "attributes: _"
+           from products p
+           join brands b on b.id = p.brand_id
+           join categories c on c.id = p.category_id
+           where p.slug = $1 and p.active"#,
+        slug
+    );
+    row.fetch_optional(session).await
+}
+
+fn view<'r>(row: &'r ProductRow, details: &'r Details, reviews: Option<&'r [Review]>) -> ProductView<'r> {
+    let currency = currency(&row.currency);
+    ProductView {
+        id: row.id,
+        slug: &row.slug,
+        title: &row.title,
+        description: &row.description,
+        brand: Named {
+            slug: &row.brand_slug,
+            name: &row.brand_name,
+        },
+        category: Named {
+            slug: &row.category_slug,
+            name: &row.category_name,
+        },
+        price: Money {
+            amount: row.price_cents,
+            currency,
+        },
+        compare_at_price: compare_at_price(row.compare_at_cents, currency),
+        in_stock: row.in_stock,
+        rating: rating(row.rating_hundredths, row.review_count),
+        image: row.image_url.as_deref().map(|url| Image {
+            url,
+            alt: row.image_alt.as_deref().unwrap_or_default(),
+        }),
+        attributes: &row.attributes.0,
+        variants: details.variants.as_deref(),
+        images: details.images.as_deref(),
+        reviews,
+    }
+}

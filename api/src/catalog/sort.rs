@@ -1,0 +1,97 @@
+//! The orders of a list of products. Each is total: it ends with the id.
+
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder, Row};
+use time::OffsetDateTime;
+
+/// What a list is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// How well the words of `q` match.
+    Relevance,
+    /// The newest first.
+    Newest,
+    /// The cheapest first.
+    PriceAsc,
+    /// The dearest first.
+    PriceDesc,
+    /// What sold most first.
+    BestSelling,
+    /// The best rated first.
+    Rating,
+}
+
+impl Sort {
+    /// The words of the parameter `sort`.
+    pub const NAMES: &'static [(&'static str, Sort)] = &[
+        ("relevance", Sort::Relevance),
+        ("newest", Sort::Newest),
+        ("price_asc", Sort::PriceAsc),
+        ("price_desc", Sort::PriceDesc),
+        ("best_selling", Sort::BestSelling),
+        ("rating", Sort::Rating),
+    ];
+
+    /// The word of this order.
+    pub fn name(self) -> &'static str {
+        Self::NAMES
+            .iter()
+            .find(|(_, sort)| *sort == self)
+            .map(|(name, _)| *name)
+            .expect("every order has a name")
+    }
+
+    /// The column of `products p` that comes before the id. `None` for [`Sort::Relevance`], which the search computes.
+    pub fn column(self) -> Option<&'static str> {
+        match self {
+            Sort::Relevance => None,
+            Sort::Newest => Some("p.created_at"),
+            Sort::PriceAsc | Sort::PriceDesc => Some("p.price_cents"),
+            Sort::BestSelling => Some("p.sales_count"),
+            Sort::Rating => Some("p.rating_hundredths"),
+        }
+    }
+
+    /// ` asc` or ` desc`, for the key and the id alike, so that one index serves both ways.
+    pub fn direction(self) -> &'static str {
+        match self {
+            Sort::PriceAsc => " asc",
+            _ => " desc",
+        }
+    }
+
+    /// The comparison that continues after a key.
+    pub fn beyond(self) -> &'static str {
+        match self {
+            Sort::PriceAsc => " > ",
+            _ => " < ",
+        }
+    }
+
+    /// Reads the column `sort_key` as the 64 bits that a cursor carries.
+    ///
+    /// # Errors
+    /// When the row has no such column.
+    pub fn key_of(self, row: &PgRow) -> Result<i64, sqlx::Error> {
+        const KEY: &str = "sort_key";
+        Ok(match self {
+            Sort::Relevance => i64::from(row.try_get::<f32, _>(KEY)?.to_bits()),
+            Sort::Newest => (row.try_get::<OffsetDateTime, _>(KEY)?.unix_timestamp_nanos() / 1000) as i64,
+            Sort::PriceAsc | Sort::PriceDesc | Sort::BestSelling => row.try_get(KEY)?,
+            Sort::Rating => i64::from(row.try_get::<i16, _>(KEY)?),
+        })
+    }
+
+    /// Binds a key from a cursor with its column's type.
+    pub fn push_key(self, sql: &mut QueryBuilder<Postgres>, key: i64) {
+        match self {
+            Sort::Relevance => sql.push_bind(f32::from_bits(key as u32)),
+            Sort::Newest => sql.push_bind(
+                OffsetDateTime::from_unix_timestamp_nanos(i128::from(key) * 1000)
+                    .unwrap_or(OffsetDateTime::UNIX_EPOCH),
+            ),
+            Sort::PriceAsc | Sort::PriceDesc | Sort::BestSelling => sql.push_bind(key),
+            Sort::Rating => sql.push_bind(key as i16),
+        };
+    }
+}

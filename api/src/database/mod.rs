@@ -1,0 +1,77 @@
+//! How a request gets its database connection: the lesson `connections`, and the one door to Postgres.
+//!
+//! A handler asks for a [`Session`] when it needs the database, and holds it until it has what it needs. A session
+//! is an sqlx executor that counts statements and their time for the request's `server-timing`, so that no
+//! statement of a request goes uncounted. Read next: `pooled.rs`, and what it is compared with, `per_request.rs`.
+
+mod session;
+
+#[cfg(feature = "baselines")]
+pub mod per_request;
+pub mod pooled;
+
+use std::time::Instant;
+
+use storefront::postgres::UrlError;
+use storefront::settings::DatabaseSettings;
+use storefront::variants::Connections;
+
+pub use self::session::Session;
+use crate::http::timings::Timings;
+
+/// The arm of `connections` that this process was built with.
+pub enum Database {
+    /// See [`per_request`].
+    #[cfg(feature = "baselines")]
+    PerRequest(per_request::PerRequest),
+    /// See [`pooled`].
+    Pooled(pooled::Pooled),
+}
+
+impl Database {
+    /// Builds the arm. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// When the URL can't be parsed.
+    pub fn new(arm: Connections, settings: &DatabaseSettings) -> Result<Self, UrlError> {
+        let options = storefront::postgres::connect_options(settings, "backstock-api")?;
+        Ok(match arm {
+            #[cfg(feature = "baselines")]
+            Connections::PerRequest => Self::PerRequest(per_request::PerRequest::new(options, settings)),
+            Connections::Pooled => Self::Pooled(pooled::Pooled::new(options, settings)),
+        })
+    }
+
+    /// A connection for one request.
+    ///
+    /// # Errors
+    /// [`sqlx::Error::PoolTimedOut`] when none came free in time; otherwise why connecting failed.
+    pub async fn session<'t>(&self, timings: &'t Timings) -> Result<Session<'t>, sqlx::Error> {
+        let asked = Instant::now();
+        let session = match self {
+            #[cfg(feature = "baselines")]
+            Self::PerRequest(per_request) => per_request.session(timings).await,
+            Self::Pooled(pooled) => pooled.session(timings).await,
+        };
+        timings.add_connection_wait(asked.elapsed());
+        session
+    }
+
+    /// Connections that are open now, and how many of them are idle. `None` where no pool keeps any.
+    pub fn pool_use(&self) -> Option<(u32, usize)> {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::PerRequest(_) => None,
+            Self::Pooled(pooled) => Some(pooled.usage()),
+        }
+    }
+
+    /// Closes what is open, after the last request.
+    pub async fn close(&self) {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::PerRequest(_) => {}
+            Self::Pooled(pooled) => pooled.close().await,
+        }
+    }
+}

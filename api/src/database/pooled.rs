@@ -1,0 +1,32 @@
+//! **Technique**: a bounded pool of connections, opened once and lent to requests.
+//! **Cost**: none a request while a connection is idle; else a wait, bounded by a setting.
+//! **Fails when**: more requests need the database at once than there are connections for longer than the bound:
+//! they are answered 503 with `retry-after`, and the database keeps its pace.
+//! **Source**: <https://www.postgresql.org/docs/current/runtime-config-connection.html>, `max_connections`.
+
+use sqlx::postgres::{PgConnectOptions, PgPool};
+use storefront::settings::DatabaseSettings;
+
+use super::session::{Connection, Session};
+use crate::http::timings::Timings;
+
+/// The arm `connections=pooled`.
+pub struct Pooled(PgPool);
+
+impl Pooled {
+    pub(super) fn new(options: PgConnectOptions, settings: &DatabaseSettings) -> Self {
+        Self(storefront::postgres::pool(settings, options))
+    }
+
+    pub(super) async fn session<'t>(&self, timings: &'t Timings) -> Result<Session<'t>, sqlx::Error> {
+        Ok(Session::new(Connection::Pooled(self.0.acquire().await?), timings))
+    }
+
+    pub(super) fn usage(&self) -> (u32, usize) {
+        (self.0.size(), self.0.num_idle())
+    }
+
+    pub(super) async fn close(&self) {
+        self.0.close().await;
+    }
+}

@@ -1,0 +1,143 @@
+//! A request's connection: an sqlx executor that counts.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{BoxStream, Stream, StreamExt};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::{Either, Execute, Executor, SqlStr};
+
+use crate::http::timings::Timings;
+
+/// One connection, lent to one request. Pass it as `&mut session` to sqlx's queries.
+pub struct Session<'t> {
+    connection: Connection,
+    timings: &'t Timings,
+}
+
+pub(super) enum Connection {
+    /// Closed with the session. `None` only while it is being dropped.
+    #[cfg(feature = "baselines")]
+    Own(Option<PgConnection>),
+    Pooled(PoolConnection<Postgres>),
+}
+
+impl<'t> Session<'t> {
+    pub(super) fn new(connection: Connection, timings: &'t Timings) -> Self {
+        Self { connection, timings }
+    }
+
+    fn connection(&mut self) -> &mut PgConnection {
+        match &mut self.connection {
+            #[cfg(feature = "baselines")]
+            Connection::Own(connection) => connection.as_mut().expect("present until the session is dropped"),
+            Connection::Pooled(connection) => connection,
+        }
+    }
+}
+
+impl fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+/// Says goodbye to Postgres, which else logs a broken connection for every request.
+#[cfg(feature = "baselines")]
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        use sqlx::Connection as _;
+        if let Connection::Own(connection) = &mut self.connection
+            && let Some(connection) = connection.take()
+        {
+            tokio::spawn(connection.close());
+        }
+    }
+}
+
+/// Everything goes to the connection; what runs a statement is counted.
+impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
+    type Database = Postgres;
+
+    fn fetch_many<'e, 'q: 'e, E>(
+        self,
+        query: E,
+    ) -> BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        let statement = Statement {
+            timings: self.timings,
+            started: Instant::now(),
+        };
+        let rows = self.connection().fetch_many(query);
+        Counted {
+            rows,
+            _statement: statement,
+        }
+        .boxed()
+    }
+
+    fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
+    where
+        'c: 'e,
+        E: 'q + Execute<'q, Postgres>,
+    {
+        Box::pin(async move {
+            let _statement = Statement {
+                timings: self.timings,
+                started: Instant::now(),
+            };
+            self.connection().fetch_optional(query).await
+        })
+    }
+
+    fn prepare_with<'e>(
+        self,
+        sql: SqlStr,
+        parameters: &'e [PgTypeInfo],
+    ) -> BoxFuture<'e, Result<PgStatement, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.connection().prepare_with(sql, parameters)
+    }
+
+    #[doc(hidden)]
+    fn describe<'e>(self, sql: SqlStr) -> BoxFuture<'e, Result<sqlx::Describe<Postgres>, sqlx::Error>>
+    where
+        'c: 'e,
+    {
+        self.connection().describe(sql)
+    }
+}
+
+/// One statement under way. It is counted when it ends, however it ends.
+struct Statement<'t> {
+    timings: &'t Timings,
+    started: Instant,
+}
+
+impl Drop for Statement<'_> {
+    fn drop(&mut self) {
+        self.timings.add_statement(self.started.elapsed());
+    }
+}
+
+struct Counted<'e> {
+    rows: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
+    _statement: Statement<'e>,
+}
+
+impl Stream for Counted<'_> {
+    type Item = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.rows.poll_next_unpin(context)
+    }
+}

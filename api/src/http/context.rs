@@ -1,0 +1,109 @@
+//! The outermost layer: gives each request an id, a clock and a deadline, and each response its `x-request-id`, its
+//! `server-timing`, its place in the metrics and, when it failed, its log line. One layer instead of five, since each
+//! layer costs every request.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::MatchedPath;
+use axum::http::{HeaderName, HeaderValue, Request, Response};
+use axum::response::IntoResponse;
+use futures_util::future::BoxFuture;
+use tower::{Layer, Service};
+use uuid::Uuid;
+
+use super::error::{ApiError, Failure};
+use super::timings::{RequestTimings, Timings};
+
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// The longest request id that is taken from a client, in bytes.
+const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// Wraps every route.
+#[derive(Debug, Clone, Copy)]
+pub struct ContextLayer {
+    /// How long an answer may take.
+    pub request_timeout: Duration,
+}
+
+impl<S> Layer<S> for ContextLayer {
+    type Service = RequestContext<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequestContext {
+            inner,
+            request_timeout: self.request_timeout,
+        }
+    }
+}
+
+/// The service that [`ContextLayer`] makes.
+#[derive(Debug, Clone)]
+pub struct RequestContext<S> {
+    inner: S,
+    request_timeout: Duration,
+}
+
+impl<S> Service<Request<Body>> for RequestContext<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let id = request_id(&request);
+        let timings = Arc::new(Timings::start());
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let method = request.method().clone();
+        request.extensions_mut().insert(RequestTimings(timings.clone()));
+        let uri = request.uri().clone();
+        let answering = tokio::time::timeout(self.request_timeout, self.inner.call(request));
+        Box::pin(async move {
+            let mut response = match answering.await {
+                Ok(answered) => answered?,
+                Err(_) => ApiError::TimedOut.into_response(),
+            };
+            if let Some(failure) = response.extensions_mut().remove::<Failure>() {
+                failure.log(id.to_str().unwrap_or_default(), &method, &uri);
+            }
+            let server_timing = HeaderValue::try_from(timings.header()).expect("digits, letters and quotes");
+            response.headers_mut().insert(REQUEST_ID.clone(), id);
+            response
+                .headers_mut()
+                .insert(SERVER_TIMING.clone(), server_timing);
+            let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
+            crate::metrics::record_request(&method, route, response.status(), &timings);
+            Ok(response)
+        })
+    }
+}
+
+/// The client's own id where it is a plain token, so that a caller can follow its request; else a new one.
+fn request_id(request: &Request<Body>) -> HeaderValue {
+    let usable = |value: &&HeaderValue| {
+        let bytes = value.as_bytes();
+        (1..=MAX_REQUEST_ID_BYTES).contains(&bytes.len())
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte))
+    };
+    match request.headers().get(&REQUEST_ID).filter(usable) {
+        Some(id) => id.clone(),
+        None => {
+            let mut buffer = Uuid::encode_buffer();
+            HeaderValue::from_str(Uuid::now_v7().simple().encode_lower(&mut buffer))
+                .expect("hexadecimal digits")
+        }
+    }
+}

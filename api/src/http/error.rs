@@ -1,0 +1,208 @@
+//! The one error of the HTTP edge: a public problem (RFC 9457) apart from the logged cause.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// Why a request got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// A parameter's value can't be used: 400 `invalid_parameter`.
+    #[error("invalid parameter `{parameter}`: {detail}")]
+    InvalidParameter {
+        /// Its name.
+        parameter: Cow<'static, str>,
+        /// What is wrong with its value and what is allowed.
+        detail: String,
+    },
+    /// No such thing: 404 `not_found`.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// The path exists, the method doesn't: 405 `method_not_allowed`.
+    #[error("method not allowed")]
+    MethodNotAllowed,
+    /// More requests than the service takes: 503 `overloaded`, with `retry-after`.
+    #[error("overloaded: {0}")]
+    Overloaded(&'static str),
+    /// Postgres can't be reached: 503 `unavailable`, with `retry-after`.
+    #[error("the database can't be reached")]
+    Unavailable(#[source] sqlx::Error),
+    /// The request took longer than the service allows: 503 `timeout`, with `retry-after`.
+    #[error("the request took too long")]
+    TimedOut,
+    /// A fault of ours: 500 `internal`. Its cause is logged and never sent.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl ApiError {
+    /// A 400 for a parameter.
+    pub fn parameter(parameter: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
+        Self::InvalidParameter {
+            parameter: parameter.into(),
+            detail: detail.into(),
+        }
+    }
+
+    /// A 500 for a fault of ours.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(cause.into())
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidParameter { .. } => StatusCode::BAD_REQUEST,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Overloaded(_) | Self::Unavailable(_) | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidParameter { .. } => "invalid_parameter",
+            Self::NotFound(_) => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Overloaded(_) => "overloaded",
+            Self::Unavailable(_) => "unavailable",
+            Self::TimedOut => "timeout",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    fn detail(&self) -> Cow<'_, str> {
+        match self {
+            Self::InvalidParameter { detail, .. } => Cow::Borrowed(detail),
+            Self::NotFound(what) => Cow::Borrowed(what),
+            Self::MethodNotAllowed => "this path has other methods; see /openapi.json".into(),
+            Self::Overloaded(_) => {
+                "too many requests at once; try again after the seconds in `retry-after`".into()
+            }
+            Self::Unavailable(_) => "the shop can't reach its database; try again soon".into(),
+            Self::TimedOut => "the request took too long and was given up; try again".into(),
+            Self::Internal(_) => {
+                "something broke on our side; its cause is logged under this request id".into()
+            }
+        }
+    }
+
+    /// What the log says. Faults of the client are its own to see.
+    fn failure(&self) -> Option<Failure> {
+        match self {
+            Self::Internal(cause) => Some(Failure::Error(Chain(cause.as_ref()).to_string())),
+            Self::Unavailable(cause) => Some(Failure::Error(Chain(cause).to_string())),
+            Self::Overloaded(what) => Some(Failure::Warning((*what).to_owned())),
+            Self::TimedOut => Some(Failure::Warning("timed out".to_owned())),
+            Self::InvalidParameter { .. } | Self::NotFound(_) | Self::MethodNotAllowed => None,
+        }
+    }
+}
+
+/// The cause of a failed request, on its way to the outermost layer, which logs it once with the request's id.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    /// A fault of ours.
+    Error(String),
+    /// Load or time: expected now and then.
+    Warning(String),
+}
+
+impl Failure {
+    pub(super) fn log(&self, request_id: &str, method: &Method, uri: &Uri) {
+        match self {
+            Self::Error(cause) => tracing::error!(request_id, %method, %uri, cause, "request failed"),
+            Self::Warning(cause) => tracing::warn!(request_id, %method, %uri, cause, "request refused"),
+        }
+    }
+}
+
+/// A statement that failed is a fault of ours, but for a database that is busy or gone.
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        // https://www.postgresql.org/docs/current/errcodes-appendix.html
+        const TOO_MANY_CONNECTIONS: &str = "53300";
+        const QUERY_CANCELED: &str = "57014";
+        match &error {
+            sqlx::Error::PoolTimedOut => Self::Overloaded("no database connection came free in time"),
+            sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Self::Unavailable(error)
+            }
+            sqlx::Error::Database(fault) => match fault.code().as_deref() {
+                Some(TOO_MANY_CONNECTIONS) => Self::Overloaded("Postgres has no connection left"),
+                Some(QUERY_CANCELED) => Self::TimedOut,
+                // Class 57: operator intervention, such as a shutdown.
+                Some(code) if code.starts_with("57") => Self::Unavailable(error),
+                _ => Self::internal(error),
+            },
+            _ => Self::internal(error),
+        }
+    }
+}
+
+/// The body of an error, `application/problem+json` (RFC 9457).
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Problem<'a> {
+    /// Always `about:blank`: `code` tells problems apart.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// A stable name for programs.
+    code: &'static str,
+    /// What to do about it, for people.
+    detail: &'a str,
+    /// The parameter at fault, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let detail = self.detail();
+        let parameter = match &self {
+            Self::InvalidParameter { parameter, .. } => Some(parameter.as_ref()),
+            _ => None,
+        };
+        let problem = Problem {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code: self.code(),
+            detail: &detail,
+            parameter,
+        };
+        let body = serde_json::to_vec(&problem).expect("strings and numbers always serialize");
+        let content_type = HeaderValue::from_static("application/problem+json");
+        let mut response = (status, [(header::CONTENT_TYPE, content_type)], body).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(failure) = self.failure() {
+            response.extensions_mut().insert(failure);
+        }
+        response
+    }
+}
+
+/// An error with all its causes on one line.
+struct Chain<'a>(&'a (dyn std::error::Error + 'static));
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! The internal listener: health, readiness, metrics, variants. For operators and probes, never for customers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use storefront::telemetry::PrometheusHandle;
+use storefront::variants::Variants;
+
+use super::timings::Timings;
+use crate::state::AppState;
+
+/// How long a dependency may take to answer a readiness probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the internal routes share.
+#[derive(Clone)]
+pub struct Internal {
+    /// The components.
+    pub app: AppState,
+    /// What `/internal/variants` shows.
+    pub variants: Variants,
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    /// Set when the process has begun to stop: it is alive, and takes no new customers.
+    pub draining: Arc<AtomicBool>,
+}
+
+/// All internal routes.
+pub fn router(internal: Internal) -> Router {
+    Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/internal/variants", get(variants))
+        .with_state(internal)
+}
+
+async fn readyz(State(internal): State<Internal>) -> impl IntoResponse {
+    if internal.draining.load(Ordering::Relaxed) {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({ "status": "draining" })),
+        );
+    }
+    let redis = internal.app.catalog.cache.health();
+    match tokio::time::timeout(PROBE_TIMEOUT, ask_postgres(&internal.app)).await {
+        Ok(Ok(())) => (
+            StatusCode::OK,
+            Json(json!({ "status": "ready", "postgres": "up", "redis": redis })),
+        ),
+        Ok(Err(error)) => not_ready("postgres", &error.to_string()),
+        Err(_) => not_ready("postgres", &format!("no answer within {PROBE_TIMEOUT:?}")),
+    }
+}
+
+async fn ask_postgres(app: &AppState) -> Result<(), sqlx::Error> {
+    let timings = Timings::start();
+    let mut session = app.database.session(&timings).await?;
+    sqlx::query("select").execute(&mut session).await?;
+    Ok(())
+}
+
+fn not_ready(dependency: &str, why: &str) -> (StatusCode, Json<serde_json::Value>) {
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        Json(json!({ "status": "not ready", "failing": dependency, "why": why })),
+    )
+}
+
+async fn metrics(State(internal): State<Internal>) -> impl IntoResponse {
+    if let Some((open, idle)) = internal.app.database.pool_use() {
+        crate::metrics::record_pool(open, idle);
+    }
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        internal.metrics.render(),
+    )
+}
+
+async fn variants(State(internal): State<Internal>) -> impl IntoResponse {
+    let Internal { variants, .. } = internal;
+    Json(json!({ "preset": variants.preset.as_str(), "lessons": variants.to_map() }))
+}

@@ -1,0 +1,17 @@
+//! HTTP: what surrounds the slices. A request goes through `layers.rs`, is routed by `router.rs`, is read with
+//! `query.rs`, and becomes a problem in `error.rs` when it can't be answered.
+
+pub mod router;
+
+pub mod layers;
+
+pub mod context;
+pub mod timings;
+
+pub mod answer;
+pub mod error;
+pub mod query;
+
+pub mod docs;
+pub mod home;
+pub mod internal;

@@ -1,0 +1,197 @@
+//! Query parameters, read strictly: each is named, typed and bounded, none is given twice, and what no one asked for
+//! is refused, so that nobody measures a parameter that does nothing.
+
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use super::error::ApiError;
+
+/// The longest query string that is read, in bytes.
+const MAX_QUERY_BYTES: usize = 4096;
+
+/// The parameters of one request that were not taken yet.
+#[derive(Debug)]
+pub struct Parameters<'a> {
+    given: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    taken: Vec<&'static str>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Splits and decodes a query string.
+    ///
+    /// # Errors
+    /// When a parameter is given twice, isn't valid UTF-8, holds a control character, or the whole is too long.
+    pub fn parse(query: Option<&'a str>) -> Result<Self, ApiError> {
+        let query = query.unwrap_or_default();
+        if query.len() > MAX_QUERY_BYTES {
+            let detail = format!(
+                "the query string has {} bytes; at most {MAX_QUERY_BYTES} are read",
+                query.len()
+            );
+            return Err(ApiError::parameter("query", detail));
+        }
+        let mut given: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(8);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if given.iter().any(|(known, _)| *known == name) {
+                return Err(ApiError::parameter(
+                    name.into_owned(),
+                    "is given twice; give it once",
+                ));
+            }
+            if value.contains(char::REPLACEMENT_CHARACTER) {
+                return Err(ApiError::parameter(
+                    name.into_owned(),
+                    "is not valid UTF-8, percent-encoded",
+                ));
+            }
+            if value.chars().any(char::is_control) {
+                return Err(ApiError::parameter(
+                    name.into_owned(),
+                    "holds a control character; send printable text",
+                ));
+            }
+            given.push((name, value));
+        }
+        Ok(Self {
+            given,
+            taken: Vec::with_capacity(16),
+        })
+    }
+
+    /// Takes one parameter, if it was given.
+    pub fn take(&mut self, name: &'static str) -> Option<Cow<'a, str>> {
+        self.taken.push(name);
+        let at = self.given.iter().position(|(known, _)| known == name)?;
+        Some(self.given.swap_remove(at).1)
+    }
+
+    /// Takes a text of 1 to `max_chars` characters.
+    ///
+    /// # Errors
+    /// When it is empty or longer.
+    pub fn take_text(&mut self, name: &'static str, max_chars: usize) -> Result<Option<String>, ApiError> {
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        let value = value.trim();
+        match value.chars().count() {
+            0 => Err(ApiError::parameter(
+                name,
+                format!("is empty; give 1 to {max_chars} characters, or leave it out"),
+            )),
+            length if length > max_chars => Err(ApiError::parameter(
+                name,
+                format!("has {length} characters; at most {max_chars} are allowed"),
+            )),
+            _ => Ok(Some(value.to_owned())),
+        }
+    }
+
+    /// Takes a whole number between two bounds.
+    ///
+    /// # Errors
+    /// When it is no number or out of bounds; the problem gives both.
+    pub fn take_number<T>(&mut self, name: &'static str, min: T, max: T) -> Result<Option<T>, ApiError>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        match value.parse::<T>() {
+            Ok(number) if number >= min && number <= max => Ok(Some(number)),
+            _ => {
+                let shown: String = value.chars().take(40).collect();
+                Err(ApiError::parameter(
+                    name,
+                    format!("`{shown}` is no whole number from {min} to {max}"),
+                ))
+            }
+        }
+    }
+
+    /// Takes `true` or `false`.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn take_bool(&mut self, name: &'static str) -> Result<Option<bool>, ApiError> {
+        match self.take(name).as_deref() {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(ApiError::parameter(name, "is neither `true` nor `false`")),
+        }
+    }
+
+    /// Takes one of some words.
+    ///
+    /// # Errors
+    /// When it is none of them; the problem lists them.
+    pub fn take_choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Result<Option<T>, ApiError> {
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        choice(name, &value, choices).map(Some)
+    }
+
+    /// Takes a comma-separated list of some words.
+    ///
+    /// # Errors
+    /// When one is unknown; the problem lists what is allowed.
+    pub fn take_choices<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Result<Vec<T>, ApiError> {
+        let Some(value) = self.take(name) else {
+            return Ok(Vec::new());
+        };
+        value
+            .split(',')
+            .map(|word| choice(name, word.trim(), choices))
+            .collect()
+    }
+
+    /// Refuses what was given and not taken.
+    ///
+    /// # Errors
+    /// When anything is left; the problem names it and lists what this route takes.
+    pub fn finish(self) -> Result<(), ApiError> {
+        match self.given.into_iter().next() {
+            None => Ok(()),
+            Some((name, _)) => {
+                let known = if self.taken.is_empty() {
+                    "none".to_owned()
+                } else {
+                    self.taken.join(", ")
+                };
+                let name: String = name.chars().take(64).collect();
+                Err(ApiError::parameter(
+                    name,
+                    format!("is unknown here; known parameters: {known}"),
+                ))
+            }
+        }
+    }
+}
+
+fn choice<T: Copy>(name: &'static str, word: &str, choices: &[(&'static str, T)]) -> Result<T, ApiError> {
+    choices
+        .iter()
+        .find(|(known, _)| *known == word)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let known = choices
+                .iter()
+                .map(|(known, _)| *known)
+                .collect::<Vec<_>>()
+                .join(", ");
+            let word: String = word.chars().take(40).collect();
+            ApiError::parameter(name, format!("`{word}` is not allowed; one of: {known}"))
+        })
+}

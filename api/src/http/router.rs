@@ -1,0 +1,27 @@
+//! All routes on one page.
+
+use axum::Router;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::error::ApiError;
+use super::{docs, home, layers};
+use crate::catalog;
+use crate::state::Assembly;
+
+/// The whole public service. The variants are read here, and never again.
+pub fn app(assembly: &Assembly) -> Router {
+    let (routes, document) = OpenApiRouter::with_openapi(docs::Document::openapi())
+        .nest("/v1", catalog::router(&assembly.variants))
+        .with_state(assembly.state.clone())
+        .split_for_parts();
+
+    let routes = routes
+        .route("/", get(home::page(assembly)))
+        .merge(docs::router(document))
+        .fallback(async || ApiError::NotFound("no such path; see /openapi.json for what there is".to_owned()))
+        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
+
+    layers::wrap(routes, assembly.variants.compression, &assembly.http)
+}

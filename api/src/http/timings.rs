@@ -1,0 +1,142 @@
+//! What a request cost, gathered while it runs and sent as `server-timing`.
+//!
+//! Made by the outermost layer (`context.rs`), carried in the request's extensions, added to by sessions and caches.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
+use super::error::ApiError;
+
+/// Durations and counts of one request. Shared by reference; every part is atomic.
+#[derive(Debug)]
+pub struct Timings {
+    started: Instant,
+    statements: AtomicU32,
+    database_nanos: AtomicU64,
+    connection_nanos: AtomicU64,
+    cache: AtomicU8,
+    cache_nanos: AtomicU64,
+}
+
+/// What the cache did for a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheOutcome {
+    /// It was not asked.
+    Unused = 0,
+    /// It had the answer.
+    Hit = 1,
+    /// It didn't have the answer.
+    Miss = 2,
+    /// It gave no answer in time.
+    Unavailable = 3,
+}
+
+impl CacheOutcome {
+    /// The word in `server-timing` and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            CacheOutcome::Unused => "none",
+            CacheOutcome::Hit => "hit",
+            CacheOutcome::Miss => "miss",
+            CacheOutcome::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl Timings {
+    /// The clock starts now.
+    pub fn start() -> Self {
+        Self {
+            started: Instant::now(),
+            statements: AtomicU32::new(0),
+            database_nanos: AtomicU64::new(0),
+            connection_nanos: AtomicU64::new(0),
+            cache: AtomicU8::new(CacheOutcome::Unused as u8),
+            cache_nanos: AtomicU64::new(0),
+        }
+    }
+
+    /// Since the request came in.
+    pub fn total(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// How many statements Postgres was sent.
+    pub fn statements(&self) -> u32 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// What the cache did.
+    pub fn cache(&self) -> CacheOutcome {
+        match self.cache.load(Ordering::Relaxed) {
+            1 => CacheOutcome::Hit,
+            2 => CacheOutcome::Miss,
+            3 => CacheOutcome::Unavailable,
+            _ => CacheOutcome::Unused,
+        }
+    }
+
+    pub(crate) fn add_statement(&self, took: Duration) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.database_nanos
+            .fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn add_connection_wait(&self, took: Duration) {
+        self.connection_nanos
+            .fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_cache(&self, outcome: CacheOutcome, took: Duration) {
+        self.cache.store(outcome as u8, Ordering::Relaxed);
+        self.cache_nanos.store(took.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// The value of the `server-timing` header; durations in milliseconds, as the specification has it
+    /// (<https://www.w3.org/TR/server-timing/>).
+    pub fn header(&self) -> String {
+        let millis = |nanos: &AtomicU64| nanos.load(Ordering::Relaxed) as f64 / 1e6;
+        let mut header = String::with_capacity(128);
+        write!(
+            header,
+            "total;dur={:.3}, db;dur={:.3};desc=\"{} queries\", connection;dur={:.3}, cache;dur={:.3};desc=\"{}\"",
+            self.total().as_secs_f64() * 1e3,
+            millis(&self.database_nanos),
+            self.statements(),
+            millis(&self.connection_nanos),
+            millis(&self.cache_nanos),
+            self.cache().as_str(),
+        )
+        .expect("writing to a string can't fail");
+        header
+    }
+}
+
+/// The timings of the request that a handler answers.
+#[derive(Clone)]
+pub struct RequestTimings(pub Arc<Timings>);
+
+impl std::ops::Deref for RequestTimings {
+    type Target = Timings;
+
+    fn deref(&self) -> &Timings {
+        &self.0
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for RequestTimings {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        Ok(parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .expect("the context layer wraps every route"))
+    }
+}

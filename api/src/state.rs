@@ -1,0 +1,61 @@
+//! The application's state: every component, built once from the variants as the arm it stays.
+
+use std::sync::Arc;
+
+use storefront::redis::{Redis, RedisError};
+use storefront::variants::Variants;
+
+use crate::catalog::Catalog;
+use crate::database::Database;
+use crate::settings::{HttpSettings, Settings};
+
+/// What handlers share.
+pub type AppState = Arc<App>;
+
+/// The components. They know which arm they were built as; nothing here knows the variants.
+pub struct App {
+    /// The door to Postgres.
+    pub database: Database,
+    /// What the catalogue's handlers need besides.
+    pub catalog: Catalog,
+}
+
+/// A service that is ready to be turned into a router by [`crate::app`].
+pub struct Assembly {
+    /// What handlers share.
+    pub state: AppState,
+    /// Read while the router is built, and shown by `/` and `/internal/variants`.
+    pub variants: Variants,
+    /// Bounds on every request.
+    pub http: HttpSettings,
+    /// What `/` links to.
+    pub other_shop_url: Option<String>,
+}
+
+/// A setting that can't be used, found while the components were built.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// The database's URL.
+    #[error(transparent)]
+    Database(#[from] storefront::postgres::UrlError),
+    /// Redis' URL.
+    #[error("BACKSTOCK_REDIS_URL is no Redis URL ({0}); an example: redis://127.0.0.1:6379/0")]
+    Redis(#[from] RedisError),
+}
+
+/// Builds every component as its arm. Connects to nothing yet.
+///
+/// # Errors
+/// When a URL can't be parsed.
+pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
+    let variants = settings.variants;
+    let database = Database::new(variants.connections, &settings.database)?;
+    let redis = Redis::new(&settings.redis)?;
+    let catalog = Catalog::new(&variants, redis, settings);
+    Ok(Assembly {
+        state: Arc::new(App { database, catalog }),
+        variants,
+        http: settings.http,
+        other_shop_url: settings.other_shop_url.clone(),
+    })
+}

@@ -1,0 +1,106 @@
+//! Money: integer minor units with a currency, so that no sum is ever rounded.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// An ISO 4217 currency code: three upper-case ASCII letters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// The euro, the default of everything that takes a currency.
+    pub const EUR: Currency = Currency(*b"EUR");
+
+    /// The code, for example `EUR`.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("constructed from ASCII letters")
+    }
+
+    /// How many decimal places the minor unit has (ISO 4217): 2 for most, 0 for JPY, 3 for KWD.
+    pub fn exponent(self) -> u32 {
+        match &self.0 {
+            b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF"
+            | b"UGX" | b"UYI" | b"VND" | b"VUV" | b"XAF" | b"XOF" | b"XPF" => 0,
+            b"BHD" | b"IQD" | b"JOD" | b"KWD" | b"LYD" | b"OMR" | b"TND" => 3,
+            _ => 2,
+        }
+    }
+}
+
+impl fmt::Debug for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text is no currency code.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no currency code; use three upper-case letters (ISO 4217), for example EUR")]
+pub struct ParseCurrencyError(String);
+
+impl FromStr for Currency {
+    type Err = ParseCurrencyError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.as_bytes() {
+            [a, b, c] if [a, b, c].iter().all(|letter| letter.is_ascii_uppercase()) => Ok(Self([*a, *b, *c])),
+            _ => Err(ParseCurrencyError(text.to_owned())),
+        }
+    }
+}
+
+impl Serialize for Currency {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Currency {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// An amount in minor units: `Money { amount: 1299, currency: EUR }` is 12.99 €.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Money {
+    /// Minor units of the currency.
+    pub amount: i64,
+    /// Which currency.
+    pub currency: Currency,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_minor_units_and_a_code() {
+        let money = Money {
+            amount: 1299,
+            currency: "EUR".parse().unwrap(),
+        };
+        assert_eq!(
+            serde_json::to_string(&money).unwrap(),
+            r#"{"amount":1299,"currency":"EUR"}"#
+        );
+    }
+
+    #[test]
+    fn a_currency_is_three_upper_case_letters() {
+        for wrong in ["", "eur", "EURO", "E1R", "€€"] {
+            assert!(wrong.parse::<Currency>().is_err(), "{wrong:?}");
+        }
+        assert_eq!("JPY".parse::<Currency>().unwrap().exponent(), 0);
+    }
+}

@@ -1,0 +1,41 @@
+//! The way to Postgres: the options of a connection, and the pool.
+
+use std::str::FromStr;
+
+use secrecy::ExposeSecret;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+use crate::settings::DatabaseSettings;
+
+/// The options of every connection: its name in `pg_stat_activity`, and a bound on each statement's time.
+///
+/// # Errors
+/// When the URL can't be parsed. The message doesn't repeat the URL, which holds a password.
+pub fn connect_options(settings: &DatabaseSettings, process: &str) -> Result<PgConnectOptions, UrlError> {
+    let options = PgConnectOptions::from_str(settings.database_url.expose_secret()).map_err(|_| UrlError)?;
+    let statement_timeout_ms = settings.database_statement_timeout.as_millis().to_string();
+    Ok(options
+        .application_name(process)
+        .options([("statement_timeout", statement_timeout_ms)]))
+}
+
+/// `BACKSTOCK_DATABASE_URL` is no Postgres URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("BACKSTOCK_DATABASE_URL is no Postgres URL; an example: postgres://shop:secret@127.0.0.1:5432/shop")]
+pub struct UrlError;
+
+/// A pool that keeps its connections.
+///
+/// As many at least as at most: connections that come and go would be measured with the requests. It doesn't ping
+/// before a connection is lent, which would double the round trips of a one-statement request; a connection that
+/// broke meanwhile fails one statement, and none is kept longer than half an hour.
+pub fn pool(settings: &DatabaseSettings, options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(settings.database_connections)
+        .min_connections(settings.database_connections)
+        .acquire_timeout(settings.database_acquire_timeout)
+        .max_lifetime(std::time::Duration::from_secs(30 * 60))
+        .idle_timeout(None)
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}

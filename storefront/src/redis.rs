@@ -1,0 +1,124 @@
+//! The way to Redis: one multiplexed connection that reconnects by itself, a deadline on every command, and a pause
+//! after failures, so that a Redis that is gone or slow costs a request at most one deadline now and then.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Cmd, FromRedisValue};
+use secrecy::ExposeSecret;
+
+use crate::settings::RedisSettings;
+
+/// How long Redis is left alone after a failure. Half of the second within which readers must see a change, so that
+/// a Redis that comes back is in use again soon.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// A shared handle on one connection. Cheap to clone.
+#[derive(Clone)]
+pub struct Redis {
+    connection: ConnectionManager,
+    timeout: Duration,
+    prefix: Arc<str>,
+    pause: Arc<Pause>,
+}
+
+/// Redis gave no answer. What it was asked for has to come from elsewhere.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisError {
+    /// Nothing within the deadline.
+    #[error("no answer from Redis within {0:?}")]
+    Timeout(Duration),
+    /// It failed a moment ago and is left alone for now.
+    #[error("Redis failed a moment ago and is left alone for {PAUSE_AFTER_FAILURE:?}")]
+    Paused,
+    /// The command failed, or the connection is down.
+    #[error(transparent)]
+    Failed(#[from] redis::RedisError),
+}
+
+impl Redis {
+    /// A handle that connects when it is first used: a shop starts without Redis.
+    ///
+    /// # Errors
+    /// When the URL can't be parsed.
+    pub fn new(settings: &RedisSettings) -> Result<Self, RedisError> {
+        let client = redis::Client::open(settings.redis_url.expose_secret())?;
+        // One attempt at a time, without retries of its own: the deadline and the pause here bound what a request
+        // waits, and the next request after the pause is the next attempt.
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(0)
+            .set_connection_timeout(Some(Duration::from_secs(1)))
+            .set_response_timeout(Some(settings.redis_timeout));
+        Ok(Self {
+            connection: ConnectionManager::new_lazy_with_config(client, config)?,
+            timeout: settings.redis_timeout,
+            prefix: settings.redis_prefix.as_str().into(),
+            pause: Arc::new(Pause::new()),
+        })
+    }
+
+    /// What every key starts with.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Whether it failed a moment ago and is left alone.
+    pub fn is_paused(&self) -> bool {
+        self.pause.is_on()
+    }
+
+    /// Sends one command and waits for its answer, up to the deadline.
+    ///
+    /// # Errors
+    /// When there is no answer in time, the command fails, or Redis is left alone after a failure.
+    pub async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisError> {
+        if self.pause.is_on() {
+            return Err(RedisError::Paused);
+        }
+        let mut connection = self.connection.clone();
+        match tokio::time::timeout(self.timeout, command.query_async(&mut connection)).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                self.pause.begin();
+                Err(error.into())
+            }
+            Err(_) => {
+                self.pause.begin();
+                Err(RedisError::Timeout(self.timeout))
+            }
+        }
+    }
+}
+
+/// The time until which Redis is left alone, in milliseconds since the handle was made.
+struct Pause {
+    origin: Instant,
+    until_ms: AtomicU64,
+}
+
+impl Pause {
+    fn new() -> Self {
+        Self {
+            origin: Instant::now(),
+            until_ms: AtomicU64::new(0),
+        }
+    }
+
+    fn is_on(&self) -> bool {
+        let until_ms = self.until_ms.load(Ordering::Relaxed);
+        until_ms != 0 && self.now_ms() < until_ms
+    }
+
+    fn begin(&self) {
+        self.until_ms.store(
+            self.now_ms() + PAUSE_AFTER_FAILURE.as_millis() as u64,
+            Ordering::Relaxed,
+        );
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.origin.elapsed().as_millis() as u64
+    }
+}
