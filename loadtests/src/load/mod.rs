@@ -17,7 +17,7 @@ mod request;
 mod timer;
 mod warm_up;
 
-pub use capacity::{Capacity, CapacityPlan, capacity};
+pub use capacity::{Capacity, CapacityPlan, Probe, capacity};
 pub use closed_loop::closed_loop;
 pub use command::Command;
 pub use open_loop::open_loop;

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 /// A kernel timer that the runtime waits for as it waits for a socket.
@@ -20,8 +21,13 @@ impl PreciseTimer {
     pub(crate) fn new() -> Result<PreciseTimer> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags).context("the kernel made no timer")?;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe because a type may lie about its descriptor; OwnedFd cannot"
+        )]
+        let timer = AsyncFd::with_interest(timer, Interest::READABLE);
         Ok(PreciseTimer {
-            timer: AsyncFd::new(timer).context("the runtime did not take the timer")?,
+            timer: timer.context("the runtime did not take the timer")?,
         })
     }
 
