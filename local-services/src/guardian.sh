@@ -1,0 +1,94 @@
+#!/bin/sh
+# Stops the servers of the directory that this script lies in. Written by local-services at each start.
+#
+#   watch      the guardian: waits until nobody uses the servers, then stops them
+#   stop       stops them unless somebody uses them
+#   stop-held  stops them; the caller holds in-use.lock exclusively
+#   stop-one   stops one server, for a starter that found it ill
+#
+# A user of the servers holds a shared lock on in-use.lock. The kernel drops it when the user ends, be it by kill -9,
+# and gives the exclusive lock to the guardian when the last user is gone.
+set -u
+here=$(cd "$(dirname "$0")" && pwd) || exit 1
+
+# Whether the recorded process of a server is alive. A process id is trusted only together with its time of start.
+find_server() { # NAME, sets pid
+    [ -f "$here/$1.process" ] || return 1
+    read -r pid started _ <"$here/$1.process" || return 1
+    stat=$(cat "/proc/$pid/stat" 2>/dev/null) || return 1
+    # Behind the program's name, which is in parentheses: the state is the 1st field, the time of start the 20th.
+    # shellcheck disable=SC2086
+    set -- ${stat##*) }
+    [ "$1" != Z ] && [ "$1" != X ] && [ "${20}" = "$started" ]
+}
+
+signal() { # NAME SIGNAL
+    find_server "$1" && kill -s "$2" "$pid" 2>/dev/null
+}
+
+await_end() { # NAME: gives it 30 s, then ends it the hard way
+    tenths=0
+    while find_server "$1"; do
+        if [ "$tenths" -ge 300 ]; then
+            echo "$1 (process $pid) did not stop within 30 s and was killed"
+            kill -s KILL "$pid" 2>/dev/null
+            tenths=0
+        fi
+        tenths=$((tenths + 1))
+        sleep 0.1
+    done
+    rm -f "$here/$1.process"
+}
+
+stop_all() {
+    signal postgres INT # a "fast" shutdown: open transactions are rolled back
+    signal redis TERM
+    signal rabbitmq TERM
+    await_end postgres
+    await_end redis
+    await_end rabbitmq
+    signal epmd TERM # RabbitMQ says goodbye to it
+    await_end epmd
+}
+
+users() { # the process ids of those who share in-use.lock
+    inode=$(stat -c %i "$here/in-use.lock")
+    while read -r _ kind _ mode owner file _; do
+        case "$kind $mode ${file##*:}" in "FLOCK READ $inode") printf ' %s' "$owner" ;; esac
+    done </proc/locks
+}
+
+case "${1:-}" in
+watch)
+    exec 8>>"$here/guardian.lock"
+    flock -n 8 || exit 0
+    exec 9>>"$here/in-use.lock"
+    flock -x 9
+    stop_all 8>&- 9>&-
+    # In this order: who gets in-use.lock next must find guardian.lock free, and starts a guardian of his own.
+    exec 8>&-
+    exec 9>&-
+    ;;
+stop)
+    exec 9>>"$here/in-use.lock"
+    if ! flock -n -x 9; then
+        # Either there are users, or the guardian is at work already and frees the lock soon.
+        users=$(users)
+        if [ -n "$users" ]; then
+            echo "The servers in $here are in use by process$users: stop that first." >&2
+            exit 1
+        fi
+        flock -x 9
+    fi
+    stop_all 9>&-
+    ;;
+stop-held) stop_all ;;
+stop-one)
+    signal "$2" KILL
+    await_end "$2"
+    ;;
+*)
+    echo "usage: $0 watch|stop|stop-held|stop-one SERVER" >&2
+    exit 2
+    ;;
+esac

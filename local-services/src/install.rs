@@ -1,0 +1,96 @@
+//! Installs the packages of missing servers, with consent.
+//!
+//! Consent is: being root, `YES=1`, or a yes at the terminal. The work is `install.sh`'s.
+
+use std::env;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::binaries::{epmd, in_path, postgres_directory, rabbitmq_directory, redis_server};
+
+const SCRIPT: &str = include_str!("install.sh");
+
+/// Installs those of Postgres, Redis and RabbitMQ that are missing and that no environment URL replaces.
+pub fn install_missing() -> Result<()> {
+    let named = |variable: &str| env::var_os(variable).is_some_and(|url| !url.is_empty());
+    let mut packages = Vec::new();
+    if !named("BACKSTOCK_DATABASE_URL") && postgres_directory(None).is_err() {
+        packages.push("postgresql");
+    }
+    if !named("BACKSTOCK_REDIS_URL") && redis_server().is_err() {
+        packages.push("redis-server");
+    }
+    if !named("BACKSTOCK_AMQP_URL") && (rabbitmq_directory().is_err() || epmd().is_err()) {
+        packages.push("rabbitmq-server");
+    }
+    if in_path("setsid").is_none() || in_path("flock").is_none() {
+        packages.push("util-linux");
+    }
+    install(&packages)?;
+    if packages.contains(&"postgresql") {
+        postgres_directory(None)?; // The distribution's may be too old.
+    }
+    Ok(())
+}
+
+/// Installs a tool of the lab's, such as `wrk`, whose package is called like its program.
+pub fn install_tool(package: &str) -> Result<()> {
+    if in_path(package).is_some() {
+        return Ok(());
+    }
+    install(&[package])
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let names = packages.join(" ");
+    if !Path::new("/etc/debian_version").exists() || in_path("apt-get").is_none() {
+        bail!(
+            "missing here: {names}. Install them with your system's package manager, or run everything in containers: \
+             docker compose up"
+        );
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    let by_hand = format!("sudo apt-get install --no-install-recommends {names}");
+    if !is_root && in_path("sudo").is_none() {
+        bail!(
+            "missing here: {names}. There is no sudo; as root run: apt-get install --no-install-recommends {names}"
+        );
+    }
+    if !is_root && env::var("YES").as_deref() != Ok("1") && !ask(&names)? {
+        bail!("missing here: {names}. Allow their installation with YES=1, or run: {by_hand}");
+    }
+    eprintln!("installing {names} (their system services stay off; other packages are left as they are)");
+    let mut command = if is_root { Command::new("sh") } else { sudo() };
+    let status = command
+        .args(["-c", SCRIPT, "install"])
+        .args(packages)
+        .status()
+        .context("cannot run the installation")?;
+    if !status.success() {
+        bail!("the installation failed; its messages are above. By hand: {by_hand}");
+    }
+    Ok(())
+}
+
+fn sudo() -> Command {
+    let mut command = Command::new("sudo");
+    command.arg("sh");
+    command
+}
+
+fn ask(names: &str) -> Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    eprint!("Install {names} with apt-get, through sudo? Their system services stay off. [y/N] ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
