@@ -60,7 +60,7 @@ impl Similar {
     }
 
     /// `%>` holds where the best matching part of the title is more similar than
-    /// `pg_trgm.word_similarity_threshold`, 0.6 by default.
+    /// `pg_trgm.word_similarity_threshold`, which every connection sets (`storefront::postgres`).
     pub(super) fn push_condition(&self, sql: &mut QueryBuilder<Postgres>) {
         sql.push("p.title %> ").push_bind(self.0.clone());
     }
