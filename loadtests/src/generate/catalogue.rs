@@ -1,0 +1,140 @@
+//! A catalogue: a scale and a seed, and what is computed from them before the first row.
+//!
+//! Rows themselves are in [`super::tables`], one file a table. A catalogue holds little: the cumulated weights of
+//! brands and leaves, and for each product how many reviews it has and how many stars they add up to (8 bytes a
+//! product), because reviews are made in the order of time and products need their sum.
+
+use uuid::Uuid;
+
+use super::dice::{Dice, Purpose};
+use super::moments::{HISTORY_END_US, HISTORY_US, Timeline};
+use super::popularity::Popularity;
+use super::scale::Scale;
+use super::series::SeriesPlan;
+use super::tables::{brands, categories, reviews};
+
+/// When the shop opened: every category and brand is from that day.
+pub const OPENED_US: i64 = HISTORY_END_US - HISTORY_US;
+
+/// Everything that rows are derived from.
+#[derive(Debug)]
+pub struct Catalogue {
+    /// Its size.
+    pub scale: Scale,
+    /// What all chance in it comes from.
+    pub seed: u64,
+    /// How well each product sells.
+    pub popularity: Popularity,
+    /// Which product is of which series.
+    pub series: SeriesPlan,
+    /// The tree of categories, parents before children.
+    pub categories: Vec<categories::Node>,
+    /// The brands, the largest first.
+    pub brands: Vec<brands::Brand>,
+    /// When products were created.
+    pub product_times: Timeline,
+    brand_weights: Cumulated,
+    leaf_weights: Vec<(Vec<usize>, Cumulated)>,
+    review_sums: Vec<ReviewSum>,
+}
+
+/// The reviews of one product, added up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReviewSum {
+    /// How many there are.
+    pub count: u32,
+    /// All their stars.
+    pub stars: u32,
+}
+
+impl ReviewSum {
+    /// The mean times 100, rounded half up as Postgres rounds a `numeric`.
+    pub fn rating_hundredths(self) -> i16 {
+        if self.count == 0 {
+            return 0;
+        }
+        i16::try_from((200 * self.stars + self.count) / (2 * self.count)).expect("at most 500")
+    }
+}
+
+impl Catalogue {
+    /// Prepares the catalogue of a scale and a seed.
+    pub fn new(scale: Scale, seed: u64) -> Self {
+        let categories = categories::tree(scale, seed);
+        let brands = brands::all(scale, seed);
+        let departments = scale.tree().0;
+        let mut catalogue = Self {
+            scale,
+            seed,
+            popularity: Popularity::new(seed, scale.products()),
+            series: SeriesPlan::new(seed, scale.products()),
+            brand_weights: Cumulated::zipf(brands.len()),
+            leaf_weights: (0..departments).map(|department| leaves_of(&categories, department)).collect(),
+            categories,
+            brands,
+            product_times: Timeline::new(seed, Purpose::Product, OPENED_US, scale.products()),
+            review_sums: vec![ReviewSum::default(); scale.products() as usize],
+        };
+        for index in 0..scale.reviews() {
+            let subject = reviews::subject(&catalogue, index);
+            let sum = &mut catalogue.review_sums[subject.product as usize];
+            sum.count += 1;
+            sum.stars += subject.stars as u32;
+        }
+        catalogue
+    }
+
+    /// A brand, drawn as often as it is large: Zipf.
+    pub fn draw_brand(&self, dice: &mut Dice) -> usize {
+        self.brand_weights.draw(dice)
+    }
+
+    /// A leaf below a department, as an index into `categories`.
+    pub fn draw_leaf(&self, department: usize, dice: &mut Dice) -> usize {
+        let (leaves, weights) = &self.leaf_weights[department];
+        leaves[weights.draw(dice)]
+    }
+
+    /// The reviews of a product, added up.
+    pub fn reviews_of(&self, product: u64) -> ReviewSum {
+        self.review_sums[product as usize]
+    }
+
+    /// The id of a product.
+    pub fn product_id(&self, product: u64) -> Uuid {
+        super::tables::products::id(self, product)
+    }
+}
+
+fn leaves_of(categories: &[categories::Node], department: usize) -> (Vec<usize>, Cumulated) {
+    let leaves: Vec<usize> = (0..categories.len())
+        .filter(|index| categories[*index].department == department && categories[*index].leaf.is_some())
+        .collect();
+    let weights = Cumulated::zipf(leaves.len());
+    (leaves, weights)
+}
+
+/// Cumulated weights, to draw from.
+#[derive(Debug)]
+struct Cumulated(Vec<f64>);
+
+impl Cumulated {
+    /// Zipf's weights 1/(rank + 2): the largest is not overwhelming.
+    fn zipf(count: usize) -> Self {
+        let mut sum = 0.0;
+        Self(
+            (0..count)
+                .map(|rank| {
+                    sum += 1.0 / (rank + 3) as f64;
+                    sum
+                })
+                .collect(),
+        )
+    }
+
+    fn draw(&self, dice: &mut Dice) -> usize {
+        let total = self.0.last().copied().expect("there is something to draw from");
+        let point = dice.unit() * total;
+        self.0.partition_point(|sum| *sum <= point).min(self.0.len() - 1)
+    }
+}

@@ -1,0 +1,171 @@
+//! Streams a catalogue into the database: rows and search documents in one transaction, then statistics.
+//!
+//! The transaction first sets the tables' constraints, indexes and triggers aside ([`definitions`]) and truncates
+//! them, and puts everything back at its end. That is fast: no index is maintained row by row, no trigger fires, and
+//! with `wal_level = minimal` Postgres writes the new files without logging them. And it is safe: whatever interrupts
+//! it, the database is as it was before.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+mod definitions;
+mod search_documents;
+
+use super::catalogue::Catalogue;
+use super::copy_format::{HEADER, Rows, TRAILER};
+use super::progress::Stage;
+use super::tables::{Table, TableDigest};
+use definitions::{Definitions, Part};
+
+/// Chunks that are made ahead of the one that is being sent: enough to keep a second core busy, few enough to stay
+/// below some ten megabytes.
+const CHUNKS_AHEAD: usize = 4;
+
+/// What to do with a catalogue that is already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Stop with an error.
+    Refuse,
+    /// Put the new one in its place.
+    Replace,
+}
+
+/// Connects to a database.
+pub async fn connect(database_url: &str) -> Result<PgConnection> {
+    PgConnection::connect(database_url)
+        .await
+        .context("cannot reach the database; check --database-url or BACKSTOCK_DATABASE_URL")
+}
+
+/// Checks that the database is migrated, and its catalogue empty unless it may be replaced.
+pub async fn check(connection: &mut PgConnection, existing: Existing) -> Result<()> {
+    let migrated: bool = sqlx::query_scalar("select to_regclass('catalog_epoch') is not null")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !migrated {
+        bail!("the database has no tables yet: run `backstock-api migrate` on it first");
+    }
+    if existing == Existing::Replace {
+        return Ok(());
+    }
+    let occupied: bool =
+        sqlx::query_scalar("select exists (select from products) or exists (select from categories)")
+            .fetch_one(connection)
+            .await?;
+    if occupied {
+        bail!("the catalogue is not empty: pass --replace to delete what it holds");
+    }
+    Ok(())
+}
+
+/// Loads a catalogue in place of what is there, and returns the digest of each table.
+pub async fn load(
+    database_url: &str,
+    connection: &mut PgConnection,
+    catalogue: &Arc<Catalogue>,
+) -> Result<Vec<(Table, String)>> {
+    let digests = replace(database_url, connection, catalogue).await.map_err(explain_full_disk)?;
+    let stage = Stage::start("analyze", 0);
+    let names = Table::ALL.map(Table::name).join(", ");
+    let vacuum = format!("vacuum (analyze) {names}, product_search");
+    sqlx::raw_sql(AssertSqlSafe(vacuum)).execute(connection).await?;
+    stage.finish();
+    Ok(digests)
+}
+
+async fn replace(
+    database_url: &str,
+    connection: &mut PgConnection,
+    catalogue: &Arc<Catalogue>,
+) -> Result<Vec<(Table, String)>> {
+    let mut transaction = connection.begin().await?;
+    // Memory for sorts and joins over whole tables, for this transaction only.
+    let settings = "set local maintenance_work_mem = '256MB'; set local work_mem = '128MB'; set local jit = off";
+    sqlx::raw_sql(settings).execute(&mut *transaction).await?;
+    let of_documents = Definitions::set_aside(&mut transaction, &["product_search"]).await?;
+    let of_rows = Definitions::set_aside(&mut transaction, &Table::ALL.map(Table::name)).await?;
+
+    let stage = Stage::start("rows", Table::ALL.iter().map(|table| table.chunks(catalogue)).sum());
+    let mut digests = Vec::new();
+    for table in Table::ALL {
+        let digest = copy_table(&mut transaction, catalogue, table, &stage).await;
+        digests.push((table, digest.with_context(|| format!("while loading {}", table.name()))?));
+    }
+    of_rows.put_back(&mut transaction, Part::Constraint).await?;
+    stage.finish();
+
+    let stage = Stage::start("search documents", catalogue.scale.products());
+    search_documents::fill(database_url, &mut transaction, catalogue, &stage).await?;
+    of_documents.put_back(&mut transaction, Part::Constraint).await?;
+    stage.finish();
+
+    let stage = Stage::start("indexes", 0);
+    for definitions in [of_rows, of_documents] {
+        definitions.put_back(&mut transaction, Part::Index).await?;
+        definitions.put_back(&mut transaction, Part::Trigger).await?;
+    }
+    stage.finish();
+
+    let stage = Stage::start("commit", 0);
+    sqlx::query("update catalog_epoch set epoch = epoch + 1").execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    stage.finish();
+    Ok(digests)
+}
+
+async fn copy_table(
+    connection: &mut PgConnection,
+    catalogue: &Arc<Catalogue>,
+    table: Table,
+    stage: &Stage,
+) -> Result<String> {
+    // `freeze`: rows are visible to all from the start, so that no later vacuum has to write them again.
+    let statement =
+        format!("copy {} ({}) from stdin with (format binary, freeze true)", table.name(), table.columns());
+    let mut copy = connection.copy_in_raw(&statement).await?;
+    copy.send(HEADER).await?;
+    let mut digest = TableDigest::default();
+    let mut chunks = stream::iter(0..table.chunks(catalogue))
+        .map(|chunk| {
+            let catalogue = Arc::clone(catalogue);
+            tokio::task::spawn_blocking(move || table.chunk(&catalogue, chunk))
+        })
+        .buffered(CHUNKS_AHEAD);
+    let mut sent = 0;
+    while let Some(rows) = chunks.try_next().await? {
+        send(&mut copy, &rows, &mut digest).await?;
+        sent += rows.count();
+        stage.advance(1);
+    }
+    copy.send(TRAILER).await?;
+    let stored = copy.finish().await?;
+    anyhow::ensure!(stored == sent, "the database stored {stored} of {sent} rows");
+    Ok(digest.finish())
+}
+
+async fn send(
+    copy: &mut sqlx::postgres::PgCopyIn<&mut PgConnection>,
+    rows: &Rows,
+    digest: &mut TableDigest,
+) -> Result<()> {
+    digest.add(rows);
+    copy.send(rows.bytes()).await?;
+    Ok(())
+}
+
+/// Puts one clear line before the chain of causes when the server's disk is full.
+pub fn explain_full_disk(error: anyhow::Error) -> anyhow::Error {
+    let full = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<sqlx::Error>())
+        .filter_map(|cause| cause.as_database_error())
+        .any(|cause| cause.code().as_deref() == Some("53100"));
+    if full {
+        error.context("the disk of the Postgres server is full: free some space, or use a smaller --scale")
+    } else {
+        error
+    }
+}

@@ -1,0 +1,21 @@
+//! The words of the catalogue: what a shop sells, what it is made of, and what people say about it.
+//!
+//! Plain lists and sentence patterns. Two rules hold for every word here: it contains no quote or backslash, which
+//! JSON would escape, and no name of a series ([`super::series`]), whose search answers are known.
+
+pub mod departments;
+pub mod descriptions;
+pub mod names;
+pub mod reviews;
+
+/// Fills a pattern: each `{name}` is replaced by what `value` gives for it.
+fn fill<'a>(text: &mut String, pattern: &str, mut value: impl FnMut(&str) -> &'a str) {
+    let mut rest = pattern;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, tail) = after.split_once('}').expect("every brace of a pattern is closed");
+        text.push_str(before);
+        text.push_str(value(name));
+        rest = tail;
+    }
+    text.push_str(rest);
+}
