@@ -1,0 +1,48 @@
+//! The table at the end of `compare`.
+
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table};
+
+use super::schema::Report;
+use super::view::SummaryRow;
+
+/// One row a lesson: its headline, before and after, and what became of the claim.
+pub fn table(report: &Report) -> String {
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_header([
+            "lesson",
+            "scenario",
+            "p50, ms",
+            "ratio",
+            "95 %",
+            "CPU, µs",
+            "statements",
+            "claim",
+        ]);
+    for column in 2..7 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for row in report.lessons.iter().map(SummaryRow::new) {
+        let lesson = Cell::new(format!("{}\n{}", row.name, row.arms)).add_attribute(Attribute::Bold);
+        if !row.failed.is_empty() {
+            table.add_row([lesson, Cell::new("FAILED: no ratio").fg(Color::Red)]);
+            continue;
+        }
+        table.add_row([
+            lesson,
+            Cell::new(row.scenario),
+            Cell::new(row.p50),
+            Cell::new(row.ratio).add_attribute(Attribute::Bold),
+            Cell::new(row.interval),
+            Cell::new(row.cpu),
+            Cell::new(row.statements),
+            Cell::new(row.claim),
+        ]);
+    }
+    table.to_string()
+}
