@@ -1,18 +1,31 @@
 //! Distance: a TCP proxy that delays each chunk by a fixed time in either direction, and counts what passes.
 //!
 //! On loopback a round trip is free, which hides what N+1 queries, caches and sessions cost across a real network. The
-//! lab puts a [`Proxy`] between the api and each of its stores, also where the delay is zero: then it counts bytes and
-//! round trips. Bandwidth is not limited. Read next: `relay.rs`.
+//! lab puts a [`Proxy`] between the api and each of its stores, also where the delay is zero: then it only counts.
+//! Bandwidth is not limited. Read next: `relay.rs`.
 
-use std::net::SocketAddr;
+mod relay;
+mod store_address;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
+use tokio::sync::oneshot;
+
+use relay::Shared;
+pub(crate) use store_address::StoreAddress;
 
 /// A running proxy in front of one store. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
+    shared: Arc<Shared>,
+    /// The thread ends when this is dropped.
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// What has passed a proxy since it was started.
@@ -22,10 +35,11 @@ pub struct Counters {
     pub bytes_to_client: u64,
     /// Bytes from the client to the store.
     pub bytes_to_server: u64,
-    /// How often the store answered: changes of direction from "client speaks" to "store speaks", a connection each.
-    /// Exact where requests and answers alternate, as in Postgres without pipelining.
+    /// How often a store answered: changes from "the client speaks" to "the store speaks" on a connection. Exact where
+    /// requests and answers alternate, as in Postgres without pipelining; on a connection that several requests share
+    /// (Redis, multiplexed) those that overlap count once.
     pub round_trips: u64,
-    /// Connections that clients have made.
+    /// Connections that clients have made. Each costs a round trip of its own, which `round_trips` does not count.
     pub connections: u64,
 }
 
@@ -42,14 +56,41 @@ impl Counters {
 }
 
 impl Proxy {
-    /// Listens on a free loopback port and forwards to `upstream`, each chunk later by `one_way_delay`.
-    pub fn start(_upstream: SocketAddr, _one_way_delay: Duration) -> Result<Proxy> {
-        bail!("the proxy is not built yet")
+    /// Listens on a free loopback port and forwards to `upstream`, each chunk later by `one_way_delay`. Runs on a thread
+    /// of its own, so that no other task of the lab adds to the delay.
+    pub fn start(upstream: SocketAddr, one_way_delay: Duration) -> Result<Proxy> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port for a proxy")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let shared = Arc::new(Shared::new(upstream, one_way_delay));
+        let (stop, stopped) = oneshot::channel();
+        let at_work = Arc::clone(&shared);
+        let work = move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = relay::accept(listener, at_work) => {}
+                    // An error means that the sender is dropped, which is how a proxy is stopped.
+                    _ = stopped => {}
+                }
+            });
+        };
+        let thread = std::thread::Builder::new()
+            .name("delay-proxy".to_owned())
+            .spawn(work)?;
+        Ok(Proxy {
+            address,
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Like [`Proxy::start`], in front of the store that a URL such as `postgres://user@127.0.0.1:5432/shop` names.
-    pub fn in_front_of(_url: &str, _one_way_delay: Duration) -> Result<Proxy> {
-        bail!("the proxy is not built yet")
+    pub fn in_front_of(url: &str, one_way_delay: Duration) -> Result<Proxy> {
+        Proxy::start(StoreAddress::of(url)?.resolve()?, one_way_delay)
     }
 
     /// Where clients connect to.
@@ -58,15 +99,27 @@ impl Proxy {
     }
 
     /// The same URL with the proxy in place of the store's host and port.
-    pub fn through(&self, _url: &str) -> Result<String> {
-        bail!("the proxy is not built yet")
+    pub fn through(&self, url: &str) -> Result<String> {
+        StoreAddress::of(url)?.replaced_by(self.address)
     }
 
-    /// Changes the delay for every chunk that arrives from now on.
-    pub fn set_delay(&self, _one_way_delay: Duration) {}
+    /// Changes the delay of every chunk that arrives from now on.
+    pub fn set_delay(&self, one_way_delay: Duration) {
+        self.shared.set_delay(one_way_delay);
+    }
 
     /// What has passed so far.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        self.shared.counters()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has closed its connections, too.
+            let _ = thread.join();
+        }
     }
 }
