@@ -62,12 +62,15 @@ case "${1:-}" in
 watch)
     exec 8>>"$here/guardian.lock"
     flock -n 8 || exit 0
-    exec 9>>"$here/in-use.lock"
-    flock -x 9
-    stop_all 8>&- 9>&-
-    # In this order: who gets in-use.lock next must find guardian.lock free, and starts a guardian of his own.
-    exec 8>&-
-    exec 9>&-
+    # Returns to the starter now that the lock is held, and goes on in the background.
+    {
+        exec 9>>"$here/in-use.lock"
+        flock -x 9
+        stop_all 8>&- 9>&-
+        # In this order: who gets in-use.lock next must find guardian.lock free, and starts a guardian of his own.
+        exec 8>&-
+        exec 9>&-
+    } &
     ;;
 stop)
     exec 9>>"$here/in-use.lock"

@@ -88,7 +88,7 @@ pub(crate) fn ensure_guardian(place: &Place) -> Result<()> {
     write_guardian(place)?;
     let log = place.new_log("guardian")?;
     Command::new("setsid")
-        .args(["--fork", "sh"])
+        .arg("sh")
         .arg(place.state.join("guardian"))
         .arg("watch")
         .current_dir("/")

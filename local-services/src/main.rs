@@ -30,6 +30,9 @@ enum Action {
         /// Whose servers
         #[arg(long, value_enum, default_value_t = Whose::Tests)]
         purpose: Whose,
+        /// RabbitMQ's virtual host in the command's URL, made if it does not exist [default: /]
+        #[arg(long)]
+        vhost: Option<String>,
         /// The command and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
@@ -68,7 +71,11 @@ fn main() -> ExitCode {
 fn run(action: Action) -> Result<ExitCode> {
     match action {
         Action::Install => install_missing()?,
-        Action::Run { purpose, command } => return run_command(purpose.into(), &command),
+        Action::Run {
+            purpose,
+            vhost,
+            command,
+        } => return run_command(purpose.into(), vhost.as_deref(), &command),
         Action::Stop => {
             for purpose in [Purpose::Shop, Purpose::Tests] {
                 stop_unused(purpose)?;
@@ -85,14 +92,17 @@ fn run(action: Action) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_command(purpose: Purpose, command: &[String]) -> Result<ExitCode> {
+fn run_command(purpose: Purpose, vhost: Option<&str>, command: &[String]) -> Result<ExitCode> {
     let (program, arguments) = command.split_first().context("no command given")?;
     let services = Services::start(purpose)?;
+    if let Some(vhost) = vhost {
+        services.create_vhost(vhost)?;
+    }
     let status = Command::new(program)
         .args(arguments)
         .env("BACKSTOCK_DATABASE_URL", services.database_url("postgres"))
         .env("BACKSTOCK_REDIS_URL", services.redis_url(0))
-        .env("BACKSTOCK_AMQP_URL", services.amqp_url("/"))
+        .env("BACKSTOCK_AMQP_URL", services.amqp_url(vhost.unwrap_or("/")))
         .status();
     let stopped = services.stop();
     let status = status.with_context(|| format!("cannot run {program}"))?;

@@ -1,0 +1,337 @@
+//! The servers' lives, seen from outside: each test has a home and ports of its own, and users that are real processes.
+//!
+//! Most tests name a RabbitMQ that is never contacted, and so save the seconds that a real one takes to start.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_backstock-local-services");
+
+/// A command that uses the servers until its input is closed.
+const USE: [&str; 6] = ["run", "--", "sh", "-c", "echo ready; read _line", "user"];
+
+struct Machine {
+    home: PathBuf,
+    port_base: u16,
+    has_rabbitmq: bool,
+}
+
+impl Machine {
+    fn new(name: &str) -> Machine {
+        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        fs::create_dir_all(&home).unwrap();
+        Machine {
+            home,
+            port_base: free_port_base(),
+            has_rabbitmq: false,
+        }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        for variable in [
+            "BACKSTOCK_DATABASE_URL",
+            "BACKSTOCK_REDIS_URL",
+            "BACKSTOCK_AMQP_URL",
+        ] {
+            command.env_remove(variable);
+        }
+        if !self.has_rabbitmq {
+            command.env("BACKSTOCK_AMQP_URL", "amqp://elsewhere.invalid");
+        }
+        command
+            .env("BACKSTOCK_HOME", &self.home)
+            .env("BACKSTOCK_PORT_BASE", self.port_base.to_string());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs what must fail, and gives its last line.
+    fn fault(&self) -> String {
+        let output = self.run(&["run", "--", "true"]);
+        assert_eq!(output.status.code(), Some(1));
+        stderr(&output).lines().last().unwrap_or_default().to_owned()
+    }
+
+    /// The process id that `status` shows for a server of the tests'.
+    fn pid(&self, server: &str) -> Option<u32> {
+        let status = String::from_utf8(self.run(&["status"]).stdout).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with(&format!("tests {server}:")))
+            .unwrap();
+        line.split_once("process ")?.1.split(' ').next()?.parse().ok()
+    }
+
+    fn assert_nothing_runs(&self) {
+        for server in ["postgres", "redis", "rabbitmq"] {
+            assert_eq!(self.pid(server), None, "{server} still runs");
+        }
+        for port in 10..15 {
+            TcpListener::bind(("127.0.0.1", self.port_base + port))
+                .expect("the servers' ports are free again");
+        }
+    }
+
+    fn user(&self) -> User {
+        let mut child = self
+            .command(&USE)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut ready)
+            .unwrap();
+        assert_eq!(ready, "ready\n");
+        User { child }
+    }
+
+    /// Returns when the guardian has stopped the servers and ended.
+    fn await_guardian(&self) {
+        let lock = File::options()
+            .write(true)
+            .open(self.home.join("tests/guardian.lock"))
+            .unwrap();
+        lock.lock().unwrap();
+    }
+
+    fn record(&self, server: &str) -> PathBuf {
+        self.home.join(format!("tests/{server}.process"))
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.run(&["stop"]); // After a failed assertion.
+        let _ = fs::remove_dir_all(fs::read_link(self.home.join("tests/data")).unwrap_or_default());
+        let _ = fs::remove_dir_all(&self.home);
+    }
+}
+
+/// A process that holds the servers.
+struct User {
+    child: Child,
+}
+
+impl User {
+    fn leave(mut self) -> Output {
+        drop(self.child.stdin.take());
+        self.child.wait_with_output().unwrap()
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap(); // SIGKILL: it can clean nothing up.
+        self.child.wait().unwrap();
+    }
+}
+
+fn free_port_base() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = u16::try_from(std::process::id() % 200).unwrap() + NEXT.fetch_add(1, Ordering::Relaxed);
+        let base = 20000 + offset * 20;
+        let listeners: Vec<_> = (10..15)
+            .map(|port| TcpListener::bind(("127.0.0.1", base + port)))
+            .collect();
+        if listeners.iter().all(Result::is_ok) {
+            return base;
+        }
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn three_servers_answer_and_end_with_their_last_user() {
+    let mut machine = Machine::new("three");
+    machine.has_rabbitmq = true;
+    let script = "echo \"$BACKSTOCK_DATABASE_URL $BACKSTOCK_REDIS_URL $BACKSTOCK_AMQP_URL\"; exit 7";
+    let output = machine.run(&["run", "--vhost", "made later", "--", "sh", "-c", script]);
+    assert_eq!(
+        output.status.code(),
+        Some(7),
+        "the command's exit code is passed on: {}",
+        stderr(&output)
+    );
+
+    let urls = String::from_utf8_lossy(&output.stdout);
+    let port = machine.port_base + 10;
+    assert!(urls.contains(&format!("@127.0.0.1:{port}/postgres ")), "{urls}");
+    assert!(urls.contains(&format!("@127.0.0.1:{}/0 ", port + 1)), "{urls}");
+    assert!(
+        urls.contains(&format!("@127.0.0.1:{}/made%20later", port + 2)),
+        "{urls}"
+    );
+    for server in ["postgres", "redis", "rabbitmq"] {
+        let line = stderr(&output)
+            .lines()
+            .any(|line| line.starts_with(&format!("{server} ")) && line.ends_with(" s)"));
+        assert!(line, "{server} is announced: {}", stderr(&output));
+    }
+    machine.assert_nothing_runs();
+}
+
+#[test]
+fn a_second_user_joins_and_the_servers_outlive_the_first() {
+    let machine = Machine::new("join");
+    let first = machine.user();
+    let pids = (machine.pid("postgres"), machine.pid("redis"));
+    assert!(pids.0.is_some() && pids.1.is_some());
+
+    let second = machine.user();
+    first.leave();
+    assert_eq!((machine.pid("postgres"), machine.pid("redis")), pids);
+    let announced = stderr(&second.leave());
+    assert!(
+        !announced.contains("postgres 1"),
+        "the second user started nothing: {announced}"
+    );
+    machine.assert_nothing_runs();
+}
+
+#[test]
+fn servers_stop_after_their_user_was_killed() {
+    let machine = Machine::new("killed");
+    let user = machine.user();
+    assert!(machine.pid("postgres").is_some());
+    user.kill();
+    machine.await_guardian();
+    machine.assert_nothing_runs();
+}
+
+#[test]
+fn a_start_waits_for_a_guardian_at_work_and_finds_servers_afterwards() {
+    let machine = Machine::new("relay");
+    for _ in 0..3 {
+        machine.user().kill();
+        let user = machine.user();
+        assert!(machine.pid("postgres").is_some());
+        user.kill();
+    }
+    machine.await_guardian();
+    machine.assert_nothing_runs();
+}
+
+#[test]
+fn stop_refuses_while_somebody_uses_the_servers() {
+    let machine = Machine::new("refuse");
+    let user = machine.user();
+    let output = machine.run(&["stop"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains(&format!("in use by process {}", user.child.id())),
+        "{}",
+        stderr(&output)
+    );
+    assert!(machine.pid("postgres").is_some());
+    user.leave();
+    assert!(machine.run(&["stop"]).status.success());
+}
+
+#[test]
+fn a_dead_server_is_started_again_by_the_next_user() {
+    let machine = Machine::new("again");
+    let first = machine.user();
+    let (postgres, redis) = (machine.pid("postgres"), machine.pid("redis").unwrap());
+    assert!(
+        Command::new("kill")
+            .args(["-s", "KILL", &redis.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+
+    let second = machine.user();
+    assert_eq!(machine.pid("postgres"), postgres);
+    assert!(machine.pid("redis").is_some_and(|pid| pid != redis));
+    first.leave();
+    second.leave();
+    machine.assert_nothing_runs();
+}
+
+#[test]
+fn process_ids_of_a_crash_that_belong_to_others_by_now_are_left_alone() {
+    let machine = Machine::new("stale");
+    machine.user().leave();
+    // As after a power cut: records and a pid file that name a process which is alive, but another one: this test.
+    let pid = std::process::id();
+    for server in ["postgres", "redis"] {
+        fs::write(machine.record(server), format!("{pid} 1 {}\n", machine.port_base)).unwrap();
+    }
+    fs::write(
+        machine.home.join("tests/data/postgres/postmaster.pid"),
+        format!("{pid}\n/elsewhere\n"),
+    )
+    .unwrap();
+
+    let user = machine.user();
+    assert!(machine.pid("postgres").is_some_and(|started| started != pid));
+    user.leave();
+    machine.assert_nothing_runs();
+}
+
+#[test]
+fn a_busy_port_is_named_with_the_setting_that_moves_it() {
+    let machine = Machine::new("busy");
+    let port = machine.port_base + 11;
+    let _busy = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let fault = machine.fault();
+    assert!(
+        fault.contains(&format!("Redis needs port {port}")) && fault.contains("BACKSTOCK_PORT_BASE="),
+        "{fault}"
+    );
+    assert_eq!(
+        machine.pid("postgres"),
+        None,
+        "a failed start leaves nothing behind"
+    );
+}
+
+#[test]
+fn a_server_that_dies_at_its_start_is_reported_with_its_last_words() {
+    let machine = Machine::new("dying");
+    machine.user().leave();
+    let control = machine.home.join("tests/data/postgres/global/pg_control");
+    File::options()
+        .write(true)
+        .truncate(true)
+        .open(control)
+        .unwrap()
+        .write_all(b"broken")
+        .unwrap();
+    let fault = machine.fault();
+    assert!(
+        fault.contains("postgres ended at its start") && fault.contains("tests-postgres.log"),
+        "{fault}"
+    );
+    assert!(fault.contains("FATAL") || fault.contains("PANIC"), "{fault}");
+}
+
+#[test]
+fn nonsense_settings_are_refused_with_an_example() {
+    let machine = Machine::new("nonsense");
+    let refused = |variable: &str, value: &str| {
+        let output = machine
+            .command(&["run", "--", "true"])
+            .env(variable, value)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        stderr(&output)
+    };
+    assert!(refused("BACKSTOCK_PORT_BASE", "99999").contains("for example 27600"));
+    assert!(refused("BACKSTOCK_DATABASE_URL", "localhost").contains("postgres://backstock"));
+}
