@@ -44,7 +44,7 @@ impl Place {
         let password = password(&state.join("password"))?;
         let data = state.join("data");
         let account = Account::for_data(&data.join("postgres"))?;
-        let place = Place {
+        let mut place = Place {
             purpose,
             state,
             data,
@@ -53,6 +53,8 @@ impl Place {
             password,
         };
         place.prepare_data()?;
+        // The servers' account must find its way without walking through the link's own directory.
+        place.data = fs::canonicalize(&place.data).context("the directory of data is gone")?;
         Ok(place)
     }
 
@@ -116,9 +118,7 @@ impl Place {
                 "only {} MB are free where the data goes ({}), {} MB are needed: free some, or set BACKSTOCK_HOME to a \
                  directory on a larger disk",
                 free >> 20,
-                fs::canonicalize(&self.data)
-                    .unwrap_or_else(|_| self.data.clone())
-                    .display(),
+                self.data.display(),
                 NEEDED_BYTES >> 20
             );
         }

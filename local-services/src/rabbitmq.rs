@@ -107,17 +107,12 @@ fn node_command(place: &Place, program: &Path, epmd_port: u16) -> Command {
         .env("RABBITMQ_ENABLED_PLUGINS_FILE", config.join("enabled_plugins"))
         // The machine's own settings are another server's.
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-        .env(
-            "RABBITMQ_CTL_ERL_ARGS",
-            "-kernel inet_dist_use_interface {127,0,0,1}",
-        );
+        .env("RABBITMQ_CTL_ERL_ARGS", ERLANG_ARGUMENTS);
     command
 }
 
-/// The node listens on loopback only. Its schedulers sleep when idle: by default they spin for a while, which would
-/// be counted as the broker's CPU and taken from the shops.
-const ERLANG_ARGUMENTS: &str =
-    "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none";
+/// The node, too, listens on loopback only.
+const ERLANG_ARGUMENTS: &str = "-kernel inet_dist_use_interface {127,0,0,1}";
 
 /// The secret with which `rabbitmqctl` and the node know each other.
 fn write_cookie(place: &Place, directory: &Path) -> Result<()> {
