@@ -13,7 +13,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{Connection, PgConnection};
 use storefront::money::Currency;
 
@@ -55,23 +54,6 @@ pub struct ImportOptions {
     pub currency: Currency,
     /// Import nothing when any row is bad. Otherwise bad rows are left out.
     pub strict: bool,
-}
-
-/// Imports a file over a connection of its own: what the command does.
-///
-/// # Errors
-/// As [`import_file`].
-pub async fn run(
-    database: &PgConnectOptions,
-    path: &Path,
-    options: &ImportOptions,
-) -> Result<ImportReport, ImportError> {
-    let file = open(path)?;
-    let mut connection = PgConnection::connect_with(database).await?;
-    let report = import_reader(&mut connection, file, options).await?;
-    // The import is committed; a failure to say goodbye changes nothing.
-    let _ = connection.close().await;
-    Ok(report)
 }
 
 /// Imports the file at `path`. Reads it on the calling thread, like a command.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::ImportOptions;
 use super::columns::Column;
-use super::description::{self, DESCRIPTION_CHARS_MAX};
+use super::description;
 use super::image::{self, Image};
 use super::report::ImportReport;
 use super::rows::{Cells, ProductRows, Row, RowContent};
@@ -129,12 +129,8 @@ fn check_handle(handle: &str) -> Result<(), String> {
 fn read_fields(first: &Cells) -> Result<Product, String> {
     let title = first.get(Column::Title);
     check_length(Column::Title.name(), title, NAME_CHARS_MAX)?;
-    let description = description::clean(first.get(Column::Body)).ok_or_else(|| {
-        format!(
-            "{} is longer than {DESCRIPTION_CHARS_MAX} characters",
-            Column::Body.name()
-        )
-    })?;
+    let description = description::clean(first.get(Column::Body))
+        .map_err(|fault| format!("{} {fault}", Column::Body.name()))?;
     let vendor = first.get(Column::Vendor);
     check_length(Column::Vendor.name(), vendor, NAME_CHARS_MAX)?;
     Ok(Product {

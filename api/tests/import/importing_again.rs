@@ -1,0 +1,117 @@
+//! What a second import of the same handles does.
+
+use serde_json::json;
+
+use crate::shop::{LENIENT, Shop, export};
+
+#[tokio::test]
+async fn importing_a_file_again_changes_nothing_but_the_epoch() {
+    let shop = Shop::open().await;
+    for name in ["apparel.csv", "windows-with-bom.csv", "bad-rows.csv"] {
+        let first = shop.import_file(name, &LENIENT).await.unwrap();
+        let mut before = shop.everything().await;
+        let second = shop.import_file(name, &LENIENT).await.unwrap();
+        assert_eq!(
+            (second.products_created, second.products_updated),
+            (0, first.products_created)
+        );
+        assert_eq!((second.variants, second.images), (first.variants, first.images));
+        assert_eq!(second.rows_skipped, first.rows_skipped);
+        before["epoch"] = json!(before["epoch"].as_i64().unwrap() + 1);
+        assert_eq!(shop.everything().await, before);
+    }
+}
+
+#[tokio::test]
+async fn a_product_becomes_what_the_file_says() {
+    let shop = Shop::open().await;
+    let header = "Handle,Title,Vendor,Type,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,\
+                  Variant Price,Image Src\n";
+    shop.import(&format!(
+        "{header}tee,Tee,Nordhus,Shirts,Size,S,T-S,5,10,https://cdn.example.com/1.jpg\n\
+         tee,,,,,M,T-M,5,11,https://cdn.example.com/2.jpg\n\
+         cap,Cap,Nordhus,Hats,,,CAP,1,5,\n"
+    ))
+    .await;
+    let variant_id = "select id from variants where sku = 'T-M'";
+    let kept = shop.json(variant_id).await;
+    let cap = shop.product("cap").await;
+    let report = shop
+        .import(&format!(
+            "{header}tee,Better Tee,Söder,Tops,Size,M,T-M,0,12,https://cdn.example.com/3.jpg\n\
+             tee,,,,,L,T-L,2,13,\n"
+        ))
+        .await;
+    assert_eq!((report.products_created, report.products_updated), (0, 1));
+    let tee = shop.product("tee").await;
+    assert_eq!(
+        tee["variants"],
+        json!([["T-M", "M", {"Size": "M"}, 1200, null, 0], ["T-L", "L", {"Size": "L"}, 1300, null, 2]])
+    );
+    assert_eq!(tee["images"], json!([["https://cdn.example.com/3.jpg", ""]]));
+    assert_eq!(
+        (&tee["title"], &tee["brand"], &tee["price"]),
+        (&json!("Better Tee"), &json!("Söder"), &json!(1200))
+    );
+    assert_eq!(tee["image"], "https://cdn.example.com/3.jpg");
+    assert_eq!(shop.category_path("tee").await, json!(["tops"]));
+    assert_eq!(
+        shop.json(variant_id).await,
+        kept,
+        "a variant is matched by its SKU and keeps its id"
+    );
+    assert_eq!(
+        shop.product("cap").await,
+        cap,
+        "a product that the file doesn't name stays as it is"
+    );
+    let found = "select count(*) from product_search where document @@ to_tsquery('english', 'better')";
+    assert_eq!(shop.json(found).await, 1);
+}
+
+#[tokio::test]
+async fn brands_and_categories_of_the_shop_are_found_in_any_case_and_keep_their_slugs() {
+    let shop = Shop::open().await;
+    shop.execute(
+        "insert into brands (id, slug, name) values (gen_random_uuid(), 'nord', 'Nordhus');
+         insert into categories (id, slug, name) values (gen_random_uuid(), 'tops', 'Shirts')",
+    )
+    .await;
+    shop.import("Handle,Title,Vendor,Type,Variant Price\na,A,NORDHUS,shirts,1\nb,B,Nord,Tops,1\n")
+        .await;
+    assert_eq!(
+        shop.json("select jsonb_object_agg(slug, name) from brands").await,
+        json!({"nord": "Nordhus", "nord-2": "Nord"})
+    );
+    assert_eq!(shop.category_path("a").await, json!(["tops"]));
+    assert_eq!(shop.category_path("b").await, json!(["tops-2"]));
+}
+
+#[tokio::test]
+async fn variants_may_change_their_order() {
+    let shop = Shop::open().await;
+    shop.import(&export(&[
+        ["tee", "Tee", "S", "A", "1"],
+        ["tee", "", "M", "B", "1"],
+    ]))
+    .await;
+    shop.import(&export(&[
+        ["tee", "Tee", "M", "B", "1"],
+        ["tee", "", "S", "A", "1"],
+    ]))
+    .await;
+    assert_eq!(shop.product("tee").await["variants"][0][0], "B");
+}
+
+#[tokio::test]
+async fn two_imports_at_once_take_turns() {
+    let shop = Shop::open().await;
+    let (one, two) = tokio::join!(
+        shop.import_file("apparel.csv", &LENIENT),
+        shop.import_file("apparel.csv", &LENIENT)
+    );
+    let (one, two) = (one.unwrap(), two.unwrap());
+    assert_eq!(one.products_created + two.products_created, 5);
+    assert_eq!(one.products_updated + two.products_updated, 5);
+    assert_eq!(shop.json("select epoch from catalog_epoch").await, 3);
+}

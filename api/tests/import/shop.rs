@@ -1,0 +1,207 @@
+//! A shop for one test: a database of its own, made from the migrations and dropped with the test.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use api::import::{self, ImportError, ImportOptions, ImportReport};
+use local_services::{Purpose, Services};
+use serde_json::Value;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use storefront::money::Currency;
+use uuid::Uuid;
+
+pub struct Shop {
+    pub pool: PgPool,
+    server: PgConnectOptions,
+    database: String,
+}
+
+/// The options that most tests import with.
+pub const LENIENT: ImportOptions = ImportOptions {
+    currency: Currency::EUR,
+    strict: false,
+};
+pub const STRICT: ImportOptions = ImportOptions {
+    currency: Currency::EUR,
+    strict: true,
+};
+
+impl Shop {
+    pub async fn open() -> Self {
+        let server = server();
+        let database = format!("import_{}", Uuid::now_v7().simple());
+        let mut connection = server.connect().await.unwrap();
+        execute(&mut connection, &format!("create database {database}")).await;
+        connection.close().await.unwrap();
+        let options = server.clone().database(&database);
+        let pool = PgPoolOptions::new()
+            .max_connections(4)
+            .connect_with(options)
+            .await
+            .unwrap();
+        let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+        sqlx::migrate::Migrator::new(migrations)
+            .await
+            .unwrap()
+            .run(&pool)
+            .await
+            .unwrap();
+        Self {
+            pool,
+            server,
+            database,
+        }
+    }
+
+    /// Imports `csv` with [`LENIENT`] options, which must work.
+    pub async fn import(&self, csv: &str) -> ImportReport {
+        self.try_import(csv, &LENIENT).await.unwrap()
+    }
+
+    pub async fn try_import(&self, csv: &str, options: &ImportOptions) -> Result<ImportReport, ImportError> {
+        let mut connection = self.pool.acquire().await.unwrap();
+        import::import_reader(&mut connection, csv.as_bytes(), options).await
+    }
+
+    /// Imports one of the files beside the tests.
+    pub async fn import_file(
+        &self,
+        name: &str,
+        options: &ImportOptions,
+    ) -> Result<ImportReport, ImportError> {
+        let mut connection = self.pool.acquire().await.unwrap();
+        import::import_file(&mut connection, &file(name), options).await
+    }
+
+    /// The one value that a query returns, as JSON.
+    pub async fn json(&self, sql: &str) -> Value {
+        let sql = format!("select to_jsonb(({sql}))");
+        sqlx::query_scalar::<_, Option<Value>>(AssertSqlSafe(sql))
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+            .unwrap_or(Value::Null)
+    }
+
+    /// A product as the shop has it, with its variants and images in order.
+    pub async fn product(&self, slug: &str) -> Value {
+        self.json(&format!(
+            "select jsonb_build_object(
+                 'title', title, 'description', description, 'active', active, 'currency', currency,
+                 'price', price_cents, 'compare_at', compare_at_cents, 'in_stock', in_stock,
+                 'image', image_url, 'attributes', attributes,
+                 'brand', (select name from brands where id = brand_id),
+                 'variants', (
+                     select jsonb_agg(jsonb_build_array(sku, title, options, price_cents, compare_at_cents,
+                                                        stock_quantity) order by position)
+                     from variants where product_id = products.id
+                 ),
+                 'images', (
+                     select jsonb_agg(jsonb_build_array(url, alt) order by position)
+                     from images where product_id = products.id
+                 ),
+                 'searchable', exists (select from product_search where product_id = products.id)
+             ) from products where slug = '{slug}'"
+        ))
+        .await
+    }
+
+    /// The slugs of a product's category and of those above it, from the top down.
+    pub async fn category_path(&self, slug: &str) -> Value {
+        self.json(&format!(
+            "with recursive path as (
+                 select categories.*, 0 as height from categories
+                 join products on products.category_id = categories.id where products.slug = '{slug}'
+                 union all
+                 select categories.*, path.height + 1 from categories join path on path.parent_id = categories.id
+             ) select jsonb_agg(slug order by height desc) from path"
+        ))
+        .await
+    }
+
+    /// Everything that an import may change, so that two states can be compared. Ids and times are left out.
+    pub async fn everything(&self) -> Value {
+        self.json(
+            "select jsonb_build_object(
+                 'epoch', (select epoch from catalog_epoch),
+                 'brands', (select jsonb_agg(slug order by slug) from brands),
+                 'categories', (select jsonb_agg(slug order by slug) from categories),
+                 'products', (select jsonb_agg(to_jsonb(products) - 'updated_at' order by slug) from products),
+                 'variants', (select jsonb_agg(to_jsonb(variants) order by sku) from variants),
+                 'images', (select jsonb_agg(to_jsonb(images) - 'id' order by product_id, position) from images),
+                 'search', (select jsonb_agg(document::text order by product_id) from product_search)
+             )",
+        )
+        .await
+    }
+
+    pub async fn execute(&self, sql: &str) {
+        execute(&mut *self.pool.acquire().await.unwrap(), sql).await;
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        let sql = format!("drop database {} with (force)", self.database);
+        let server = self.server.clone();
+        // A runtime of its own: this also runs while a failed test unwinds.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async { execute(&mut server.connect().await.unwrap(), &sql).await });
+        });
+        let _ = dropping.join();
+    }
+}
+
+/// The server that the environment names, else one of our own, which lives as long as the tests.
+fn server() -> PgConnectOptions {
+    static SERVICES: OnceLock<Services> = OnceLock::new();
+    let url = std::env::var("BACKSTOCK_DATABASE_URL").unwrap_or_else(|_| {
+        SERVICES
+            .get_or_init(|| Services::start(Purpose::Tests).unwrap())
+            .database_url("postgres")
+    });
+    url.parse().unwrap()
+}
+
+pub async fn execute(connection: &mut PgConnection, sql: &str) {
+    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .execute(connection)
+        .await
+        .unwrap();
+}
+
+/// A file beside the tests.
+pub fn file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/import/files")
+        .join(name)
+}
+
+/// An export of `rows`, each with the columns of a simple product: handle, title, size, SKU, price.
+pub fn export(rows: &[[&str; 5]]) -> String {
+    let mut text = "Handle,Title,Option1 Name,Option1 Value,Variant SKU,Variant Price\n".to_owned();
+    for [handle, title, size, sku, price] in rows {
+        let name = if title.is_empty() || size.is_empty() {
+            ""
+        } else {
+            "Size"
+        };
+        writeln!(text, "{handle},{title},{name},{size},{sku},{price}").unwrap();
+    }
+    text
+}
+
+/// Line and reason of each skipped row.
+pub fn skipped(report: &ImportReport) -> Vec<(u64, &str)> {
+    report
+        .rows_skipped
+        .iter()
+        .map(|remark| (remark.line, remark.reason.as_str()))
+        .collect()
+}
