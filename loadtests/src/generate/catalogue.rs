@@ -69,7 +69,9 @@ impl Catalogue {
             popularity: Popularity::new(seed, scale.products()),
             series: SeriesPlan::new(seed, scale.products()),
             brand_weights: Cumulated::zipf(brands.len()),
-            leaf_weights: (0..departments).map(|department| leaves_of(&categories, department)).collect(),
+            leaf_weights: (0..departments)
+                .map(|department| leaves_of(&categories, department))
+                .collect(),
             categories,
             brands,
             product_times: Timeline::new(seed, Purpose::Product, OPENED_US, scale.products()),

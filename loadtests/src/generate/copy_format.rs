@@ -24,7 +24,10 @@ pub struct Rows {
 impl Rows {
     /// Room for about `bytes` bytes.
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), count: 0 }
+        Self {
+            bytes: Vec::with_capacity(bytes),
+            count: 0,
+        }
     }
 
     /// How many rows there are.
@@ -115,7 +118,10 @@ pub fn json_object<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> S
     let mut json = String::with_capacity(160);
     json.push('{');
     for (name, value) in pairs {
-        debug_assert!(!name.contains(['"', '\\']) && !value.contains(['"', '\\']), "{name}: {value}");
+        debug_assert!(
+            !name.contains(['"', '\\']) && !value.contains(['"', '\\']),
+            "{name}: {value}"
+        );
         if json.len() > 1 {
             json.push(',');
         }

@@ -171,7 +171,11 @@ impl Shuffle {
     }
 
     fn walk(&self, start: u64, step: impl Fn(&Self, u64) -> u64) -> u64 {
-        assert!(start < self.size, "a shuffle of {} has no place {start}", self.size);
+        assert!(
+            start < self.size,
+            "a shuffle of {} has no place {start}",
+            self.size
+        );
         let mut value = step(self, start);
         while value >= self.size {
             value = step(self, value);

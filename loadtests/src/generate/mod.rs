@@ -54,7 +54,11 @@ pub struct Command {
 impl Command {
     /// Runs it.
     pub async fn run(self) -> Result<()> {
-        let existing = if self.replace { Existing::Replace } else { Existing::Refuse };
+        let existing = if self.replace {
+            Existing::Replace
+        } else {
+            Existing::Refuse
+        };
         let mut connection = load::connect(&self.database_url).await?;
         load::check(&mut connection, existing).await?;
         let catalogue = Arc::new(Catalogue::new(self.scale, self.seed));

@@ -30,7 +30,12 @@ impl Timeline {
     /// Spreads `count` moments evenly, with some jitter.
     pub fn new(seed: u64, table: Purpose, start_us: i64, count: u64) -> Self {
         let step_us = (HISTORY_END_US - start_us) / count as i64;
-        Self { seed, table, start_us, step_us }
+        Self {
+            seed,
+            table,
+            start_us,
+            step_us,
+        }
     }
 
     /// The time from one row to the next, on average.
@@ -83,7 +88,10 @@ mod tests {
             .collect();
         let ties = rows.windows(2).filter(|pair| pair[0].0 == pair[1].0).count();
         assert!((200..600).contains(&ties), "{ties} neighbours tie");
-        assert!(rows.windows(2).all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 < pair[1].1));
+        assert!(
+            rows.windows(2)
+                .all(|pair| pair[0].0 <= pair[1].0 && pair[0].1 < pair[1].1)
+        );
         assert!(rows.iter().all(|(at_us, id)| {
             let (seconds, nanos) = id.get_timestamp().expect("version 7").to_unix();
             seconds as i64 * 1_000 + i64::from(nanos) / 1_000_000 == at_us / 1_000

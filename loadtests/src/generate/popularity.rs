@@ -71,7 +71,9 @@ mod tests {
     use super::*;
 
     fn share_of_top(popularity: &Popularity, percent: u64) -> f64 {
-        (0..popularity.products * percent / 100).map(|rank| popularity.share(rank)).sum()
+        (0..popularity.products * percent / 100)
+            .map(|rank| popularity.share(rank))
+            .sum()
     }
 
     #[test]
@@ -80,7 +82,10 @@ mod tests {
             let popularity = Popularity::new(1, products);
             for (percent, expected) in [(5, 0.65), (10, 0.73), (20, 0.81), (100, 1.0)] {
                 let share = share_of_top(&popularity, percent);
-                assert!((share - expected).abs() < 0.005, "top {percent} % of {products}: {share}");
+                assert!(
+                    (share - expected).abs() < 0.005,
+                    "top {percent} % of {products}: {share}"
+                );
             }
         }
     }

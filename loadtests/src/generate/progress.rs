@@ -25,7 +25,11 @@ impl Stage {
         bar.set_style(ProgressStyle::with_template(template).expect("the templates above are well formed"));
         bar.set_message(name.clone());
         bar.enable_steady_tick(Duration::from_millis(200));
-        Self { name, bar, started: Instant::now() }
+        Self {
+            name,
+            bar,
+            started: Instant::now(),
+        }
     }
 
     /// Counts units that are done.

@@ -26,18 +26,19 @@ pub const BLOCK: u64 = 50;
 pub const SIZES: [u64; 4] = [3, 7, 15, 25];
 
 const ONSETS: [&str; 20] = [
-    "bl", "br", "cl", "cr", "dr", "fl", "fr", "gl", "gr", "kr", "pl", "pr", "sk", "sl", "sn", "st", "sw", "th", "tr",
-    "vr",
+    "bl", "br", "cl", "cr", "dr", "fl", "fr", "gl", "gr", "kr", "pl", "pr", "sk", "sl", "sn", "st", "sw",
+    "th", "tr", "vr",
 ];
 const VOWELS: [&str; 5] = ["a", "e", "i", "o", "u"];
 const CODAS: [&str; 12] = ["b", "d", "g", "k", "l", "m", "n", "p", "r", "t", "v", "z"];
 // Four letters each, ending in ways that the English stemmer leaves alone.
 const TAILS: [&str; 70] = [
-    "bard", "berg", "borg", "bost", "burg", "dahl", "dorf", "dorn", "fald", "farn", "fold", "ford", "gald", "garn",
-    "gorm", "grad", "gram", "gund", "hald", "hard", "harn", "hock", "hoff", "holm", "holt", "horn", "hort", "kamp",
-    "kirk", "korn", "land", "lang", "lock", "lorn", "lund", "malm", "mark", "mond", "mont", "morn", "mund", "nack",
-    "nord", "park", "port", "rand", "rick", "rold", "rond", "rost", "sand", "sard", "skog", "stad", "stok", "sund",
-    "tarn", "thor", "tock", "torp", "vald", "vang", "vard", "vark", "volk", "wald", "ward", "warn", "wick", "wolf",
+    "bard", "berg", "borg", "bost", "burg", "dahl", "dorf", "dorn", "fald", "farn", "fold", "ford", "gald",
+    "garn", "gorm", "grad", "gram", "gund", "hald", "hard", "harn", "hock", "hoff", "holm", "holt", "horn",
+    "hort", "kamp", "kirk", "korn", "land", "lang", "lock", "lorn", "lund", "malm", "mark", "mond", "mont",
+    "morn", "mund", "nack", "nord", "park", "port", "rand", "rick", "rold", "rond", "rost", "sand", "sard",
+    "skog", "stad", "stok", "sund", "tarn", "thor", "tock", "torp", "vald", "vang", "vard", "vark", "volk",
+    "wald", "ward", "warn", "wick", "wolf",
 ];
 
 /// How many names there are.
@@ -66,8 +67,14 @@ impl SeriesPlan {
     /// The plan for `products` products, a multiple of [`BLOCK`].
     pub fn new(seed: u64, products: u64) -> Self {
         let series = products / BLOCK * SIZES.len() as u64;
-        assert!(products.is_multiple_of(BLOCK), "{products} products do not fill blocks of {BLOCK}");
-        assert!(series <= WORDS, "{series} series need more names than the {WORDS} there are");
+        assert!(
+            products.is_multiple_of(BLOCK),
+            "{products} products do not fill blocks of {BLOCK}"
+        );
+        assert!(
+            series <= WORDS,
+            "{series} series need more names than the {WORDS} there are"
+        );
         Self {
             products: Shuffle::new(seed, Purpose::SeriesShuffle, products),
             words: Shuffle::new(seed, Purpose::WordShuffle, WORDS),
@@ -92,7 +99,11 @@ impl SeriesPlan {
         let mut series = slot / BLOCK * SIZES.len() as u64;
         for members in SIZES {
             if member < members {
-                return Membership { series, member, members };
+                return Membership {
+                    series,
+                    member,
+                    members,
+                };
             }
             member -= members;
             series += 1;
@@ -167,7 +178,11 @@ mod tests {
             let found = plan.products_found(series);
             let (members, mention) = found.split_at(found.len() - 1);
             assert_eq!(members.len() as u64, SIZES[(series % 4) as usize]);
-            assert!(members.iter().all(|product| plan.of_product(*product).series == series));
+            assert!(
+                members
+                    .iter()
+                    .all(|product| plan.of_product(*product).series == series)
+            );
             assert_eq!(plan.mentioned_by(plan.of_product(mention[0])), Some(series));
         }
     }

@@ -67,7 +67,9 @@ pub async fn load(
     connection: &mut PgConnection,
     catalogue: &Arc<Catalogue>,
 ) -> Result<Vec<(Table, String)>> {
-    let digests = replace(database_url, connection, catalogue).await.map_err(explain_full_disk)?;
+    let digests = replace(database_url, connection, catalogue)
+        .await
+        .map_err(explain_full_disk)?;
     let stage = Stage::start("analyze", 0);
     let names = Table::ALL.map(Table::name).join(", ");
     let vacuum = format!("vacuum (analyze) {names}, product_search");
@@ -83,16 +85,23 @@ async fn replace(
 ) -> Result<Vec<(Table, String)>> {
     let mut transaction = connection.begin().await?;
     // Memory for sorts and joins over whole tables, for this transaction only.
-    let settings = "set local maintenance_work_mem = '256MB'; set local work_mem = '128MB'; set local jit = off";
+    let settings =
+        "set local maintenance_work_mem = '256MB'; set local work_mem = '128MB'; set local jit = off";
     sqlx::raw_sql(settings).execute(&mut *transaction).await?;
     let of_documents = Definitions::set_aside(&mut transaction, &["product_search"]).await?;
     let of_rows = Definitions::set_aside(&mut transaction, &Table::ALL.map(Table::name)).await?;
 
-    let stage = Stage::start("rows", Table::ALL.iter().map(|table| table.chunks(catalogue)).sum());
+    let stage = Stage::start(
+        "rows",
+        Table::ALL.iter().map(|table| table.chunks(catalogue)).sum(),
+    );
     let mut digests = Vec::new();
     for table in Table::ALL {
         let digest = copy_table(&mut transaction, catalogue, table, &stage).await;
-        digests.push((table, digest.with_context(|| format!("while loading {}", table.name()))?));
+        digests.push((
+            table,
+            digest.with_context(|| format!("while loading {}", table.name()))?,
+        ));
     }
     of_rows.put_back(&mut transaction, Part::Constraint).await?;
     stage.finish();
@@ -110,7 +119,9 @@ async fn replace(
     stage.finish();
 
     let stage = Stage::start("commit", 0);
-    sqlx::query("update catalog_epoch set epoch = epoch + 1").execute(&mut *transaction).await?;
+    sqlx::query("update catalog_epoch set epoch = epoch + 1")
+        .execute(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     stage.finish();
     Ok(digests)
@@ -123,8 +134,11 @@ async fn copy_table(
     stage: &Stage,
 ) -> Result<String> {
     // `freeze`: rows are visible to all from the start, so that no later vacuum has to write them again.
-    let statement =
-        format!("copy {} ({}) from stdin with (format binary, freeze true)", table.name(), table.columns());
+    let statement = format!(
+        "copy {} ({}) from stdin with (format binary, freeze true)",
+        table.name(),
+        table.columns()
+    );
     let mut copy = connection.copy_in_raw(&statement).await?;
     copy.send(HEADER).await?;
     let mut digest = TableDigest::default();

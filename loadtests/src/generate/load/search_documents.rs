@@ -33,16 +33,23 @@ pub async fn fill(
     for part in 0..COMPUTING {
         let connection = connect(database_url).await?;
         let (sender, receiver) = mpsc::channel(2);
-        computing.push((receiver, tokio::spawn(compute(connection, Arc::clone(catalogue), part, sender))));
+        computing.push((
+            receiver,
+            tokio::spawn(compute(connection, Arc::clone(catalogue), part, sender)),
+        ));
     }
     let mut copy = transaction
-        .copy_in_raw("copy product_search (product_id, document) from stdin with (format binary, freeze true)")
+        .copy_in_raw(
+            "copy product_search (product_id, document) from stdin with (format binary, freeze true)",
+        )
         .await?;
     copy.send(HEADER).await?;
     // In turn, so that documents lie in the order of their products.
     'rows: loop {
         for (receiver, _) in &mut computing {
-            let Some(rows) = receiver.recv().await else { break 'rows };
+            let Some(rows) = receiver.recv().await else {
+                break 'rows;
+            };
             copy.send(rows.bytes()).await?;
             stage.advance(rows.count());
         }
@@ -54,7 +61,10 @@ pub async fn fill(
     copy.send(TRAILER).await?;
     let stored = copy.finish().await?;
     let products = catalogue.scale.products();
-    anyhow::ensure!(stored == products, "the database stored {stored} of {products} search documents");
+    anyhow::ensure!(
+        stored == products,
+        "the database stored {stored} of {products} search documents"
+    );
     Ok(())
 }
 
@@ -85,7 +95,9 @@ async fn compute(
         for (id, document) in ids.into_iter().zip(&documents) {
             // A prepared statement answers in the binary format, which is also that of `copy`.
             let document = document.try_get_raw(0)?;
-            rows.row(2).uuid(id).binary(document.as_bytes().map_err(anyhow::Error::from_boxed)?);
+            rows.row(2)
+                .uuid(id)
+                .binary(document.as_bytes().map_err(anyhow::Error::from_boxed)?);
         }
         if sender.send(rows).await.is_err() {
             break; // The load has failed, and says why.

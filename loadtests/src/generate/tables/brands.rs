@@ -46,5 +46,8 @@ pub fn all(scale: Scale, seed: u64) -> Vec<Brand> {
 /// Writes the row of a brand.
 pub fn row(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
     let brand = &catalogue.brands[index as usize];
-    rows.row(3).uuid(brand.id).text(&slug(&brand.name)).text(&brand.name);
+    rows.row(3)
+        .uuid(brand.id)
+        .text(&slug(&brand.name))
+        .text(&brand.name);
 }

@@ -28,7 +28,10 @@ pub struct Node {
 /// The whole tree, parents before children.
 pub fn tree(scale: Scale, seed: u64) -> Vec<Node> {
     let (departments, categories, leaves) = scale.tree();
-    let mut tree = Tree { seed, nodes: Vec::new() };
+    let mut tree = Tree {
+        seed,
+        nodes: Vec::new(),
+    };
     for (number, department) in DEPARTMENTS.iter().take(departments).enumerate() {
         let root = tree.add(number, None, department.name.to_owned(), number);
         for (position, category) in department.categories.iter().take(categories).enumerate() {
@@ -70,7 +73,10 @@ impl Tree {
             department,
             leaf: None,
             parent_id: parent.map(|parent| parent.id),
-            slug: parent.map_or_else(|| slug(&name), |parent| format!("{}-{}", parent.slug, slug(&name))),
+            slug: parent.map_or_else(
+                || slug(&name),
+                |parent| format!("{}-{}", parent.slug, slug(&name)),
+            ),
             name,
             position: position as i32,
         });

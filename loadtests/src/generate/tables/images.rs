@@ -10,7 +10,16 @@ use crate::generate::texts::names::slug;
 /// How many of 100 products have 1, 2, … 8 images: 3 on average.
 const COUNTS: [u64; 8] = [20, 25, 20, 15, 10, 5, 3, 2];
 
-const VIEWS: [&str; 8] = ["front", "side", "back", "detail", "in use", "packaging", "from above", "size comparison"];
+const VIEWS: [&str; 8] = [
+    "front",
+    "side",
+    "back",
+    "detail",
+    "in use",
+    "packaging",
+    "from above",
+    "size comparison",
+];
 
 /// Writes the rows of a product's images.
 pub fn rows(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
@@ -20,7 +29,8 @@ pub fn rows(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
     for position in 0..count {
         let id = uuid_at(product.created_us, index, position as u64, &mut dice);
         rows.row(5).uuid(id).uuid(product.id).smallint(position as i16);
-        rows.text(&url(catalogue, &product, position)).text(&alt(&product, position));
+        rows.text(&url(catalogue, &product, position))
+            .text(&alt(&product, position));
     }
 }
 
@@ -30,7 +40,10 @@ pub fn url(catalogue: &Catalogue, product: &Product<'_>, position: usize) -> Str
     let folder = product.id.as_u128() as u16;
     let noun = slug(product.noun);
     let (seed, number) = (catalogue.seed, product.index + 1);
-    format!("https://cdn.example.com/{seed}/{folder:04x}/{noun}-{number}-{}.webp", position + 1)
+    format!(
+        "https://cdn.example.com/{seed}/{folder:04x}/{noun}-{number}-{}.webp",
+        position + 1
+    )
 }
 
 /// What an image shows.

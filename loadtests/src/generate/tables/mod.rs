@@ -37,8 +37,14 @@ pub enum Table {
 
 impl Table {
     /// Every table, those that are referred to before those that refer.
-    pub const ALL: [Table; 6] =
-        [Table::Categories, Table::Brands, Table::Products, Table::Variants, Table::Images, Table::Reviews];
+    pub const ALL: [Table; 6] = [
+        Table::Categories,
+        Table::Brands,
+        Table::Products,
+        Table::Variants,
+        Table::Images,
+        Table::Reviews,
+    ];
 
     /// Its name in the database.
     pub const fn name(self) -> &'static str {

@@ -50,7 +50,12 @@ pub struct Product<'a> {
 /// The id of a product.
 pub fn id(catalogue: &Catalogue, index: u64) -> Uuid {
     let created_us = catalogue.product_times.at_us(index);
-    uuid_at(created_us, index, 0, &mut Dice::new(catalogue.seed, Purpose::Product, index))
+    uuid_at(
+        created_us,
+        index,
+        0,
+        &mut Dice::new(catalogue.seed, Purpose::Product, index),
+    )
 }
 
 /// Whether the shop shows a product: about 99 of 100.
@@ -73,8 +78,11 @@ impl<'a> Product<'a> {
         let brand = &catalogue.brands[catalogue.draw_brand(&mut dice)];
         let departments = catalogue.scale.tree().0;
         // One series in eight is not of the brand's main department.
-        let department =
-            if dice.below(8) == 0 { dice.below(departments as u64) as usize } else { brand.department };
+        let department = if dice.below(8) == 0 {
+            dice.below(departments as u64) as usize
+        } else {
+            brand.department
+        };
 
         let mut dice = Dice::new(catalogue.seed, Purpose::Product, index);
         let created_us = catalogue.product_times.at_us(index);
@@ -86,7 +94,11 @@ impl<'a> Product<'a> {
         let material = *dice.pick(&department.materials);
         let colour = dice.below(COLOURS.len() as u64) as usize;
         let word = catalogue.series.word(membership.series);
-        let look = if dice.percent(70) { material } else { COLOURS[colour] };
+        let look = if dice.percent(70) {
+            material
+        } else {
+            COLOURS[colour]
+        };
         Self {
             index,
             id,
@@ -116,9 +128,13 @@ pub fn row(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
     let reviews = catalogue.reviews_of(index);
     let texts = Texts::of(catalogue, &product);
     let age_us = (HISTORY_END_US - product.created_us) as u64;
-    let updated_us = product.created_us + Dice::new(catalogue.seed, Purpose::Update, index).below(age_us) as i64;
+    let updated_us =
+        product.created_us + Dice::new(catalogue.seed, Purpose::Update, index).below(age_us) as i64;
 
-    rows.row(19).uuid(product.id).uuid(product.brand.id).uuid(product.category_id);
+    rows.row(19)
+        .uuid(product.id)
+        .uuid(product.brand.id)
+        .uuid(product.category_id);
     rows.timestamp(product.created_us).timestamp(updated_us);
     rows.bigint(catalogue.popularity.sales(catalogue.popularity.rank(index)));
     rows.bigint(summary.price_cents);
@@ -126,10 +142,16 @@ pub fn row(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
         Some(cents) => rows.bigint(cents),
         None => rows.null(),
     };
-    rows.integer(reviews.count as i32).smallint(reviews.rating_hundredths());
-    rows.boolean(summary.in_stock).boolean(is_active(catalogue, index)).text("EUR");
-    rows.text(&product.slug()).text(&product.title).text(&texts.description);
-    rows.text(&images::url(catalogue, &product, 0)).text(&images::alt(&product, 0));
+    rows.integer(reviews.count as i32)
+        .smallint(reviews.rating_hundredths());
+    rows.boolean(summary.in_stock)
+        .boolean(is_active(catalogue, index))
+        .text("EUR");
+    rows.text(&product.slug())
+        .text(&product.title)
+        .text(&texts.description);
+    rows.text(&images::url(catalogue, &product, 0))
+        .text(&images::alt(&product, 0));
     rows.jsonb(&texts.attributes);
 }
 
@@ -149,7 +171,10 @@ impl Texts {
         let country = *dice.pick(&COUNTRIES);
         let own = product.membership.member.is_multiple_of(2);
         let own = own.then(|| catalogue.series.word(product.membership.series));
-        let other = catalogue.series.mentioned_by(product.membership).map(|series| catalogue.series.word(series));
+        let other = catalogue
+            .series
+            .mentioned_by(product.membership)
+            .map(|series| catalogue.series.word(series));
         let subject = Subject {
             department: product.department,
             noun: &product.noun.to_lowercase(),
@@ -161,7 +186,10 @@ impl Texts {
             goes_with: other.as_deref(),
         };
         let description = describe(&subject, &mut dice);
-        Self { description, attributes: attributes(product, country, &mut dice) }
+        Self {
+            description,
+            attributes: attributes(product, country, &mut dice),
+        }
     }
 }
 

@@ -39,7 +39,10 @@ pub fn subject(catalogue: &Catalogue, index: u64) -> ReviewSubject {
         2..8 => &STARS[1],
         _ => &STARS[2],
     };
-    ReviewSubject { product, stars: dice.weighted(weights) as i16 + 1 }
+    ReviewSubject {
+        product,
+        stars: dice.weighted(weights) as i16 + 1,
+    }
 }
 
 /// Writes the row of a review.
@@ -51,12 +54,20 @@ pub fn row(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
     let initial = (b'A' + dice.below(26) as u8) as char;
     let author = format!("{} {initial}.", dice.pick(&FIRST_NAMES));
     let (title, body) = review(subject.stars, &mut dice);
-    rows.row(7).uuid(id).uuid(catalogue.product_id(subject.product)).timestamp(created_us);
+    rows.row(7)
+        .uuid(id)
+        .uuid(catalogue.product_id(subject.product))
+        .timestamp(created_us);
     rows.smallint(subject.stars).text(&author).text(title).text(&body);
 }
 
 fn times(catalogue: &Catalogue) -> Timeline {
-    Timeline::new(catalogue.seed, Purpose::ReviewText, FIRST_REVIEW_US, catalogue.scale.reviews())
+    Timeline::new(
+        catalogue.seed,
+        Purpose::ReviewText,
+        FIRST_REVIEW_US,
+        catalogue.scale.reviews(),
+    )
 }
 
 fn product_step_us(catalogue: &Catalogue) -> u64 {

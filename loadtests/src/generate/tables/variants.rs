@@ -61,7 +61,8 @@ pub fn of(catalogue: &Catalogue, product: &Product<'_>) -> Vec<Variant> {
                 id: uuid_at(product.created_us, product.index, position as u64, &mut dice),
                 price_cents,
                 compare_at_cents: discount_percent.map(|percent| {
-                    shelf_price_cents(price_cents as f64 * 100.0 / (100 - percent) as f64, ending).max(price_cents + 1)
+                    shelf_price_cents(price_cents as f64 * 100.0 / (100 - percent) as f64, ending)
+                        .max(price_cents + 1)
                 }),
                 stock_quantity: stock(&mut dice),
                 colour: (product.colour + position / steps) % COLOURS.len(),
@@ -92,13 +93,21 @@ pub fn rows(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
         let colour = COLOURS[variant.colour];
         let option = product.category.options;
         let step = option.values()[variant.step];
-        rows.row(9).uuid(variant.id).uuid(product.id).bigint(variant.price_cents);
+        rows.row(9)
+            .uuid(variant.id)
+            .uuid(product.id)
+            .bigint(variant.price_cents);
         match variant.compare_at_cents {
             Some(cents) => rows.bigint(cents),
             None => rows.null(),
         };
         rows.integer(variant.stock_quantity).smallint(position as i16);
-        rows.text(&format!("{}-{:07}-{:02}", product.brand.sku_prefix, index + 1, position + 1));
+        rows.text(&format!(
+            "{}-{:07}-{:02}",
+            product.brand.sku_prefix,
+            index + 1,
+            position + 1
+        ));
         if alone {
             rows.text(colour).jsonb(&json_object([("Colour", colour)]));
         } else {

@@ -53,9 +53,9 @@ const FEATURES: [&str; 10] = [
     "It has {feature}, which you notice from the first day.",
     "Details such as {feature} make the difference after a few months.",
     "You also get {feature}, something we missed in most others.",
-    "There is {feature}, and nothing on the outside that gives it away.",
+    "Not to forget: {feature}, although nothing on the outside gives it away.",
     "Customers asked for {feature}, so we added exactly that.",
-    "What we like best is {feature}.",
+    "What we like best: {feature}.",
     "Thanks to {feature}, it does its work quietly.",
     "It comes with {feature} as standard, not as an extra.",
     "Look closely and you will find {feature}.",
@@ -101,7 +101,11 @@ const CLOSINGS: [&str; 10] = [
 /// compress it, and reads would measure that.
 pub fn describe(subject: &Subject<'_>, dice: &mut Dice) -> String {
     let length = 700 + dice.below(300) as usize + dice.below(250) as usize;
-    let mut writer = Writer { text: String::with_capacity(1_400), subject, offset: dice.below(40) as usize };
+    let mut writer = Writer {
+        text: String::with_capacity(1_400),
+        subject,
+        offset: dice.below(40) as usize,
+    };
     writer.add(&OPENINGS, dice.below(10) as usize);
     if let Some(series) = subject.series {
         writer.text.push_str("The ");
@@ -140,16 +144,20 @@ impl Writer<'_> {
     /// comes once before one comes again.
     fn add(&mut self, patterns: &[&'static str], number: usize) {
         let subject = self.subject;
-        fill(&mut self.text, patterns[(self.offset + 3 * number) % patterns.len()], |name| match name {
-            "noun" => subject.noun,
-            "material" => subject.material,
-            "colour" => subject.colour,
-            "brand" => subject.brand,
-            "country" => subject.country,
-            "feature" => subject.department.features[number % subject.department.features.len()],
-            "use" => subject.department.uses[number % subject.department.uses.len()],
-            other => unreachable!("patterns of descriptions have no {{{other}}}"),
-        });
+        fill(
+            &mut self.text,
+            patterns[(self.offset + 3 * number) % patterns.len()],
+            |name| match name {
+                "noun" => subject.noun,
+                "material" => subject.material,
+                "colour" => subject.colour,
+                "brand" => subject.brand,
+                "country" => subject.country,
+                "feature" => subject.department.features[number % subject.department.features.len()],
+                "use" => subject.department.uses[number % subject.department.uses.len()],
+                other => unreachable!("patterns of descriptions have no {{{other}}}"),
+            },
+        );
         self.text.push(' ');
     }
 }

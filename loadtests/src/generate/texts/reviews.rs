@@ -9,7 +9,14 @@ struct Mood {
 }
 
 const HAPPY: Mood = Mood {
-    titles: ["Exactly what I wanted", "Would buy again", "Very happy", "Better than expected", "Great quality", "A keeper"],
+    titles: [
+        "Exactly what I wanted",
+        "Would buy again",
+        "Very happy",
+        "Better than expected",
+        "Great quality",
+        "A keeper",
+    ],
     sentences: [
         "I have used it for {weeks} weeks now and have nothing to complain about.",
         "The colour is just like in the pictures.",
@@ -27,7 +34,14 @@ const HAPPY: Mood = Mood {
 };
 
 const MIXED: Mood = Mood {
-    titles: ["Good, with small flaws", "Does its job", "Fine for the price", "Okay", "Not bad", "Almost perfect"],
+    titles: [
+        "Good, with small flaws",
+        "Does its job",
+        "Fine for the price",
+        "Okay",
+        "Not bad",
+        "Almost perfect",
+    ],
     sentences: [
         "It does what it should, no more and no less.",
         "The colour is a little darker than on my screen.",
@@ -45,7 +59,14 @@ const MIXED: Mood = Mood {
 };
 
 const UNHAPPY: Mood = Mood {
-    titles: ["Disappointed", "Sent it back", "Not for me", "Broke too soon", "Expected more", "Poor quality"],
+    titles: [
+        "Disappointed",
+        "Sent it back",
+        "Not for me",
+        "Broke too soon",
+        "Expected more",
+        "Poor quality",
+    ],
     sentences: [
         "It broke after {weeks} weeks of normal use.",
         "The colour has little to do with the pictures.",
@@ -62,9 +83,21 @@ const UNHAPPY: Mood = Mood {
     ],
 };
 
-const PEOPLE: [&str; 10] =
-    ["sister", "brother", "partner", "mother", "father", "daughter", "son", "neighbour", "colleague", "best friend"];
-const NUMBERS: [&str; 9] = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"];
+const PEOPLE: [&str; 10] = [
+    "sister",
+    "brother",
+    "partner",
+    "mother",
+    "father",
+    "daughter",
+    "son",
+    "neighbour",
+    "colleague",
+    "best friend",
+];
+const NUMBERS: [&str; 9] = [
+    "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
+];
 
 /// Writes a title and a body for so many stars.
 pub fn review(stars: i16, dice: &mut Dice) -> (&'static str, String) {

@@ -1,0 +1,240 @@
+//! Template databases: a generated catalogue with an index set, made once and cloned for every use.
+//!
+//! The *base* holds the rows, with the smallest index set; from it comes one template for each further set. A name
+//! says what is inside: scale, seed, and a digest of the generator's output and of the schema, so that a change to
+//! either makes new templates. A template is built under another name, and renamed when it is complete: a build that
+//! was interrupted is never taken for one.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use sqlx::Connection;
+use sqlx::migrate::Migrator;
+use storefront::variants::LESSONS;
+use tokio::process::Command as Process;
+
+use super::server::Server;
+use crate::generate::load::{self, Existing};
+use crate::generate::progress::Stage;
+use crate::generate::{Catalogue, Scale, tables};
+
+/// What the names of all templates begin with.
+pub const PREFIX: &str = "backstock_template_";
+
+/// What the names of templates that are being built end in.
+const BUILDING: &str = "_building";
+
+/// The key of the advisory lock under which templates are built: "template" in ASCII.
+const LOCK: i64 = 0x7465_6D70_6C61_7465;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
+
+/// Returns the name of the template with this data and index set, and makes it first if it is missing.
+///
+/// Templates that another generator or schema made are dropped when a new one is made.
+pub async fn ensure_template(
+    server_url: &str,
+    api_binary: &Path,
+    scale: Scale,
+    seed: u64,
+    indexes_arm: &str,
+) -> Result<String> {
+    let names = Names::of(scale, seed, indexes_arm)?;
+    let mut server = Server::connect(server_url).await?;
+    // Two labs that need the same template take turns. The lock ends with the connection.
+    sqlx::query("select pg_advisory_lock($1)")
+        .bind(LOCK)
+        .execute(server.connection())
+        .await?;
+    if server.has(&names.template).await? {
+        return Ok(names.template);
+    }
+    if !server.has(&names.base).await? {
+        drop_outdated(&mut server, &names.digest).await?;
+        build_base(&mut server, api_binary, scale, seed, &names.base).await?;
+    }
+    if names.template != names.base {
+        let building = format!("{}{BUILDING}", names.template);
+        let stage = Stage::start(format!("template for `{indexes_arm}`"), 0);
+        server.clone(&names.base, &building).await?;
+        migrate(api_binary, &server.url_of(&building), indexes_arm).await?;
+        server.seal(&building, &names.template).await?;
+        stage.finish();
+    }
+    Ok(names.template)
+}
+
+/// Every template on the server, with its size in bytes.
+pub async fn list(server: &mut Server) -> Result<Vec<(String, i64)>> {
+    server.with_prefix(PREFIX).await
+}
+
+#[derive(Debug)]
+struct Names {
+    digest: String,
+    base: String,
+    template: String,
+}
+
+impl Names {
+    fn of(scale: Scale, seed: u64, indexes_arm: &str) -> Result<Self> {
+        let lesson = LESSONS
+            .iter()
+            .find(|lesson| lesson.name == "indexes")
+            .expect("there is a lesson `indexes`");
+        let arms: Vec<&str> = lesson.arms.iter().map(|arm| arm.name).collect();
+        if !arms.contains(&indexes_arm) {
+            bail!(
+                "there is no index set `{indexes_arm}`; there are: {}",
+                arms.join(", ")
+            );
+        }
+        let digest = digest();
+        let base = format!("{PREFIX}{scale}_{seed}_{digest}");
+        // The arms are ordered from the baselines on: the first is the smallest set.
+        let template = if indexes_arm == arms[0] {
+            base.clone()
+        } else {
+            format!("{base}_{indexes_arm}")
+        };
+        Ok(Self {
+            digest,
+            base,
+            template,
+        })
+    }
+}
+
+/// Ten digits of a hash over what the generator makes, what the schema says and what the index sets say.
+fn digest() -> String {
+    let mut hash = Sha256::new();
+    // The smallest catalogue stands for the generator: what changes it changes the others, too.
+    for (_, digest) in tables::digests(&Catalogue::new(Scale::Xs, 1)) {
+        hash.update(digest);
+    }
+    for scale in Scale::ALL {
+        hash.update(format!(
+            "{} {} {:?};",
+            scale.products(),
+            scale.brands(),
+            scale.tree()
+        ));
+    }
+    for migration in MIGRATIONS.iter() {
+        hash.update(&migration.checksum);
+    }
+    for set in [
+        include_str!("../../../migrations/indexes/none.sql"),
+        include_str!("../../../migrations/indexes/foreign_keys.sql"),
+        include_str!("../../../migrations/indexes/chosen.sql"),
+    ] {
+        hash.update(set);
+    }
+    tables::hex(&hash.finalize()[..5])
+}
+
+async fn build_base(
+    server: &mut Server,
+    api_binary: &Path,
+    scale: Scale,
+    seed: u64,
+    base: &str,
+) -> Result<()> {
+    eprintln!("Making the template database for scale {scale}, seed {seed}; it is kept for later runs.");
+    let building = format!("{base}{BUILDING}");
+    let url = server.url_of(&building);
+    server.create(&building).await?;
+    let lesson = LESSONS
+        .iter()
+        .find(|lesson| lesson.name == "indexes")
+        .expect("there is a lesson `indexes`");
+    migrate(api_binary, &url, lesson.arms[0].name).await?;
+    let catalogue = Arc::new(Catalogue::new(scale, seed));
+    let mut connection = load::connect(&url).await?;
+    load::check(&mut connection, Existing::Refuse).await?;
+    load::load(&url, &mut connection, &catalogue).await?;
+    connection.close().await?;
+    server.seal(&building, base).await
+}
+
+async fn drop_outdated(server: &mut Server, digest: &str) -> Result<()> {
+    for (name, bytes) in list(server).await? {
+        if !name.contains(digest) {
+            eprintln!(
+                "Dropping {name} ({} MB): the generator or the schema has changed since.",
+                bytes >> 20
+            );
+            server.drop(&name).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs `backstock-api migrate` on a database.
+async fn migrate(api_binary: &Path, database_url: &str, indexes_arm: &str) -> Result<()> {
+    let output = Process::new(api_binary)
+        .args(["migrate", "--indexes", indexes_arm])
+        .env("BACKSTOCK_DATABASE_URL", database_url)
+        // The arm is named; what the lab itself runs with must not be taken for it, or be refused.
+        .env_remove("BACKSTOCK_VARIANTS")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .with_context(|| {
+            format!(
+                "cannot run {}; build it with `cargo build -p api`",
+                api_binary.display()
+            )
+        })?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let message = String::from_utf8_lossy(&output.stderr);
+    if message.contains("No space left on device") {
+        bail!("the disk of the Postgres server is full: free some space, or use a smaller --scale");
+    }
+    bail!(
+        "`backstock-api migrate --indexes {indexes_arm}` failed: {}",
+        message.trim()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_stable_and_fit() {
+        let seed = u64::MAX;
+        let chosen = Names::of(Scale::Xs, seed, "chosen").expect("an arm");
+        assert_eq!(
+            chosen.template,
+            Names::of(Scale::Xs, seed, "chosen").expect("an arm").template
+        );
+        assert!(
+            chosen.template.len() + BUILDING.len() <= 63,
+            "{}",
+            chosen.template
+        );
+        assert_ne!(
+            chosen.base,
+            Names::of(Scale::S, seed, "chosen").expect("an arm").base
+        );
+        assert_ne!(
+            chosen.base,
+            Names::of(Scale::Xs, 1, "chosen").expect("an arm").base
+        );
+    }
+
+    #[test]
+    fn an_unknown_arm_is_answered_with_those_that_exist() {
+        let fault = Names::of(Scale::Xs, 1, "fastest")
+            .expect_err("no arm")
+            .to_string();
+        assert!(fault.contains("`fastest`") && fault.contains("chosen"), "{fault}");
+    }
+}
