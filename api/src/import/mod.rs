@@ -1,13 +1,13 @@
 //! `backstock-api import FILE.csv`: a Shopify product export into the catalogue, whole or not at all.
 //!
-//! The way of a file: [`rows`] reads it and collects rows by handle, [`product`] makes products of them and reports
-//! what is wrong with which line, [`taxonomy`] finds their brands and categories, [`write`] writes them. Everything
+//! The way of a file: `rows` reads it and collects rows by handle, `product` makes products of them and reports
+//! what is wrong with which line, `taxonomy` finds their brands and categories, `write` writes them. Everything
 //! is judged before anything is written, and written in one transaction: an import that breaks half-way, by an
 //! error, a killed process or a lost connection, leaves nothing.
 //!
 //! A product is known by its handle, a variant by its SKU. Importing a file again makes the shop's product what the
 //! file says: texts, prices, stock, images, and no variant that the file doesn't have. Products that the file
-//! doesn't name stay as they are. Read next: [`rows`].
+//! doesn't name stay as they are. Read next: `rows`.
 
 use std::fs::File;
 use std::io::{self, Read};

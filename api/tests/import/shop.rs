@@ -138,7 +138,7 @@ impl Shop {
     }
 
     pub async fn execute(&self, sql: &str) {
-        execute(&mut *self.pool.acquire().await.unwrap(), sql).await;
+        execute(&mut self.pool.acquire().await.unwrap(), sql).await;
     }
 }
 
