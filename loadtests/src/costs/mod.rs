@@ -9,4 +9,4 @@ mod statements;
 
 pub use cpu::{Cpu, CpuReading, CpuTimes, Processes, resident_bytes};
 pub use machine::{Machine, StoreUrls, machine};
-pub use statements::{LAB_MARK, StatementCost, StatementCosts, Statements};
+pub use statements::{LAB_MARK, PerRequest, StatementCost, StatementCosts, Statements};
