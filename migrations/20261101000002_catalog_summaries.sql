@@ -52,12 +52,14 @@ end $$;
 create trigger summarize_variants_on_insert_or_delete after insert or delete on variants
 for each row execute function summarize_variants();
 
-create trigger summarize_variants_on_update after update of price_cents, compare_at_cents, stock_quantity on variants
+create trigger summarize_variants_on_update after update of price_cents, compare_at_cents, stock_quantity, position
+on variants
 for each row
 when (
     old.price_cents <> new.price_cents
     or old.compare_at_cents is distinct from new.compare_at_cents
     or (old.stock_quantity > 0) <> (new.stock_quantity > 0)
+    or old.position <> new.position
 )
 execute function summarize_variants();
 

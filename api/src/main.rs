@@ -152,5 +152,10 @@ async fn run_import(command: ImportCommand) -> anyhow::Result<ExitCode> {
     };
     let report = import_file(&mut connection, &command.file, &options).await?;
     println!("{report}");
-    Ok(ExitCode::SUCCESS)
+    let refused = !report.imported && !report.rows_skipped.is_empty();
+    Ok(if refused {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }

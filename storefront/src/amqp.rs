@@ -1,18 +1,37 @@
 //! The way to RabbitMQ: a connection that recovers by itself.
 
+use std::time::Duration;
+
 use lapin::{Connection, ConnectionProperties};
 use secrecy::ExposeSecret;
 
 use crate::settings::AmqpSettings;
 
+/// How long a broker may take to open a connection. lapin itself would try for as long as nobody answers.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nothing within five seconds.
+    #[error("no broker opened a connection within {CONNECT_TIMEOUT:?}")]
+    Timeout,
+    /// The broker refused, or the URL can't be parsed.
+    #[error(transparent)]
+    Failed(#[from] lapin::Error),
+}
+
 /// Connects, under a name that RabbitMQ shows. A lost *connection* is recovered with its topology by lapin; a closed
 /// *channel* is for its user to reopen.
 ///
 /// # Errors
-/// When the URL can't be parsed or no broker answers.
-pub async fn connect(settings: &AmqpSettings, process: &str) -> lapin::Result<Connection> {
+/// When the URL can't be parsed, or no broker opens a connection in time.
+pub async fn connect(settings: &AmqpSettings, process: &str) -> Result<Connection, ConnectError> {
     let properties = ConnectionProperties::default()
         .with_connection_name(process.into())
         .enable_auto_recover();
-    Connection::connect(settings.amqp_url.expose_secret(), properties).await
+    let connecting = Connection::connect(settings.amqp_url.expose_secret(), properties);
+    Ok(tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+        .await
+        .map_err(|_| ConnectError::Timeout)??)
 }

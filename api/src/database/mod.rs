@@ -23,7 +23,7 @@ use crate::http::timings::Timings;
 pub enum Database {
     /// See [`per_request`].
     #[cfg(feature = "baselines")]
-    PerRequest(per_request::PerRequest),
+    PerRequest(Box<per_request::PerRequest>),
     /// See [`pooled`].
     Pooled(pooled::Pooled),
 }
@@ -37,7 +37,9 @@ impl Database {
         let options = storefront::postgres::connect_options(settings, "backstock-api")?;
         Ok(match arm {
             #[cfg(feature = "baselines")]
-            Connections::PerRequest => Self::PerRequest(per_request::PerRequest::new(options, settings)),
+            Connections::PerRequest => {
+                Self::PerRequest(Box::new(per_request::PerRequest::new(options, settings)))
+            }
             Connections::Pooled => Self::Pooled(pooled::Pooled::new(options, settings)),
         })
     }
