@@ -1,5 +1,7 @@
 //! The counters of costs against work whose cost is known.
 
+#![allow(clippy::unwrap_used)]
+
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 

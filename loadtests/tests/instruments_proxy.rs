@@ -1,5 +1,7 @@
 //! The delay proxy against a server that echoes.
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 

@@ -60,8 +60,8 @@ pub(super) struct Connection {
     wire_bytes: Arc<AtomicU64>,
 }
 
-struct Open {
-    sender: SendRequest<Full<Bytes>>,
+pub(super) struct Open {
+    pub(super) sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
 }
 
@@ -135,7 +135,7 @@ impl Connection {
 }
 
 impl Target {
-    fn message(&self, request: &Request) -> hyper::Request<Full<Bytes>> {
+    pub(super) fn message(&self, request: &Request) -> hyper::Request<Full<Bytes>> {
         let mut message = hyper::Request::new(Full::new(request.body.clone()));
         *message.method_mut() = request.method.clone();
         *message.uri_mut() = request.path.clone();
@@ -156,7 +156,7 @@ pub(super) fn file(outcome: &mut Outcome, class: u16, since: Instant, result: Re
     }
 }
 
-async fn connect(target: &Target, wire_bytes: &Arc<AtomicU64>) -> io::Result<Open> {
+pub(super) async fn connect(target: &Target, wire_bytes: &Arc<AtomicU64>) -> io::Result<Open> {
     let stream = TcpStream::connect(target.address).await?;
     stream.set_nodelay(true)?;
     let counted = CountedStream {
