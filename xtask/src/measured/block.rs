@@ -1,0 +1,280 @@
+//! The text of a measured block.
+//!
+//! Read next: `loadtests/src/report/schema.rs`, which declares what is read here.
+
+use serde_json::Value;
+
+use super::Run;
+
+pub(super) const NOT_RECORDED: &str = "Not recorded yet.";
+
+/// The block of a lesson, from the newest run that compared it.
+pub(super) fn of(name: &str, runs: &[Run]) -> String {
+    let Some((run, lesson)) = runs.iter().find_map(|run| Some((run, run.lesson(name)?))) else {
+        return NOT_RECORDED.to_owned();
+    };
+    let mut paragraphs = Vec::new();
+    if let Some(reason) = failure(lesson) {
+        paragraphs.push(format!(
+            "The comparison is void, and no ratio is printed: {reason}"
+        ));
+    } else {
+        paragraphs.push(table(lesson));
+        paragraphs.extend(noise_floor(name, run));
+        paragraphs.push(line(&lesson["why"]));
+        paragraphs.extend(array(&lesson["notes"]).iter().map(line));
+        paragraphs.extend(claims(lesson));
+        paragraphs.extend(limit(lesson));
+        paragraphs.push(proof(lesson));
+    }
+    paragraphs.push(origin(run));
+    paragraphs.retain(|paragraph| !paragraph.is_empty());
+    paragraphs.join("\n\n")
+}
+
+fn failure(lesson: &Value) -> Option<String> {
+    if let Some(reason) = lesson["failed"].as_str() {
+        return Some(reason.to_owned());
+    }
+    if lesson["signature"]["holds"] != true {
+        return Some(format!(
+            "the switch does not act; expected {}; observed {}.",
+            line(&lesson["signature"]["expected"]),
+            line(&lesson["signature"]["observed"])
+        ));
+    }
+    let different = lesson["same_answers"]["different"].as_u64().unwrap_or(0);
+    (different > 0).then(|| format!("the arms answered {different} requests differently."))
+}
+
+/// One row a ratio: timed ones, and of the counted ones those that differ.
+fn table(lesson: &Value) -> String {
+    let mut rows = vec![
+        "| scenario | what | before | after | ratio (95 %) | |".to_owned(),
+        "|---|---|--:|--:|--:|---|".to_owned(),
+    ];
+    for scenario in array(&lesson["scenarios"]) {
+        let mut name = match str_of(&scenario["shows"]) {
+            "loss" => format!("{} (there to show a loss)", line(&scenario["name"])),
+            _ => line(&scenario["name"]),
+        };
+        for ratio in array(&scenario["ratios"]) {
+            let Some(what) = shown(ratio) else { continue };
+            rows.push(format!(
+                "| {} | {what} | {} | {} | {} | {} |",
+                std::mem::take(&mut name),
+                side(scenario, ratio, "against"),
+                side(scenario, ratio, "arm"),
+                ratio_text(ratio),
+                line(&ratio["verdict"]),
+            ));
+        }
+    }
+    rows.join("\n")
+}
+
+/// The name of a ratio's metric, when the page shows it.
+fn shown(ratio: &Value) -> Option<&'static str> {
+    let value = ratio["value"].as_f64()?;
+    let exact = ratio["exact"] == true;
+    let what = metric(str_of(&ratio["metric"]))?.0;
+    let differs = !(0.995..=1.005).contains(&value);
+    (!exact || differs).then_some(what)
+}
+
+/// Of a metric that the page shows: its name, where an arm's report has it, and its unit.
+fn metric(name: &str) -> Option<(&'static str, &'static str, &'static str)> {
+    Some(match name {
+        "latency_p50" => ("latency, median", "/latency_ms/p50", " ms"),
+        "latency_p99" => ("latency, p99", "/latency_ms/p99", " ms"),
+        "cpu_total" => ("CPU, all processes", "/cpu_us_per_request", " µs"),
+        "throughput" => ("throughput", "/throughput_rps", " /s"),
+        "capacity" => ("capacity", "/capacity_rps", " /s"),
+        "queries" => ("statements", "/cost/queries_per_request", ""),
+        "buffers" => ("shared buffers", "/cost/buffers_per_request", ""),
+        "round_trips" => ("round trips", "/cost/round_trips_per_request", ""),
+        "response_bytes" => ("bytes of the answer", "/cost/response_bytes", ""),
+        "postgres_bytes" => ("bytes from Postgres", "/cost/postgres_bytes", ""),
+        "wal_bytes" => ("bytes of write-ahead log", "/cost/wal_bytes", ""),
+        _ => return None,
+    })
+}
+
+/// One side of a ratio: the arm that its field `role` names, and what was measured of it.
+fn side(scenario: &Value, ratio: &Value, role: &str) -> String {
+    let name = str_of(&ratio[role]);
+    let arm = array(&scenario["arms"]).iter().find(|arm| arm["name"] == name);
+    let measured = arm
+        .zip(metric(str_of(&ratio["metric"])))
+        .and_then(|(arm, (_, at, unit))| {
+            let value = match arm.pointer(at)? {
+                // Processor time is given by process.
+                Value::Object(parts) => parts.values().filter_map(Value::as_f64).sum(),
+                value => value.as_f64()?,
+            };
+            Some(format!("{}{unit}", number(value)))
+        });
+    format!("`{name}` {}", measured.as_deref().unwrap_or("–"))
+}
+
+fn ratio_text(ratio: &Value) -> String {
+    let value = ratio["value"].as_f64().map_or_else(|| "–".to_owned(), number);
+    if ratio["exact"] == true {
+        return format!("× {value}, counted");
+    }
+    format!("× {value} {}", interval(&ratio["ci95"]))
+}
+
+fn interval(ci95: &Value) -> String {
+    match (ci95[0].as_f64(), ci95[1].as_f64()) {
+        (Some(low), Some(high)) => format!("({} … {})", number(low), number(high)),
+        _ => String::new(),
+    }
+}
+
+fn noise_floor(lesson: &str, run: &Run) -> Option<String> {
+    let of_lesson = |floor: &&Value| floor["lesson"] == lesson;
+    let floors: Vec<String> = array(&run.report["noise_floor"])
+        .iter()
+        .filter(of_lesson)
+        .filter_map(|floor| {
+            let what = metric(str_of(&floor["metric"]))?.0;
+            Some(format!(
+                "{what} × {} {}",
+                number(floor["ratio"].as_f64()?),
+                interval(&floor["ci95"])
+            ))
+        })
+        .collect();
+    (!floors.is_empty()).then(|| {
+        format!(
+            "Noise floor, the optimized arm against itself: {}.",
+            floors.join("; ")
+        )
+    })
+}
+
+fn claims(lesson: &Value) -> Vec<String> {
+    let checks = array(&lesson["claims"]);
+    if checks.is_empty() {
+        let text = line(&lesson["claim"]["text"]);
+        let verdict = lesson["claim_verdict"].as_str().unwrap_or("not measured");
+        return if text.is_empty() {
+            Vec::new()
+        } else {
+            vec![format!("**Claim: {verdict}.** {text}")]
+        };
+    }
+    let claim = |check: &Value| {
+        let measured = match check["measured"][0].as_f64() {
+            Some(value) => format!("measured × {} ({})", number(value), line(&check["measured_as"])),
+            None => "not measured".to_owned(),
+        };
+        format!(
+            "**Claim: {}.** {} Claimed × {}, {measured}. {}",
+            check["verdict"].as_str().unwrap_or("not measured"),
+            line(&check["claim"]["text"]),
+            check["claim"]["ratio"]
+                .as_f64()
+                .map_or_else(|| "–".to_owned(), number),
+            line(&check["reason"])
+        )
+    };
+    checks.iter().map(claim).collect()
+}
+
+fn limit(lesson: &Value) -> Option<String> {
+    let limit = &lesson["limit"];
+    let value = limit["value"].as_f64()?;
+    let reached = limit["reached"].as_f64().map_or_else(String::new, |share| {
+        format!(
+            "; `{}` reaches {:.0} % of it",
+            str_of(&lesson["optimized"]),
+            share * 100.0
+        )
+    });
+    Some(format!(
+        "**Limit.** {}: {} {}{reached}.",
+        line(&limit["what"]),
+        number(value),
+        line(&limit["unit"])
+    ))
+}
+
+fn proof(lesson: &Value) -> String {
+    let same = &lesson["same_answers"];
+    format!(
+        "**The switch acts**: {}. **Same answers**: {} requests compared, {} different.",
+        line(&lesson["signature"]["observed"]).trim_end_matches('.'),
+        number(same["compared"].as_f64().unwrap_or(0.0)),
+        number(same["different"].as_f64().unwrap_or(0.0)),
+    )
+}
+
+/// Which run it was, and on what.
+fn origin(run: &Run) -> String {
+    let report = &run.report;
+    let machine = &report["machine"];
+    let stores = [
+        ("Postgres", "postgres"),
+        ("Redis", "redis"),
+        ("RabbitMQ", "rabbitmq"),
+    ]
+    .into_iter()
+    .filter_map(|(name, field)| Some(format!(", {name} {}", machine[field].as_str()?)))
+    .collect::<String>();
+    format!(
+        "Recorded run [`{folder}`](../../loadtests/results/{folder}/report.json): {}, commit `{}`, scale {}, {} mode, on \
+         {} × {}, {}, Linux {}{stores}.",
+        line(&report["started_at"]),
+        line(&report["commit"]),
+        line(&report["scale"]),
+        line(&report["mode"]),
+        machine["cores"],
+        line(&machine["cpu"]),
+        line(&machine["memory"]),
+        line(&machine["kernel"]),
+        folder = run.folder,
+    )
+}
+
+pub(super) fn array(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+pub(super) fn str_of(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// A text on one line that fits into a table's cell.
+fn line(value: &Value) -> String {
+    str_of(value)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace('|', "\\|")
+}
+
+/// Three significant digits, thousands apart by a narrow space.
+fn number(value: f64) -> String {
+    let magnitude = value.abs();
+    let decimals = match magnitude {
+        m if m >= 99.95 || m == 0.0 => 0,
+        m if m >= 9.995 => 1,
+        m if m >= 0.9995 => 2,
+        m if m >= 0.0995 => 3,
+        _ => 4,
+    };
+    let text = format!("{value:.decimals$}");
+    if decimals > 0 {
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    let mut grouped = String::new();
+    for (at, digit) in text.char_indices() {
+        if at > 0 && (text.len() - at).is_multiple_of(3) {
+            grouped.push('\u{202f}');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}

@@ -1,0 +1,240 @@
+//! Rules on dependencies: none unused, none twice unless recorded, and the crates keep their order: the lab stands
+//! outside, and the api and the worker know nothing of each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::Finding;
+use super::files::{Files, TextFile};
+
+/// The crates that must not depend on each other, as (crate, what it must not know).
+const FORBIDDEN: [(&str, &[&str]); 4] = [
+    (
+        "storefront",
+        &["api", "worker", "loadtests", "local-services", "xtask"],
+    ),
+    ("api", &["worker", "loadtests", "xtask"]),
+    ("worker", &["api", "loadtests", "xtask"]),
+    (
+        "local-services",
+        &["storefront", "api", "worker", "loadtests", "xtask"],
+    ),
+];
+
+/// Names that occur in several versions, each with the reason why that is accepted.
+const RECORDED: &str = "xtask/duplicates.txt";
+
+pub(crate) fn check(files: &Files, root: &Path) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let mut named = BTreeSet::new();
+    for manifest in files
+        .ending("/Cargo.toml")
+        .filter(|file| file.path.matches('/').count() == 1)
+    {
+        let crate_directory = manifest.path.trim_end_matches("/Cargo.toml");
+        for dependency in dependencies(manifest) {
+            named.insert(dependency.name.clone());
+            check_use(files, manifest, crate_directory, &dependency, &mut findings);
+            check_order(manifest, crate_directory, &dependency, &mut findings);
+        }
+    }
+    if let Some(workspace) = files.find("Cargo.toml") {
+        for dependency in dependencies(workspace)
+            .into_iter()
+            .filter(|dependency| !named.contains(&dependency.name))
+        {
+            let message = format!("no crate uses `{}`", dependency.name);
+            findings.push(Finding::new("Cargo.toml", dependency.line, message));
+        }
+    }
+    findings.extend(check_duplicates(files, root)?);
+    Ok(findings)
+}
+
+/// A line of a `[…dependencies]` section.
+struct Dependency {
+    name: String,
+    line: usize,
+    is_for_tests: bool,
+}
+
+fn dependencies(manifest: &TextFile) -> Vec<Dependency> {
+    let mut section = "";
+    let mut found = Vec::new();
+    for (line, text) in manifest.lines() {
+        let text = text.trim();
+        if text.starts_with('[') {
+            section = text;
+        } else if section.ends_with("dependencies]") && !text.starts_with('#') {
+            let name = text
+                .split(['.', '=', ' '])
+                .next()
+                .unwrap_or_default()
+                .trim_matches('"');
+            if !name.is_empty() {
+                let is_for_tests = section == "[dev-dependencies]";
+                found.push(Dependency {
+                    name: name.to_owned(),
+                    line,
+                    is_for_tests,
+                });
+            }
+        }
+    }
+    found
+}
+
+/// A dependency is used when its crate's name is a path's first part somewhere in the sources.
+fn check_use(
+    files: &Files,
+    manifest: &TextFile,
+    directory: &str,
+    dependency: &Dependency,
+    findings: &mut Vec<Finding>,
+) {
+    let name = dependency.name.replace('-', "_");
+    let places: &[&str] = if dependency.is_for_tests {
+        &["src/", "tests/", "benches/"]
+    } else {
+        &["src/", "build.rs"]
+    };
+    let is_used = files.ending(".rs").any(|file| {
+        let inside = file
+            .path
+            .strip_prefix(directory)
+            .and_then(|path| path.strip_prefix('/'));
+        inside.is_some_and(|path| places.iter().any(|place| path.starts_with(place)))
+            && names_crate(&file.text, &name)
+    });
+    if !is_used {
+        let message = format!(
+            "`{}` is not used; a dependency is named where it is used",
+            dependency.name
+        );
+        findings.push(Finding::new(&manifest.path, dependency.line, message));
+    }
+}
+
+fn names_crate(text: &str, name: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(name).any(|(at, _)| {
+        let (before, after) = (&text[..at], &text[at + name.len()..]);
+        let is_path = after.starts_with("::") && !before.ends_with(is_word) && !before.ends_with("::");
+        is_path || (before.ends_with("use ") && after.starts_with([';', ' ']))
+    })
+}
+
+fn check_order(manifest: &TextFile, directory: &str, dependency: &Dependency, findings: &mut Vec<Finding>) {
+    for (name, forbidden) in FORBIDDEN {
+        if directory == name && forbidden.contains(&dependency.name.as_str()) {
+            let message = format!("`{name}` must not know `{}`", dependency.name);
+            findings.push(Finding::new(&manifest.path, dependency.line, message));
+        }
+    }
+}
+
+fn check_duplicates(files: &Files, root: &Path) -> Result<Vec<Finding>> {
+    let recorded = files
+        .find(RECORDED)
+        .map(|file| file.lines().collect::<Vec<_>>())
+        .unwrap_or_default();
+    let recorded: BTreeMap<&str, usize> = recorded
+        .iter()
+        .filter(|(_, text)| !text.starts_with('#'))
+        .filter_map(|(line, text)| Some((text.split_once(':')?.0, *line)))
+        .collect();
+    let found = duplicates(root)?;
+    let unrecorded = found
+        .iter()
+        .filter(|(name, _)| !recorded.contains_key(name.as_str()))
+        .map(|(name, versions)| {
+            let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
+            let message = format!(
+                "`{name}` is built in several versions ({}): unify them, or record why not",
+                versions.join(", ")
+            );
+            Finding::new(RECORDED, 1, message)
+        });
+    let outdated = recorded.iter().filter(|(name, _)| !found.contains_key(**name));
+    let outdated = outdated
+        .map(|(name, line)| Finding::new(RECORDED, *line, format!("`{name}` is no duplicate any more")));
+    Ok(unrecorded.chain(outdated).collect())
+}
+
+/// Crates that are built in more than one version for the product and its tests.
+fn duplicates(root: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "tree",
+            "--workspace",
+            "--locked",
+            "--duplicates",
+            "--depth=0",
+            "--prefix=none",
+        ])
+        .current_dir(root)
+        .output()
+        .context("cannot run cargo tree")?;
+    if !output.status.success() {
+        bail!(
+            "cargo tree failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    let mut versions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let mut words = line.split_whitespace();
+        if let (Some(name), Some(version)) = (words.next(), words.next()) {
+            versions
+                .entry(name.to_owned())
+                .or_default()
+                .insert(version.to_owned());
+        }
+    }
+    versions.retain(|_, versions| versions.len() > 1);
+    Ok(versions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crate_is_named_as_the_first_part_of_a_path_only() {
+        assert!(names_crate("use anyhow::Result;", "anyhow"));
+        assert!(names_crate("fn f() -> anyhow::Result<()>", "anyhow"));
+        assert!(names_crate("use api as product;", "api"));
+        assert!(!names_crate("use crate::anyhow::x; // anyhow is fine", "anyhow"));
+        assert!(!names_crate("not_anyhow::x()", "anyhow"));
+    }
+
+    #[test]
+    fn unused_and_forbidden_dependencies_are_found() {
+        let manifest = "[package]\nname = \"api\"\n\n[dependencies]\nused.workspace = true\nidle = \"1\" # why\nworker.workspace = true\n\n[dev-dependencies]\nprobe.workspace = true\n";
+        let file = |path: &str, text: &str| TextFile {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        };
+        let files = Files {
+            all: vec![
+                file("api/Cargo.toml", manifest),
+                file("api/src/lib.rs", "use used::It;\nuse worker::Work;\n"),
+                file("api/tests/a.rs", "probe::it();\nidle::it();\n"),
+            ],
+        };
+        let mut findings = Vec::new();
+        let manifest = files.find("api/Cargo.toml").unwrap();
+        for dependency in dependencies(manifest) {
+            check_use(&files, manifest, "api", &dependency, &mut findings);
+            check_order(manifest, "api", &dependency, &mut findings);
+        }
+        let found: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].starts_with("api/Cargo.toml:6: `idle` is not used"));
+        assert!(found[1].starts_with("api/Cargo.toml:7: `api` must not know `worker`"));
+    }
+}

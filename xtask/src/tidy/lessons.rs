@@ -1,0 +1,236 @@
+//! Rules on what is written about lessons: each has its page, and the README's table is the one that we generate.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+use storefront::variants::{LESSONS, Lesson};
+
+use super::Finding;
+use super::files::{Files, TextFile};
+
+const BEGIN: &str = "<!-- lessons:begin -->";
+const END: &str = "<!-- lessons:end -->";
+
+pub(crate) fn check(files: &Files) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for lesson in LESSONS {
+        let path = page(lesson);
+        if files.find(&path).is_none() {
+            findings.push(Finding::new(
+                &path,
+                1,
+                format!("lesson `{}` has no page", lesson.name),
+            ));
+        }
+    }
+    let table = table(recorded_report(files)?.as_ref());
+    match files
+        .find("README.md")
+        .and_then(|readme| between_markers(&readme.text))
+    {
+        None => findings.push(Finding::new(
+            "README.md",
+            1,
+            format!("has no lesson table between {BEGIN} and {END}"),
+        )),
+        Some((before, found, _)) if found != table => {
+            let line = before.lines().count() + 1;
+            findings.push(Finding::new(
+                "README.md",
+                line,
+                "the lesson table is out of date: run cargo xtask tidy --fix",
+            ));
+        }
+        Some(_) => {}
+    }
+    Ok(findings)
+}
+
+/// Writes the table into the README.
+pub(crate) fn rewrite_table(files: &Files, root: &Path) -> Result<()> {
+    let readme = files.find("README.md").context("there is no README.md")?;
+    let Some((before, found, after)) = between_markers(&readme.text) else {
+        bail!(
+            "README.md has no lesson table: put {BEGIN} and {END} on lines of their own, where it shall be"
+        );
+    };
+    let table = table(recorded_report(files)?.as_ref());
+    if found != table {
+        fs::write(root.join("README.md"), format!("{before}{table}{after}"))
+            .context("cannot write README.md")?;
+        println!("rewrote the lesson table of README.md");
+    }
+    Ok(())
+}
+
+fn page(lesson: &Lesson) -> String {
+    format!("docs/lessons/{}.md", lesson.name)
+}
+
+/// What comes before the table, with the opening marker; the table; the rest.
+fn between_markers(text: &str) -> Option<(&str, &str, &str)> {
+    let begin = text.find(BEGIN)? + BEGIN.len();
+    let end = begin + text[begin..].find(END)?;
+    Some((&text[..begin], &text[begin..end], &text[end..]))
+}
+
+fn table(report: Option<&Recorded>) -> String {
+    let mut table =
+        String::from("\n| lesson | what it switches | arms | measured effect |\n|---|---|---|---|\n");
+    for lesson in LESSONS {
+        let arms: Vec<String> = lesson.arms.iter().map(|arm| format!("`{}`", arm.name)).collect();
+        let effect = report.map_or_else(
+            || "not recorded yet".to_owned(),
+            |report| effect(&report.json, lesson),
+        );
+        let (name, page, summary) = (lesson.name, page(lesson), lesson.summary);
+        table.push_str(&format!(
+            "| [`{name}`]({page}) | {summary} | {} | {effect} |\n",
+            arms.join(" → ")
+        ));
+    }
+    if let Some(Recorded { path, json }) = report {
+        let text = |name: &str| json[name].as_str().unwrap_or("unknown");
+        table.push_str(&format!(
+            "\nThe optimized arm against the baseline in the lesson's first scenario; above 1 is better, with the 95 % \
+             interval. Recorded at scale `{}` on {}: [report.json]({path}).\n",
+            text("scale"),
+            text("started_at").split('T').next().unwrap_or("an unknown day"),
+        ));
+    }
+    table
+}
+
+/// A report under `loadtests/results/`.
+struct Recorded {
+    path: String,
+    json: Value,
+}
+
+/// The newest one.
+fn recorded_report(files: &Files) -> Result<Option<Recorded>> {
+    let is_report = |file: &&TextFile| file.path.starts_with("loadtests/results/");
+    let mut reports = Vec::new();
+    for file in files.ending("/report.json").filter(is_report) {
+        let json: Value =
+            serde_json::from_str(&file.text).with_context(|| format!("{} is no JSON", file.path))?;
+        reports.push(Recorded {
+            path: file.path.clone(),
+            json,
+        });
+    }
+    // Times are written alike, in UTC: their order is that of their texts.
+    Ok(reports
+        .into_iter()
+        .max_by(|a, b| a.json["started_at"].as_str().cmp(&b.json["started_at"].as_str())))
+}
+
+/// The lesson's headline: its first scenario's median latency, else its CPU time.
+fn effect(report: &Value, lesson: &Lesson) -> String {
+    let lessons = report["lessons"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let Some(found) = lessons.iter().find(|found| found["name"] == lesson.name) else {
+        return "not in the recorded run".to_owned();
+    };
+    if found["signature"]["holds"] != true {
+        return "comparison failed".to_owned();
+    }
+    let scenario = &found["scenarios"][0];
+    let ratios = scenario["ratios"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let ratio = [("latency_p50", "median latency"), ("cpu_total", "CPU")]
+        .iter()
+        .find_map(|(metric, label)| {
+            let is_headline = |ratio: &&Value| ratio["metric"] == *metric && ratio["arm"] == lesson.optimized;
+            Some((ratios.iter().find(is_headline)?, label))
+        });
+    let name = scenario["name"].as_str().unwrap_or("first scenario");
+    match ratio {
+        Some((ratio, label)) => format!("{} ({label}, {name})", number_with_interval(ratio)),
+        None => format!("not measured ({name})"),
+    }
+}
+
+fn number_with_interval(ratio: &Value) -> String {
+    let verdict = ratio["verdict"].as_str().unwrap_or_default();
+    if verdict.starts_with("no ") {
+        return "no measurable difference".to_owned();
+    }
+    let value = ratio["value"].as_f64().unwrap_or(f64::NAN);
+    let bound = |index: usize| ratio["ci95"][index].as_f64().unwrap_or(f64::NAN);
+    format!("**{}×** [{}, {}]", short(value), short(bound(0)), short(bound(1)))
+}
+
+/// Two or three significant digits.
+fn short(value: f64) -> String {
+    match value {
+        value if value >= 10.0 => format!("{value:.0}"),
+        value if value >= 1.0 => format!("{value:.1}"),
+        value => format!("{value:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Value {
+        serde_json::json!({
+            "started_at": "2026-01-02T03:04:05Z", "scale": "s",
+            "lessons": [{
+                "name": "pagination", "signature": { "holds": true },
+                "scenarios": [{ "name": "depth 10k", "ratios": [
+                    { "metric": "cpu_total", "arm": "cursor", "value": 3.0, "ci95": [2.0, 4.0], "verdict": "better" },
+                    { "metric": "latency_p50", "arm": "cursor", "value": 12.34, "ci95": [9.87, 15.6], "verdict": "better" },
+                ] }],
+            }],
+        })
+    }
+
+    fn pagination() -> &'static Lesson {
+        LESSONS.iter().find(|lesson| lesson.name == "pagination").unwrap()
+    }
+
+    #[test]
+    fn the_headline_is_the_first_scenarios_median_latency() {
+        assert_eq!(
+            effect(&report(), pagination()),
+            "**12×** [9.9, 16] (median latency, depth 10k)"
+        );
+    }
+
+    #[test]
+    fn without_latency_the_headline_is_cpu_time() {
+        let mut report = report();
+        report["lessons"][0]["scenarios"][0]["ratios"]
+            .as_array_mut()
+            .unwrap()
+            .pop();
+        assert_eq!(
+            effect(&report, pagination()),
+            "**3.0×** [2.0, 4.0] (CPU, depth 10k)"
+        );
+    }
+
+    #[test]
+    fn a_comparison_whose_switch_did_not_show_has_no_effect() {
+        let mut report = report();
+        report["lessons"][0]["signature"]["holds"] = false.into();
+        assert_eq!(effect(&report, pagination()), "comparison failed");
+    }
+
+    #[test]
+    fn the_table_is_found_between_its_markers() {
+        let text = format!("intro\n{BEGIN}\nold\n{END}\nrest\n");
+        let (before, found, after) = between_markers(&text).unwrap();
+        assert_eq!(found, "\nold\n");
+        assert_eq!(format!("{before}{found}{after}"), text);
+        assert!(between_markers("no markers").is_none());
+    }
+}

@@ -1,0 +1,78 @@
+//! `cargo xtask tidy`: the rules of this repository that no compiler knows. Each finding is `file:line: message`.
+//!
+//! Read next: any of the modules below; each holds the rules on one subject.
+
+mod arms;
+mod dependencies;
+mod files;
+mod lessons;
+mod links;
+mod sources;
+mod sql;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use local_services::workspace_root;
+
+use self::files::Files;
+
+/// A rule that is broken somewhere.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Finding {
+    /// Relative to the workspace's root.
+    file: String,
+    /// From 1.
+    line: usize,
+    message: String,
+}
+
+impl Finding {
+    fn new(file: &str, line: usize, message: impl Into<String>) -> Finding {
+        Finding {
+            file: file.to_owned(),
+            line,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.message)
+    }
+}
+
+/// Prints every finding; fails when there is one.
+pub(crate) fn check() -> Result<ExitCode> {
+    let root = workspace_root()?;
+    let files = Files::read(&root)?;
+    let mut findings = Vec::new();
+    findings.extend(sources::check(&files));
+    findings.extend(arms::check(&files));
+    findings.extend(lessons::check(&files)?);
+    findings.extend(sql::check(&files));
+    findings.extend(links::check(&files));
+    findings.extend(dependencies::check(&files, &root)?);
+    findings.sort();
+    for finding in &findings {
+        println!("{finding}");
+    }
+    for note in sources::long_files(&files) {
+        println!("note: {note}");
+    }
+    if findings.is_empty() {
+        println!("tidy: nothing to find fault with in {} files", files.all.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("tidy: {} findings", findings.len());
+    Ok(ExitCode::FAILURE)
+}
+
+/// Rewrites what is generated, then checks.
+pub(crate) fn fix() -> Result<ExitCode> {
+    let root = workspace_root()?;
+    lessons::rewrite_table(&Files::read(&root)?, &root)?;
+    check()
+}

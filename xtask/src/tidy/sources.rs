@@ -1,0 +1,149 @@
+//! Rules on source files: they introduce themselves, stay short, leave nothing unfinished, and work on any machine.
+
+use super::Finding;
+use super::files::{Files, TextFile};
+
+/// A file longer than this is named, so that someone asks why.
+const LONG_LINES: usize = 400;
+
+/// A file longer than this must be divided.
+const TOO_LONG_LINES: usize = 500;
+
+pub(crate) fn check(files: &Files) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in files.ending(".rs") {
+        check_source(file, &mut findings);
+    }
+    for file in &files.all {
+        check_absolute_paths(file, &mut findings);
+    }
+    findings
+}
+
+/// Files of which someone should ask why they are so long.
+pub(crate) fn long_files(files: &Files) -> Vec<String> {
+    let long = files.ending(".rs").map(|file| (file, file.text.lines().count()));
+    let long = long.filter(|(_, lines)| (LONG_LINES + 1..=TOO_LONG_LINES).contains(lines));
+    long.map(|(file, lines)| format!("{} has {lines} lines; can it be divided?", file.path))
+        .collect()
+}
+
+fn check_source(file: &TextFile, findings: &mut Vec<Finding>) {
+    let mut find = |line: usize, message: String| findings.push(Finding::new(&file.path, line, message));
+    if !file.text.starts_with("//!") {
+        find(
+            1,
+            "begin with `//!`: what the file does, where it sits, what to read next".to_owned(),
+        );
+    }
+    let lines = file.text.lines().count();
+    if lines > TOO_LONG_LINES {
+        find(
+            lines,
+            format!("{lines} lines, of at most {TOO_LONG_LINES}: divide it by subject"),
+        );
+    }
+    // Written in two parts, so that this file is not found itself.
+    let unfinished = [
+        concat!("#[ig", "nore"),
+        concat!("to", "do!("),
+        concat!("unim", "plemented!("),
+    ];
+    let is_test = file.path.split('/').any(|part| part == "tests");
+    for (number, line) in file.lines() {
+        let code = line.split("//").next().unwrap_or_default();
+        for word in unfinished {
+            if code.contains(word) {
+                find(number, format!("`{word}` has no place in a committed file"));
+            }
+        }
+        if is_test && code.contains(concat!("sl", "eep(")) {
+            find(
+                number,
+                "a test that waits for time hides races: wait for the event".to_owned(),
+            );
+        }
+    }
+}
+
+/// A path of one developer's machine.
+fn check_absolute_paths(file: &TextFile, findings: &mut Vec<Finding>) {
+    let homes = [
+        concat!("/wo", "rk/"),
+        concat!("/ho", "me/"),
+        concat!("/Us", "ers/"),
+        concat!("/ro", "ot/"),
+    ];
+    for (number, line) in file.lines() {
+        for home in homes {
+            let starts_a_path = line.match_indices(home).any(|(at, _)| {
+                let before = line[..at].chars().next_back();
+                !before.is_some_and(|c| c.is_alphanumeric() || "._-/}*$)".contains(c))
+            });
+            if starts_a_path {
+                findings.push(Finding::new(
+                    &file.path,
+                    number,
+                    format!("`{home}…` exists on one machine only"),
+                ));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(path: &str, text: &str) -> Vec<String> {
+        let file = TextFile {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        };
+        check(&Files { all: vec![file] })
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn a_file_introduces_itself() {
+        assert_eq!(
+            findings("a.rs", "//! What it is.\nfn main() {}\n"),
+            Vec::<String>::new()
+        );
+        assert!(findings("a.rs", "fn main() {}\n")[0].starts_with("a.rs:1: begin with"));
+    }
+
+    #[test]
+    fn what_is_unfinished_is_found_in_code_but_not_in_comments() {
+        let unfinished = format!(
+            "//! x\nfn f() {{ {}) }}\n// {})\n",
+            concat!("to", "do!("),
+            concat!("to", "do!(")
+        );
+        let found = findings("a.rs", &unfinished);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("a.rs:2:"));
+    }
+
+    #[test]
+    fn waiting_for_time_is_found_in_tests_only() {
+        let text = format!("//! x\nfn f() {{ {}1) }}\n", concat!("sl", "eep("));
+        assert_eq!(findings("api/tests/a.rs", &text).len(), 1);
+        assert_eq!(findings("api/src/a.rs", &text).len(), 0);
+    }
+
+    #[test]
+    fn a_path_of_one_machine_is_found_and_a_relative_one_is_not() {
+        let path = concat!("/ho", "me/someone/x");
+        assert_eq!(findings("a.md", &format!("see {path}\n")).len(), 1);
+        assert_eq!(findings("a.md", &format!("see ..{path}\n")).len(), 0);
+    }
+
+    #[test]
+    fn a_file_of_over_500_lines_must_be_divided() {
+        let text = format!("//! x\n{}", "\n".repeat(TOO_LONG_LINES));
+        assert!(findings("a.rs", &text)[0].contains("501 lines"));
+    }
+}
