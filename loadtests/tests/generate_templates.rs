@@ -51,10 +51,7 @@ async fn a_build_that_fails_leaves_no_template() {
         .with_prefix(&format!("{}xs_{seed}_", template::PREFIX))
         .await
         .unwrap();
-    for (name, _) in left {
-        assert!(name.ends_with("_building"), "{name} looks finished");
-        server.drop(&name).await.unwrap();
-    }
+    assert_eq!(left, [], "what was half made looks finished");
 }
 
 #[tokio::test]

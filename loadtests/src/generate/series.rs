@@ -95,9 +95,9 @@ impl SeriesPlan {
     /// The series of a product.
     pub fn of_product(&self, product: u64) -> Membership {
         let slot = self.products.forward(product);
+        let first = slot / BLOCK * SIZES.len() as u64;
         let mut member = slot % BLOCK;
-        let mut series = slot / BLOCK * SIZES.len() as u64;
-        for members in SIZES {
+        for (series, members) in (first..).zip(SIZES) {
             if member < members {
                 return Membership {
                     series,
@@ -106,7 +106,6 @@ impl SeriesPlan {
                 };
             }
             member -= members;
-            series += 1;
         }
         unreachable!("the sizes add up to a block")
     }
