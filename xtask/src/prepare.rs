@@ -1,12 +1,204 @@
-//! placeholder
-use anyhow::Result;
-use std::process::ExitCode;
-pub(crate) fn check() -> Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
-}
-pub(crate) fn fix() -> Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
-}
+//! `cargo xtask prepare`: the data in `.sqlx/`, against which queries are checked when there is no database.
+//!
+//! The checked macros of sqlx write it themselves: when they may ask a database, and a directory is named to them, they
+//! describe each query there. They do it only for crates that are compiled, so the sources are made to look changed.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use local_services::{Purpose, Services, install_missing, workspace_root};
+
+/// Writes `.sqlx/` anew.
 pub(crate) fn regenerate() -> Result<ExitCode> {
+    let root = workspace_root()?;
+    let described = read_descriptions(&describe(&root)?)?;
+    let committed = root.join(".sqlx");
+    if committed.exists() {
+        fs::remove_dir_all(&committed).context("cannot remove .sqlx")?;
+    }
+    fs::create_dir_all(&committed).context("cannot make .sqlx")?;
+    for (name, text) in &described {
+        fs::write(committed.join(name), text).with_context(|| format!("cannot write .sqlx/{name}"))?;
+    }
+    println!("described {} queries", described.len());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Fails when `.sqlx/` is not what the queries and the schema give.
+pub(crate) fn check() -> Result<ExitCode> {
+    let root = workspace_root()?;
+    let described = read_descriptions(&describe(&root)?)?;
+    let committed = read_descriptions(&root.join(".sqlx"))?;
+    let mut is_current = true;
+    for (name, text) in &described {
+        if committed.get(name) != Some(text) {
+            println!(".sqlx/{name}:1: missing or out of date, for: {}", query(text));
+            is_current = false;
+        }
+    }
+    for (name, text) in committed
+        .iter()
+        .filter(|(name, _)| !described.contains_key(*name))
+    {
+        println!(".sqlx/{name}:1: no longer used: {}", query(text));
+        is_current = false;
+    }
+    if is_current {
+        println!("prepare: the data of {} queries is current", described.len());
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("prepare: run cargo xtask prepare and commit .sqlx/");
+    Ok(ExitCode::FAILURE)
+}
+
+/// Compiles all crates that use sqlx against a database with our schema, and returns where the descriptions are.
+fn describe(root: &Path) -> Result<PathBuf> {
+    install_missing()?;
+    let services = Services::start(Purpose::Tests)?;
+    let database = format!("prepare_{}", std::process::id());
+    let psql = |database: &str, arguments: &[&str]| psql(&services, database, arguments);
+    psql("postgres", &["-c", &format!("create database {database}")])?;
+    let described = migrations(root)
+        .and_then(|migrations| {
+            migrations
+                .iter()
+                .try_for_each(|file| psql(&database, &["-f", file]))
+        })
+        .and_then(|()| compile(root, &services.database_url(&database)));
+    psql("postgres", &["-c", &format!("drop database {database}")])?;
+    services.stop()?;
+    described
+}
+
+fn psql(services: &Services, database: &str, arguments: &[&str]) -> Result<()> {
+    let program = services.postgres_bin().join("psql");
+    let output = Command::new(&program)
+        .args([
+            "--no-psqlrc",
+            "--quiet",
+            "--set=ON_ERROR_STOP=1",
+            "--single-transaction",
+        ])
+        .arg(services.database_url(database))
+        .args(
+            arguments
+                .iter()
+                .map(|argument| if *argument == "-c" { "--command" } else { argument }),
+        )
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("cannot run {}", program.display()))?;
+    if !output.status.success() {
+        bail!(
+            "{}: {}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(())
+}
+
+/// In the order of their numbers, which their names begin with.
+fn migrations(root: &Path) -> Result<Vec<String>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(root.join("migrations")).context("cannot read migrations/")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "sql") {
+            paths.push(path.display().to_string());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+fn compile(root: &Path, database_url: &str) -> Result<PathBuf> {
+    let directory = root.join("target/sqlx-prepare");
+    if directory.exists() {
+        fs::remove_dir_all(&directory).context("cannot empty target/sqlx-prepare")?;
+    }
+    fs::create_dir_all(&directory).context("cannot make target/sqlx-prepare")?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args(["check", "--quiet", "--all-targets"])
+        .current_dir(root);
+    for name in crates_with_queries(root)? {
+        touch_sources(&root.join(&name))?;
+        command.arg(format!("--package={name}"));
+    }
+    let status = command
+        .env("SQLX_OFFLINE", "false")
+        .env("SQLX_OFFLINE_DIR", &directory)
+        .env("DATABASE_URL", database_url)
+        .status()
+        .context("cannot run cargo check")?;
+    if !status.success() {
+        bail!("the workspace does not compile against its schema; cargo's messages are above");
+    }
+    Ok(directory)
+}
+
+fn crates_with_queries(root: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root).context("cannot read the workspace's root")? {
+        let entry = entry?;
+        let manifest = fs::read_to_string(entry.path().join("Cargo.toml")).unwrap_or_default();
+        if manifest.lines().any(|line| line.starts_with("sqlx.workspace")) {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Makes cargo compile the crate again.
+fn touch_sources(directory: &Path) -> Result<()> {
+    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            touch_sources(&path)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let file = File::options().append(true).open(&path);
+            file.and_then(|file| file.set_modified(SystemTime::now()))
+                .with_context(|| format!("cannot touch {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// File names and texts; none when there is no such directory yet.
+fn read_descriptions(directory: &Path) -> Result<BTreeMap<String, String>> {
+    let mut descriptions = BTreeMap::new();
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Ok(descriptions);
+    };
+    for entry in entries {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        descriptions.insert(
+            name,
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?,
+        );
+    }
+    Ok(descriptions)
+}
+
+/// The query that a description is about, in one line.
+fn query(description: &str) -> String {
+    let json: serde_json::Value = serde_json::from_str(description).unwrap_or_default();
+    json["query"]
+        .as_str()
+        .unwrap_or("an unknown query")
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
