@@ -7,6 +7,7 @@ mod dependencies;
 mod files;
 mod lessons;
 mod links;
+mod measured;
 mod sources;
 mod sql;
 
@@ -52,6 +53,7 @@ pub(crate) fn check() -> Result<ExitCode> {
     findings.extend(sources::check(&files));
     findings.extend(arms::check(&files));
     findings.extend(lessons::check(&files)?);
+    findings.extend(measured::check(&files)?);
     findings.extend(sql::check(&files));
     findings.extend(links::check(&files));
     findings.extend(dependencies::check(&files, &root)?);
@@ -73,6 +75,8 @@ pub(crate) fn check() -> Result<ExitCode> {
 /// Rewrites what is generated, then checks.
 pub(crate) fn fix() -> Result<ExitCode> {
     let root = workspace_root()?;
-    lessons::rewrite_table(&Files::read(&root)?, &root)?;
+    let files = Files::read(&root)?;
+    lessons::rewrite_table(&files, &root)?;
+    measured::rewrite_blocks(&files, &root)?;
     check()
 }

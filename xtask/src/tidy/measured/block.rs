@@ -8,8 +8,12 @@ use super::Run;
 
 pub(super) const NOT_RECORDED: &str = "Not recorded yet.";
 
-/// The block of a lesson, from the newest run that compared it.
+/// What stands between the markers of a lesson's page, from the newest run that compared it.
 pub(super) fn of(name: &str, runs: &[Run]) -> String {
+    format!("\n{}\n", paragraphs(name, runs))
+}
+
+fn paragraphs(name: &str, runs: &[Run]) -> String {
     let Some((run, lesson)) = runs.iter().find_map(|run| Some((run, run.lesson(name)?))) else {
         return NOT_RECORDED.to_owned();
     };
@@ -224,7 +228,7 @@ fn origin(run: &Run) -> String {
     .filter_map(|(name, field)| Some(format!(", {name} {}", machine[field].as_str()?)))
     .collect::<String>();
     format!(
-        "Recorded run [`{folder}`](../../loadtests/results/{folder}/report.json): {}, commit `{}`, scale {}, {} mode, on \
+        "Recorded run [report.json](../../{path}): {}, commit `{}`, scale {}, {} mode, on \
          {} × {}, {}, Linux {}{stores}.",
         line(&report["started_at"]),
         line(&report["commit"]),
@@ -234,7 +238,7 @@ fn origin(run: &Run) -> String {
         line(&machine["cpu"]),
         line(&machine["memory"]),
         line(&machine["kernel"]),
-        folder = run.folder,
+        path = run.path,
     )
 }
 

@@ -12,10 +12,8 @@ fn run(folder: &str, started_at: &str, lesson: Value) -> Run {
         "noise_floor": [{"metric": "latency_p50", "ratio": 1.01, "ci95": [0.98, 1.04], "lesson": "pagination"}],
         "lessons": [lesson],
     });
-    Run {
-        folder: folder.to_owned(),
-        report,
-    }
+    let path = format!("loadtests/results/{folder}/report.json");
+    Run { path, report }
 }
 
 fn pagination() -> Value {
@@ -63,7 +61,7 @@ fn a_block_has_the_numbers_the_claim_the_limit_and_the_machine() {
         "**Claim: confirmed.** A guide claims much. Claimed × 13.2, measured × 605 (deep). Half of it was measured.",
         "pgbench: 12\u{202f}346 requests/s; `cursor` reaches 50 % of it.",
         "1\u{202f}200 requests compared, 0 different",
-        "[`2026-11-01-s`](../../loadtests/results/2026-11-01-s/report.json)",
+        "[report.json](../../loadtests/results/2026-11-01-s/report.json)",
         "2 × A Processor, 8 GiB, Linux 6.1, Postgres 15.18",
     ] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
@@ -93,17 +91,51 @@ fn a_void_comparison_has_no_ratio() {
 fn a_lesson_that_no_run_compared_is_not_recorded_yet() {
     assert_eq!(
         block("search", &[run("a", "2026-11-01T10:00:00Z", pagination())]),
-        NOT_RECORDED
+        format!("\n{NOT_RECORDED}\n")
     );
-    assert_eq!(block("search", &[]), NOT_RECORDED);
+    assert_eq!(block("search", &[]), format!("\n{NOT_RECORDED}\n"));
 }
 
 #[test]
-fn only_the_block_of_a_page_is_replaced() {
-    let page = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
-    let text = with_block(&page, "new").unwrap();
-    assert_eq!(text, format!("before\n{BEGIN}\nnew\n{END}\nafter\n"));
-    assert_eq!(with_block(&text, "new").unwrap(), text);
-    assert!(with_block("no markers", "new").is_err());
-    assert!(with_block(&format!("{END}{BEGIN}"), "new").is_err());
+fn the_newest_run_that_compared_the_lesson_counts() {
+    let mut older = pagination();
+    older["why"] = json!("An older explanation.");
+    let file = |folder: &str, started_at: &str, lesson: Value| TextFile {
+        path: format!("loadtests/results/{folder}/report.json"),
+        text: run(folder, started_at, lesson).report.to_string(),
+    };
+    let mut other = pagination();
+    other["name"] = json!("search");
+    let files = Files {
+        all: vec![
+            file("a", "2026-11-01T10:00:00Z", older),
+            file("b", "2026-11-02T10:00:00Z", pagination()),
+            file("c", "2026-11-03T10:00:00Z", other),
+        ],
+    };
+    let runs = recorded_runs(&files).unwrap();
+    let text = block("pagination", &runs);
+    assert!(
+        text.contains("results/b/report.json") && !text.contains("older"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_page_that_says_something_else_than_the_record_is_found() {
+    let page = |text: &str| TextFile {
+        path: "docs/lessons/pagination.md".to_owned(),
+        text: text.to_owned(),
+    };
+    let findings = |text: &str| {
+        check(&Files {
+            all: vec![page(text)],
+        })
+        .unwrap()
+    };
+    assert!(findings(&format!("a\n{BEGIN}\n{NOT_RECORDED}\n{END}\nb\n")).is_empty());
+    let stale = findings(&format!("a\n{BEGIN}\n605 times\n{END}\nb\n"));
+    assert_eq!(stale.len(), 1);
+    assert_eq!(stale[0].line, 3);
+    assert_eq!(findings("no markers").len(), 1);
 }
