@@ -68,7 +68,14 @@ impl<'a> Statement<'a> {
             self.push_order(&mut sql, "");
         }
         self.push_cut(&mut sql, bounds, Cut::Page);
-        sql.push(") page join brands b on b.id = page.brand_id join categories c on c.id = page.category_id");
+        // With plain joins the planner hashes all brands and categories for the few rows of a page; a lateral look-up
+        // with a limit stays what it is: an index scan a row.
+        sql.push(
+            ") page cross join lateral (select slug, name from brands where id = page.brand_id limit 1) b",
+        )
+        .push(
+            " cross join lateral (select slug, name from categories where id = page.category_id limit 1) c",
+        );
         self.push_order(&mut sql, "page.");
         sql
     }
