@@ -67,8 +67,9 @@ impl Server {
         let version: i32 = sqlx::query_scalar("select current_setting('server_version_num')::integer")
             .fetch_one(&mut self.connection)
             .await?;
-        // From Postgres 15 on the default writes every page through the log, which suits small templates. Ours are
-        // large: copying files and making a checkpoint is faster, and leaves no gigabyte of log behind.
+        // From Postgres 15 on the default goes through shared buffers and, above `wal_level = minimal`, through the
+        // log page by page, which suits small templates. Ours are large: copying their files takes a checkpoint and
+        // no longer than the default for 1 GB, less for 6 GB, and keeps the cloned pages out of log and buffers.
         let strategy = if version >= 150_000 {
             " strategy file_copy"
         } else {
