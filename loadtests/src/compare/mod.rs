@@ -1,1 +1,25 @@
-//! Placeholder.
+//! `backstock-lab compare`: the arms of each lesson side by side.
+//!
+//! For each lesson: a database and two processes for each arm (`stand.rs`), the proof that the switch acts and that all
+//! arms answer alike (`counted.rs`, `answers.rs`), the optimized arm against itself, then each arm against the baseline
+//! in ABBA blocks (`blocks.rs`, `measure.rs`), and verdicts over all of it (`ratios.rs`).
+//!
+//! Read next: `lesson.rs`, which has this order.
+
+mod answers;
+mod blocks;
+mod client;
+mod command;
+mod counted;
+mod explain;
+mod lesson;
+mod measure;
+mod plan;
+mod progress;
+mod ratios;
+mod requests;
+mod stand;
+mod writes;
+
+pub use command::Command;
+pub use lesson::signature;

@@ -1,0 +1,55 @@
+//! The same questions to all arms, and whether they answer alike.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::client::Client;
+use super::stand::Stand;
+use crate::report::SameAnswers;
+
+/// Requests that are compared for each scenario, and how long that may take.
+const REQUESTS: usize = 24;
+const FEWEST: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Compares answers of a scenario and adds them to what was compared before. `paths` has each arm's own addresses of
+/// the same questions.
+pub async fn compare(
+    scenario: &str,
+    stands: &[Stand],
+    paths: &[Vec<String>],
+    same: &mut SameAnswers,
+) -> Result<()> {
+    let mut clients = Vec::new();
+    for stand in stands {
+        clients.push(Client::connect(stand.timed.address()).await?);
+    }
+    let questions = paths.iter().map(Vec::len).min().unwrap_or(0);
+    let spread = (questions / REQUESTS).max(1);
+    let begun = Instant::now();
+    let mut asked = 0;
+    for question in (0..questions).step_by(spread).take(REQUESTS) {
+        if asked >= FEWEST && begun.elapsed() > PATIENCE {
+            break;
+        }
+        asked += 1;
+        // Twice: a cache answers the second time.
+        for _ in 0..2 {
+            let mut first = None;
+            let mut differs = false;
+            for (client, paths) in clients.iter_mut().zip(paths) {
+                let answer = client.get(&paths[question], None).await?;
+                let seen = (answer.status, answer.normalized());
+                differs |= first.get_or_insert_with(|| seen.clone()) != &seen;
+            }
+            same.compared += 1;
+            if differs {
+                same.different += 1;
+                same.first_difference
+                    .get_or_insert_with(|| format!("{scenario}: {}", paths[0][question]));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! The command line of `compare`, and the run around the lessons.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use local_services::{Purpose, Services};
+use storefront::variants::LESSONS;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::lesson;
+use super::plan::{CONCURRENCY, SlicePlan};
+use super::progress::Progress;
+use super::stand::Ground;
+use crate::costs::{StoreUrls, machine};
+use crate::generate::{DEFAULT_SEED, Scale};
+use crate::lessons::{Plan, plans};
+use crate::report::{self, Mode, Report, SCHEMA};
+
+/// Measures the arms of each lesson side by side, and writes report.json and index.html.
+#[derive(Debug, clap::Args)]
+pub struct Command {
+    /// A lesson to compare; may be given several times. All by default.
+    #[arg(long = "lesson", value_name = "NAME")]
+    pub lessons: Vec<String>,
+    /// How much data: xs (1 000 products), s (200 000) or m (1 000 000).
+    #[arg(long, value_enum, default_value_t = Scale::S)]
+    pub scale: Scale,
+    /// The seed of the data and of all draws.
+    #[arg(long, default_value_t = DEFAULT_SEED)]
+    pub seed: u64,
+    /// Longer slices, the tail, and the capacity of every arm.
+    #[arg(long)]
+    pub full: bool,
+    /// The folder for report.json and index.html.
+    #[arg(long, default_value = "target/compare")]
+    pub output: PathBuf,
+    /// Records the result under loadtests/results/NAME as well, to be committed.
+    #[arg(long, value_name = "NAME")]
+    pub record: Option<String>,
+    /// Prints the report as JSON instead of the table.
+    #[arg(long)]
+    pub json: bool,
+    /// The backstock-api binary; beside this program by default.
+    #[arg(long, value_name = "PATH")]
+    pub api_binary: Option<PathBuf>,
+}
+
+impl Command {
+    /// Checks what was asked for, before anything is started.
+    pub fn check(&self) -> Result<Vec<Plan>> {
+        let known: Vec<&str> = LESSONS.iter().map(|lesson| lesson.name).collect();
+        if let Some(unknown) = self.lessons.iter().find(|name| !known.contains(&name.as_str())) {
+            bail!(
+                "there is no lesson `{unknown}`; lessons are: {}",
+                known.join(", ")
+            );
+        }
+        let name_is_plain = |name: &String| {
+            !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        };
+        if let Some(name) = self.record.as_ref().filter(|name| !name_is_plain(name)) {
+            bail!("`{name}` is no name for a recorded result: use letters, digits, `-`, `_` and `.`");
+        }
+        let wanted =
+            |plan: &Plan| self.lessons.is_empty() || self.lessons.iter().any(|name| name == plan.lesson.name);
+        let plans: Vec<Plan> = plans().into_iter().filter(wanted).collect();
+        if plans.iter().any(|plan| plan.arms.len() < 2) {
+            bail!(
+                "this build has no baselines, so there is nothing to compare with: build with default features"
+            );
+        }
+        Ok(plans)
+    }
+
+    /// Runs the comparison. `Ok(false)` when a proof failed; its lesson is named last.
+    pub async fn run(self, plans: Vec<Plan>) -> Result<bool> {
+        let begun = Instant::now();
+        let mode = if self.full { Mode::Full } else { Mode::Quick };
+        let started_at = OffsetDateTime::now_utc()
+            .replace_nanosecond(0)?
+            .format(&Rfc3339)?;
+        let services = tokio::task::spawn_blocking(|| Services::start(Purpose::Shop)).await??;
+        let (database, redis) = (services.database_url("postgres"), services.redis_url(0));
+        let stores = StoreUrls {
+            postgres: Some(&database),
+            redis: Some(&redis),
+            amqp: None,
+        };
+        let machine = machine(stores).await?;
+        std::fs::create_dir_all(&self.output)
+            .with_context(|| format!("cannot make the folder {}", self.output.display()))?;
+        let logs = self.output.join("logs");
+        std::fs::create_dir_all(&logs)?;
+        let ground = Ground {
+            services,
+            api_binary: self.api_binary()?,
+            logs,
+            scale: self.scale,
+            seed: self.seed,
+        };
+
+        let mut report = Report {
+            schema: SCHEMA,
+            commit: commit(),
+            started_at,
+            scale: self.scale.as_str().to_owned(),
+            mode,
+            machine,
+            noise_floor: Vec::new(),
+            lessons: Vec::new(),
+            seed: self.seed,
+            duration_s: None,
+            settings: settings(mode, &plans),
+        };
+        let progress = Progress::new(expected_slices(&plans));
+        let mut facts = None;
+        for plan in &plans {
+            let compared = lesson::compare(plan, &ground, mode, &mut facts, &progress)
+                .await
+                .with_context(|| format!("lesson {}", plan.lesson.name))?;
+            report.noise_floor.extend(compared.floors);
+            report.lessons.push(compared.report);
+        }
+        progress.finish();
+        report.duration_s = Some(begun.elapsed().as_secs_f64());
+        self.publish(&report)
+    }
+
+    fn publish(&self, report: &Report) -> Result<bool> {
+        let page = report::write(report, &self.output)?;
+        if let Some(name) = &self.record {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(name);
+            report::write(report, &folder)?;
+            eprintln!("recorded in {}", folder.display());
+        }
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(report)?);
+        } else {
+            println!("{}", report::table(report));
+            println!("page: {}", page.display());
+        }
+        let failed: Vec<&str> = report
+            .lessons
+            .iter()
+            .filter(|lesson| !lesson.holds())
+            .map(|lesson| lesson.name.as_str())
+            .collect();
+        if !failed.is_empty() {
+            eprintln!(
+                "failed: the comparison of {} is void, see the page",
+                failed.join(", ")
+            );
+        }
+        Ok(failed.is_empty())
+    }
+
+    fn api_binary(&self) -> Result<PathBuf> {
+        if let Some(path) = &self.api_binary {
+            return Ok(path.clone());
+        }
+        let this = std::env::current_exe().context("cannot find the path of this program")?;
+        let beside = this.with_file_name("backstock-api");
+        if !beside.exists() {
+            bail!(
+                "there is no {}: build it with `cargo build --release -p api`, or give --api-binary",
+                beside.display()
+            );
+        }
+        Ok(beside)
+    }
+}
+
+fn settings(mode: Mode, plans: &[Plan]) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    for plan in plans {
+        let slices = SlicePlan::of(mode, plan.lesson.name);
+        let text = format!(
+            "{} ABBA blocks of 4 × {} ms",
+            slices.blocks,
+            slices.slice.as_millis()
+        );
+        settings.insert(format!("slices, {}", plan.lesson.name), text);
+    }
+    settings.insert(
+        "noise floor".into(),
+        "once a lesson, under the plan of its headline scenario".into(),
+    );
+    settings.insert(
+        "offered rate".into(),
+        "half of what the slower arm takes in a closed loop, 1 500 a second at most".into(),
+    );
+    settings.insert(
+        "closed loop".into(),
+        format!("{CONCURRENCY} clients, unless a scenario says otherwise"),
+    );
+    settings
+}
+
+/// So many slices as a quick run of these lessons has, about: for the bar.
+fn expected_slices(plans: &[Plan]) -> u64 {
+    let scenarios = |plan: &Plan| match plan.lesson.name {
+        "indexes" => 15,
+        "pagination" | "compression" => 7,
+        _ => 5,
+    };
+    plans.iter().map(|plan| scenarios(plan) * 32).sum()
+}
+
+fn commit() -> String {
+    let git = |arguments: &[&str]| {
+        let folder = env!("CARGO_MANIFEST_DIR");
+        let output = std::process::Command::new("git")
+            .arg("-C")
+            .arg(folder)
+            .args(arguments)
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return "unknown".into();
+    };
+    let clean =
+        git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| changes.is_empty());
+    if clean { commit } else { format!("{commit}-dirty") }
+}

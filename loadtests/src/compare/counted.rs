@@ -1,0 +1,100 @@
+//! The counted pass: a few requests one after the other, and what they cost exactly.
+
+use anyhow::{Result, ensure};
+
+use super::client::Client;
+use super::explain;
+use super::stand::Stand;
+use crate::costs::Statements;
+use crate::lessons::{Before, Observation, Scenario};
+use crate::report::{Cost, StatementCost};
+
+/// Requests of a pass at most, and fewer where they are slow: counting needs no more.
+const REQUESTS: usize = 100;
+const FEWEST: usize = 4;
+const PATIENCE: std::time::Duration = std::time::Duration::from_millis(2_500);
+
+/// Sends a scenario's requests to the arm's counted process and reads all counters before and after.
+pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> Result<Observation> {
+    // Counts do not depend on distance, and without it they are there sooner.
+    stand.shop_at(std::time::Duration::ZERO);
+    let mut client = Client::connect(stand.counted.address()).await?;
+    let paths = affordable(scenario, paths, &mut client).await?;
+    if scenario.before == Before::EmptyCache {
+        stand.empty_cache().await?;
+    }
+    let before = Statements::snapshot(&mut stand.monitor).await?;
+    let (postgres_before, redis_before) = stand.counters();
+    let mut seen = Observation {
+        requests: paths.len() as u64,
+        ..Observation::default()
+    };
+    let (mut bytes, mut hits) = (0u64, 0u64);
+    for path in &paths {
+        let answer = client.get(path, scenario.accept_encoding).await?;
+        ensure!(
+            answer.status.is_success(),
+            "{}: GET {path} answered {}",
+            stand.arm,
+            answer.status
+        );
+        bytes += answer.body.len() as u64;
+        hits += u64::from(answer.is_cache_hit());
+        if !answer.header("content-encoding").is_empty() {
+            *seen
+                .encodings
+                .entry(answer.header("content-encoding").to_owned())
+                .or_default() += 1.0;
+        }
+    }
+    let (postgres_after, redis_after) = stand.counters();
+    let after = Statements::snapshot(&mut stand.monitor).await?;
+    let costs = Statements::delta(&before, &after)?;
+    let (postgres, redis) = (
+        postgres_after.since(&postgres_before),
+        redis_after.since(&redis_before),
+    );
+
+    let requests = paths.len() as f64;
+    let each = |count: f64| Some(count / requests);
+    seen.cost = Cost {
+        queries_per_request: each(costs.total.calls as f64),
+        rows_per_request: each(costs.total.rows as f64),
+        buffers_per_request: each(costs.total.buffers as f64),
+        round_trips_per_request: each((postgres.round_trips + redis.round_trips) as f64),
+        response_bytes: each(bytes as f64),
+        postgres_bytes: each(postgres.bytes_to_client as f64),
+        redis_bytes: each(redis.bytes_to_client as f64),
+        wal_bytes: each(costs.total.wal_bytes as f64),
+    };
+    seen.connections_per_request = postgres.connections as f64 / requests;
+    seen.hit_ratio = hits as f64 / requests;
+    seen.encodings.values_mut().for_each(|count| *count /= requests);
+    let statement = |cost: &crate::costs::StatementCost| StatementCost {
+        text: cost.query.clone(),
+        calls_per_request: cost.calls as f64 / requests,
+        rows_per_request: cost.rows as f64 / requests,
+        buffers_per_request: cost.buffers as f64 / requests,
+        plan: None,
+    };
+    seen.statements = costs.statements.iter().map(statement).collect();
+    explain::last_statement(&mut seen.statements, stand).await?;
+    Ok(seen)
+}
+
+/// Asks once for each path, so that statements are prepared and pages are in memory, until patience ends. What was
+/// asked by then is what is counted.
+async fn affordable(scenario: &Scenario, paths: &[String], client: &mut Client) -> Result<Vec<String>> {
+    let spread = (paths.len() / REQUESTS).max(1);
+    let chosen: Vec<String> = paths.iter().step_by(spread).take(REQUESTS).cloned().collect();
+    let begun = std::time::Instant::now();
+    let mut asked = 0;
+    for path in &chosen {
+        if asked >= FEWEST && begun.elapsed() > PATIENCE {
+            break;
+        }
+        client.get(path, scenario.accept_encoding).await?;
+        asked += 1;
+    }
+    Ok(chosen.into_iter().take(asked).collect())
+}

@@ -1,0 +1,253 @@
+//! One lesson from its databases to its report.
+//!
+//! The order is what makes the numbers worth anything: the switch is proven to act and the arms to answer alike before
+//! anything is timed, and the arm is compared with itself before it is compared with others.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use storefront::variants::LESSONS;
+
+use super::measure::{Bench, skeleton};
+use super::plan::SlicePlan;
+use super::progress::Progress;
+use super::ratios::decide;
+use super::requests::Walks;
+use super::stand::{Ground, Stand};
+use super::{answers, counted};
+use crate::lessons::{Facts, Observation, Observations, Plan, Requests, Scenario, check_claim, count_effort};
+use crate::report::{LessonReport, Mode, NoiseFloor, SameAnswers, Signature};
+
+/// What one lesson brought.
+pub struct Compared {
+    /// Its part of the report.
+    pub report: LessonReport,
+    /// Its noise floor.
+    pub floors: Vec<NoiseFloor>,
+}
+
+/// Everything that is known of the arms before anything is timed.
+struct Examined {
+    scenarios: Vec<Scenario>,
+    /// By scenario, then arm.
+    paths: Vec<Vec<Vec<String>>>,
+    /// Likewise.
+    seen: Vec<Vec<Observation>>,
+    signature: Signature,
+    same_answers: SameAnswers,
+}
+
+/// Compares the arms of a lesson. `facts` are read when there are none yet.
+pub async fn compare(
+    plan: &Plan,
+    ground: &Ground,
+    mode: Mode,
+    facts: &mut Option<Facts>,
+    progress: &Progress,
+) -> Result<Compared> {
+    let lesson = plan.lesson;
+    progress.say(&format!(
+        "{}: databases and shops for {}",
+        lesson.name,
+        plan.arms.join(", ")
+    ));
+    let mut stands = Vec::new();
+    for (number, arm) in plan.arms.iter().enumerate() {
+        stands.push(Stand::build(ground, lesson, arm, number as u8, plan.environment).await?);
+    }
+    let facts = match facts {
+        Some(facts) => facts,
+        None => {
+            let stand = stands.last_mut().expect("a lesson has arms");
+            facts.insert(Facts::read(&mut stand.monitor, ground.seed).await?)
+        }
+    };
+    let examined = examine(plan, &mut stands, facts, progress).await?;
+    let compared = if examined.signature.holds && examined.same_answers.different == 0 {
+        measure(plan, ground, mode, &stands, facts, examined, progress).await
+    } else {
+        Ok(Compared {
+            report: report_of(plan, &stands, examined),
+            floors: Vec::new(),
+        })
+    };
+    for stand in stands {
+        stand.stop().await?;
+    }
+    compared
+}
+
+/// Proves that the switch acts and that the arms answer alike.
+async fn examine(plan: &Plan, stands: &mut [Stand], facts: &Facts, progress: &Progress) -> Result<Examined> {
+    let scenarios = (plan.scenarios)(facts);
+    let mut walks = Walks::default();
+    let mut same_answers = SameAnswers {
+        note: plan.answers_note.map(str::to_owned),
+        ..SameAnswers::default()
+    };
+    let mut observations = Observations::default();
+    let (mut paths, mut seen) = (Vec::new(), Vec::new());
+    for scenario in &scenarios {
+        progress.say(&format!(
+            "{}: {}: counting, comparing answers",
+            plan.lesson.name, scenario.name
+        ));
+        let mut of_arms = Vec::new();
+        for stand in stands.iter() {
+            of_arms.push(walks.paths(scenario, stand).await?);
+        }
+        let mut seen_of_arms = vec![Observation::default(); stands.len()];
+        if !matches!(scenario.requests, Requests::Writes(_)) {
+            answers::compare(&scenario.name, stands, &of_arms, &mut same_answers).await?;
+            for (arm, stand) in stands.iter_mut().enumerate() {
+                seen_of_arms[arm] = counted::count(scenario, &of_arms[arm], stand).await?;
+                observations.0.insert(
+                    (scenario.name.clone(), stand.arm.to_owned()),
+                    seen_of_arms[arm].clone(),
+                );
+            }
+        }
+        paths.push(of_arms);
+        seen.push(seen_of_arms);
+    }
+    Ok(Examined {
+        signature: signature(plan, &observations, &scenarios),
+        same_answers,
+        scenarios,
+        paths,
+        seen,
+    })
+}
+
+/// Judges a lesson's signature.
+pub fn signature(plan: &Plan, observations: &Observations, scenarios: &[Scenario]) -> Signature {
+    let verdict = (plan.signature)(observations);
+    let of_headline = plan.arms.iter().filter_map(|arm| {
+        let headline = scenarios.first()?;
+        let seen = observations.of(&headline.name, arm).ok()?;
+        Some(format!("{arm}: {}", (plan.observed)(seen)))
+    });
+    let mut observed: Vec<String> = of_headline.collect();
+    if let Err(missing) = &verdict {
+        observed.push(format!("not as expected: {missing}"));
+    }
+    Signature {
+        expected: plan.expected.to_owned(),
+        observed: observed.join("; "),
+        holds: verdict.is_ok(),
+    }
+}
+
+async fn measure(
+    plan: &Plan,
+    ground: &Ground,
+    mode: Mode,
+    stands: &[Stand],
+    facts: &Facts,
+    examined: Examined,
+    progress: &Progress,
+) -> Result<Compared> {
+    let lesson = plan.lesson;
+    let bench = Bench {
+        ground,
+        stands,
+        plan: SlicePlan::of(mode, lesson.name),
+        mode,
+        progress,
+    };
+    progress.say(&format!("{}: {} against itself", lesson.name, lesson.optimized));
+    let twin = stands
+        .last()
+        .expect("a lesson has arms")
+        .twin(ground, lesson)
+        .await?;
+    let floors = bench
+        .noise_floor(&examined.scenarios[0], &examined.paths[0], &twin)
+        .await?;
+    twin.stop().await?;
+    let floors: Vec<NoiseFloor> = floors
+        .into_iter()
+        .map(|(metric, (estimate, blocks))| NoiseFloor {
+            metric,
+            ratio: estimate.value,
+            ci95: [estimate.ci95.0, estimate.ci95.1],
+            lesson: lesson.name.to_owned(),
+            blocks,
+        })
+        .collect();
+
+    let (mut measured, mut pending) = (Vec::new(), Vec::new());
+    for (number, scenario) in examined.scenarios.iter().enumerate() {
+        progress.say(&format!("{}: {}: measuring", lesson.name, scenario.name));
+        let found = bench
+            .measure(number, scenario, &examined.paths[number], &examined.seen[number])
+            .await?;
+        measured.push(found.report);
+        pending.extend(found.pending);
+    }
+    for (scenario, ratio) in decide(pending, &floors) {
+        measured[scenario].ratios.push(ratio);
+    }
+    let mut report = report_of(plan, stands, examined);
+    report.claims = plan
+        .claims
+        .iter()
+        .map(|claim| check_claim(claim, &measured))
+        .collect();
+    if let Some(first) = report.claims.first() {
+        report.claim = Some(first.claim.clone());
+        report.claim_verdict = first.verdict;
+    }
+    let explanation = (plan.explain)(&measured, facts);
+    report.why = explanation.why;
+    report.notes.extend(explanation.notes);
+    report.scenarios = measured;
+    Ok(Compared { report, floors })
+}
+
+/// The report without anything that was timed. When the proof failed, it stays like this, without a ratio.
+fn report_of(plan: &Plan, stands: &[Stand], examined: Examined) -> LessonReport {
+    let lesson = plan.lesson;
+    let scenarios = examined
+        .scenarios
+        .iter()
+        .zip(&examined.seen)
+        .map(|(scenario, seen)| {
+            let mut report = skeleton(scenario, stands, seen);
+            report.ratios.clear();
+            report
+        });
+    LessonReport {
+        name: lesson.name.to_owned(),
+        question: lesson.question.to_owned(),
+        baseline: lesson.baseline.to_owned(),
+        optimized: lesson.optimized.to_owned(),
+        context: context(plan),
+        scenarios: scenarios.collect(),
+        signature: examined.signature,
+        same_answers: examined.same_answers,
+        claim: None,
+        claim_verdict: None,
+        why: String::new(),
+        limit: None,
+        effort: count_effort(plan.files, lesson.baseline, lesson.optimized),
+        failed: None,
+        claims: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+/// The arm of every other lesson.
+fn context(plan: &Plan) -> BTreeMap<String, String> {
+    let declared: BTreeMap<&str, &str> = plan.lesson.context.iter().copied().collect();
+    LESSONS
+        .iter()
+        .filter(|other| other.name != plan.lesson.name)
+        .map(|other| {
+            (
+                other.name.to_owned(),
+                (*declared.get(other.name).unwrap_or(&other.optimized)).to_owned(),
+            )
+        })
+        .collect()
+}

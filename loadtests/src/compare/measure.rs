@@ -1,0 +1,396 @@
+//! One scenario: its arms in pairs with the baseline, and what comes out of the slices.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::blocks::{Measured, Side, abba};
+use super::plan::{Arrivals, CONCURRENCY, SlicePlan};
+use super::progress::Progress;
+use super::ratios::{LATENCY_METRICS, Pending, estimate, estimate_pairs, exact};
+use super::stand::{Ground, Stand, target};
+use super::{requests, writes};
+use crate::lessons::{Before, Load, Observation, Requests, Scenario};
+use crate::load::{CapacityPlan, Request, capacity, to_base64};
+use crate::report::{ArmReport, Cost, Latency, Metric, Mode, Ratio, ScenarioReport};
+use crate::shop::Shop;
+
+/// "Critical flows" under 200 ms is what the guides ask for.
+const OBJECTIVE: Duration = Duration::from_millis(200);
+
+/// What a scenario's measurement shares.
+pub struct Bench<'a> {
+    /// The stores.
+    pub ground: &'a Ground,
+    /// The arms, the baseline first.
+    pub stands: &'a [Stand],
+    /// How long and how often.
+    pub plan: SlicePlan,
+    /// Quick or full.
+    pub mode: Mode,
+    /// Shown to whoever waits.
+    pub progress: &'a Progress,
+}
+
+/// A measured scenario, with ratios that wait for their verdicts.
+pub struct Measurement {
+    /// Costs, latencies and counted ratios.
+    pub report: ScenarioReport,
+    /// Timed ratios.
+    pub pending: Vec<Pending>,
+}
+
+impl Bench<'_> {
+    /// Measures every arm against the baseline. `paths` and `seen` are in the arms' order.
+    pub async fn measure(
+        &self,
+        number: usize,
+        scenario: &Scenario,
+        paths: &[Vec<String>],
+        seen: &[Observation],
+    ) -> Result<Measurement> {
+        let mut measurement = Measurement {
+            report: skeleton(scenario, self.stands, seen),
+            pending: Vec::new(),
+        };
+        for arm in 1..self.stands.len() {
+            match scenario.requests {
+                Requests::Writes(writes) => {
+                    self.measure_writes(number, writes, arm, &mut measurement).await?
+                }
+                _ => {
+                    self.measure_pair(number, scenario, paths, arm, &mut measurement)
+                        .await?
+                }
+            }
+        }
+        if self.mode == Mode::Full && number == 0 {
+            self.measure_capacity(scenario, paths, &mut measurement).await?;
+        }
+        Ok(measurement)
+    }
+
+    async fn measure_pair(
+        &self,
+        number: usize,
+        scenario: &Scenario,
+        paths: &[Vec<String>],
+        arm: usize,
+        into: &mut Measurement,
+    ) -> Result<()> {
+        let baseline = self.side(scenario, 0, paths)?;
+        let other = self.side(scenario, arm, paths)?;
+        let seed = self.ground.seed.wrapping_mul(1_000_003) + number as u64 * 1_000;
+        let mut pending = Vec::new();
+        let name = self.stands[arm].arm;
+        if let Load::Overload { clients } = scenario.load {
+            let arrivals = Arrivals::Closed { clients };
+            let blocks = abba(&baseline, &other, self.plan, arrivals, seed, self.progress).await?;
+            pending.extend(self.pending(number, arm, Metric::Throughput, &blocks));
+            let sides = merge(blocks);
+            for (position, side) in [(0, &sides.0), (arm, &sides.1)] {
+                let report = &mut into.report.arms[position];
+                fill_latency(report, side);
+                report.throughput_rps = Some(side.outcome.throughput());
+                refusals(report, side);
+            }
+            into.report
+                .parameters
+                .insert("arrivals".into(), json!(arrivals.describe()));
+        } else {
+            let slower = baseline
+                .warm_up(CONCURRENCY)
+                .await?
+                .min(other.warm_up(CONCURRENCY).await?);
+            let arrivals = Arrivals::for_latency(slower, self.plan.slice);
+            let blocks = abba(&baseline, &other, self.plan, arrivals, seed, self.progress).await?;
+            for metric in LATENCY_METRICS {
+                pending.extend(self.pending(number, arm, metric, &blocks));
+            }
+            let sides = merge(blocks);
+            fill_latency(&mut into.report.arms[0], &sides.0);
+            fill_latency(&mut into.report.arms[arm], &sides.1);
+            note_arrivals(&mut into.report, arrivals, name, arm + 1 == self.stands.len());
+            if scenario.load == Load::LatencyAndThroughput {
+                let arrivals = Arrivals::Closed { clients: CONCURRENCY };
+                let blocks = abba(&baseline, &other, self.plan, arrivals, seed + 500, self.progress).await?;
+                pending.extend(self.pending(number, arm, Metric::Throughput, &blocks));
+                let sides = merge(blocks);
+                into.report.arms[0].throughput_rps = Some(sides.0.outcome.throughput());
+                into.report.arms[arm].throughput_rps = Some(sides.1.outcome.throughput());
+                into.report
+                    .parameters
+                    .insert("clients".into(), json!(CONCURRENCY));
+            }
+        }
+        // A percentile that is not printed has no ratio either.
+        let printed = |metric: Metric| match metric {
+            Metric::LatencyP95 => {
+                into.report.arms[0].latency_ms.p95.is_some() && into.report.arms[arm].latency_ms.p95.is_some()
+            }
+            Metric::LatencyP99 => {
+                into.report.arms[0].latency_ms.p99.is_some() && into.report.arms[arm].latency_ms.p99.is_some()
+            }
+            _ => true,
+        };
+        pending.retain(|ratio| printed(ratio.metric));
+        into.pending.extend(pending);
+        Ok(())
+    }
+
+    async fn measure_writes(
+        &self,
+        number: usize,
+        kind: crate::lessons::Writes,
+        arm: usize,
+        into: &mut Measurement,
+    ) -> Result<()> {
+        let stands = (&self.stands[0], &self.stands[arm]);
+        let pair = writes::measure(kind, stands, &self.ground.services, self.plan, self.progress).await?;
+        let (against, name) = (stands.0.arm, stands.1.arm);
+        let wal = (pair.arms.0.cost.wal_bytes, pair.arms.1.cost.wal_bytes);
+        into.report
+            .ratios
+            .extend(exact(Metric::WalBytes, name, against, wal));
+        for (metric, values) in pair.pairs {
+            if let Some((estimate, blocks)) = estimate_pairs(metric, &values) {
+                into.pending.push(Pending {
+                    scenario: number,
+                    metric,
+                    arm: name.into(),
+                    against: against.into(),
+                    estimate,
+                    blocks,
+                });
+            }
+        }
+        into.report.arms[0] = pair.arms.0;
+        into.report.arms[arm] = pair.arms.1;
+        Ok(())
+    }
+
+    async fn measure_capacity(
+        &self,
+        scenario: &Scenario,
+        paths: &[Vec<String>],
+        into: &mut Measurement,
+    ) -> Result<()> {
+        for (arm, stand) in self.stands.iter().enumerate() {
+            if paths[arm].is_empty() {
+                continue;
+            }
+            self.progress
+                .say(&format!("{}: capacity of {}", scenario.name, stand.arm));
+            let plan = CapacityPlan {
+                start_per_s: into.report.arms[arm].achieved_rps.unwrap_or(100.0).max(10.0),
+                p99_below: OBJECTIVE,
+                probe: Duration::from_secs(2),
+                connections: super::plan::OPEN_LOOP_CONNECTIONS,
+                seed: self.ground.seed,
+            };
+            let requests = requests::to_send(&paths[arm], scenario.accept_encoding)?;
+            let found = capacity(&target(stand.shop_at(scenario.distance)), &requests, &plan).await?;
+            into.report.arms[arm].capacity_rps = found.rate_per_s;
+        }
+        into.report.parameters.insert(
+            "capacity_objective".into(),
+            json!("p99 under 200 ms, errors under 0.1 %"),
+        );
+        let baseline = into.report.arms[0].clone();
+        for arm in &into.report.arms[1..] {
+            let found = (baseline.capacity_rps, arm.capacity_rps);
+            into.report
+                .ratios
+                .extend(exact(Metric::Capacity, &arm.name, &baseline.name, found));
+        }
+        Ok(())
+    }
+
+    /// The optimized arm against itself: a further process of it, under the headline's plan.
+    pub async fn noise_floor(
+        &self,
+        scenario: &Scenario,
+        paths: &[Vec<String>],
+        twin: &Shop,
+    ) -> Result<Vec<(Metric, Measured2)>> {
+        let last = self.stands.len() - 1;
+        let here = self.side(scenario, last, paths)?;
+        let requests = requests::to_send(&paths[last], scenario.accept_encoding)?;
+        let there = Side::new(
+            twin,
+            &self.ground.services,
+            requests,
+            self.emptied(scenario, last),
+        );
+        // The rate is the one that the arms will get, which the slower one decides.
+        let slower = self
+            .side(scenario, 0, paths)?
+            .warm_up(CONCURRENCY)
+            .await?
+            .min(here.warm_up(CONCURRENCY).await?);
+        there.warm_up(CONCURRENCY).await?;
+        let arrivals = Arrivals::for_latency(slower, self.plan.slice);
+        let seed = self.ground.seed.wrapping_mul(1_000_003) + 900_000;
+        let blocks = abba(&here, &there, self.plan, arrivals, seed, self.progress).await?;
+        let mut floors: Vec<(Metric, Measured2)> = LATENCY_METRICS
+            .into_iter()
+            .filter_map(|metric| Some((metric, estimate(metric, &blocks)?)))
+            .collect();
+        if scenario.load == Load::LatencyAndThroughput {
+            let arrivals = Arrivals::Closed { clients: CONCURRENCY };
+            let blocks = abba(&here, &there, self.plan, arrivals, seed + 500, self.progress).await?;
+            floors.extend(estimate(Metric::Throughput, &blocks).map(|found| (Metric::Throughput, found)));
+        }
+        Ok(floors)
+    }
+
+    fn side(&self, scenario: &Scenario, arm: usize, paths: &[Vec<String>]) -> Result<Side> {
+        let requests: Arc<[Request]> = requests::to_send(&paths[arm], scenario.accept_encoding)?;
+        let shop = self.stands[arm].shop_at(scenario.distance);
+        Ok(Side::new(
+            shop,
+            &self.ground.services,
+            requests,
+            self.emptied(scenario, arm),
+        ))
+    }
+
+    fn emptied(&self, scenario: &Scenario, arm: usize) -> Option<String> {
+        (scenario.before == Before::EmptyCache).then(|| self.stands[arm].redis_url.clone())
+    }
+
+    fn pending(
+        &self,
+        scenario: usize,
+        arm: usize,
+        metric: Metric,
+        blocks: &[(Measured, Measured)],
+    ) -> Option<Pending> {
+        let (estimate, blocks) = estimate(metric, blocks)?;
+        let (arm, against) = (self.stands[arm].arm.to_owned(), self.stands[0].arm.to_owned());
+        Some(Pending {
+            scenario,
+            metric,
+            arm,
+            against,
+            estimate,
+            blocks,
+        })
+    }
+}
+
+/// An estimate and its blocks.
+type Measured2 = (crate::statistics::Estimate, Vec<f64>);
+
+/// The report of a scenario before anything was timed: counted costs and their ratios.
+pub fn skeleton(scenario: &Scenario, stands: &[Stand], seen: &[Observation]) -> ScenarioReport {
+    let arms: Vec<ArmReport> = stands
+        .iter()
+        .zip(seen)
+        .map(|(stand, seen)| ArmReport {
+            name: stand.arm.to_owned(),
+            cost: seen.cost.clone(),
+            statements: seen.statements.clone(),
+            outcomes: hit_ratio(seen),
+            ..ArmReport::default()
+        })
+        .collect();
+    ScenarioReport {
+        name: scenario.name.clone(),
+        parameters: scenario.parameters.clone(),
+        shows: scenario.shows,
+        ratios: counted_ratios(&arms),
+        arms,
+    }
+}
+
+fn hit_ratio(seen: &Observation) -> std::collections::BTreeMap<String, Value> {
+    let hits = (seen.hit_ratio > 0.0).then(|| ("hit_ratio".to_owned(), json!(seen.hit_ratio)));
+    hits.into_iter().collect()
+}
+
+fn counted_ratios(arms: &[ArmReport]) -> Vec<Ratio> {
+    const COUNTED: [(Metric, fn(&Cost) -> Option<f64>); 6] = [
+        (Metric::Queries, |cost| cost.queries_per_request),
+        (Metric::Rows, |cost| cost.rows_per_request),
+        (Metric::Buffers, |cost| cost.buffers_per_request),
+        (Metric::RoundTrips, |cost| cost.round_trips_per_request),
+        (Metric::ResponseBytes, |cost| cost.response_bytes),
+        (Metric::PostgresBytes, |cost| cost.postgres_bytes),
+    ];
+    let Some((baseline, others)) = arms.split_first() else {
+        return Vec::new();
+    };
+    let of_arm = |arm: &ArmReport| {
+        COUNTED
+            .iter()
+            .filter_map(|(metric, read)| {
+                exact(
+                    *metric,
+                    &arm.name,
+                    &baseline.name,
+                    (read(&baseline.cost), read(&arm.cost)),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    others.iter().flat_map(of_arm).collect()
+}
+
+fn merge(blocks: Vec<(Measured, Measured)>) -> (Measured, Measured) {
+    blocks
+        .into_iter()
+        .reduce(|(a, b), (more_a, more_b)| (a.merged(&more_a), b.merged(&more_b)))
+        .expect("a plan has at least one block")
+}
+
+fn fill_latency(report: &mut ArmReport, side: &Measured) {
+    let outcome = &side.outcome;
+    report.cpu_us_per_request = side.cpu.clone();
+    report.latency_ms = Latency {
+        p50: outcome.p50_ms(),
+        p95: outcome.p95_ms(),
+        p99: outcome.p99_ms(),
+        p999: outcome.p999_ms(),
+        samples: outcome.total.len(),
+    };
+    report.errors = Some(outcome.errors.total());
+    report.achieved_rps = Some(outcome.throughput());
+    report.dropped = outcome.offered.map(|_| outcome.dropped);
+    report.histogram = Some(outcome.histogram_base64());
+    report.first_byte_histogram = Some(to_base64(&outcome.first_byte));
+    if outcome.saturated {
+        report.outcomes.insert(
+            "generator".into(),
+            json!("its own thread was busy: it may be the bottleneck"),
+        );
+    }
+}
+
+fn refusals(report: &mut ArmReport, side: &Measured) {
+    let errors = &side.outcome.errors;
+    report
+        .outcomes
+        .insert("answered_5xx".into(), json!(errors.status_5xx));
+    report.outcomes.insert(
+        "broken_or_timed_out".into(),
+        json!(errors.connect + errors.timeout + errors.broken),
+    );
+}
+
+fn note_arrivals(report: &mut ScenarioReport, arrivals: Arrivals, arm: &str, is_optimized: bool) {
+    let rate = match arrivals {
+        Arrivals::Open { rate_per_s } => json!(rate_per_s),
+        Arrivals::Closed { .. } => Value::Null,
+    };
+    if is_optimized {
+        report.parameters.insert("offered_rps".into(), rate);
+        report
+            .parameters
+            .insert("arrivals".into(), json!(arrivals.describe()));
+    } else {
+        report.parameters.insert(format!("offered_rps_with_{arm}"), rate);
+    }
+}

@@ -1,0 +1,220 @@
+//! What one arm runs on while its lesson is compared: a database of its own, a logical Redis database of its own, and
+//! two processes of the api: one behind proxies, to be counted or kept at a distance, and one without, to be timed.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use local_services::Services;
+use sqlx::{Connection, PgConnection};
+use storefront::variants::Lesson;
+
+use crate::costs::{Processes, Statements};
+use crate::database::{clone_database, ensure_template};
+use crate::generate::Scale;
+use crate::proxy::{Counters, Proxy};
+use crate::shop::{Shop, ShopSettings};
+
+/// Cursors are signed with a key that is derived from it: processes of one arm must understand each other.
+const SECRET: &str = "lab:only-used-for-comparisons-on-one-machine-0123456789";
+
+/// Where the lab's shops get what they need.
+pub struct Ground {
+    /// The stores.
+    pub services: Services,
+    /// The api's binary.
+    pub api_binary: PathBuf,
+    /// Logs of the shops.
+    pub logs: PathBuf,
+    /// The data.
+    pub scale: Scale,
+    /// See `scale`.
+    pub seed: u64,
+}
+
+/// One arm under test.
+pub struct Stand {
+    /// The arm.
+    pub arm: &'static str,
+    /// Its database, without a proxy.
+    pub database_url: String,
+    /// Its logical Redis database, without a proxy.
+    pub redis_url: String,
+    /// The process behind the proxies.
+    pub counted: Shop,
+    /// The process without.
+    pub timed: Shop,
+    /// Counts and delays what passes between `counted` and Postgres.
+    pub postgres_proxy: Proxy,
+    /// The same for Redis.
+    pub redis_proxy: Proxy,
+    /// The lab's own connection to the database.
+    pub monitor: PgConnection,
+    variants: String,
+    environment: Vec<(String, String)>,
+}
+
+impl Stand {
+    /// Clones the arm's database and starts both processes. `number` is unique among the stands that live.
+    pub async fn build(
+        ground: &Ground,
+        lesson: &Lesson,
+        arm: &'static str,
+        number: u8,
+        extra: &[(&str, &str)],
+    ) -> Result<Self> {
+        let server_url = ground.services.database_url("postgres");
+        let template = ensure_template(
+            &server_url,
+            &ground.api_binary,
+            ground.scale,
+            ground.seed,
+            index_set(lesson, arm),
+        )
+        .await?;
+        let database = format!("backstock_compare_{number}");
+        clone_database(&server_url, &template, &database)
+            .await
+            .with_context(|| format!("cannot clone the data for {}={arm}", lesson.name))?;
+        let database_url = ground.services.database_url(&database);
+        let redis_url = ground.services.redis_url(100 + number);
+        empty_redis(&redis_url).await?;
+        let mut monitor = PgConnection::connect(&database_url).await?;
+        Statements::enable(&mut monitor).await?;
+
+        let postgres_proxy = Proxy::in_front_of(&database_url, Duration::ZERO)?;
+        let redis_proxy = Proxy::in_front_of(&redis_url, Duration::ZERO)?;
+        let variants = variants(lesson, arm);
+        let secret = ("BACKSTOCK_JWT_SECRETS".to_owned(), SECRET.to_owned());
+        let mut environment: Vec<(String, String)> = extra
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        environment.push(secret);
+        let settings = |database_url: String, redis_url: String, name: &str| ShopSettings {
+            api_binary: ground.api_binary.clone(),
+            variants: variants.clone(),
+            database_url,
+            redis_url,
+            amqp_url: None,
+            log_path: log_path(&ground.logs, lesson, arm, name),
+            extra_env: environment.clone(),
+        };
+        let counted = settings(
+            postgres_proxy.through(&database_url)?,
+            redis_proxy.through(&redis_url)?,
+            "counted",
+        );
+        let timed = settings(database_url.clone(), redis_url.clone(), "timed");
+        Ok(Self {
+            arm,
+            counted: Shop::start(counted).await?,
+            timed: Shop::start(timed).await?,
+            database_url,
+            redis_url,
+            postgres_proxy,
+            redis_proxy,
+            monitor,
+            variants,
+            environment,
+        })
+    }
+
+    /// A further process of the same arm on the same stores, to compare the arm with itself.
+    pub async fn twin(&self, ground: &Ground, lesson: &Lesson) -> Result<Shop> {
+        Shop::start(ShopSettings {
+            api_binary: ground.api_binary.clone(),
+            variants: self.variants.clone(),
+            database_url: self.database_url.clone(),
+            redis_url: self.redis_url.clone(),
+            amqp_url: None,
+            log_path: log_path(&ground.logs, lesson, self.arm, "twin"),
+            extra_env: self.environment.clone(),
+        })
+        .await
+    }
+
+    /// Which process serves a scenario at this distance. The delay applies to the counted one.
+    pub fn shop_at(&self, distance: Duration) -> &Shop {
+        self.postgres_proxy.set_delay(distance);
+        self.redis_proxy.set_delay(distance);
+        if distance.is_zero() {
+            &self.timed
+        } else {
+            &self.counted
+        }
+    }
+
+    /// What has passed the proxies so far: Postgres, Redis.
+    pub fn counters(&self) -> (Counters, Counters) {
+        (self.postgres_proxy.counters(), self.redis_proxy.counters())
+    }
+
+    /// Forgets what the cache keeps.
+    pub async fn empty_cache(&self) -> Result<()> {
+        empty_redis(&self.redis_url).await
+    }
+
+    /// Ends both processes.
+    pub async fn stop(self) -> Result<()> {
+        self.monitor.close().await?;
+        self.counted.stop().await?;
+        self.timed.stop().await
+    }
+}
+
+/// Whose CPU time counts for a shop: the api's own, and that of the stores that all shops share in turns.
+pub fn processes(shop: &Shop, services: &Services) -> Processes {
+    Processes {
+        api: Some(shop.pid()),
+        worker: None,
+        postgres: services.postgres_pid(),
+        redis: services.redis_pid(),
+        rabbitmq: None,
+    }
+}
+
+/// `optimized`, the lesson's context, and the arm.
+pub fn variants(lesson: &Lesson, arm: &str) -> String {
+    let mut text = "optimized".to_owned();
+    for (other, other_arm) in lesson.context {
+        text.push_str(&format!(",{other}={other_arm}"));
+    }
+    text.push_str(&format!(",{}={arm}", lesson.name));
+    text
+}
+
+fn index_set(lesson: &Lesson, arm: &'static str) -> &'static str {
+    let context = || {
+        lesson
+            .context
+            .iter()
+            .find(|(other, _)| *other == "indexes")
+            .map(|(_, set)| *set)
+    };
+    match lesson.name {
+        "indexes" => arm,
+        _ => context().unwrap_or("chosen"),
+    }
+}
+
+fn log_path(logs: &Path, lesson: &Lesson, arm: &str, name: &str) -> PathBuf {
+    logs.join(format!("{}-{arm}-{name}.log", lesson.name))
+}
+
+pub(super) async fn empty_redis(url: &str) -> Result<()> {
+    let mut connection = redis::Client::open(url)?
+        .get_multiplexed_async_connection()
+        .await?;
+    redis::cmd("FLUSHDB")
+        .query_async::<()>(&mut connection)
+        .await
+        .context("cannot empty a Redis database")
+}
+
+/// The address that requests go to.
+pub fn target(shop: &Shop) -> crate::load::Target {
+    let address: SocketAddr = shop.address();
+    crate::load::Target::new(address)
+}

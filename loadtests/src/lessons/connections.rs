@@ -1,0 +1,105 @@
+//! `connections`: a connection for each request or from a pool, and what happens beyond the pool.
+
+use storefront::variants::Lesson;
+
+use super::observation::{Observations, require};
+use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, arms_of};
+use crate::report::{Metric, ScenarioReport, format};
+
+const HEADLINE: &str = "one product";
+
+/// More than the pool holds, fewer than Postgres allows.
+const CROWD: usize = 64;
+
+const CLAIMS: &[ClaimSpec] = &[ClaimSpec {
+    text: "A widely read guide claims that connection pooling takes 30 to 50 % off the overhead. The lower end is a factor \
+           of 1.4.",
+    ratio: 1.4,
+    scenario: HEADLINE,
+    metric: Metric::LatencyP50,
+    arm: "pooled",
+    direction: Direction::ArmIsAfter,
+    own_arithmetic: None,
+}];
+
+pub(super) fn plan(lesson: &'static Lesson) -> Plan {
+    Plan {
+        lesson,
+        arms: arms_of(lesson),
+        scenarios,
+        expected: "per_request: one connection is opened for each request; pooled: none",
+        signature,
+        observed: |seen| {
+            format!(
+                "{} connections opened a request",
+                format::number(seen.connections_per_request)
+            )
+        },
+        claims: CLAIMS,
+        files: &[
+            ("per_request", "api/src/database/per_request.rs"),
+            ("pooled", "api/src/database/pooled.rs"),
+        ],
+        explain,
+        environment: &[("BACKSTOCK_DATABASE_ACQUIRE_TIMEOUT_MS", "100")],
+        answers_note: None,
+    }
+}
+
+fn scenarios(facts: &Facts) -> Vec<Scenario> {
+    let detail: Vec<String> = facts
+        .popular_slugs(200)
+        .into_iter()
+        .map(|slug| format!("/v1/products/{slug}"))
+        .collect();
+    let facets: Vec<String> = facts
+        .popular_categories(32)
+        .into_iter()
+        .map(|category| format!("/v1/products/facets?category={category}"))
+        .collect();
+    vec![
+        Scenario::of(HEADLINE, detail).under(Load::LatencyAndThroughput),
+        Scenario::of("more clients than connections", facets)
+            .with("clients", CROWD)
+            .under(Load::Overload { clients: CROWD })
+            .showing_a_loss(),
+    ]
+}
+
+fn signature(seen: &Observations) -> Result<(), String> {
+    let opened = |arm| Ok::<f64, String>(seen.of(HEADLINE, arm)?.connections_per_request);
+    let (per_request, pooled) = (opened("per_request")?, opened("pooled")?);
+    require((0.9..=1.1).contains(&per_request), || {
+        format!("per_request: {} opened a request", format::number(per_request))
+    })?;
+    require(pooled < 0.1, || {
+        format!("pooled: {} opened a request", format::number(pooled))
+    })
+}
+
+fn explain(scenarios: &[ScenarioReport], _facts: &Facts) -> Explanation {
+    let Some(headline) = scenarios.first() else {
+        return Explanation::default();
+    };
+    let of = |name: &str| headline.arms.iter().find(|arm| arm.name == name);
+    let (Some(per_request), Some(pooled)) = (of("per_request"), of("pooled")) else {
+        return Explanation::default();
+    };
+    let crowd = scenarios.get(1).map(|scenario| {
+        let counts = scenario.arms.iter().map(|arm| {
+            format!("{}: {} answered a second, {} refused or failed", arm.name, format::measured(arm.throughput_rps), arm.errors.unwrap_or(0))
+        });
+        format!("{CROWD} clients at once, more than the pool holds: {}. The pool's refusals are 503 with `retry-after`, after a bounded wait.", counts.collect::<Vec<_>>().join("; "))
+    });
+    Explanation {
+        why: format!(
+            "A connection for each request costs a handshake, authentication, a new Postgres process and the planning of \
+             every statement anew: {} µs of CPU in Postgres a request against {}, {} round trips against {}.",
+            format::measured(per_request.cpu_us_per_request.postgres),
+            format::measured(pooled.cpu_us_per_request.postgres),
+            format::measured(per_request.cost.round_trips_per_request),
+            format::measured(pooled.cost.round_trips_per_request),
+        ),
+        notes: crowd.into_iter().collect(),
+    }
+}

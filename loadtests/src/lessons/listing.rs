@@ -1,0 +1,114 @@
+//! `listing`: a page of products with variants and images, near and far from the database.
+
+use std::time::Duration;
+
+use storefront::variants::Lesson;
+
+use super::observation::{Observations, require};
+use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, arms_of};
+use crate::report::{Metric, ScenarioReport, format};
+
+const ITEMS: f64 = 20.0;
+
+/// Where the api and its database stand in one availability zone, a quarter of a millisecond one way is usual.
+const HEADLINE: &str = "0.25 ms from the stores";
+
+const CLAIMS: &[ClaimSpec] = &[ClaimSpec {
+    text: "A widely read guide claims that joining what was queried one by one (N+1) takes an order history from 1.2 s to \
+           140 ms.",
+    ratio: 8.6,
+    scenario: HEADLINE,
+    metric: Metric::LatencyP50,
+    arm: "batched",
+    direction: Direction::ArmIsAfter,
+    own_arithmetic: None,
+}];
+
+pub(super) fn plan(lesson: &'static Lesson) -> Plan {
+    Plan {
+        lesson,
+        arms: arms_of(lesson),
+        scenarios,
+        expected: "n_plus_one: 41 statements for a page of 20 (one, and two for each product); batched: 2",
+        signature,
+        observed: |seen| format!("{} statements", format::number(seen.queries())),
+        claims: CLAIMS,
+        files: &[
+            ("n_plus_one", "api/src/catalog/product_details/n_plus_one.rs"),
+            ("batched", "api/src/catalog/product_details/batched.rs"),
+        ],
+        explain,
+        environment: &[],
+        answers_note: None,
+    }
+}
+
+fn scenarios(facts: &Facts) -> Vec<Scenario> {
+    let paths = |include: &str| {
+        facts
+            .popular_categories(64)
+            .into_iter()
+            .map(|category| format!("/v1/products?category={category}&sort=best_selling{include}"))
+            .collect::<Vec<_>>()
+    };
+    let detailed = paths("&include=variants,images");
+    vec![
+        Scenario::of(HEADLINE, detailed.clone()).at_distance(Duration::from_micros(250)),
+        Scenario::of("beside the stores", detailed.clone())
+            .at_distance(Duration::ZERO)
+            .under(Load::LatencyAndThroughput),
+        Scenario::of("1 ms from the stores", detailed).at_distance(Duration::from_millis(1)),
+        Scenario::of("a list without details", paths("")).showing_a_loss(),
+    ]
+}
+
+fn signature(seen: &Observations) -> Result<(), String> {
+    let (n_plus_one, batched) = (seen.of(HEADLINE, "n_plus_one")?, seen.of(HEADLINE, "batched")?);
+    require(n_plus_one.queries() > ITEMS * 1.5, || {
+        format!(
+            "n_plus_one: {} statements a page",
+            format::number(n_plus_one.queries())
+        )
+    })?;
+    require(batched.queries() <= 2.0, || {
+        format!("batched: {} statements a page", format::number(batched.queries()))
+    })
+}
+
+fn explain(scenarios: &[ScenarioReport], _facts: &Facts) -> Explanation {
+    let p50 = |scenario: &ScenarioReport| {
+        scenario
+            .ratios
+            .iter()
+            .find(|ratio| ratio.metric == Metric::LatencyP50)
+            .map(|ratio| ratio.value)
+    };
+    let by_distance: Vec<String> = scenarios
+        .iter()
+        .filter(|scenario| scenario.parameters.contains_key("distance_ms"))
+        .filter_map(|scenario| Some(format!("{}: × {}", scenario.name, format::number(p50(scenario)?))))
+        .collect();
+    let trips = |arm: &str| {
+        let headline = scenarios.first()?;
+        headline
+            .arms
+            .iter()
+            .find(|found| found.name == arm)?
+            .cost
+            .round_trips_per_request
+    };
+    Explanation {
+        why: format!(
+            "A page of 20 products takes {} round trips when details are asked for product by product, {} when they are \
+             asked for at once. Each waits for the one before, so distance multiplies them ({}).",
+            format::measured(trips("n_plus_one")),
+            format::measured(trips("batched")),
+            by_distance.join("; ")
+        ),
+        notes: vec![
+            "With the cache on, the many statements are paid on a miss only; the context switches it off. A list that asks \
+             for no details sends one statement in either arm: there the technique changes nothing."
+                .into(),
+        ],
+    }
+}

@@ -1,0 +1,75 @@
+//! What was seen of an arm on the counted pass: the material of signatures.
+
+use std::collections::BTreeMap;
+
+use crate::report::{Cost, StatementCost};
+
+/// What was seen of one arm under one scenario.
+#[derive(Debug, Clone, Default)]
+pub struct Observation {
+    /// Counted costs of a request.
+    pub cost: Cost,
+    /// Its statements.
+    pub statements: Vec<StatementCost>,
+    /// Connections to Postgres that were opened, for each request.
+    pub connections_per_request: f64,
+    /// The share of answers by `content-encoding`, empty for none.
+    pub encodings: BTreeMap<String, f64>,
+    /// The share of answers that the cache gave, by `server-timing`.
+    pub hit_ratio: f64,
+    /// Requests of the pass.
+    pub requests: u64,
+}
+
+impl Observation {
+    /// Statements a request.
+    pub fn queries(&self) -> f64 {
+        self.cost.queries_per_request.unwrap_or(0.0)
+    }
+
+    /// Shared buffers a request.
+    pub fn buffers(&self) -> f64 {
+        self.cost.buffers_per_request.unwrap_or(0.0)
+    }
+
+    /// Whether any statement's text contains this.
+    pub fn any_statement_has(&self, text: &str) -> bool {
+        self.statements
+            .iter()
+            .any(|statement| statement.text.contains(text))
+    }
+
+    /// Whether any statement's plan contains this.
+    pub fn any_plan_has(&self, node: &str) -> bool {
+        self.statements
+            .iter()
+            .filter_map(|statement| statement.plan.as_deref())
+            .any(|plan| plan.contains(node))
+    }
+
+    /// The share of answers with this `content-encoding`.
+    pub fn encoded(&self, encoding: &str) -> f64 {
+        self.encodings.get(encoding).copied().unwrap_or(0.0)
+    }
+}
+
+/// What was seen, by scenario and arm.
+#[derive(Debug, Clone, Default)]
+pub struct Observations(pub BTreeMap<(String, String), Observation>);
+
+impl Observations {
+    /// Of one arm under one scenario.
+    ///
+    /// # Errors
+    /// When it was not observed: a comparison without an observation is void.
+    pub fn of(&self, scenario: &str, arm: &str) -> Result<&Observation, String> {
+        self.0
+            .get(&(scenario.to_owned(), arm.to_owned()))
+            .ok_or_else(|| format!("{arm} was not observed under `{scenario}`"))
+    }
+}
+
+/// An error that says what was expected, unless it is so.
+pub fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}

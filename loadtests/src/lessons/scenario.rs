@@ -1,0 +1,148 @@
+//! A workload under which arms are compared.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::report::Shows;
+
+/// One workload.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Short and unique within the lesson.
+    pub name: String,
+    /// What distinguishes it, for the report.
+    pub parameters: BTreeMap<String, Value>,
+    /// What it is there to show.
+    pub shows: Shows,
+    /// What is asked.
+    pub requests: Requests,
+    /// Delay injected between the api and its stores, one way.
+    pub distance: Duration,
+    /// How it is asked.
+    pub load: Load,
+    /// What is done to the cache before each slice.
+    pub before: Before,
+    /// The `accept-encoding` of the requests.
+    pub accept_encoding: Option<&'static str>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone)]
+pub enum Requests {
+    /// Every arm is asked for the same paths.
+    Same(Vec<String>),
+    /// Pages at a depth of a list: each arm is asked for the same pages by its own address of them.
+    AtDepth {
+        /// The list's path and query, without page, cursor and limit.
+        list: String,
+        /// Products before the first of the pages.
+        depth: u64,
+        /// Products a page.
+        limit: u64,
+    },
+    /// Statements that write, sent to the database itself.
+    Writes(Writes),
+}
+
+/// A writing workload, in SQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// A new product with two variants, in one transaction.
+    NewProduct,
+    /// A variant's price, which the product's row repeats.
+    Price,
+    /// A unit sold: a variant's stock, which leaves some.
+    Stock,
+}
+
+/// How it is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Load {
+    /// Open loop for latency and CPU.
+    Latency,
+    /// Open loop for latency and CPU, then a closed loop for throughput.
+    LatencyAndThroughput,
+    /// A closed loop of many clients, for what happens beyond the limit.
+    Overload {
+        /// How many.
+        clients: usize,
+    },
+}
+
+/// What is done to the cache before each slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing: what was asked before is warm.
+    Nothing,
+    /// The arm's logical Redis database is emptied.
+    EmptyCache,
+}
+
+impl Scenario {
+    /// A workload of the same paths for every arm, that is there to show a gain.
+    pub fn of(name: &str, paths: Vec<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            parameters: BTreeMap::new(),
+            shows: Shows::Gain,
+            requests: Requests::Same(paths),
+            distance: Duration::ZERO,
+            load: Load::Latency,
+            before: Before::Nothing,
+            accept_encoding: None,
+        }
+    }
+
+    /// The same with another kind of requests.
+    pub fn asking(mut self, requests: Requests) -> Self {
+        self.requests = requests;
+        self
+    }
+
+    /// The same with a parameter for the report.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.parameters.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// The same at a distance from the stores.
+    pub fn at_distance(mut self, one_way: Duration) -> Self {
+        self.distance = one_way;
+        self.with("distance_ms", json!(one_way.as_secs_f64() * 1_000.0))
+    }
+
+    /// The same, there to show a loss.
+    pub fn showing_a_loss(mut self) -> Self {
+        self.shows = Shows::Loss;
+        self
+    }
+
+    /// The same under another load.
+    pub fn under(mut self, load: Load) -> Self {
+        self.load = load;
+        self
+    }
+
+    /// The same with something done before each slice.
+    pub fn after(mut self, before: Before) -> Self {
+        self.before = before;
+        self
+    }
+
+    /// The same with an `accept-encoding`.
+    pub fn accepting(mut self, encodings: &'static str) -> Self {
+        self.accept_encoding = Some(encodings);
+        self
+    }
+
+    /// Whether it asks for anything.
+    pub fn has_requests(&self) -> bool {
+        match &self.requests {
+            Requests::Same(paths) => !paths.is_empty(),
+            Requests::AtDepth { limit, .. } => *limit > 0,
+            Requests::Writes(_) => true,
+        }
+    }
+}
