@@ -22,7 +22,7 @@ pub(crate) fn postgres_directory(major: Option<u32>) -> Result<PathBuf> {
              the data with `make clean`"
         ),
         (None, None) => bail!(
-            "Postgres {OLDEST_POSTGRES} or newer is not installed: {}",
+            "Postgres {OLDEST_POSTGRES} or newer is not installed. {}",
             how_to_install("postgresql")
         ),
     }
@@ -64,7 +64,7 @@ fn postgres_major(program: &Path) -> Option<u32> {
 pub(crate) fn redis_server() -> Result<PathBuf> {
     match in_path("redis-server") {
         Some(program) => Ok(program),
-        None => bail!("Redis is not installed: {}", how_to_install("redis-server")),
+        None => bail!("Redis is not installed. {}", how_to_install("redis-server")),
     }
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn rabbitmq_directory() -> Result<PathBuf> {
     }
     match in_path("rabbitmq-server").as_deref().and_then(Path::parent) {
         Some(directory) => Ok(directory.to_owned()),
-        None => bail!("RabbitMQ is not installed: {}", how_to_install("rabbitmq-server")),
+        None => bail!("RabbitMQ is not installed. {}", how_to_install("rabbitmq-server")),
     }
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn epmd() -> Result<PathBuf> {
     match in_path("epmd") {
         Some(program) => Ok(program),
         None => bail!(
-            "Erlang's epmd is not installed: {}",
+            "Erlang's epmd is not installed. {}",
             how_to_install("rabbitmq-server")
         ),
     }
@@ -101,6 +101,9 @@ pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-fn how_to_install(package: &str) -> String {
-    format!("run `YES=1 make test`, or install it yourself (Debian: `sudo apt-get install {package}`)")
+/// What to do about missing packages.
+pub(crate) fn how_to_install(packages: &str) -> String {
+    format!(
+        "Install with `make test YES=1`, or yourself (Debian: `sudo apt-get install --no-install-recommends {packages}`)"
+    )
 }

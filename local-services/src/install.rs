@@ -9,12 +9,30 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::binaries::{epmd, in_path, postgres_directory, rabbitmq_directory, redis_server};
+use crate::binaries::{epmd, how_to_install, in_path, postgres_directory, rabbitmq_directory, redis_server};
 
 const SCRIPT: &str = include_str!("install.sh");
 
 /// Installs those of Postgres, Redis and RabbitMQ that are missing and that no environment URL replaces.
 pub fn install_missing() -> Result<()> {
+    let packages = missing_packages();
+    install(&packages)?;
+    if packages.contains(&"postgresql") {
+        postgres_directory(None)?; // The distribution's may be too old.
+    }
+    Ok(())
+}
+
+/// Fails with what to do when something is missing.
+pub(crate) fn expect_installed() -> Result<()> {
+    let packages = missing_packages().join(" ");
+    if packages.is_empty() {
+        return Ok(());
+    }
+    bail!("missing here: {packages}. {}", how_to_install(&packages))
+}
+
+fn missing_packages() -> Vec<&'static str> {
     let named = |variable: &str| env::var_os(variable).is_some_and(|url| !url.is_empty());
     let mut packages = Vec::new();
     if !named("BACKSTOCK_DATABASE_URL") && postgres_directory(None).is_err() {
@@ -29,11 +47,7 @@ pub fn install_missing() -> Result<()> {
     if in_path("setsid").is_none() || in_path("flock").is_none() {
         packages.push("util-linux");
     }
-    install(&packages)?;
-    if packages.contains(&"postgresql") {
-        postgres_directory(None)?; // The distribution's may be too old.
-    }
-    Ok(())
+    packages
 }
 
 /// Installs a tool of the lab's, such as `wrk`, whose package is called like its program.

@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow, bail};
 use crate::Purpose;
 use crate::amqp::{self, Answer};
 use crate::external::{BaseUrl, percent_encode};
+use crate::install::expect_installed;
 use crate::locks::{StartLock, UseLock, ensure_guardian, run_guardian};
 use crate::place::Place;
 use crate::ports::Ports;
@@ -242,6 +243,13 @@ fn is_our_own(place: &Place, url: &BaseUrl) -> bool {
 
 fn start_missing(place: &Place, environment: &Environment) -> Result<[Server; 3]> {
     let ports = Ports::of(place.purpose)?;
+    let servers = [postgres::SERVER, redis::SERVER, rabbitmq::SERVER];
+    if servers
+        .iter()
+        .any(|server| Process::find(place, server).is_none())
+    {
+        expect_installed()?;
+    }
     let external = |url: &Option<BaseUrl>| url.clone().filter(|url| !is_our_own(place, url));
     let (from_postgres, from_redis, from_rabbitmq) = (
         external(&environment.postgres),

@@ -2,6 +2,8 @@
 //!
 //! Most tests name a RabbitMQ that is never contacted, and so save the seconds that a real one takes to start.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
