@@ -1,6 +1,11 @@
 //! The generated catalogue in a database: what it derives is what the schema's triggers derive, search words find
 //! what their rule says, and the load leaves the schema as it was.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "functions that tests share may fail as tests do"
+)]
+
 mod generate_support;
 
 use std::collections::BTreeSet;

@@ -1,5 +1,10 @@
 //! Template databases: made once, cloned, and never half made.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "functions that tests share may fail as tests do"
+)]
+
 mod generate_support;
 
 use std::os::unix::fs::PermissionsExt;
