@@ -1,14 +1,243 @@
-//! `backstock-lab limits`.
+//! `backstock-lab limits`: all checks in one run, their table, and `target/compare/limits.json`.
 
-use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// Measures the product against what the stores and the machine allow.
-#[derive(Debug, clap::Args)]
-pub struct Command {}
+use anyhow::{Context, Result};
+use clap::Args;
+use comfy_table::Table;
+use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use indicatif::{ProgressBar, ProgressStyle};
+use local_services::{Purpose, Services, install_tool};
+
+use super::{
+    CachedListing, LimitResult, Listing, Turns, cached_listing_against_bare_route, generator_against_wrk,
+    generator_floor, listing_against_pgbench, memory_with_open_connections, start_up_time,
+};
+use crate::database::{clone_database, drop_database, ensure_template};
+use crate::generate::{DEFAULT_SEED, Scale};
+use crate::shop::{Shop, ShopSettings};
+
+/// The database of this command: a clone that is dropped in the end.
+const DATABASE: &str = "backstock_limits";
+
+/// A logical database of Redis that neither `make up` nor a comparison uses.
+const REDIS_DATABASE: u8 = 250;
+
+const START_UPS: usize = 7;
+const OPEN_CONNECTIONS: usize = 1_000;
+
+/// Measure the product against what the stores and the machine allow
+#[derive(Debug, Args)]
+pub struct Command {
+    /// How large the catalogue is
+    #[arg(long, value_enum, default_value_t = Scale::S)]
+    pub scale: Scale,
+
+    /// The page that is listed
+    #[arg(long, default_value = "/v1/products?limit=20")]
+    pub path: String,
+
+    /// Blocks of four turns in each comparison; a verdict should rest on eight at least
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub blocks: u16,
+
+    /// The length of a turn, in seconds
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub slice_seconds: u64,
+
+    /// Connections of every closed loop
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub connections: u16,
+
+    /// The api [default: the backstock-api beside this program]
+    #[arg(long)]
+    pub api_binary: Option<PathBuf>,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
 
 impl Command {
-    /// Runs the checks and prints their table. `Ok(false)` when a target was missed.
+    /// Runs the checks and prints their table. `Ok(false)` when a target was missed; the last line then names it.
     pub async fn run(self) -> Result<bool> {
-        bail!("limits is not built yet")
+        let lab = std::env::current_exe().context("the lab's own program is needed for the bare routes")?;
+        let api_binary = self
+            .api_binary
+            .clone()
+            .unwrap_or_else(|| lab.with_file_name("backstock-api"));
+        let services = tokio::task::spawn_blocking(|| {
+            install_tool("wrk")?;
+            Services::start(Purpose::Shop)
+        })
+        .await??;
+        let server_url = services.database_url("postgres");
+        let template = ensure_template(&server_url, &api_binary, self.scale, DEFAULT_SEED, "chosen").await?;
+        clone_database(&server_url, &template, DATABASE).await?;
+        let stand = Stand {
+            services: &services,
+            lab: &lab,
+            api_binary: &api_binary,
+        };
+        let measured = self.measure(&stand).await;
+        // A database that stays behind is replaced by the next run.
+        let _ = drop_database(&server_url, DATABASE).await;
+        let results = measured?;
+
+        let record = local_services::workspace_root()?.join("target/compare/limits.json");
+        write_record(&record, &results)?;
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&results)?);
+        } else {
+            println!("{}", as_table(&results));
+        }
+        let missed: Vec<&str> = results
+            .iter()
+            .filter(|result| !result.met)
+            .map(|result| result.name.as_str())
+            .collect();
+        if !missed.is_empty() {
+            eprintln!("missed: {}", missed.join(", "));
+        }
+        Ok(missed.is_empty())
+    }
+
+    async fn measure(&self, stand: &Stand<'_>) -> Result<Vec<LimitResult>> {
+        let turns = Turns {
+            blocks: usize::from(self.blocks),
+            slice: Duration::from_secs(self.slice_seconds),
+            connections: usize::from(self.connections),
+        };
+        let (uncached, cached) = (
+            stand.shop("optimized,catalog_cache=none"),
+            stand.shop("optimized"),
+        );
+        let progress = Progress::new(6);
+        let mut results = Vec::new();
+
+        progress.next("how soon the api is ready");
+        results.push(start_up_time(&cached, START_UPS).await?);
+        progress.next("its memory with open connections");
+        results.push(memory_with_open_connections(&cached, &self.path, OPEN_CONNECTIONS).await?);
+
+        progress.next("the uncached listing against pgbench");
+        let pgbench = stand.services.postgres_bin().join("pgbench");
+        let listing = Listing {
+            settings: &uncached,
+            path: &self.path,
+            pgbench: &pgbench,
+            turns,
+        };
+        results.extend(listing_against_pgbench(&listing).await?);
+
+        progress.next("the cached listing against a bare route");
+        let shop = Shop::start(cached.clone()).await?;
+        let plan = CachedListing {
+            shop: &shop,
+            database_url: &cached.database_url,
+            redis_url: &cached.redis_url,
+            path: &self.path,
+            lab: stand.lab,
+            turns,
+        };
+        results.extend(cached_listing_against_bare_route(&plan).await?);
+        drop(shop);
+
+        progress.next("the generator on an empty route");
+        results.push(generator_floor(stand.lab, turns).await?);
+        progress.next("the generator against wrk");
+        let shop = Shop::start(uncached).await?;
+        results.extend(generator_against_wrk(&shop.target(), &self.path, turns).await?);
+        Ok(results)
+    }
+}
+
+/// What every check is measured with.
+struct Stand<'a> {
+    services: &'a Services,
+    lab: &'a Path,
+    api_binary: &'a Path,
+}
+
+impl Stand<'_> {
+    fn shop(&self, variants: &str) -> ShopSettings {
+        ShopSettings {
+            api_binary: self.api_binary.to_owned(),
+            variants: variants.to_owned(),
+            database_url: self.services.database_url(DATABASE),
+            redis_url: self.services.redis_url(REDIS_DATABASE),
+            amqp_url: None,
+            log_path: std::env::temp_dir().join("backstock-limits-api.log"),
+            extra_env: Vec::new(),
+        }
+    }
+}
+
+struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    fn new(steps: u64) -> Progress {
+        let bar = ProgressBar::new(steps);
+        let style = ProgressStyle::with_template("{spinner} [{pos}/{len}] {msg} ({elapsed})");
+        bar.set_style(style.expect("the template is valid"));
+        bar.enable_steady_tick(Duration::from_millis(250));
+        Progress { bar }
+    }
+
+    fn next(&self, what: &'static str) {
+        self.bar.inc(1);
+        self.bar.set_message(what);
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn write_record(path: &Path, results: &[LimitResult]) -> Result<()> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    let text = serde_json::to_string_pretty(results)?;
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn as_table(results: &[LimitResult]) -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_HORIZONTAL_ONLY);
+    table.set_header(["what", "target", "measured", "limit", "met"]);
+    for result in results {
+        let interval = result
+            .ci95
+            .map_or(String::new(), |(low, high)| format!(" ({low:.2}…{high:.2})"));
+        let unit = if result.unit.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", result.unit)
+        };
+        let measured = format!(
+            "{:.*}{unit}{interval}",
+            decimals(result.measured),
+            result.measured
+        );
+        let limit = result
+            .limit
+            .map_or("—".to_owned(), |limit| format!("{limit:.*}", decimals(limit)));
+        let met = if result.met { "yes" } else { "no" };
+        table.add_row([&result.what, &result.target, &measured, &limit, met]);
+    }
+    table
+}
+
+fn decimals(value: f64) -> usize {
+    match value.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        _ => 2,
     }
 }

@@ -1,13 +1,34 @@
 //! What physics or the store itself allows, and the share of it that the product reaches.
 //!
-//! Each check measures the product and its limit in the same run, in turns, and says whether the target is met.
-//! `backstock-lab limits` runs them all; `compare` takes single ones.
+//! Each check measures the product and its limit in the same run, in ABBA turns, and says whether the target is met.
+//! `backstock-lab limits` runs them all; `compare` takes single ones. Read next: `command.rs` for the order of things,
+//! then `listing.rs`.
 
+mod bare_server;
+mod cached_listing;
 mod command;
+mod footprint;
+mod generator;
+mod listing;
+mod pgbench;
+mod postgres_messages;
+mod redis_benchmark;
+mod statement_tap;
+mod turns;
+mod wrk;
 
 use serde::{Deserialize, Serialize};
 
+pub use bare_server::{BareRoute, BareServer, Command as BareServerCommand};
+pub use cached_listing::{CachedListing, cached_listing_against_bare_route};
 pub use command::Command;
+pub use footprint::{memory_with_open_connections, start_up_time};
+pub use generator::{generator_against_wrk, generator_floor};
+pub use listing::{Listing, listing_against_pgbench};
+pub use pgbench::Pgbench;
+pub use redis_benchmark::redis_get_rate;
+pub use statement_tap::{Execution, StatementTap};
+pub use turns::Turns;
 
 /// One limit or target, and how the product stands to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,4 +51,20 @@ pub struct LimitResult {
     pub met: bool,
     /// What else was seen: further numbers by name.
     pub details: Vec<(String, f64)>,
+}
+
+impl LimitResult {
+    fn new(name: &str, what: String, target: &str, measured: f64, unit: &str, met: bool) -> LimitResult {
+        LimitResult {
+            name: name.to_owned(),
+            what,
+            target: target.to_owned(),
+            measured,
+            ci95: None,
+            unit: unit.to_owned(),
+            limit: None,
+            met,
+            details: Vec::new(),
+        }
+    }
 }

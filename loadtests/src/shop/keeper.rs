@@ -16,15 +16,15 @@ use tokio::sync::watch;
 
 /// What to run.
 #[derive(Debug, Clone)]
-pub(super) struct Program {
-    pub(super) path: PathBuf,
-    pub(super) arguments: Vec<String>,
-    pub(super) environment: Vec<(String, String)>,
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
 }
 
 /// A running child process. Dropping it kills the process and waits until it is gone.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     pid: u32,
     /// Signals go through this: a process id may belong to somebody else as soon as its process has ended.
     handle: OwnedFd,
@@ -35,7 +35,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Starts the program with its output in the log file.
-    pub(super) fn start(program: Program, log: &Path) -> Result<Keeper> {
+    pub(crate) fn start(program: Program, log: &Path) -> Result<Keeper> {
         if let Some(directory) = log.parent() {
             std::fs::create_dir_all(directory)?;
         }
@@ -73,16 +73,16 @@ impl Keeper {
         })
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
 
-    pub(super) fn ask_to_end(&self) {
+    pub(crate) fn ask_to_end(&self) {
         self.signal(Signal::TERM);
     }
 
     /// Waits until the process has ended.
-    pub(super) async fn ended(&mut self) -> ExitStatus {
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
         let status = self.exit.wait_for(Option::is_some).await;
         let status = status.expect("the keeper's thread says how the process ended before it ends itself");
         status.expect("it was waited for")

@@ -3,7 +3,7 @@
 //! The process gets only the settings that are given here: what the lab's own environment says of Backstock does not
 //! reach it, so that a measurement does not depend on the shell it was started from. Read next: `keeper.rs`.
 
-mod keeper;
+pub(crate) mod keeper;
 mod variants;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -156,7 +156,7 @@ impl ShopSettings {
 }
 
 /// Two addresses that nobody listens on.
-fn free_addresses() -> Result<[SocketAddr; 2]> {
+pub(crate) fn free_addresses() -> Result<[SocketAddr; 2]> {
     // Both are held until both are known, so that they differ.
     let hold = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port for a shop");
     let (public, internal) = (hold()?, hold()?);

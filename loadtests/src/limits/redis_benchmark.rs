@@ -1,0 +1,47 @@
+//! What Redis does when no service stands before it: `redis-benchmark` with GETs of one key.
+
+use anyhow::{Context, Result, ensure};
+use tokio::process::Command;
+
+/// GETs a second of one key over so many connections.
+pub async fn redis_get_rate(redis_url: &str, key: &str, connections: usize, requests: u64) -> Result<f64> {
+    let mut command = Command::new("redis-benchmark");
+    command
+        .args(["-u", redis_url, "--csv"])
+        .args(["-c", &connections.to_string(), "-n", &requests.to_string()])
+        .args(["get", key])
+        .kill_on_drop(true);
+    let output = command
+        .output()
+        .await
+        .context("cannot run redis-benchmark: install the package redis-tools")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        output.status.success(),
+        "redis-benchmark failed: {}",
+        complained.trim()
+    );
+    requests_per_second(&said).with_context(|| format!("redis-benchmark printed no rate: {said}"))
+}
+
+/// The second column of the line behind the header.
+fn requests_per_second(csv: &str) -> Option<f64> {
+    let line = csv
+        .lines()
+        .rev()
+        .find(|line| line.starts_with('"') && !line.starts_with("\"test\""))?;
+    line.split("\",\"").nth(1)?.trim_matches('"').parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_the_second_column() {
+        let csv = "\"test\",\"rps\",\"avg_latency_ms\"\n\"get key\",\"81234.50\",\"0.05\"\n";
+        assert_eq!(requests_per_second(csv), Some(81_234.5));
+        assert_eq!(requests_per_second("\"test\",\"rps\"\n"), None);
+    }
+}
