@@ -10,6 +10,7 @@
 mod account;
 mod amqp;
 mod binaries;
+mod epmd;
 mod external;
 mod home;
 mod install;

@@ -1,7 +1,7 @@
 //! The private RabbitMQ: its settings, its start, its virtual hosts.
 //!
 //! Started by its own scripts rather than Debian's wrappers, which refuse ordinary users. An Erlang node registers
-//! with a port mapper, `epmd`; ours has one of its own, so that it meets no other node of the machine.
+//! with a port mapper (`epmd.rs`); ours has one of its own, so that it meets no other node of the machine.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::amqp::{self, Answer};
-use crate::binaries::{epmd, rabbitmq_directory};
+use crate::binaries::rabbitmq_directory;
+use crate::epmd;
 use crate::place::Place;
 use crate::ports::{Ports, check_free};
 use crate::process::{Process, Starting, clean_command};
@@ -23,19 +24,11 @@ pub(crate) const USER: &str = "backstock";
 /// Made at each start, because making one later takes seconds: `rabbitmqctl` boots an Erlang machine of its own.
 const VHOSTS: [&str; 3] = ["/", "left", "right"];
 
-const EPMD: &str = "epmd";
-
 /// Starts the port mapper and RabbitMQ, and waits until it lets us in.
 pub(crate) fn start(place: &Place, ports: &Ports) -> Result<(Process, String)> {
     let programs = rabbitmq_directory()?;
     let directory = place.server_directory(SERVER)?;
-    if Process::find(place, EPMD).is_none() {
-        check_free(ports.epmd, "RabbitMQ (epmd)")?;
-        let mut command = clean_command(&epmd()?, &directory);
-        command.args(["-address", "127.0.0.1", "-port", &ports.epmd.to_string()]);
-        // RabbitMQ itself waits for it.
-        Starting::spawn(place, EPMD, command, ports.epmd)?;
-    }
+    epmd::start(place, ports.epmd)?;
     check_free(ports.amqp, "RabbitMQ")?;
     check_free(ports.distribution, "RabbitMQ (inner port)")?;
     let definitions = place.write_config("definitions.json", &definitions(place, &VHOSTS))?;
@@ -66,7 +59,7 @@ pub(crate) fn create_vhost(place: &Place, amqp_port: u16, vhost: &str) -> Result
     {
         return Ok(());
     }
-    let epmd_port = Process::find(place, EPMD)
+    let epmd_port = Process::find(place, epmd::SERVER)
         .context("RabbitMQ's epmd does not run")?
         .port;
     let file = format!("vhost-{}.json", std::process::id());
