@@ -1,10 +1,11 @@
 //! The text of a measured block.
 //!
-//! Read next: `loadtests/src/report/schema.rs`, which declares what is read here.
+//! Read next: `table.rs`, and `loadtests/src/report/schema.rs`, which declares what is read here.
 
 use serde_json::Value;
 
 use super::Run;
+use super::table::{interval, metric, number, table};
 
 pub(super) const NOT_RECORDED: &str = "Not recorded yet.";
 
@@ -49,91 +50,6 @@ fn failure(lesson: &Value) -> Option<String> {
     }
     let different = lesson["same_answers"]["different"].as_u64().unwrap_or(0);
     (different > 0).then(|| format!("the arms answered {different} requests differently."))
-}
-
-/// One row a ratio: timed ones, and of the counted ones those that differ.
-fn table(lesson: &Value) -> String {
-    let mut rows = vec![
-        "| scenario | what | before | after | ratio (95 %) | |".to_owned(),
-        "|---|---|--:|--:|--:|---|".to_owned(),
-    ];
-    for scenario in array(&lesson["scenarios"]) {
-        let mut name = match str_of(&scenario["shows"]) {
-            "loss" => format!("{} (there to show a loss)", line(&scenario["name"])),
-            _ => line(&scenario["name"]),
-        };
-        for ratio in array(&scenario["ratios"]) {
-            let Some(what) = shown(ratio) else { continue };
-            rows.push(format!(
-                "| {} | {what} | {} | {} | {} | {} |",
-                std::mem::take(&mut name),
-                side(scenario, ratio, "against"),
-                side(scenario, ratio, "arm"),
-                ratio_text(ratio),
-                line(&ratio["verdict"]),
-            ));
-        }
-    }
-    rows.join("\n")
-}
-
-/// The name of a ratio's metric, when the page shows it.
-fn shown(ratio: &Value) -> Option<&'static str> {
-    let value = ratio["value"].as_f64()?;
-    let exact = ratio["exact"] == true;
-    let what = metric(str_of(&ratio["metric"]))?.0;
-    let differs = !(0.995..=1.005).contains(&value);
-    (!exact || differs).then_some(what)
-}
-
-/// Of a metric that the page shows: its name, where an arm's report has it, and its unit.
-fn metric(name: &str) -> Option<(&'static str, &'static str, &'static str)> {
-    Some(match name {
-        "latency_p50" => ("latency, median", "/latency_ms/p50", " ms"),
-        "latency_p99" => ("latency, p99", "/latency_ms/p99", " ms"),
-        "cpu_total" => ("CPU, all processes", "/cpu_us_per_request", " µs"),
-        "throughput" => ("throughput", "/throughput_rps", " /s"),
-        "capacity" => ("capacity", "/capacity_rps", " /s"),
-        "queries" => ("statements", "/cost/queries_per_request", ""),
-        "buffers" => ("shared buffers", "/cost/buffers_per_request", ""),
-        "round_trips" => ("round trips", "/cost/round_trips_per_request", ""),
-        "response_bytes" => ("bytes of the answer", "/cost/response_bytes", ""),
-        "postgres_bytes" => ("bytes from Postgres", "/cost/postgres_bytes", ""),
-        "wal_bytes" => ("bytes of write-ahead log", "/cost/wal_bytes", ""),
-        _ => return None,
-    })
-}
-
-/// One side of a ratio: the arm that its field `role` names, and what was measured of it.
-fn side(scenario: &Value, ratio: &Value, role: &str) -> String {
-    let name = str_of(&ratio[role]);
-    let arm = array(&scenario["arms"]).iter().find(|arm| arm["name"] == name);
-    let measured = arm
-        .zip(metric(str_of(&ratio["metric"])))
-        .and_then(|(arm, (_, at, unit))| {
-            let value = match arm.pointer(at)? {
-                // Processor time is given by process.
-                Value::Object(parts) => parts.values().filter_map(Value::as_f64).sum(),
-                value => value.as_f64()?,
-            };
-            Some(format!("{}{unit}", number(value)))
-        });
-    format!("`{name}` {}", measured.as_deref().unwrap_or("–"))
-}
-
-fn ratio_text(ratio: &Value) -> String {
-    let value = ratio["value"].as_f64().map_or_else(|| "–".to_owned(), number);
-    if ratio["exact"] == true {
-        return format!("× {value}, counted");
-    }
-    format!("× {value} {}", interval(&ratio["ci95"]))
-}
-
-fn interval(ci95: &Value) -> String {
-    match (ci95[0].as_f64(), ci95[1].as_f64()) {
-        (Some(low), Some(high)) => format!("({} … {})", number(low), number(high)),
-        _ => String::new(),
-    }
 }
 
 fn noise_floor(lesson: &str, run: &Run) -> Option<String> {
@@ -251,34 +167,10 @@ pub(super) fn str_of(value: &Value) -> &str {
 }
 
 /// A text on one line that fits into a table's cell.
-fn line(value: &Value) -> String {
+pub(super) fn line(value: &Value) -> String {
     str_of(value)
         .split_whitespace()
         .collect::<Vec<_>>()
         .join(" ")
         .replace('|', "\\|")
-}
-
-/// Three significant digits, thousands apart by a narrow space.
-fn number(value: f64) -> String {
-    let magnitude = value.abs();
-    let decimals = match magnitude {
-        m if m >= 99.95 || m == 0.0 => 0,
-        m if m >= 9.995 => 1,
-        m if m >= 0.9995 => 2,
-        m if m >= 0.0995 => 3,
-        _ => 4,
-    };
-    let text = format!("{value:.decimals$}");
-    if decimals > 0 {
-        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
-    }
-    let mut grouped = String::new();
-    for (at, digit) in text.char_indices() {
-        if at > 0 && (text.len() - at).is_multiple_of(3) {
-            grouped.push('\u{202f}');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }

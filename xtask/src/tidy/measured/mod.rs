@@ -3,6 +3,7 @@
 //! The record is read as plain JSON, since nothing may import the lab. Read next: `block.rs`, the text.
 
 mod block;
+mod table;
 
 #[cfg(test)]
 mod tests;

@@ -73,6 +73,18 @@ fn a_block_has_the_numbers_the_claim_the_limit_and_the_machine() {
 }
 
 #[test]
+fn statements_that_a_cache_saves_altogether_are_shown_without_a_ratio() {
+    let mut lesson = pagination();
+    lesson["scenarios"][0]["arms"][1]["cost"]["queries_per_request"] = json!(0.0);
+    lesson["scenarios"][0]["ratios"].as_array_mut().unwrap().remove(2);
+    let text = block("pagination", &[run("a", "2026-11-01T10:00:00Z", lesson)]);
+    assert!(
+        text.contains("| statements | `offset` 1 | `cursor` 0 | counted | |"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_void_comparison_has_no_ratio() {
     let mut lesson = pagination();
     lesson["signature"]["holds"] = json!(false);
