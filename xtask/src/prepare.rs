@@ -78,18 +78,9 @@ fn describe(root: &Path) -> Result<PathBuf> {
 fn psql(services: &Services, database: &str, arguments: &[&str]) -> Result<()> {
     let program = services.postgres_bin().join("psql");
     let output = Command::new(&program)
-        .args([
-            "--no-psqlrc",
-            "--quiet",
-            "--set=ON_ERROR_STOP=1",
-            "--single-transaction",
-        ])
+        .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"])
         .arg(services.database_url(database))
-        .args(
-            arguments
-                .iter()
-                .map(|argument| if *argument == "-c" { "--command" } else { argument }),
-        )
+        .args(arguments)
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot run {}", program.display()))?;
