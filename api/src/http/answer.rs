@@ -5,10 +5,14 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 
+/// What a stored value starts with. Another form of answers gets another mark, so that processes of two releases can
+/// share a cache.
+const MARK: &[u8] = b"answer 1\n";
+
 /// Finished response bytes, with the address of the next page for the `Link` header.
 ///
-/// It is what the catalogue's cache stores, as one value: the next page's address, a line feed, the body. Both parts
-/// are slices of it, so a hit copies nothing.
+/// It is what the catalogue's cache stores, as one value: a mark, the next page's address, a line feed, the body. Both
+/// parts are slices of it, so a hit copies nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     stored: Bytes,
@@ -19,19 +23,21 @@ impl Answer {
     /// Puts both parts into one buffer. `next` holds no line feed, since it is a URL.
     pub fn new(next: Option<&str>, body: &[u8]) -> Self {
         let next = next.unwrap_or_default();
-        let mut stored = Vec::with_capacity(next.len() + 1 + body.len());
+        let mut stored = Vec::with_capacity(MARK.len() + next.len() + 1 + body.len());
+        stored.extend_from_slice(MARK);
         stored.extend_from_slice(next.as_bytes());
         stored.push(b'\n');
         stored.extend_from_slice(body);
         Self {
             stored: stored.into(),
-            body_at: next.len() + 1,
+            body_at: MARK.len() + next.len() + 1,
         }
     }
 
     /// Reads a stored value back. `None` when it is not one.
     pub fn from_stored(stored: Bytes) -> Option<Self> {
-        let body_at = stored.iter().position(|byte| *byte == b'\n')? + 1;
+        let next = stored.strip_prefix(MARK)?;
+        let body_at = MARK.len() + next.iter().position(|byte| *byte == b'\n')? + 1;
         Some(Self { stored, body_at })
     }
 
@@ -44,6 +50,10 @@ impl Answer {
     pub fn body(&self) -> Bytes {
         self.stored.slice(self.body_at..)
     }
+
+    fn next(&self) -> &[u8] {
+        &self.stored[MARK.len()..self.body_at - 1]
+    }
 }
 
 impl IntoResponse for Answer {
@@ -51,7 +61,7 @@ impl IntoResponse for Answer {
         let mut response = Response::new(Body::from(self.body()));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let next = &self.stored[..self.body_at - 1];
+        let next = self.next();
         if !next.is_empty() {
             let link = [b"<".as_slice(), next, b">; rel=\"next\""].concat();
             if let Ok(link) = HeaderValue::from_bytes(&link) {

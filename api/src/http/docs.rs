@@ -3,7 +3,7 @@
 
 use axum::Router;
 use utoipa::OpenApi;
-use utoipa_swagger_ui::SwaggerUi;
+use utoipa_swagger_ui::{Config, SwaggerUi};
 
 /// What is not said by a handler.
 #[derive(OpenApi)]
@@ -21,5 +21,10 @@ pub struct Document;
 
 /// Both routes.
 pub fn router<S: Clone + Send + Sync + 'static>(document: utoipa::openapi::OpenApi) -> Router<S> {
-    SwaggerUi::new("/docs").url("/openapi.json", document).into()
+    // Unless told so, the page shows a badge that it loads from validator.swagger.io.
+    let config = Config::default().validator_url("none");
+    SwaggerUi::new("/docs")
+        .url("/openapi.json", document)
+        .config(config)
+        .into()
 }

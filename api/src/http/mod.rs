@@ -5,6 +5,8 @@ pub mod router;
 
 pub mod layers;
 
+pub mod compression;
+
 pub mod context;
 pub mod timings;
 

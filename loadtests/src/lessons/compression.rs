@@ -50,11 +50,12 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
         },
         claims: CLAIMS,
         files: &[
-            ("none", "api/src/http/layers.rs"),
-            ("gzip", "api/src/http/layers.rs"),
-            ("brotli", "api/src/http/layers.rs"),
+            ("none", "api/src/http/compression/none.rs"),
+            ("gzip", "api/src/http/compression/gzip.rs"),
+            ("brotli", "api/src/http/compression/brotli.rs"),
         ],
         explain,
+        exhibits: |_| Vec::new(),
         environment: &[],
         answers_note: Some(
             "Compared as a client sees them that accepts no encoding; the arms differ in a layer outside.",

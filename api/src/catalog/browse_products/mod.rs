@@ -141,15 +141,21 @@ async fn read_page(
         Bounds::After { matching, .. } => *matching,
         _ => 0,
     };
-    let mut page = Statement::of(app, list, matching).read(session, bounds).await?;
+    let first = Statement::of(app, list, matching);
+    let second = Statement::of(app, list, 1);
+    let mut page = first.read(session, bounds).await?;
     let mut used = matching;
-    if page.is_empty()
-        && matching == 0
-        && list.filters.q.is_some()
-        && nothing_matches(app, session, list, bounds).await?
-    {
-        let second = Statement::of(app, list, 1);
-        if second.has_matching() {
+    if page.is_empty() && matching == 0 && second.has_matching() {
+        // Past the end of a list, a page is empty, too.
+        let list_is_empty = match bounds {
+            Bounds::Start => true,
+            Bounds::After { .. } => false,
+            #[cfg(feature = "baselines")]
+            Bounds::Skip(0) => true,
+            #[cfg(feature = "baselines")]
+            Bounds::Skip(_) => first.read(session, &Bounds::Start).await?.is_empty(),
+        };
+        if list_is_empty {
             page = second.read(session, bounds).await?;
             used = 1;
         }
@@ -172,26 +178,6 @@ async fn read_page(
         more,
         matching: used,
     })
-}
-
-/// Whether an empty page means an empty list: past its end, a page is empty, too.
-async fn nothing_matches(
-    app: &App,
-    session: &mut Session<'_>,
-    list: &ListRequest,
-    bounds: &Bounds,
-) -> Result<bool, ApiError> {
-    match bounds {
-        Bounds::Start => Ok(true),
-        Bounds::After { .. } => Ok(false),
-        #[cfg(feature = "baselines")]
-        Bounds::Skip(0) => Ok(true),
-        #[cfg(feature = "baselines")]
-        Bounds::Skip(_) => Ok(Statement::of(app, list, 0)
-            .read(session, &Bounds::Start)
-            .await?
-            .is_empty()),
-    }
 }
 
 /// A page of a list, as it is answered.
