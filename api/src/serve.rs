@@ -50,6 +50,8 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
 
     let public = bind(settings.listen, "BACKSTOCK_LISTEN").await?;
     let private = bind(settings.internal_listen, "BACKSTOCK_INTERNAL_LISTEN").await?;
+    // The system chooses a port for a setting that ends in `:0`.
+    let (listen, internal_listen) = (public.local_addr()?, private.local_addr()?);
     let draining = Arc::new(AtomicBool::new(false));
     let internal = internal::router(Internal {
         app: assembly.state.clone(),
@@ -63,8 +65,8 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let public_server = tokio::spawn(serve_public(public, app(&assembly), stopped));
     tracing::info!(
         variants = %assembly.variants,
-        listen = %settings.listen,
-        internal_listen = %settings.internal_listen,
+        %listen,
+        %internal_listen,
         database_connections = settings.database.database_connections,
         ready_after_ms = started.elapsed().as_millis() as u64,
         "serving"

@@ -95,8 +95,8 @@ pub fn parse_millis(text: &str) -> Result<Duration, String> {
 /// clap names the flag; most settings come from the environment, so the variable's name is said as well.
 pub fn explain(error: &clap::Error, command: &clap::Command) -> ExitCode {
     use clap::error::{ContextKind, ContextValue};
-    let _ = error.print();
     if !error.use_stderr() {
+        let _ = error.print();
         return ExitCode::SUCCESS;
     }
     let mentioned: Vec<String> = match error.get(ContextKind::InvalidArg) {
@@ -107,7 +107,7 @@ pub fn explain(error: &clap::Error, command: &clap::Command) -> ExitCode {
     let arguments = command
         .get_arguments()
         .chain(command.get_subcommands().flat_map(clap::Command::get_arguments));
-    let mut said = Vec::new();
+    let (mut said, mut explanations, mut holds_secret) = (Vec::new(), String::new(), false);
     for argument in arguments {
         let (Some(flag), Some(variable)) = (argument.get_long(), argument.get_env()) else {
             continue;
@@ -119,8 +119,20 @@ pub fn explain(error: &clap::Error, command: &clap::Command) -> ExitCode {
         if named && !said.contains(&variable) {
             said.push(variable);
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-            eprintln!("The setting is {}, or {flag}: {help}", variable.display());
+            explanations += &format!("The setting is {}, or {flag}: {help}\n", variable.display());
+            holds_secret |= argument.is_hide_env_values_set();
         }
     }
+    match error.get(ContextKind::InvalidValue) {
+        // clap repeats the value that it refuses, which nobody may read in a log.
+        Some(ContextValue::String(secret)) if holds_secret && !secret.is_empty() => {
+            let message = error.render().to_string();
+            eprint!("{}", message.replace(&format!("'{secret}'"), "(not shown)"));
+        }
+        _ => {
+            let _ = error.print();
+        }
+    }
+    eprint!("{explanations}");
     ExitCode::from(2)
 }

@@ -1,6 +1,6 @@
 //! `GET /v1/products/{slug}/reviews`: what customers wrote, the newest first.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -9,8 +9,7 @@ use uuid::Uuid;
 
 use super::cache::Class;
 use super::cursor::Cursor;
-use super::filters::MAX_SLUG_CHARS;
-use super::show_product::unknown_product;
+use super::product_slug::{ProductSlug, unknown_product};
 use crate::database::Session;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
@@ -69,16 +68,13 @@ pub struct ReviewPage<'r> {
 pub async fn list_reviews(
     State(app): State<AppState>,
     timings: RequestTimings,
-    Path(slug): Path<String>,
+    ProductSlug(slug): ProductSlug,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
     let mut parameters = Parameters::parse(query.as_deref())?;
     let limit = parameters.take_number("limit", 1, 100)?.unwrap_or(20);
     let after = parameters.take("after");
     parameters.finish()?;
-    if slug.len() > MAX_SLUG_CHARS {
-        return Err(unknown_product());
-    }
     let encoded: String = form_urlencoded::byte_serialize(slug.as_bytes()).collect();
     let name = format!("/v1/products/{encoded}/reviews");
     let cursor = after

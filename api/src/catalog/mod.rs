@@ -11,6 +11,7 @@ pub mod suggest;
 pub mod cursor;
 pub mod filters;
 pub mod product;
+pub mod product_slug;
 pub mod sort;
 
 pub mod cache;

@@ -1,6 +1,6 @@
 //! `GET /v1/products/{slug}`: one product, with what `include` asks for.
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sqlx::types::Json;
@@ -9,12 +9,12 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cache::Class;
-use super::filters::MAX_SLUG_CHARS;
 use super::list_reviews::{Review, newest_reviews};
 use super::product::{
     Details, Image, MoneySchema, Named, ProductImage, Rating, Variant, compare_at_price, currency, rating,
 };
 use super::product_details::Include;
+use super::product_slug::{ProductSlug, unknown_product};
 use crate::database::Session;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
@@ -90,15 +90,12 @@ const PARTS: &[(&str, Part)] = &[
 pub async fn show_product(
     State(app): State<AppState>,
     timings: RequestTimings,
-    Path(slug): Path<String>,
+    ProductSlug(slug): ProductSlug,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
     let mut parameters = Parameters::parse(query.as_deref())?;
     let parts = parameters.take_choices("include", PARTS)?;
     parameters.finish()?;
-    if slug.len() > MAX_SLUG_CHARS {
-        return Err(unknown_product());
-    }
     let mut key = format!("/v1/products/{slug}?include=");
     for (name, part) in PARTS {
         if parts.contains(part) {
@@ -114,11 +111,6 @@ pub async fn show_product(
             product(&app, &timings, &slug, &parts),
         )
         .await
-}
-
-/// A 404 for a product.
-pub(super) fn unknown_product() -> ApiError {
-    ApiError::NotFound("no product has this slug; /v1/products lists those there are".to_owned())
 }
 
 async fn product(app: &App, timings: &Timings, slug: &str, parts: &[Part]) -> Result<Answer, ApiError> {
