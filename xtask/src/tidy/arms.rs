@@ -24,7 +24,7 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
                     lesson.name,
                     names.join(", ")
                 );
-                findings.push(Finding::new("storefront/src/variants.rs", 1, message));
+                findings.push(Finding::new("storefront/src/variants/table.rs", 1, message));
             }
         }
     }

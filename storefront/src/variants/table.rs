@@ -1,0 +1,214 @@
+//! The table of lessons: the one place where a lesson and its arms are declared.
+
+use super::{Arm, Joint, Lesson, ParseVariantsError, Preset};
+
+/// Declares, for each lesson, its enum, its field in [`Variants`] and its row in [`LESSONS`], so that the three
+/// cannot drift apart. `preset_baseline` is the arm of the `baseline` preset.
+macro_rules! lessons {
+    ($(
+        $(#[$doc:meta])*
+        $field:ident: $type:ident {
+            summary: $summary:literal,
+            question: $question:literal,
+            joint: $joint:ident,
+            context: [$($other:ident = $other_arm:ident),*],
+            baselines: { $($base:ident = $base_name:ident: $base_summary:literal),+ },
+            preset_baseline: $preset:ident,
+            optimized: $best:ident = $best_name:ident: $best_summary:literal,
+        }
+    )+) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+            pub enum $type {
+                $(
+                    #[doc = $base_summary]
+                    #[cfg(feature = "baselines")]
+                    $base,
+                )+
+                #[doc = $best_summary]
+                $best,
+            }
+
+            impl $type {
+                /// The name of this arm in `BACKSTOCK_VARIANTS`.
+                pub const fn as_str(self) -> &'static str {
+                    match self {
+                        $(
+                            #[cfg(feature = "baselines")]
+                            Self::$base => stringify!($base_name),
+                        )+
+                        Self::$best => stringify!($best_name),
+                    }
+                }
+
+                /// The arm of that name, if this build contains it.
+                pub fn from_name(name: &str) -> Option<Self> {
+                    $(
+                        #[cfg(feature = "baselines")]
+                        if name == stringify!($base_name) {
+                            return Some(Self::$base);
+                        }
+                    )+
+                    (name == stringify!($best_name)).then_some(Self::$best)
+                }
+            }
+        )+
+
+        /// The arm of every lesson that a process runs. Chosen at start-up and never consulted by a request.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct Variants {
+            /// The preset that the choice started from.
+            pub preset: Preset,
+            $(
+                $(#[$doc])*
+                pub $field: $type,
+            )+
+        }
+
+        impl Variants {
+            /// Every lesson at its optimized arm.
+            pub const fn optimized() -> Self {
+                Self { preset: Preset::Optimized, $($field: $type::$best,)+ }
+            }
+
+            /// Every lesson at its baseline arm.
+            #[cfg(feature = "baselines")]
+            pub const fn baseline() -> Self {
+                Self { preset: Preset::Baseline, $($field: $type::$preset,)+ }
+            }
+
+            /// Lesson and arm names, in the order of [`LESSONS`].
+            pub fn arms(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+                [$((stringify!($field), self.$field.as_str()),)+].into_iter()
+            }
+
+            pub(super) fn set(&mut self, lesson: &str, arm: &str) -> Result<&'static str, ParseVariantsError> {
+                match lesson {
+                    $(
+                        stringify!($field) => {
+                            self.$field = $type::from_name(arm).ok_or_else(|| ParseVariantsError::UnknownArm {
+                                lesson: stringify!($field),
+                                arm: arm.to_owned(),
+                            })?;
+                            Ok(stringify!($field))
+                        }
+                    )+
+                    other => Err(ParseVariantsError::UnknownLesson { lesson: other.to_owned() }),
+                }
+            }
+        }
+
+        /// Every lesson, in teaching order.
+        pub const LESSONS: &[Lesson] = &[$(
+            Lesson {
+                name: stringify!($field),
+                summary: $summary,
+                question: $question,
+                joint: Joint::$joint,
+                arms: &[
+                    $(
+                        #[cfg(feature = "baselines")]
+                        Arm { name: stringify!($base_name), summary: $base_summary },
+                    )+
+                    Arm { name: stringify!($best_name), summary: $best_summary },
+                ],
+                #[cfg(feature = "baselines")]
+                baseline: $type::$preset.as_str(),
+                #[cfg(not(feature = "baselines"))]
+                baseline: $type::$best.as_str(),
+                optimized: $type::$best.as_str(),
+                context: &[$((stringify!($other), stringify!($other_arm))),*],
+            },
+        )+];
+    };
+}
+
+lessons! {
+    /// Which secondary indexes the database has.
+    indexes: Indexes {
+        summary: "Which secondary indexes the tables have",
+        question: "What do indexes that fit the queries save a read, and what do they cost a write?",
+        joint: Database,
+        context: [catalog_cache = none],
+        baselines: {
+            None = none: "Primary keys and unique constraints only.",
+            ForeignKeys = foreign_keys: "One index on each foreign key: what most teams have."
+        },
+        preset_baseline: ForeignKeys,
+        optimized: Chosen = chosen: "Indexes chosen for the storefront's queries, in their sort orders.",
+    }
+    /// How a list continues after its first page.
+    pagination: Pagination {
+        summary: "How a list continues after its first page",
+        question: "From which depth does skipping rows cost more than remembering where the page ended?",
+        joint: Handler,
+        context: [catalog_cache = none],
+        baselines: { Offset = offset: "`offset N`: the database reads and drops all rows before the page." },
+        preset_baseline: Offset,
+        optimized: Cursor = cursor: "A signed cursor: the database seeks to where the last page ended.",
+    }
+    /// How the variants and images of a page of products are loaded.
+    listing: Listing {
+        summary: "How the variants and images of a page of products are loaded",
+        question: "What does loading details product by product cost, and how does the distance to the database multiply it?",
+        joint: Component,
+        context: [catalog_cache = none],
+        baselines: { NPlusOne = n_plus_one: "Two statements for each product of the page." },
+        preset_baseline: NPlusOne,
+        optimized: Batched = batched: "One statement for all products of the page.",
+    }
+    /// Which columns a list reads.
+    projection: Projection {
+        summary: "Which columns a list reads",
+        question: "What do columns cost that are read and then dropped?",
+        joint: Component,
+        context: [catalog_cache = none],
+        baselines: { AllColumns = all_columns: "Reads whole rows, long descriptions among them, and drops what it doesn't send." },
+        preset_baseline: AllColumns,
+        optimized: Narrow = narrow: "Reads the columns that the answer shows.",
+    }
+    /// How products are found by words.
+    search: Search {
+        summary: "How products are found by words",
+        question: "What does an inverted index save over reading every text, and what does each find that the other does not?",
+        joint: Component,
+        context: [catalog_cache = none],
+        baselines: { Like = like: "`ilike '%…%'` over titles and descriptions." },
+        preset_baseline: Like,
+        optimized: FullText = full_text: "Full-text search with ranks and prefixes, typos caught by trigrams on titles.",
+    }
+    /// Where answers of the catalogue are kept.
+    catalog_cache: CatalogCache {
+        summary: "Where finished answers of the catalogue are kept",
+        question: "What does a cache of finished answers save, and when is it only in the way?",
+        joint: Component,
+        context: [],
+        baselines: { None = none: "Every answer comes from Postgres." },
+        preset_baseline: None,
+        optimized: Redis = redis: "Finished answers in Redis, read before Postgres is asked.",
+    }
+    /// How a request gets its database connection.
+    connections: Connections {
+        summary: "How a request gets its database connection",
+        question: "What does connecting to Postgres for each request cost, and what happens when more come than there are connections?",
+        joint: Component,
+        context: [catalog_cache = none],
+        baselines: { PerRequest = per_request: "Connects for each request that needs the database." },
+        preset_baseline: PerRequest,
+        optimized: Pooled = pooled: "Borrows a connection from a bounded pool.",
+    }
+    /// How answers are compressed.
+    compression: Compression {
+        summary: "How answers are compressed",
+        question: "How many bytes does compression save, for how much CPU, and from which link speed does it pay?",
+        joint: Layer,
+        context: [],
+        baselines: {
+            None = none: "Answers are sent as they are.",
+            Gzip = gzip: "gzip, for clients that accept it."
+        },
+        preset_baseline: None,
+        optimized: Brotli = brotli: "Brotli for clients that accept it, else gzip.",
+    }
+}
