@@ -1,14 +1,41 @@
 //! What Redis does when no service stands before it: `redis-benchmark` with GETs of one key.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use redis::ConnectionAddr;
 use tokio::process::Command;
 
 /// GETs a second of one key over so many connections.
 pub async fn redis_get_rate(redis_url: &str, key: &str, connections: usize, requests: u64) -> Result<f64> {
+    let client = redis::Client::open(redis_url)?;
+    let server = client.get_connection_info();
+    let ConnectionAddr::Tcp(host, port) = server.addr() else {
+        bail!("redis-benchmark is only run against plain TCP addresses");
+    };
+    let settings = server.redis_settings();
     let mut command = Command::new("redis-benchmark");
+    // Not as `-u URL`: it takes a URL without a user for one whose user has an empty name.
+    command.args([
+        "-h",
+        host,
+        "-p",
+        &port.to_string(),
+        "--dbnum",
+        &settings.db().to_string(),
+    ]);
+    if let Some(user) = settings.username() {
+        command.args(["--user", user]);
+    }
+    if let Some(password) = settings.password() {
+        command.args(["-a", password]);
+    }
     command
-        .args(["-u", redis_url, "--csv"])
-        .args(["-c", &connections.to_string(), "-n", &requests.to_string()])
+        .args([
+            "--csv",
+            "-c",
+            &connections.to_string(),
+            "-n",
+            &requests.to_string(),
+        ])
         .args(["get", key])
         .kill_on_drop(true);
     let output = command

@@ -115,6 +115,7 @@ fn as_json(outcome: &Outcome) -> serde_json::Value {
         "wire_bytes": outcome.wire_bytes,
         "elapsed_s": outcome.elapsed.as_secs_f64(),
         "generator_cpu_share": outcome.generator_share(),
+        "generator_lateness_p95_ms": outcome.lateness_p95_ms(),
         "generator_saturated": outcome.saturated,
         "histogram_ns": outcome.histogram_base64(),
     })
@@ -144,16 +145,17 @@ fn as_table(outcome: &Outcome) -> Table {
         .map_or("—".to_owned(), |bytes| format!("{bytes:.0} bytes"));
     table.add_row(["an answer's body".to_owned(), size]);
     table.add_row(["errors".to_owned(), errors_in_words(outcome)]);
-    let bottleneck = if outcome.saturated {
-        ": it may be the bottleneck itself"
-    } else {
-        ""
-    };
     let share = outcome.generator_share() * 100.0;
     table.add_row([
         "the generator's CPU".to_owned(),
-        format!("{share:.0} % of a core{bottleneck}"),
+        format!("{share:.0} % of a core"),
     ]);
+    if let Some(late) = outcome.lateness_p95_ms() {
+        table.add_row(["its lateness, p95".to_owned(), format!("{late:.3} ms")]);
+    }
+    if outcome.saturated {
+        table.add_row(["warning", "the generator may itself be the bottleneck"]);
+    }
     table
 }
 

@@ -59,6 +59,7 @@ async fn run(target: Target, desk: Desk, mut arrivals: Arrivals, connections: us
         let intended = watch.started + offset;
         timer.sleep_until(intended).await?;
         desk.admit(intended);
+        desk.outcome().record_lateness(intended.elapsed());
         drawn += 1;
     }
     desk.close();

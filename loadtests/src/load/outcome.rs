@@ -19,6 +19,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Above this share of a core the generator is said to be the bottleneck.
 const SATURATED_SHARE: f64 = 0.85;
 
+/// A generator that noticed one arrival in twenty later than this did not get the CPU that it needed.
+const TOLERABLE_LATENESS: Duration = Duration::from_millis(1);
+
 /// Requests that were not answered well, by kind. Their latencies are in no histogram, since a fast refusal would
 /// embellish it: a run with errors says so beside its percentiles.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,7 +79,11 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// CPU time of the generator's own thread.
     pub generator_cpu: Duration,
-    /// Whether the generator's thread was so busy that it may be the bottleneck.
+    /// How much later than drawn the generator noticed each arrival of an open loop; empty for a closed one. It is part
+    /// of `total`: a server cannot be better than this.
+    pub lateness: Histogram<u64>,
+    /// Whether the generator may be the bottleneck: its thread was busy nearly all the time, or it was late because
+    /// others had the CPU.
     pub saturated: bool,
 }
 
@@ -94,6 +101,7 @@ impl Outcome {
             offered: None,
             elapsed: Duration::ZERO,
             generator_cpu: Duration::ZERO,
+            lateness: new_histogram(),
             saturated: false,
         }
     }
@@ -111,10 +119,16 @@ impl Outcome {
         }
     }
 
+    pub(super) fn record_lateness(&mut self, lateness: Duration) {
+        // A histogram begins at 1 ns.
+        self.lateness.saturating_record(nanoseconds(lateness).max(1));
+    }
+
     pub(super) fn finish(&mut self, elapsed: Duration, generator_cpu: Duration) {
         self.elapsed = elapsed;
         self.generator_cpu = generator_cpu;
-        self.saturated = self.generator_share() > SATURATED_SHARE;
+        let late = self.lateness.value_at_quantile(0.95) > nanoseconds(TOLERABLE_LATENESS);
+        self.saturated = late || self.generator_share() > SATURATED_SHARE;
     }
 
     /// The share of one core that the generator used.
@@ -168,6 +182,11 @@ impl Outcome {
         percentile_ms(&self.total, 0.999, SAMPLES_FOR_P999)
     }
 
+    /// 95 of 100 arrivals were noticed by the generator within this; `None` for a closed loop.
+    pub fn lateness_p95_ms(&self) -> Option<f64> {
+        percentile_ms(&self.lateness, 0.95, 1)
+    }
+
     /// Adds another run of the same plan: counts, times and histograms sum up.
     pub fn merge(&mut self, other: &Outcome) {
         let arrivals = |outcome: &Outcome| outcome.offered.map(|rate| rate * outcome.elapsed.as_secs_f64());
@@ -186,6 +205,7 @@ impl Outcome {
         self.wire_bytes += other.wire_bytes;
         self.elapsed += other.elapsed;
         self.generator_cpu += other.generator_cpu;
+        self.lateness += &other.lateness;
         self.saturated |= other.saturated;
         self.offered = offered.map(|arrivals| ratio(arrivals, self.elapsed.as_secs_f64()));
     }
