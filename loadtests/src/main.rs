@@ -25,6 +25,8 @@ enum Command {
     Compare(compare::Command),
     /// Measures the product against what its stores and the machine allow
     Limits(limits::Command),
+    #[command(name = "bare-server", hide = true)]
+    BareServer(limits::BareServerCommand),
     /// Puts one workload on a URL
     Load(load::Command),
     /// Rebuilds the page from a report.json
@@ -63,6 +65,7 @@ async fn run(command: Command) -> anyhow::Result<bool> {
             command.run(plans).await
         }
         Command::Limits(command) => command.run().await,
+        Command::BareServer(command) => command.run().await.map(done),
         Command::Load(command) => command.run().await.map(done),
         Command::Report(command) => command.run().map(done),
         Command::Lessons(command) => command.run().map(done),

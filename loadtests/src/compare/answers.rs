@@ -53,3 +53,26 @@ pub async fn compare(
     }
     Ok(())
 }
+
+/// How many items each arm finds for requests whose answers differ by nature, in a sentence each.
+pub async fn exhibit(exhibits: &[(&str, String)], stands: &[Stand]) -> Result<Vec<String>> {
+    let mut sentences = Vec::new();
+    for (what, path) in exhibits {
+        let mut found = Vec::new();
+        for stand in stands {
+            let answer = Client::connect(stand.timed.address())
+                .await?
+                .get(path, None)
+                .await?;
+            let items = answer
+                .normalized()
+                .get("items")
+                .and_then(|items| items.as_array())
+                .map_or(0, Vec::len);
+            let more = if answer.next().is_some() { " and more" } else { "" };
+            found.push(format!("{} finds {items}{more}", stand.arm));
+        }
+        sentences.push(format!("Asked for {what} (`{path}`), {}.", found.join(", ")));
+    }
+    Ok(sentences)
+}

@@ -1,8 +1,9 @@
 //! ABBA blocks: two sides in turns, in short slices, so that what the machine does meanwhile befalls both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use local_services::Services;
 
 use super::plan::{Arrivals, OPEN_LOOP_CONNECTIONS, SlicePlan};
@@ -12,6 +13,11 @@ use crate::costs::{Cpu, CpuTimes, Processes};
 use crate::load::{Outcome, Request, Target, closed_loop, open_loop};
 use crate::report::CpuCost;
 use crate::shop::Shop;
+
+/// Windows of a warm-up: how long, how many at most, and how far two may differ that agree.
+const WINDOW: Duration = Duration::from_millis(250);
+const MOST_WINDOWS: u64 = 6;
+const AGREEMENT: f64 = 0.15;
 
 /// One side of a comparison.
 pub struct Side {
@@ -69,18 +75,32 @@ impl Side {
         Ok(Measured::new(outcome, used))
     }
 
-    /// Good answers a second once two windows in a row agree.
+    /// Good answers a second once two short windows in a row agree, or patience ends: what is one-sided, such as cold
+    /// caches and pools, is over by then, and the turns take care of the rest.
     pub async fn warm_up(&self, clients: usize) -> Result<f64> {
-        Ok(crate::load::warm_up(&self.target, &self.requests, clients)
-            .await?
-            .throughput)
+        let mut previous = 0.0;
+        for window in 0..MOST_WINDOWS {
+            let outcome = closed_loop(&self.target, &self.requests, clients, WINDOW, window).await?;
+            ensure!(
+                outcome.completed > 0,
+                "no request was answered well while warming up: {:?}",
+                outcome.errors
+            );
+            let throughput = outcome.throughput();
+            let agrees = (throughput / previous - 1.0).abs() < AGREEMENT;
+            previous = throughput;
+            if agrees {
+                break;
+            }
+        }
+        Ok(previous)
     }
 }
 
 impl Measured {
     fn new(outcome: Outcome, used: CpuTimes) -> Self {
         let answers = outcome.completed.max(1) as f64;
-        let each = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64() * 1e6 / answers);
+        let each = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e6 / answers);
         let cpu = CpuCost {
             api: each(used.api),
             worker: each(used.worker),
@@ -94,7 +114,7 @@ impl Measured {
     /// Both together.
     pub fn merged(mut self, other: &Measured) -> Self {
         self.outcome.merge(&other.outcome);
-        let sum = |a: Option<std::time::Duration>, b: Option<std::time::Duration>| Some(a? + b?);
+        let sum = |a: Option<Duration>, b: Option<Duration>| Some(a? + b?);
         let used = CpuTimes {
             api: sum(self.used.api, other.used.api),
             worker: sum(self.used.worker, other.used.worker),

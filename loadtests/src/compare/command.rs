@@ -121,11 +121,14 @@ impl Command {
         let progress = Progress::new(expected_slices(&plans));
         let mut facts = None;
         for plan in &plans {
-            let compared = lesson::compare(plan, &ground, mode, &mut facts, &progress)
-                .await
-                .with_context(|| format!("lesson {}", plan.lesson.name))?;
-            report.noise_floor.extend(compared.floors);
-            report.lessons.push(compared.report);
+            match lesson::compare(plan, &ground, mode, &mut facts, &progress).await {
+                Ok(compared) => {
+                    report.noise_floor.extend(compared.floors);
+                    report.lessons.push(compared.report);
+                }
+                // The other lessons are worth their minutes all the same.
+                Err(fault) => report.lessons.push(lesson::broken_off(plan, &fault)),
+            }
         }
         progress.finish();
         report.duration_s = Some(begun.elapsed().as_secs_f64());

@@ -1,5 +1,7 @@
 //! The counted pass: a few requests one after the other, and what they cost exactly.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 
 use super::client::Client;
@@ -9,15 +11,16 @@ use crate::costs::Statements;
 use crate::lessons::{Before, Observation, Scenario};
 use crate::report::{Cost, StatementCost};
 
-/// Requests of a pass at most, and fewer where they are slow: counting needs no more.
+/// Requests of a pass at most, and fewer where they are slow: counting needs no more. Yet more than the pool has
+/// connections, so that the pass before has prepared the statements on each of them.
 const REQUESTS: usize = 100;
-const FEWEST: usize = 4;
-const PATIENCE: std::time::Duration = std::time::Duration::from_millis(2_500);
+const FEWEST: usize = 10;
+const PATIENCE: Duration = Duration::from_millis(1_500);
 
 /// Sends a scenario's requests to the arm's counted process and reads all counters before and after.
 pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> Result<Observation> {
     // Counts do not depend on distance, and without it they are there sooner.
-    stand.shop_at(std::time::Duration::ZERO);
+    stand.shop_at(Duration::ZERO);
     let mut client = Client::connect(stand.counted.address()).await?;
     let paths = affordable(scenario, paths, &mut client).await?;
     if scenario.before == Before::EmptyCache {
@@ -69,6 +72,8 @@ pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> 
     };
     seen.connections_per_request = postgres.connections as f64 / requests;
     seen.hit_ratio = hits as f64 / requests;
+    let different: std::collections::BTreeSet<&String> = paths.iter().collect();
+    seen.repeated = 1.0 - different.len() as f64 / requests;
     seen.encodings.values_mut().for_each(|count| *count /= requests);
     let statement = |cost: &crate::costs::StatementCost| StatementCost {
         text: cost.query.clone(),
@@ -86,8 +91,16 @@ pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> 
 /// asked by then is what is counted.
 async fn affordable(scenario: &Scenario, paths: &[String], client: &mut Client) -> Result<Vec<String>> {
     let spread = (paths.len() / REQUESTS).max(1);
-    let chosen: Vec<String> = paths.iter().step_by(spread).take(REQUESTS).cloned().collect();
-    let begun = std::time::Instant::now();
+    let chosen: Vec<String> = match paths.len() {
+        0..REQUESTS => paths
+            .iter()
+            .cycle()
+            .take(paths.len().max(REQUESTS / 2))
+            .cloned()
+            .collect(),
+        _ => paths.iter().step_by(spread).take(REQUESTS).cloned().collect(),
+    };
+    let begun = Instant::now();
     let mut asked = 0;
     for path in &chosen {
         if asked >= FEWEST && begun.elapsed() > PATIENCE {

@@ -14,7 +14,7 @@ use super::progress::Progress;
 use super::ratios::decide;
 use super::requests::Walks;
 use super::stand::{Ground, Stand};
-use super::{answers, counted};
+use super::{answers, counted, limit};
 use crate::lessons::{Facts, Observation, Observations, Plan, Requests, Scenario, check_claim, count_effort};
 use crate::report::{LessonReport, Mode, NoiseFloor, SameAnswers, Signature};
 
@@ -35,6 +35,7 @@ struct Examined {
     seen: Vec<Vec<Observation>>,
     signature: Signature,
     same_answers: SameAnswers,
+    exhibits: Vec<String>,
 }
 
 /// Compares the arms of a lesson. `facts` are read when there are none yet.
@@ -72,7 +73,7 @@ pub async fn compare(
         })
     };
     for stand in stands {
-        stand.stop().await?;
+        stand.stop(ground).await?;
     }
     compared
 }
@@ -110,7 +111,9 @@ async fn examine(plan: &Plan, stands: &mut [Stand], facts: &Facts, progress: &Pr
         paths.push(of_arms);
         seen.push(seen_of_arms);
     }
+    let exhibits = answers::exhibit(&(plan.exhibits)(facts), stands).await?;
     Ok(Examined {
+        exhibits,
         signature: signature(plan, &observations, &scenarios),
         same_answers,
         scenarios,
@@ -188,7 +191,24 @@ async fn measure(
     for (scenario, ratio) in decide(pending, &floors) {
         measured[scenario].ratios.push(ratio);
     }
+    let optimized = stands.len() - 1;
+    progress.say(&format!("{}: the limit", lesson.name));
+    let limit = limit::measure(
+        plan,
+        ground,
+        &examined.scenarios[0],
+        &examined.paths[0][optimized],
+        &stands[optimized],
+    )
+    .await;
     let mut report = report_of(plan, stands, examined);
+    match limit {
+        Ok(limit) => report.limit = limit,
+        // A tool that is missing takes one line of the page away, not the comparison.
+        Err(fault) => report
+            .notes
+            .push(format!("The limit was not measured: {fault:#}.")),
+    }
     report.claims = plan
         .claims
         .iter()
@@ -233,8 +253,27 @@ fn report_of(plan: &Plan, stands: &[Stand], examined: Examined) -> LessonReport 
         effort: count_effort(plan.files, lesson.baseline, lesson.optimized),
         failed: None,
         claims: Vec::new(),
-        notes: Vec::new(),
+        notes: examined.exhibits,
     }
+}
+
+/// The report of a comparison that broke off.
+pub fn broken_off(plan: &Plan, fault: &anyhow::Error) -> LessonReport {
+    let nothing = Examined {
+        scenarios: Vec::new(),
+        paths: Vec::new(),
+        seen: Vec::new(),
+        signature: Signature {
+            expected: plan.expected.to_owned(),
+            observed: "not observed".into(),
+            holds: false,
+        },
+        same_answers: SameAnswers::default(),
+        exhibits: Vec::new(),
+    };
+    let mut report = report_of(plan, &[], nothing);
+    report.failed = Some(format!("the comparison broke off: {fault:#}"));
+    report
 }
 
 /// The arm of every other lesson.
@@ -250,4 +289,71 @@ fn context(plan: &Plan) -> BTreeMap<String, String> {
             )
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lessons::plans;
+    use crate::report::Cost;
+
+    /// What every arm would show if the switch did nothing.
+    fn alike() -> Observation {
+        Observation {
+            cost: Cost {
+                queries_per_request: Some(3.0),
+                buffers_per_request: Some(120.0),
+                postgres_bytes: Some(9_000.0),
+                ..Cost::default()
+            },
+            ..Observation::default()
+        }
+    }
+
+    #[test]
+    fn a_switch_that_does_nothing_is_noticed_in_every_lesson() {
+        let facts = Facts::for_tests();
+        for plan in plans() {
+            let scenarios = (plan.scenarios)(&facts);
+            let mut seen = Observations::default();
+            for scenario in &scenarios {
+                for arm in &plan.arms {
+                    seen.0.insert((scenario.name.clone(), (*arm).to_owned()), alike());
+                }
+            }
+            let signature = signature(&plan, &seen, &scenarios);
+            assert!(
+                !signature.holds,
+                "{} holds without any difference",
+                plan.lesson.name
+            );
+            assert!(
+                signature.observed.contains("not as expected"),
+                "{}",
+                signature.observed
+            );
+        }
+    }
+
+    #[test]
+    fn what_was_not_observed_proves_nothing() {
+        for plan in plans() {
+            assert!(
+                !signature(&plan, &Observations::default(), &[]).holds,
+                "{}",
+                plan.lesson.name
+            );
+        }
+    }
+
+    #[test]
+    fn the_context_names_every_other_lesson() {
+        for plan in plans() {
+            let context = context(&plan);
+            assert_eq!(context.len(), LESSONS.len() - 1);
+            for (other, arm) in plan.lesson.context {
+                assert_eq!(context.get(*other).map(String::as_str), Some(*arm));
+            }
+        }
+    }
 }

@@ -293,7 +293,7 @@ pub fn skeleton(scenario: &Scenario, stands: &[Stand], seen: &[Observation]) -> 
             name: stand.arm.to_owned(),
             cost: seen.cost.clone(),
             statements: seen.statements.clone(),
-            outcomes: hit_ratio(seen),
+            outcomes: hit_ratio(scenario, seen),
             ..ArmReport::default()
         })
         .collect();
@@ -306,9 +306,15 @@ pub fn skeleton(scenario: &Scenario, stands: &[Stand], seen: &[Observation]) -> 
     }
 }
 
-fn hit_ratio(seen: &Observation) -> std::collections::BTreeMap<String, Value> {
-    let hits = (seen.hit_ratio > 0.0).then(|| ("hit_ratio".to_owned(), json!(seen.hit_ratio)));
-    hits.into_iter().collect()
+fn hit_ratio(scenario: &Scenario, seen: &Observation) -> std::collections::BTreeMap<String, Value> {
+    let mut outcomes = std::collections::BTreeMap::new();
+    if seen.hit_ratio > 0.0 {
+        outcomes.insert("hit_ratio".to_owned(), json!(seen.hit_ratio));
+    }
+    if scenario.before == Before::EmptyCache {
+        outcomes.insert("hit_ratio_at_most".to_owned(), json!(seen.repeated));
+    }
+    outcomes
 }
 
 fn counted_ratios(arms: &[ArmReport]) -> Vec<Ratio> {

@@ -13,6 +13,7 @@ mod command;
 mod counted;
 mod explain;
 mod lesson;
+mod limit;
 mod measure;
 mod plan;
 mod progress;

@@ -11,7 +11,7 @@ use sqlx::{Connection, PgConnection};
 use storefront::variants::Lesson;
 
 use crate::costs::{Processes, Statements};
-use crate::database::{clone_database, ensure_template};
+use crate::database::{clone_database, drop_database, ensure_template};
 use crate::generate::Scale;
 use crate::proxy::{Counters, Proxy};
 use crate::shop::{Shop, ShopSettings};
@@ -51,6 +51,7 @@ pub struct Stand {
     pub redis_proxy: Proxy,
     /// The lab's own connection to the database.
     pub monitor: PgConnection,
+    database: String,
     variants: String,
     environment: Vec<(String, String)>,
 }
@@ -116,6 +117,7 @@ impl Stand {
             postgres_proxy,
             redis_proxy,
             monitor,
+            database,
             variants,
             environment,
         })
@@ -123,13 +125,18 @@ impl Stand {
 
     /// A further process of the same arm on the same stores, to compare the arm with itself.
     pub async fn twin(&self, ground: &Ground, lesson: &Lesson) -> Result<Shop> {
+        self.at(ground, lesson, &self.database_url, "twin").await
+    }
+
+    /// A further process of the same arm that reaches its database by this URL.
+    pub async fn at(&self, ground: &Ground, lesson: &Lesson, database_url: &str, name: &str) -> Result<Shop> {
         Shop::start(ShopSettings {
             api_binary: ground.api_binary.clone(),
             variants: self.variants.clone(),
-            database_url: self.database_url.clone(),
+            database_url: database_url.to_owned(),
             redis_url: self.redis_url.clone(),
             amqp_url: None,
-            log_path: log_path(&ground.logs, lesson, self.arm, "twin"),
+            log_path: log_path(&ground.logs, lesson, self.arm, name),
             extra_env: self.environment.clone(),
         })
         .await
@@ -156,11 +163,12 @@ impl Stand {
         empty_redis(&self.redis_url).await
     }
 
-    /// Ends both processes.
-    pub async fn stop(self) -> Result<()> {
+    /// Ends both processes and drops the arm's database.
+    pub async fn stop(self, ground: &Ground) -> Result<()> {
         self.monitor.close().await?;
         self.counted.stop().await?;
-        self.timed.stop().await
+        self.timed.stop().await?;
+        drop_database(&ground.services.database_url("postgres"), &self.database).await
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
             ("redis", "api/src/catalog/cache/redis.rs"),
         ],
         explain,
+        exhibits: |_| Vec::new(),
+        limit: super::LimitKind::RedisGet,
         environment: &[],
         answers_note: Some("Compared on a miss and again on the hit that follows."),
     }

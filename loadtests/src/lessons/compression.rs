@@ -56,6 +56,7 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
         ],
         explain,
         exhibits: |_| Vec::new(),
+        limit: super::LimitKind::SameBytes,
         environment: &[],
         answers_note: Some(
             "Compared as a client sees them that accepts no encoding; the arms differ in a layer outside.",

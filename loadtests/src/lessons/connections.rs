@@ -41,6 +41,8 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
             ("pooled", "api/src/database/pooled.rs"),
         ],
         explain,
+        exhibits: |_| Vec::new(),
+        limit: super::LimitKind::SameStatements,
         environment: &[("BACKSTOCK_DATABASE_ACQUIRE_TIMEOUT_MS", "100")],
         answers_note: None,
     }

@@ -75,6 +75,8 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
             ("chosen", "migrations/indexes/chosen.sql"),
         ],
         explain,
+        exhibits: |_| Vec::new(),
+        limit: super::LimitKind::SameStatements,
         environment: &[],
         answers_note: None,
     }

@@ -38,6 +38,8 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
             ("batched", "api/src/catalog/product_details/batched.rs"),
         ],
         explain,
+        exhibits: |_| Vec::new(),
+        limit: super::LimitKind::SameStatements,
         environment: &[],
         answers_note: None,
     }

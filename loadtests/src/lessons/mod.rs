@@ -54,8 +54,24 @@ pub struct Plan {
     pub explain: fn(&[ScenarioReport], &Facts) -> Explanation,
     /// What the shops of this lesson get in their environment besides.
     pub environment: &'static [(&'static str, &'static str)],
+    /// What the optimized arm is measured against.
+    pub limit: LimitKind,
+    /// Requests whose answers differ by nature: what they show, and the path. The page says how many items each arm
+    /// finds.
+    pub exhibits: fn(&Facts) -> Vec<(&'static str, String)>,
     /// What the answers' comparison leaves out, if anything.
     pub answers_note: Option<&'static str>,
+}
+
+/// What the optimized arm of a lesson is measured against in the same run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitKind {
+    /// Postgres alone, running the same statements.
+    SameStatements,
+    /// Redis alone, getting values of the same size.
+    RedisGet,
+    /// A bare route that serves the same bytes from memory.
+    SameBytes,
 }
 
 /// What the measured numbers mean.

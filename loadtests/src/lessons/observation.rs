@@ -17,6 +17,8 @@ pub struct Observation {
     pub encodings: BTreeMap<String, f64>,
     /// The share of answers that the cache gave, by `server-timing`.
     pub hit_ratio: f64,
+    /// The share of the pass's requests that repeat an earlier one: no cache that begins empty can hit more.
+    pub repeated: f64,
     /// Requests of the pass.
     pub requests: u64,
 }

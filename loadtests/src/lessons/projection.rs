@@ -43,6 +43,8 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
             ("narrow", "api/src/catalog/list_columns/narrow.rs"),
         ],
         explain,
+        exhibits: |_| Vec::new(),
+        limit: super::LimitKind::SameStatements,
         environment: &[],
         answers_note: None,
     }

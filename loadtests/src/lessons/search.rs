@@ -43,6 +43,8 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
             ("full_text", "api/src/catalog/search/full_text.rs"),
         ],
         explain,
+        exhibits,
+        limit: super::LimitKind::SameStatements,
         environment: &[],
         answers_note: Some(
             "The arms' answers differ by nature; compared are whole words that both must find alike, in an order that is \
@@ -63,6 +65,24 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
             .collect::<Vec<_>>()
     };
     vec![Scenario::of(HEADLINE, words("newest"))]
+}
+
+fn exhibits(facts: &Facts) -> Vec<(&'static str, String)> {
+    let Some(word) = facts.words.get(facts.words.len() / 2) else {
+        return Vec::new();
+    };
+    let path = |text: &str| format!("/v1/products?q={text}&sort=newest&limit=100");
+    let (first, second) = word.split_at(1);
+    let typo = format!("{first}{}{}", second.get(..1).unwrap_or_default(), second);
+    vec![
+        ("a whole word", path(word)),
+        ("its first five letters", path(word.get(..5).unwrap_or(word))),
+        (
+            "its last five letters",
+            path(word.get(word.len().saturating_sub(5)..).unwrap_or(word)),
+        ),
+        ("the word with a letter doubled", path(&typo)),
+    ]
 }
 
 fn signature(seen: &Observations) -> Result<(), String> {

@@ -72,6 +72,22 @@ pub fn words(name: &str) -> String {
     name.replace('_', " ")
 }
 
+/// A text as HTML: escaped, and what stands between backticks as code.
+pub fn html(text: &str) -> String {
+    let escaped = text
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    let mut html = String::with_capacity(escaped.len() + 32);
+    for (position, part) in escaped.split('`').enumerate() {
+        match position % 2 {
+            0 => html.push_str(part),
+            _ => html.extend(["<code>", part, "</code>"]),
+        }
+    }
+    html
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +113,10 @@ mod tests {
             ]
         );
         assert_eq!(measured(None), "–");
+    }
+
+    #[test]
+    fn texts_are_escaped_and_code_is_marked() {
+        assert_eq!(html("`a < b` & c"), "<code>a &lt; b</code> &amp; c");
     }
 }

@@ -170,8 +170,16 @@ impl LessonView {
             arms: arm_names(lesson, headline_arms),
             context: context(lesson),
             headline: if sound { headlines(lesson) } else { Vec::new() },
-            why: if sound { lesson.why.clone() } else { String::new() },
-            notes: if sound { lesson.notes.clone() } else { Vec::new() },
+            why: if sound {
+                format::html(&lesson.why)
+            } else {
+                String::new()
+            },
+            notes: if sound {
+                lesson.notes.iter().map(|note| format::html(note)).collect()
+            } else {
+                Vec::new()
+            },
             plots: plots_of(scenarios)?,
             bars: scenarios.first().map_or_else(Vec::new, bar_groups),
             scenarios: scenarios
@@ -199,10 +207,10 @@ impl LessonView {
                 .iter()
                 .map(|(file, lines)| (file.clone(), lines.to_string()))
                 .collect(),
-            expected: lesson.signature.expected.clone(),
-            observed: lesson.signature.observed.clone(),
+            expected: format::html(&lesson.signature.expected),
+            observed: format::html(&lesson.signature.observed),
             holds: lesson.signature.holds,
-            answers: answers(lesson),
+            answers: format::html(&answers(lesson)),
             answers_agree: lesson.same_answers.different == 0,
         })
     }
@@ -283,7 +291,7 @@ fn headlines(lesson: &LessonReport) -> Vec<Headline> {
             label,
             change: format!("{} → {}", format::measured(before), format::measured(after)),
             ratio: match ratio.verdict {
-                Verdict::NoMeasurableDifference => "no measurable difference".into(),
+                Verdict::NoMeasurableDifference => "no difference".into(),
                 Verdict::Better | Verdict::Worse => format::times(ratio.value),
             },
         })
@@ -330,7 +338,6 @@ fn headlines(lesson: &LessonReport) -> Vec<Headline> {
     ]
     .into_iter()
     .flatten()
-    .filter(|figure| figure.ratio != format::times(1.0))
     .collect()
 }
 
