@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::import::{self, ImportError};
 use sqlx::Connection;
 
-use crate::shop::{LENIENT, Shop, execute};
+use super::shop::{LENIENT, Shop, execute};
 
 /// More products than one batch writes, so that a break comes after others were written.
 const PRODUCTS: u32 = 1200;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::shop::{LENIENT, STRICT, Shop, export, skipped};
+use super::shop::{LENIENT, STRICT, Shop, export, skipped};
 
 #[tokio::test]
 async fn bad_rows_are_named_by_line_and_reason_and_the_rest_is_imported() {

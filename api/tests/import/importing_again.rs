@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::shop::{LENIENT, Shop, export};
+use super::shop::{LENIENT, Shop, export};
 
 #[tokio::test]
 async fn importing_a_file_again_changes_nothing_but_the_epoch() {

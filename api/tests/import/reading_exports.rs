@@ -3,7 +3,7 @@
 use api::import::{ImportError, ImportOptions};
 use serde_json::json;
 
-use crate::shop::{LENIENT, STRICT, Shop, export, file, skipped};
+use super::shop::{LENIENT, STRICT, Shop, export, file, skipped};
 
 #[tokio::test]
 async fn shopifys_sample_is_imported_whole() {

@@ -2,20 +2,19 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use api::import::{self, ImportError, ImportOptions, ImportReport};
-use local_services::{Purpose, Services};
 use serde_json::Value;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use sqlx::postgres::{PgPool, PgPoolOptions};
 use storefront::money::Currency;
-use uuid::Uuid;
+use storefront::variants::Variants;
+
+pub use crate::support::database::execute;
+use crate::support::database::{Content, Database};
 
 pub struct Shop {
     pub pool: PgPool,
-    server: PgConnectOptions,
-    database: String,
+    database: Database,
 }
 
 /// The options that most tests import with.
@@ -30,29 +29,14 @@ pub const STRICT: ImportOptions = ImportOptions {
 
 impl Shop {
     pub async fn open() -> Self {
-        let server = server();
-        let database = format!("import_{}", Uuid::now_v7().simple());
-        let mut connection = server.connect().await.unwrap();
-        execute(&mut connection, &format!("create database {database}")).await;
-        connection.close().await.unwrap();
-        let options = server.clone().database(&database);
+        let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
+        let options = database.options.clone();
         let pool = PgPoolOptions::new()
             .max_connections(4)
             .connect_with(options)
             .await
             .unwrap();
-        let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
-        sqlx::migrate::Migrator::new(migrations)
-            .await
-            .unwrap()
-            .run(&pool)
-            .await
-            .unwrap();
-        Self {
-            pool,
-            server,
-            database,
-        }
+        Self { pool, database }
     }
 
     /// Imports `csv` with [`LENIENT`] options, which must work.
@@ -77,12 +61,7 @@ impl Shop {
 
     /// The one value that a query returns, as JSON.
     pub async fn json(&self, sql: &str) -> Value {
-        let sql = format!("select to_jsonb(({sql}))");
-        sqlx::query_scalar::<_, Option<Value>>(AssertSqlSafe(sql))
-            .fetch_one(&self.pool)
-            .await
-            .unwrap()
-            .unwrap_or(Value::Null)
+        self.database.json(sql).await
     }
 
     /// A product as the shop has it, with its variants and images in order.
@@ -140,40 +119,6 @@ impl Shop {
     pub async fn execute(&self, sql: &str) {
         execute(&mut self.pool.acquire().await.unwrap(), sql).await;
     }
-}
-
-impl Drop for Shop {
-    fn drop(&mut self) {
-        let sql = format!("drop database {} with (force)", self.database);
-        let server = self.server.clone();
-        // A runtime of its own: this also runs while a failed test unwinds.
-        let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
-            runtime.block_on(async { execute(&mut server.connect().await.unwrap(), &sql).await });
-        });
-        let _ = dropping.join();
-    }
-}
-
-/// The server that the environment names, else one of our own, which lives as long as the tests.
-fn server() -> PgConnectOptions {
-    static SERVICES: OnceLock<Services> = OnceLock::new();
-    let url = std::env::var("BACKSTOCK_DATABASE_URL").unwrap_or_else(|_| {
-        SERVICES
-            .get_or_init(|| Services::start(Purpose::Tests).unwrap())
-            .database_url("postgres")
-    });
-    url.parse().unwrap()
-}
-
-pub async fn execute(connection: &mut PgConnection, sql: &str) {
-    sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-        .execute(connection)
-        .await
-        .unwrap();
 }
 
 /// A file beside the tests.

@@ -1,0 +1,192 @@
+//! What the cache keeps, for how long, and that a change is seen through it. Its faults are in `faults/redis.rs`.
+
+use std::collections::BTreeSet;
+
+use redis::AsyncCommands;
+
+use crate::support::arms::{arm, lesson};
+use crate::support::catalogue::change_price;
+use crate::support::servers::servers;
+use crate::support::shop::{Changes, TestShop};
+use crate::support::until;
+
+const PATHS: &[&str] = &[
+    "/v1/products?limit=2",
+    "/v1/products?limit=2&include=variants,images",
+    "/v1/products?q=lantern",
+    "/v1/products/facets?category=home",
+    "/v1/products/product-1?include=reviews",
+    "/v1/products/product-1/reviews?limit=2",
+    "/v1/categories",
+    "/v1/search/suggestions?q=na",
+];
+
+/// What the shop keeps, and how long, in milliseconds.
+async fn kept(shop: &TestShop) -> Vec<(String, i64)> {
+    let client = redis::Client::open(servers().redis_url.as_str()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let keys: Vec<String> = connection.keys(format!("{}*", shop.redis_prefix)).await.unwrap();
+    let mut kept = Vec::new();
+    for key in keys {
+        let left_ms = connection.pttl(&key).await.unwrap();
+        kept.push((key[shop.redis_prefix.len()..].to_owned(), left_ms));
+    }
+    kept
+}
+
+#[tokio::test]
+async fn a_second_request_takes_no_statement_and_gets_the_same() {
+    let shop = TestShop::start("optimized").await;
+    for path in PATHS {
+        let first = shop.get(path).await.ok();
+        assert_eq!(
+            (first.cache().as_str(), first.statements() > 0),
+            ("miss", true),
+            "{path}"
+        );
+        let second = shop.get(path).await.ok();
+        assert_eq!(
+            (second.cache().as_str(), second.statements()),
+            ("hit", 0),
+            "{path}"
+        );
+        assert_eq!(second.body, first.body, "{path}");
+        for header in ["content-type", "link"] {
+            assert_eq!(second.header(header), first.header(header), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+#[cfg(feature = "baselines")]
+async fn without_a_cache_every_request_asks_postgres() {
+    let shop = TestShop::start(&arm(lesson("catalog_cache"), "none").to_string()).await;
+    for path in PATHS {
+        for _ in 0..2 {
+            let answer = shop.get(path).await.ok();
+            assert_eq!(
+                (answer.cache().as_str(), answer.statements() > 0),
+                ("none", true),
+                "{path}"
+            );
+        }
+    }
+    assert!(kept(&shop).await.is_empty());
+}
+
+#[tokio::test]
+async fn the_same_request_written_otherwise_is_the_same_request() {
+    let shop = TestShop::start(&arm(lesson("catalog_cache"), "redis").to_string()).await;
+    for (one, other) in [
+        (
+            "/v1/products?limit=5&sort=newest",
+            "/v1/products?sort=newest&limit=5",
+        ),
+        ("/v1/products", "/v1/products?sort=newest&limit=20"),
+        (
+            "/v1/products?include=images,variants",
+            "/v1/products?include=variants,images",
+        ),
+        ("/v1/products?q=red%20coat", "/v1/products?q=red+coat"),
+        (
+            "/v1/products/product-1?include=reviews,images",
+            "/v1/products/product-1?include=images,reviews",
+        ),
+    ] {
+        shop.get(one).await.ok();
+        assert_eq!(shop.get(other).await.ok().cache(), "hit", "{other}");
+    }
+}
+
+#[tokio::test]
+async fn requests_that_differ_share_nothing() {
+    let shop = TestShop::start("optimized").await;
+    let mut paths: Vec<String> = PATHS.iter().map(|path| (*path).to_owned()).collect();
+    for more in [
+        "/v1/products?limit=3",
+        "/v1/products?limit=2&include=variants",
+        "/v1/products?limit=2&fields=slug",
+        "/v1/products?limit=2&sort=rating",
+        "/v1/products?limit=2&in_stock=true",
+        "/v1/products?limit=2&q=true",
+        "/v1/products?limit=2&brand=true",
+        "/v1/products?limit=2&category=a%26brand%3Db",
+        "/v1/products?limit=2&category=a&brand=b",
+        "/v1/products/product-1",
+        "/v1/products/product-1?include=variants",
+        "/v1/products/product-1/reviews?limit=3",
+    ] {
+        paths.push(more.to_owned());
+    }
+    let next = shop.get("/v1/products?limit=2").await.next().unwrap();
+    paths.push(next);
+    for path in &paths {
+        let answer = shop.get(path).await.ok();
+        // The first was asked for above.
+        assert!(
+            answer.cache() == "miss" || path == "/v1/products?limit=2",
+            "{path}"
+        );
+    }
+    let keys: BTreeSet<String> = kept(&shop).await.into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys.len(), paths.len(), "{keys:#?}");
+}
+
+#[tokio::test]
+async fn each_class_is_kept_for_its_own_time_and_no_refusal_is_kept() {
+    let changes = Changes::default()
+        .set("--cache-ttl-listings-s", 1_000)
+        .set("--cache-ttl-products-s", 2_000)
+        .set("--cache-ttl-categories-s", 3_000);
+    let shop = TestShop::start_with("optimized", changes).await;
+    shop.get("/v1/products/no-such-product")
+        .await
+        .problem(404, "not_found");
+    shop.get("/v1/products?limit=0")
+        .await
+        .problem(400, "invalid_parameter");
+    assert!(kept(&shop).await.is_empty());
+    for path in PATHS {
+        shop.get(path).await.ok();
+    }
+    let kept = kept(&shop).await;
+    assert_eq!(kept.len(), PATHS.len());
+    for (key, left_ms) in kept {
+        let seconds = match key {
+            _ if key.ends_with("/v1/categories") => 3_000,
+            _ if key.contains("/v1/products/product-1?") => 2_000,
+            _ => 1_000,
+        };
+        // 10 % more or less, and a minute for the test itself.
+        let allowed = seconds * 900 - 60_000..=seconds * 1_100;
+        assert!(allowed.contains(&left_ms), "{key} is kept for {left_ms} ms");
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_seen_by_every_process_that_shares_the_cache() {
+    let one = TestShop::start("optimized").await;
+    let shared = Changes::default().set("--redis-prefix", &one.redis_prefix);
+    let other = TestShop::on(one.database.clone(), one.variants, shared).await;
+    let paths = [
+        "/v1/products/product-1",
+        "/v1/products?limit=100&brand=brand-2",
+        "/v1/products/facets?max_price=100",
+    ];
+    let mut before = Vec::new();
+    for path in paths {
+        before.push(one.get(path).await.ok().json());
+        assert_eq!(other.get(path).await.ok().cache(), "hit", "{path}");
+    }
+    change_price(&one.database, "product-1", 77).await;
+    for (path, before) in paths.into_iter().zip(before) {
+        for shop in [&one, &other] {
+            until("the change is seen", async || {
+                (shop.get(path).await.ok().json() != before).then_some(())
+            })
+            .await;
+        }
+        assert_eq!(one.get(path).await.ok().json(), other.get(path).await.ok().json());
+    }
+    assert_eq!(other.get(paths[0]).await.ok().json()["price"]["amount"], 77);
+}

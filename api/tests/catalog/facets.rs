@@ -1,0 +1,117 @@
+//! Counts are those of the lists that they are about.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::support::arms::{Databases, every_arm};
+use crate::support::shop::{Changes, TestShop};
+
+const FILTERS: &[&str] = &[
+    "",
+    "category=clothing",
+    "category=kitchen&in_stock=true",
+    "brand=brand-2&min_price=2000",
+    "max_price=9999",
+    "q=kettle",
+    "q=kettle&category=home",
+    "category=clearance",
+    "brand=no-such-brand",
+];
+
+async fn all_items(shop: &TestShop, filters: &str) -> Vec<Value> {
+    let pages = shop
+        .follow(format!("/v1/products?limit=100&{filters}").trim_end_matches('&'))
+        .await;
+    pages
+        .iter()
+        .flat_map(crate::support::answer::Answer::items)
+        .collect()
+}
+
+/// How many items have each slug of `field`.
+fn divided(items: &[Value], field: &str) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for item in items {
+        *counts
+            .entry(item[field]["slug"].as_str().unwrap().to_owned())
+            .or_default() += 1;
+    }
+    counts
+}
+
+fn named(counts: &Value) -> BTreeMap<String, u64> {
+    let counts = counts.as_array().unwrap().iter();
+    counts
+        .map(|count| {
+            (
+                count["slug"].as_str().unwrap().to_owned(),
+                count["count"].as_u64().unwrap(),
+            )
+        })
+        .collect()
+}
+
+async fn assert_facets_fit_the_list(shop: &TestShop, filters: &str) {
+    let items = all_items(shop, filters).await;
+    let facets = shop
+        .get(format!("/v1/products/facets?{filters}").trim_end_matches('?'))
+        .await
+        .ok()
+        .json();
+    let context = format!("{filters} under {}: {facets}", shop.variants);
+    assert_eq!(facets["total"], items.len(), "{context}");
+    assert_eq!(named(&facets["brands"]), divided(&items, "brand"), "{context}");
+    assert_eq!(
+        named(&facets["categories"]),
+        divided(&items, "category"),
+        "{context}"
+    );
+    let in_stock = items.iter().filter(|item| item["in_stock"] == true).count();
+    assert_eq!(facets["availability"]["in_stock"], in_stock, "{context}");
+    assert_eq!(
+        facets["availability"]["out_of_stock"],
+        items.len() - in_stock,
+        "{context}"
+    );
+    let mut in_bands = 0;
+    for band in facets["price_bands"].as_array().unwrap() {
+        let (from, to) = (
+            band["from"].as_i64().unwrap(),
+            band["to"].as_i64().unwrap_or(i64::MAX),
+        );
+        let inside = |item: &&Value| (from..to).contains(&item["price"]["amount"].as_i64().unwrap());
+        let count = items.iter().filter(inside).count();
+        assert_eq!(band["count"], count, "{context}");
+        in_bands += count;
+    }
+    assert_eq!(in_bands, items.len(), "{context}");
+}
+
+#[tokio::test]
+async fn every_arm_counts_what_its_list_holds() {
+    let all = every_arm();
+    let databases = Databases::of(&all).await;
+    for variants in all {
+        let shop = TestShop::on(databases.get(&variants), variants, Changes::default()).await;
+        for filters in FILTERS {
+            assert_facets_fit_the_list(&shop, filters).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_category_counts_what_its_list_holds() {
+    let shop = TestShop::start("optimized").await;
+    let mut waiting = shop.get("/v1/categories").await.ok().items();
+    assert_eq!(waiting.len(), 4, "at the top");
+    let mut seen = 0;
+    while let Some(category) = waiting.pop() {
+        let slug = category["slug"].as_str().unwrap();
+        let listed = all_items(&shop, &format!("category={slug}")).await.len();
+        assert_eq!(category["product_count"], listed, "{slug}");
+        waiting.extend(category["children"].as_array().unwrap().iter().cloned());
+        seen += 1;
+    }
+    assert_eq!(seen, 11);
+}

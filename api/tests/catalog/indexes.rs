@@ -1,0 +1,184 @@
+//! Which plans the index sets lead to, taken from the statements as they were run.
+
+use serde_json::Value;
+
+use crate::support::arms::{arm, lesson};
+use crate::support::shop::{Changes, TestShop};
+use crate::support::wire::{Wire, tell_plans};
+
+/// A node of a plan, and all below it.
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let mut all = vec![plan];
+    for child in plan["Plans"].as_array().into_iter().flatten() {
+        all.extend(nodes(child));
+    }
+    all
+}
+
+/// The plans of each request's statements.
+async fn plans(indexes: &str, paths: &[&str]) -> Vec<Vec<Value>> {
+    let variants = arm(lesson("indexes"), indexes);
+    let own = TestShop::start(&variants.to_string()).await;
+    tell_plans(&own.database).await;
+    let wire = Wire::to(&own.database).await;
+    let changes = Changes::default().set("--database-url", wire.url());
+    let mut shop = TestShop::on(own.database.clone(), variants, changes).await;
+    shop.stop_following_the_epoch().await;
+    let mut all = Vec::new();
+    for path in paths {
+        wire.take_plans();
+        shop.get(path).await.ok();
+        all.push(wire.take_plans());
+    }
+    all
+}
+
+fn uses_index(plans: &[Value], index: &str) -> bool {
+    plans
+        .iter()
+        .flat_map(|plan| nodes(&plan["Plan"]))
+        .any(|node| node["Index Name"] == index)
+}
+
+fn reads_whole_table(plans: &[Value], table: &str) -> bool {
+    plans
+        .iter()
+        .flat_map(|plan| nodes(&plan["Plan"]))
+        .any(|node| node["Node Type"] == "Seq Scan" && node["Relation Name"] == table)
+}
+
+/// The most rows that any sort of the plans was given.
+fn most_rows_sorted(plans: &[Value]) -> u64 {
+    let sorts = plans
+        .iter()
+        .flat_map(|plan| nodes(&plan["Plan"]))
+        .filter(|node| node["Node Type"] == "Sort");
+    sorts
+        .map(|sort| sort["Plans"][0]["Actual Rows"].as_f64().unwrap() as u64)
+        .max()
+        .unwrap_or(0)
+}
+
+/// Each list, and the index of `chosen` that gives its rows in their order.
+const LISTS: &[(&str, &str)] = &[
+    ("/v1/products?limit=5", "products_newest_idx"),
+    ("/v1/products?limit=5&sort=price_asc", "products_price_idx"),
+    ("/v1/products?limit=5&sort=price_desc", "products_price_idx"),
+    (
+        "/v1/products?limit=5&sort=best_selling",
+        "products_best_selling_idx",
+    ),
+    ("/v1/products?limit=5&sort=rating", "products_rating_idx"),
+    (
+        "/v1/products?limit=5&category=garden",
+        "products_category_newest_idx",
+    ),
+    (
+        "/v1/products?limit=5&category=clothing",
+        "products_category_newest_idx",
+    ),
+    (
+        "/v1/products?limit=5&category=garden&sort=price_asc",
+        "products_category_price_idx",
+    ),
+    (
+        "/v1/products?limit=5&category=garden&sort=best_selling",
+        "products_category_best_selling_idx",
+    ),
+    ("/v1/products?limit=5&brand=brand-4", "products_brand_newest_idx"),
+    (
+        "/v1/products?limit=5&brand=brand-4&sort=price_desc",
+        "products_brand_price_idx",
+    ),
+];
+
+#[tokio::test]
+async fn chosen_gives_each_list_its_rows_in_their_order() {
+    let paths: Vec<&str> = LISTS.iter().map(|(path, _)| *path).collect();
+    for (plans, (path, index)) in plans("chosen", &paths).await.iter().zip(LISTS) {
+        assert_eq!(plans.len(), 1, "{path}");
+        assert!(uses_index(plans, index), "{path}: {plans:#?}");
+        assert!(!reads_whole_table(plans, "products"), "{path}: {plans:#?}");
+        // At most the page's rows of each category are put in order, never the table's.
+        assert!(most_rows_sorted(plans) <= 5 * 6, "{path}: {plans:#?}");
+    }
+}
+
+#[tokio::test]
+#[cfg(feature = "baselines")]
+async fn without_indexes_each_list_reads_and_sorts_the_table() {
+    let paths: Vec<&str> = LISTS.iter().map(|(path, _)| *path).collect();
+    for (plans, (path, _)) in plans("none", &paths).await.iter().zip(LISTS) {
+        assert!(reads_whole_table(plans, "products"), "{path}: {plans:#?}");
+        assert!(most_rows_sorted(plans) > 20, "{path}: {plans:#?}");
+    }
+}
+
+/// What is found through its product.
+const DETAILS: &[(&str, &str, &str)] = &[
+    (
+        "/v1/products/product-1?include=variants",
+        "variants",
+        "variants_product_id_idx",
+    ),
+    (
+        "/v1/products/product-1?include=images",
+        "images",
+        "images_product_id_idx",
+    ),
+    (
+        "/v1/products/product-1/reviews",
+        "reviews",
+        "reviews_product_id_idx",
+    ),
+];
+
+#[tokio::test]
+async fn details_are_found_through_their_foreign_keys() {
+    let paths: Vec<&str> = DETAILS.iter().map(|(path, ..)| *path).collect();
+    for arm in lesson("indexes").arms {
+        for (plans, (path, table, index)) in plans(arm.name, &paths).await.iter().zip(DETAILS) {
+            let found = arm.name != "none";
+            assert_eq!(
+                uses_index(plans, index),
+                found,
+                "{path} with {}: {plans:#?}",
+                arm.name
+            );
+            assert_eq!(
+                reads_whole_table(plans, table),
+                !found,
+                "{path} with {}: {plans:#?}",
+                arm.name
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_index_set_is_the_one_that_is_recorded() {
+    for arm_of in lesson("indexes").arms {
+        let shop = TestShop::start(&arm(lesson("indexes"), arm_of.name).to_string()).await;
+        let found = shop
+            .database
+            .json(
+                "select coalesce(jsonb_agg(c.relname order by c.relname collate \"C\"), '[]')
+                 from pg_index i join pg_class c on c.oid = i.indexrelid
+                 where c.relnamespace = 'public'::regnamespace
+                   and not exists (select from pg_constraint where conindid = i.indexrelid)",
+            )
+            .await;
+        let file = format!(
+            "{}/../migrations/indexes/{}.sql",
+            env!("CARGO_MANIFEST_DIR"),
+            arm_of.name
+        );
+        let sql = std::fs::read_to_string(file).unwrap();
+        let mut written: Vec<&str> = sql
+            .lines()
+            .filter_map(|line| line.strip_prefix("create index ")?.split(' ').next())
+            .collect();
+        written.sort_unstable();
+        assert_eq!(found, serde_json::json!(written), "{}", arm_of.name);
+    }
+}

@@ -1,0 +1,97 @@
+//! How many statements each arm of `listing` sends, counted by three that can't agree by accident: the service itself,
+//! the wire to Postgres, and Postgres.
+
+use sqlx::{ConnectOptions, Row};
+
+use crate::support::arms::{arm, lesson};
+use crate::support::database::{Database, execute};
+use crate::support::servers::servers;
+use crate::support::shop::{Changes, TestShop};
+use crate::support::wire::Wire;
+
+/// Statements that were executed in the database, as its server counted them.
+async fn counted_by_postgres(database: &Database) -> u64 {
+    // From another database, so that this is not counted.
+    let mut server = servers().postgres.connect().await.unwrap();
+    execute(
+        &mut server,
+        "select pg_advisory_lock(7236411); create extension if not exists pg_stat_statements;
+         select pg_advisory_unlock(7236411)",
+    )
+    .await;
+    let row = sqlx::query(
+        "select coalesce(sum(calls), 0)::bigint from pg_stat_statements
+         where dbid = (select oid from pg_database where datname = $1)",
+    )
+    .bind(database.name())
+    .fetch_one(&mut server)
+    .await
+    .unwrap();
+    row.get::<i64, _>(0).unsigned_abs()
+}
+
+/// How many statements a request takes.
+async fn statements(shop: &TestShop, wire: &Wire, path: &str) -> u64 {
+    wire.take_counted();
+    let before = counted_by_postgres(&shop.database).await;
+    let said = shop.get(path).await.ok().statements();
+    let sent = wire.take_counted().statements;
+    let run = counted_by_postgres(&shop.database).await - before;
+    assert_eq!((said, sent), (sent, run), "{path}: (said, sent) = (sent, run)");
+    said
+}
+
+async fn shop_on_a_wire(listing: &str) -> (TestShop, Wire) {
+    let variants = arm(lesson("listing"), listing);
+    let own = TestShop::start(&variants.to_string()).await;
+    let wire = Wire::to(&own.database).await;
+    let changes = Changes::default().set("--database-url", wire.url());
+    let mut shop = TestShop::on(own.database.clone(), variants, changes).await;
+    shop.stop_following_the_epoch().await;
+    drop(own);
+    (shop, wire)
+}
+
+#[tokio::test]
+#[cfg(feature = "baselines")]
+async fn n_plus_one_sends_two_statements_for_each_product_of_the_page() {
+    let (shop, wire) = shop_on_a_wire("n_plus_one").await;
+    for limit in [1, 7, 20, 100] {
+        let both = format!("/v1/products?limit={limit}&include=variants,images");
+        assert_eq!(statements(&shop, &wire, &both).await, 1 + 2 * limit);
+        let one = format!("/v1/products?limit={limit}&include=images");
+        assert_eq!(statements(&shop, &wire, &one).await, 1 + limit);
+        let none = format!("/v1/products?limit={limit}");
+        assert_eq!(statements(&shop, &wire, &none).await, 1);
+    }
+    let product = "/v1/products/product-1?include=variants,images,reviews";
+    assert_eq!(statements(&shop, &wire, product).await, 4);
+}
+
+#[tokio::test]
+async fn batched_sends_one_statement_for_all_products_of_the_page() {
+    let (shop, wire) = shop_on_a_wire("batched").await;
+    for limit in [1, 7, 20, 100] {
+        for include in ["variants,images", "variants", "images"] {
+            let path = format!("/v1/products?limit={limit}&include={include}");
+            assert_eq!(statements(&shop, &wire, &path).await, 2, "{path}");
+        }
+        let none = format!("/v1/products?limit={limit}");
+        assert_eq!(statements(&shop, &wire, &none).await, 1);
+    }
+    for (path, expected) in [
+        ("/v1/products?category=clearance&include=variants,images", 1),
+        ("/v1/products?category=clothing&in_stock=true&sort=rating", 1),
+        ("/v1/products?q=lantern&include=variants", 2),
+        // The words, then titles that are similar.
+        ("/v1/products?q=lantrn", 2),
+        ("/v1/products/product-1?include=variants,images,reviews", 3),
+        ("/v1/products/product-2", 1),
+        ("/v1/products/product-1/reviews", 2),
+        ("/v1/products/facets", 1),
+        ("/v1/categories", 1),
+        ("/v1/search/suggestions?q=la", 1),
+    ] {
+        assert_eq!(statements(&shop, &wire, path).await, expected, "{path}");
+    }
+}

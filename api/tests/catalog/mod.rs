@@ -1,0 +1,18 @@
+//! The catalogue. First what all arms promise, then that they answer alike, then how they differ.
+
+mod answers;
+mod bad_input;
+mod facets;
+mod following_next;
+
+#[cfg(feature = "baselines")]
+mod arms_agree;
+mod every_statement;
+
+mod cache;
+mod indexes;
+mod listing;
+mod pagination;
+#[cfg(feature = "baselines")]
+mod projection;
+mod search;

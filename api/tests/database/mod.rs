@@ -1,0 +1,3 @@
+//! How requests get their connections.
+
+mod connections;

@@ -1,0 +1,4 @@
+//! What customers see while something that the shop depends on is broken.
+
+mod postgres;
+mod redis;

@@ -1,0 +1,182 @@
+//! The documents about the api say what is true of the arms that run, and load nothing from elsewhere.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::support::arms::{arm, lesson};
+use crate::support::shop::{Changes, TestShop};
+
+async fn document(shop: &TestShop) -> Value {
+    let answer = shop.get("/openapi.json").await.ok();
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    answer.json()
+}
+
+/// Names of a route's query parameters.
+fn parameters(document: &Value, path: &str) -> BTreeSet<String> {
+    let parameters = document["paths"][path]["get"]["parameters"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    parameters
+        .filter(|parameter| parameter["in"] == "query")
+        .map(|parameter| parameter["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_document_describes_the_arms_that_run() {
+    for each in lesson("pagination").arms {
+        let shop = TestShop::start(&arm(lesson("pagination"), each.name).to_string()).await;
+        let parameters = parameters(&document(&shop).await, "/v1/products");
+        let (has, has_not) = if each.name == "cursor" {
+            ("after", "page")
+        } else {
+            ("page", "after")
+        };
+        assert!(
+            parameters.contains(has) && !parameters.contains(has_not),
+            "{}: {parameters:?}",
+            each.name
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_the_document_answers_and_takes_the_parameters_that_it_names() {
+    let shop = TestShop::start("optimized").await;
+    let document = document(&shop).await;
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let paths = document["paths"].as_object().unwrap();
+    let known: Vec<&str> = paths.keys().map(String::as_str).collect();
+    insta::assert_debug_snapshot!("routes", known);
+    for (path, operations) in paths {
+        assert_eq!(
+            operations.as_object().unwrap().keys().collect::<Vec<_>>(),
+            ["get"],
+            "{path}"
+        );
+        let required = if path.ends_with("suggestions") {
+            "?q=kettle"
+        } else {
+            ""
+        };
+        let real = path.replace("{slug}", "product-1");
+        shop.get(&format!("{real}{required}")).await.ok();
+        assert!(
+            operations["get"]["responses"]["200"]["content"]["application/json"]["schema"].is_object(),
+            "{path}"
+        );
+        // What a refusal lists as known is what the document names.
+        let refused = shop
+            .get(&format!("{real}?surely=unknown{}", required.replace('?', "&")))
+            .await;
+        let problem = refused.problem(400, "invalid_parameter");
+        let detail = problem["detail"].as_str().unwrap();
+        let taken: BTreeSet<String> = match detail.split_once("known parameters: ").unwrap().1 {
+            "none" => BTreeSet::new(),
+            names => names.split(", ").map(str::to_owned).collect(),
+        };
+        assert_eq!(taken, parameters(&document, path), "{path}");
+    }
+}
+
+/// Every field that a product has is in its schema, and no other.
+#[tokio::test]
+async fn the_schema_of_a_product_has_the_fields_of_a_product() {
+    let shop = TestShop::start("optimized").await;
+    let document = document(&shop).await;
+    let names = |value: &Value| {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<BTreeSet<_>>()
+    };
+    let item = &shop
+        .get("/v1/products?limit=1&include=variants,images")
+        .await
+        .items()[0];
+    assert_eq!(
+        names(item),
+        names(&document["components"]["schemas"]["Product"]["properties"])
+    );
+    let product = shop
+        .get("/v1/products/product-1?include=variants,images,reviews")
+        .await
+        .json();
+    assert_eq!(
+        names(&product),
+        names(&document["components"]["schemas"]["ProductView"]["properties"])
+    );
+}
+
+/// Addresses that a page loads or links.
+fn addresses(page: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for attribute in ["src=\"", "href=\""] {
+        found.extend(
+            page.split(attribute)
+                .skip(1)
+                .map(|rest| rest.split('"').next().unwrap().to_owned()),
+        );
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_page_of_the_api_loads_nothing_from_elsewhere() {
+    let shop = TestShop::start("optimized").await;
+    let moved = shop.get("/docs").await;
+    assert!(moved.status.is_redirection());
+    assert_eq!(moved.header("location"), Some("/docs/"));
+    let page = shop.get("/docs/").await.ok();
+    assert!(page.header("content-type").unwrap().starts_with("text/html"));
+    let addresses = addresses(&page.text());
+    assert!(addresses.len() >= 4, "{addresses:?}");
+    for address in addresses {
+        let relative = address.strip_prefix("./").unwrap_or(&address);
+        assert!(
+            !relative.contains(':') && !relative.starts_with("//"),
+            "{address} is elsewhere"
+        );
+        shop.get(&format!("/docs/{relative}")).await.ok();
+    }
+    let start = shop.get("/docs/swagger-initializer.js").await.ok().text();
+    assert!(start.contains("/openapi.json"));
+    assert!(!start.contains("://"), "{start}");
+    // Unless told so, it shows a badge that validator.swagger.io draws.
+    assert!(start.contains(r#""validatorUrl": "none""#), "{start}");
+}
+
+#[tokio::test]
+async fn the_first_page_says_which_variants_run_and_links_only_what_answers() {
+    let own = TestShop::start("optimized").await;
+    let other = "http://127.0.0.1:8081/?a=1&b=\"<i>";
+    let changes = Changes::default().set("--other-shop-url", other);
+    let shop = TestShop::on(own.database.clone(), own.variants, changes).await;
+    let page = shop.get("/").await.ok();
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    let page = page.text();
+    for (lesson, arm) in shop.variants.arms() {
+        assert!(
+            page.contains(&format!("<td>{lesson}</td><td><code>{arm}</code></td>")),
+            "{lesson}"
+        );
+    }
+    assert!(!page.contains("<i>"), "the other shop's address is escaped");
+    let mut elsewhere = 0;
+    for address in addresses(&page) {
+        match address.strip_prefix("http://127.0.0.1:8081/") {
+            Some(_) => elsewhere += 1,
+            None => assert!(shop.get(&address).await.status.as_u16() < 400, "{address}"),
+        }
+    }
+    assert_eq!(elsewhere, 1);
+    assert!(
+        !own.get("/").await.text().contains("8081"),
+        "there is no other shop"
+    );
+}

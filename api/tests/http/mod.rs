@@ -1,0 +1,5 @@
+//! What every route has in common: headers, problems, compression, and the documents about them.
+
+mod compression;
+mod documents;
+mod headers;

@@ -1,0 +1,25 @@
+//! What the api promises, tested from outside: through `app(assembly)` or through the real binary, against real servers.
+//!
+//! One binary, since linking is what tests wait for. The modules mirror the slices; `support/` is the harness. Read
+//! first: `support/shop.rs`.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy allows it only inside #[test] functions"
+)]
+
+mod support;
+
+mod catalog;
+
+mod import;
+
+mod database;
+
+mod http;
+
+mod faults;
+
+mod process;
+
+mod budgets;

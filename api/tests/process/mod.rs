@@ -1,0 +1,5 @@
+//! The real binary: what it says about its settings, the schemas that it refuses, and how it stops.
+
+mod schema;
+mod settings;
+mod stopping;

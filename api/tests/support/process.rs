@@ -1,0 +1,147 @@
+//! The real binary, as an operator runs it.
+
+use std::net::SocketAddr;
+use std::process::{ExitStatus, Stdio};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStderr, Command};
+
+use super::answer::Answer;
+use super::database::Database;
+use super::servers::servers;
+use super::shop::SECRETS;
+
+/// A service that serves.
+pub struct Process {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    pub public: SocketAddr,
+    pub internal: SocketAddr,
+}
+
+/// What a command said before it ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// The settings that a service needs to serve the database.
+pub fn settings(database: &Database) -> Vec<(&'static str, String)> {
+    vec![
+        ("BACKSTOCK_DATABASE_URL", database.url()),
+        ("BACKSTOCK_DATABASE_CONNECTIONS", "2".to_owned()),
+        ("BACKSTOCK_REDIS_URL", servers().redis_url.clone()),
+        ("BACKSTOCK_REDIS_PREFIX", format!("{}:", database.name())),
+        ("BACKSTOCK_JWT_SECRETS", SECRETS.to_owned()),
+        ("BACKSTOCK_LISTEN", "127.0.0.1:0".to_owned()),
+        ("BACKSTOCK_INTERNAL_LISTEN", "127.0.0.1:0".to_owned()),
+        ("BACKSTOCK_LOG_FORMAT", "json".to_owned()),
+    ]
+}
+
+fn command(arguments: &[&str], settings: &[(&str, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backstock-api"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(settings.iter().map(|(name, value)| (*name, value.as_str())))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs a command to its end.
+pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> Ended {
+    let output = command(arguments, settings).output().await.unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+impl Process {
+    /// Returns when it serves. The log says where.
+    pub async fn serve(settings: &[(&str, String)]) -> Self {
+        let mut child = command(&["serve"], settings)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut seen = String::new();
+        while let Some(line) = log.next_line().await.unwrap() {
+            let fields = serde_json::from_str::<Value>(&line).unwrap_or_default()["fields"].take();
+            if fields["message"] == "serving" {
+                let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
+                return Self {
+                    child,
+                    log,
+                    public: address("listen"),
+                    internal: address("internal_listen"),
+                };
+            }
+            seen.extend([&line, "\n"]);
+        }
+        panic!("it ended before it served:\n{seen}");
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        get(self.public, path).await.expect("an answer")
+    }
+
+    /// Asks it to stop, as an orchestrator does.
+    pub async fn terminate(&self) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .await
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// How it ended, and what it logged meanwhile.
+    pub async fn ended(mut self) -> (ExitStatus, String) {
+        let mut log = String::new();
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            log.extend([&line, "\n"]);
+        }
+        (self.child.wait().await.unwrap(), log)
+    }
+}
+
+/// One request over a connection of its own. `None` when there is nobody, or no whole answer.
+pub async fn get(address: SocketAddr, path: &str) -> Option<Answer> {
+    let mut connection = TcpStream::connect(address).await.ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.ok()?;
+    let mut bytes = Vec::new();
+    connection.read_to_end(&mut bytes).await.ok()?;
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
+    let mut lines = head.lines();
+    let status = lines.next()?.split(' ').nth(1)?.parse::<u16>().ok()?;
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let (name, value) = line.split_once(": ")?;
+        headers.append(
+            HeaderName::try_from(name).ok()?,
+            HeaderValue::from_str(value).ok()?,
+        );
+    }
+    let body = bytes[end + 4..].to_vec();
+    let whole = headers
+        .get("content-length")
+        .is_none_or(|length| length == &body.len().to_string());
+    whole.then_some(Answer {
+        status: StatusCode::from_u16(status).ok()?,
+        headers,
+        body,
+    })
+}

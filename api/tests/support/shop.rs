@@ -1,0 +1,156 @@
+//! The service that tests talk to: the real `app(assembly)`, built from the real settings, over a database of its own
+//! and under a Redis prefix of its own.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use api::settings::Settings;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use clap::Parser;
+use http_body_util::BodyExt;
+use storefront::variants::Variants;
+use tokio::task::JoinHandle;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+use super::answer::Answer;
+use super::database::{Content, Database};
+use super::servers::servers;
+use super::until;
+
+/// What cursors of all test shops are signed with.
+pub const SECRETS: &str = "test:0123456789abcdef0123456789abcdef";
+
+pub struct TestShop {
+    pub database: Arc<Database>,
+    pub variants: Variants,
+    pub redis_prefix: String,
+    router: Router,
+    follower: JoinHandle<()>,
+}
+
+#[derive(Parser)]
+struct Flags {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// How a shop differs from its defaults.
+#[derive(Default, Clone)]
+pub struct Changes {
+    flags: BTreeMap<&'static str, String>,
+    has_no_cache: bool,
+}
+
+impl Changes {
+    /// Its Redis is away: nothing is waited for.
+    pub fn without_a_cache(mut self) -> Self {
+        self.has_no_cache = true;
+        self
+    }
+
+    pub fn set(mut self, flag: &'static str, value: impl ToString) -> Self {
+        self.flags.insert(flag, value.to_string());
+        self
+    }
+}
+
+impl TestShop {
+    /// A shop with a database of its own.
+    pub async fn start(variants: &str) -> Self {
+        Self::start_with(variants, Changes::default()).await
+    }
+
+    pub async fn start_with(variants: &str, changes: Changes) -> Self {
+        let variants: Variants = variants.parse().unwrap();
+        let database = Database::new(Content::Catalogue, variants.indexes).await;
+        Self::on(Arc::new(database), variants, changes).await
+    }
+
+    /// A shop on a database that others may use as well.
+    pub async fn on(database: Arc<Database>, variants: Variants, changes: Changes) -> Self {
+        let redis_prefix = format!("test:{}:", Uuid::now_v7().simple());
+        let mut flags = BTreeMap::from([
+            ("--database-url", database.url()),
+            ("--database-connections", "2".to_owned()),
+            // Far more than a busy machine needs: what is waited for is said by the test that waits.
+            ("--database-acquire-timeout-ms", "20000".to_owned()),
+            ("--redis-url", servers().redis_url.clone()),
+            ("--redis-timeout-ms", "5000".to_owned()),
+            ("--redis-prefix", redis_prefix),
+            ("--jwt-secrets", SECRETS.to_owned()),
+            ("--variants", variants.to_string()),
+        ]);
+        flags.extend(changes.flags);
+        let arguments = flags.iter().flat_map(|(flag, value)| [*flag, value.as_str()]);
+        let Flags { settings } = Flags::parse_from(["shop"].into_iter().chain(arguments));
+        let assembly = api::state::assemble(&settings).unwrap();
+        let following = assembly.state.clone();
+        let follower =
+            tokio::spawn(async move { following.catalog.cache.follow_epoch(&following.database).await });
+        let shop = Self {
+            database,
+            variants,
+            redis_prefix: settings.redis.redis_prefix,
+            router: api::app(&assembly),
+            follower,
+        };
+        if variants.catalog_cache.as_str() == "redis" && !changes.has_no_cache {
+            // An answer that no cache keeps.
+            until("the shop has read the catalogue's epoch", async || {
+                let answer = shop.get("/v1/products/no-such-product").await;
+                (answer.status != 404 || answer.cache() != "unavailable").then_some(())
+            })
+            .await;
+        }
+        shop
+    }
+
+    /// From here on, all statements are those of requests; a change is no longer noticed.
+    pub async fn stop_following_the_epoch(&mut self) {
+        self.follower.abort();
+        let _ = (&mut self.follower).await;
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path)).await
+    }
+
+    /// As a browser asks: it accepts what every browser accepts.
+    pub async fn get_compressed(&self, path: &str, encodings: &str) -> Answer {
+        self.send(Request::get(path).header("accept-encoding", encodings))
+            .await
+    }
+
+    pub async fn method(&self, method: Method, path: &str) -> Answer {
+        self.send(Request::builder().method(method).uri(path)).await
+    }
+
+    pub async fn send(&self, request: axum::http::request::Builder) -> Answer {
+        let request = request.body(Body::empty()).unwrap();
+        let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body: body.collect().await.unwrap().to_bytes().to_vec(),
+        }
+    }
+
+    /// All pages from the first on.
+    pub async fn follow(&self, path: &str) -> Vec<Answer> {
+        let mut pages = vec![self.get(path).await.ok()];
+        while let Some(next) = pages.last().unwrap().next() {
+            assert!(pages.len() < 1000, "{path} goes round in circles");
+            pages.push(self.get(&next).await.ok());
+        }
+        pages
+    }
+}
+
+impl Drop for TestShop {
+    fn drop(&mut self) {
+        self.follower.abort();
+    }
+}
