@@ -16,7 +16,7 @@ use super::requests::Walks;
 use super::stand::{Ground, Stand};
 use super::{answers, counted, limit};
 use crate::lessons::{Facts, Observation, Observations, Plan, Requests, Scenario, check_claim, count_effort};
-use crate::report::{LessonReport, Mode, NoiseFloor, SameAnswers, Signature};
+use crate::report::{LessonReport, Limit, Mode, NoiseFloor, SameAnswers, Signature};
 
 /// What one lesson brought.
 pub struct Compared {
@@ -191,16 +191,8 @@ async fn measure(
     for (scenario, ratio) in decide(pending, &floors) {
         measured[scenario].ratios.push(ratio);
     }
-    let optimized = stands.len() - 1;
     progress.say(&format!("{}: the limit", lesson.name));
-    let limit = limit::measure(
-        plan,
-        ground,
-        &examined.scenarios[0],
-        &examined.paths[0][optimized],
-        &stands[optimized],
-    )
-    .await;
+    let limit = first_limit(plan, ground, &examined, stands).await;
     let mut report = report_of(plan, stands, examined);
     match limit {
         Ok(limit) => report.limit = limit,
@@ -223,6 +215,25 @@ async fn measure(
     report.notes.extend(explanation.notes);
     report.scenarios = measured;
     Ok(Compared { report, floors })
+}
+
+/// The limit of the first scenario that has one: not every statement can be given to `pgbench`.
+async fn first_limit(
+    plan: &Plan,
+    ground: &Ground,
+    examined: &Examined,
+    stands: &[Stand],
+) -> Result<Option<Limit>> {
+    let optimized = stands.len() - 1;
+    let mut fault = None;
+    for (scenario, paths) in examined.scenarios.iter().zip(&examined.paths) {
+        match limit::measure(plan, ground, scenario, &paths[optimized], &stands[optimized]).await {
+            Ok(Some(limit)) => return Ok(Some(limit)),
+            Ok(None) => {}
+            Err(this) => fault = fault.or(Some(this)),
+        }
+    }
+    fault.map_or(Ok(None), Err)
 }
 
 /// The report without anything that was timed. When the proof failed, it stays like this, without a ratio.

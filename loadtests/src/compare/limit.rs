@@ -20,7 +20,7 @@ const TURN: Duration = Duration::from_secs(1);
 /// The requests of a turn of `redis-benchmark`, which counts them and not the time: about a second.
 const GETS: u64 = 50_000;
 
-/// Measures a lesson's limit with one request of its headline, in one ABBA block.
+/// Measures a lesson's limit with one request of a scenario, in one ABBA block.
 pub async fn measure(
     plan: &Plan,
     ground: &Ground,
@@ -75,7 +75,7 @@ pub async fn measure(
         }
     };
     let (what, value) = (
-        format!("{what}, one path of the headline, {CONCURRENCY} clients"),
+        format!("{what}; one path of `{}`, {CONCURRENCY} clients", scenario.name),
         Some(theirs),
     );
     Ok(Some(Limit {

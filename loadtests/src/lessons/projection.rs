@@ -65,7 +65,6 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
         .collect();
     vec![
         Scenario::of(HEADLINE, paths(100)).under(Load::LatencyAndThroughput),
-        Scenario::of("a page of 20", paths(20)),
         Scenario::of("a page of 20, 0.25 ms from the stores", paths(20))
             .at_distance(Duration::from_micros(250)),
         Scenario::of("one product, which shows its description", detail).showing_a_loss(),

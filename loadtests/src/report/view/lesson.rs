@@ -72,6 +72,8 @@ pub struct Headline {
     pub change: String,
     /// The ratio.
     pub ratio: String,
+    /// Whether there is none, and words stand in its place.
+    pub is_words: bool,
 }
 
 /// Bars of one quantity, one an arm, each in parts.
@@ -194,7 +196,7 @@ impl LessonView {
                 Vec::new()
             },
             limit: lesson.limit.as_ref().filter(|_| sound).map(|limit| LimitView {
-                what: limit.what.clone(),
+                what: format::html(&limit.what),
                 value: format!("{} {}", format::measured(limit.value), limit.unit),
                 reached: limit
                     .reached
@@ -290,6 +292,7 @@ fn headlines(lesson: &LessonReport) -> Vec<Headline> {
         Some(Headline {
             label,
             change: format!("{} → {}", format::measured(before), format::measured(after)),
+            is_words: ratio.verdict == Verdict::NoMeasurableDifference,
             ratio: match ratio.verdict {
                 Verdict::NoMeasurableDifference => "no difference".into(),
                 Verdict::Better | Verdict::Worse => format::times(ratio.value),

@@ -121,7 +121,7 @@ fn facts(report: &Report) -> Vec<(String, String)> {
         (
             "Machine",
             format!(
-                "{} × {}, {}, Linux {}",
+                "{} cores of {}, {}, Linux {}",
                 machine.cores, machine.cpu, machine.memory, machine.kernel
             ),
         ),
