@@ -17,12 +17,9 @@ const REQUESTS: usize = 100;
 const FEWEST: usize = 10;
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
-/// Sends a scenario's requests to the arm's counted process and reads all counters before and after.
+/// Sends these requests to the arm's counted process and reads all counters before and after.
 pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> Result<Observation> {
-    // Counts do not depend on distance, and without it they are there sooner.
-    stand.shop_at(Duration::ZERO);
     let mut client = Client::connect(stand.counted.address()).await?;
-    let paths = affordable(scenario, paths, &mut client).await?;
     if scenario.before == Before::EmptyCache {
         stand.empty_cache().await?;
     }
@@ -33,7 +30,7 @@ pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> 
         ..Observation::default()
     };
     let (mut bytes, mut hits) = (0u64, 0u64);
-    for path in &paths {
+    for path in paths {
         let answer = client.get(path, scenario.accept_encoding).await?;
         ensure!(
             answer.status.is_success(),
@@ -87,9 +84,12 @@ pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> 
     Ok(seen)
 }
 
-/// Asks once for each path, so that statements are prepared and pages are in memory, until patience ends. What was
-/// asked by then is what is counted.
-async fn affordable(scenario: &Scenario, paths: &[String], client: &mut Client) -> Result<Vec<String>> {
+/// Asks once for each path, so that statements are prepared and pages are in memory, until patience ends. Returns what
+/// was asked by then. All arms must be counted on the same questions: on those that the slowest has answered.
+pub async fn affordable(scenario: &Scenario, paths: &[String], stand: &Stand) -> Result<Vec<String>> {
+    // Counts do not depend on distance, and without it they are there sooner.
+    stand.shop_at(Duration::ZERO);
+    let mut client = Client::connect(stand.counted.address()).await?;
     let spread = (paths.len() / REQUESTS).max(1);
     let chosen: Vec<String> = match paths.len() {
         0..REQUESTS => paths

@@ -100,8 +100,13 @@ async fn examine(plan: &Plan, stands: &mut [Stand], facts: &Facts, progress: &Pr
         let mut seen_of_arms = vec![Observation::default(); stands.len()];
         if !matches!(scenario.requests, Requests::Writes(_)) {
             answers::compare(&scenario.name, stands, &of_arms, &mut same_answers).await?;
+            let mut asked = Vec::new();
+            for (stand, paths) in stands.iter().zip(&of_arms) {
+                asked.push(counted::affordable(scenario, paths, stand).await?);
+            }
+            let fewest = asked.iter().map(Vec::len).min().unwrap_or(0);
             for (arm, stand) in stands.iter_mut().enumerate() {
-                seen_of_arms[arm] = counted::count(scenario, &of_arms[arm], stand).await?;
+                seen_of_arms[arm] = counted::count(scenario, &asked[arm][..fewest], stand).await?;
                 observations.0.insert(
                     (scenario.name.clone(), stand.arm.to_owned()),
                     seen_of_arms[arm].clone(),

@@ -13,7 +13,7 @@ use super::ratios::{LATENCY_METRICS, Pending, estimate, estimate_pairs, exact};
 use super::stand::{Ground, Stand, target};
 use super::{requests, writes};
 use crate::lessons::{Before, Load, Observation, Requests, Scenario};
-use crate::load::{CapacityPlan, Request, capacity, to_base64};
+use crate::load::{CapacityPlan, Request, capacity, percentile_ms, to_base64};
 use crate::report::{ArmReport, Cost, Latency, Metric, Mode, Ratio, ScenarioReport};
 use crate::shop::Shop;
 
@@ -367,9 +367,16 @@ fn fill_latency(report: &mut ArmReport, side: &Measured) {
     report.dropped = outcome.offered.map(|_| outcome.dropped);
     report.histogram = Some(outcome.histogram_base64());
     report.first_byte_histogram = Some(to_base64(&outcome.first_byte));
-    if outcome.saturated {
-        report.outcomes.insert("generator".into(), json!("at its limit"));
+    // How much of the latency may be the generator's own: it shares the machine.
+    if let Some(late) = percentile_ms(&outcome.lateness, 0.95, 1) {
+        report
+            .outcomes
+            .insert("generator_lateness_p95_ms".into(), json!(late));
     }
+    report.outcomes.insert(
+        "generator_share_of_a_core".into(),
+        json!(outcome.generator_share()),
+    );
 }
 
 fn refusals(report: &mut ArmReport, side: &Measured) {
