@@ -64,6 +64,7 @@ impl Children {
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--"])
             .arg(programs.join(format!("backstock-{program}")))
+            .args((program == "api").then_some("serve"))
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .env("BACKSTOCK_INTERNAL_LISTEN", format!("127.0.0.1:{internal_port}"))
             .process_group(0)

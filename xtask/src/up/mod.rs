@@ -10,7 +10,7 @@ mod side;
 use std::env;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use local_services::{Purpose, Services, home, install_missing, stop_unused, workspace_root};
@@ -110,6 +110,7 @@ fn prepare_database(services: &Services, programs: &Path, side: Side, variants: 
             .env("BACKSTOCK_DATABASE_URL", services.database_url(database))
             .env("BACKSTOCK_REDIS_URL", services.redis_url(side.redis_database()))
             .env("BACKSTOCK_AMQP_URL", services.amqp_url(side.name()))
+            .stdout(Stdio::null()) // Progress and faults go to the other stream.
             .status()
             .with_context(|| format!("cannot run {program}"))?;
         if !status.success() {
