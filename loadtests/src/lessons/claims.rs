@@ -4,7 +4,8 @@
 //!
 //! * **confirmed** when the interval of what was measured reaches half of the claimed gain: (measured − 1) ≥
 //!   (claimed − 1) / 2 at its better end. Half, since machines and data differ; of the gain and not of the factor,
-//!   since a claim of 1.25 would else be confirmed by a loss;
+//!   since a claim of 1.25 would else be confirmed by a loss. And the interval must lie above 1: one so wide that it
+//!   holds a loss as well confirms nothing;
 //! * **misleading** when it fails its own arithmetic, or when it is not confirmed in the lesson's headline scenario
 //!   but in another one, that is, only under conditions that it does not state;
 //! * **not here** otherwise.
@@ -90,7 +91,7 @@ fn judge<'a>(
     elsewhere: impl Iterator<Item = (&'a ScenarioReport, [f64; 3])>,
 ) -> (ClaimVerdict, String) {
     let needed = 1.0 + (spec.ratio - 1.0) / 2.0;
-    let reaches = |measured: [f64; 3]| measured[2] >= needed;
+    let reaches = |measured: [f64; 3]| measured[2] >= needed && measured[1] > 1.0;
     if let Some(fault) = spec.own_arithmetic {
         return (ClaimVerdict::Misleading, fault.to_owned());
     }
@@ -112,10 +113,12 @@ fn judge<'a>(
         );
         return (ClaimVerdict::Misleading, reason);
     }
-    (
-        ClaimVerdict::NotHere,
-        format!("Less than half of the claimed gain was measured (that would be × {needed:.2})."),
-    )
+    let reason = if found[1] <= 1.0 && found[2] >= 1.0 {
+        "What was measured cannot be told from no difference.".to_owned()
+    } else {
+        format!("Less than half of the claimed gain was measured (that would be × {needed:.2}).")
+    };
+    (ClaimVerdict::NotHere, reason)
 }
 
 fn measure(spec: &ClaimSpec, scenario: &ScenarioReport) -> Option<[f64; 3]> {
@@ -183,6 +186,8 @@ mod tests {
         assert_eq!(verdict(&SPEC, &[reached]), Some(ClaimVerdict::Confirmed));
         let missed = scenario("near", "after", 6.5, [6.0, 6.9]);
         assert_eq!(verdict(&SPEC, &[missed]), Some(ClaimVerdict::NotHere));
+        let anything = scenario("near", "after", 3.0, [0.9, 10.0]);
+        assert_eq!(verdict(&SPEC, &[anything]), Some(ClaimVerdict::NotHere));
     }
 
     #[test]
