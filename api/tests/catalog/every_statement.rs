@@ -75,5 +75,6 @@ async fn of_the_optimized_arms_runs() {
 #[tokio::test]
 #[cfg(feature = "baselines")]
 async fn of_the_baselines_runs() {
-    assert_all_run("baseline").await;
+    // Pooled, since a connection for each of so many requests would take a minute.
+    assert_all_run("baseline,connections=pooled").await;
 }

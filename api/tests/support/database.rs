@@ -5,6 +5,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
@@ -90,18 +92,25 @@ impl Database {
     }
 }
 
+/// How long a test waits for its database to be dropped.
+const DROP_PATIENCE: Duration = Duration::from_secs(1);
+
 impl Drop for Database {
     fn drop(&mut self) {
         let sql = format!("drop database {} with (force)", self.name);
+        let (done, dropped) = mpsc::channel();
         // A runtime of its own: this also runs while a failed test unwinds.
-        let dropping = std::thread::spawn(move || {
+        std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap();
             runtime.block_on(async { execute(&mut server().await, &sql).await });
+            let _ = done.send(());
         });
-        let _ = dropping.join();
+        // Not for ever: Postgres may be waiting for a connection that is being opened by this very test, whose
+        // runtime stands still meanwhile.
+        let _ = dropped.recv_timeout(DROP_PATIENCE);
     }
 }
 
