@@ -28,12 +28,10 @@ pub async fn compare(
     let questions = paths.iter().map(Vec::len).min().unwrap_or(0);
     let spread = (questions / REQUESTS).max(1);
     let begun = Instant::now();
-    let mut asked = 0;
-    for question in (0..questions).step_by(spread).take(REQUESTS) {
+    for (asked, question) in (0..questions).step_by(spread).take(REQUESTS).enumerate() {
         if asked >= FEWEST && begun.elapsed() > PATIENCE {
             break;
         }
-        asked += 1;
         // Twice: a cache answers the second time.
         for _ in 0..2 {
             let mut first = None;

@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use storefront::variants::LESSONS;
 
-use super::measure::{Bench, skeleton};
+use super::measure::Bench;
 use super::plan::SlicePlan;
 use super::progress::Progress;
 use super::ratios::decide;
 use super::requests::Walks;
 use super::stand::{Ground, Stand};
+use super::written::skeleton;
 use super::{answers, counted, limit};
 use crate::lessons::{Facts, Observation, Observations, Plan, Requests, Scenario, check_claim, count_effort};
 use crate::report::{LessonReport, Limit, Mode, NoiseFloor, SameAnswers, Signature};

@@ -21,6 +21,7 @@ mod ratios;
 mod requests;
 mod stand;
 mod writes;
+mod written;
 
 pub use command::Command;
 pub use lesson::signature;

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn every_lesson_has_scenarios_with_names_of_their_own_and_one_that_loses() {
+    fn every_lesson_has_scenarios_with_names_of_their_own_that_ask_for_something() {
         let facts = Facts::for_tests();
         for plan in plans() {
             let scenarios = (plan.scenarios)(&facts);

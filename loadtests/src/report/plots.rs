@@ -215,19 +215,7 @@ fn draw(
     ticks: &[f64],
     tick_label: &dyn Fn(&f64) -> String,
 ) -> Result<String> {
-    let points = || lines.iter().flat_map(|line| line.points.iter());
-    let low_x = points().map(|point| point.0).fold(f64::MAX, f64::min);
-    let high_x = points()
-        .map(|point| point.0)
-        .fold(f64::MIN, f64::max)
-        .max(low_x + 0.01);
-    let y_ticks = logarithmic_ticks(points().map(|point| point.1));
-    let (bottom, top) = (y_ticks[0], y_ticks[y_ticks.len() - 1]);
-    let shown: Vec<f64> = ticks
-        .iter()
-        .copied()
-        .filter(|x| (low_x..=high_x).contains(x))
-        .collect();
+    let (x_scale, y_scale) = scales(lines, ticks);
 
     let mut svg = String::new();
     {
@@ -238,18 +226,7 @@ fn draw(
             .margin_left(4)
             .x_label_area_size(46)
             .y_label_area_size(64)
-            .build_cartesian_2d(
-                Scale {
-                    low: low_x,
-                    high: high_x,
-                    ticks: shown,
-                },
-                Scale {
-                    low: bottom,
-                    high: top,
-                    ticks: y_ticks,
-                },
-            )
+            .build_cartesian_2d(x_scale, y_scale)
             .map_err(drawing_fault)?;
         chart
             .configure_mesh()
@@ -287,6 +264,31 @@ fn draw(
         root.present().map_err(drawing_fault)?;
     }
     Ok(themed(&svg))
+}
+
+/// Axes that hold all points.
+fn scales(lines: &[Line], ticks: &[f64]) -> (Scale, Scale) {
+    let points = || lines.iter().flat_map(|line| line.points.iter());
+    let low = points().map(|point| point.0).fold(f64::MAX, f64::min);
+    let high = points()
+        .map(|point| point.0)
+        .fold(f64::MIN, f64::max)
+        .max(low + 0.01);
+    let ticks = ticks
+        .iter()
+        .copied()
+        .filter(|x| (low..=high).contains(x))
+        .collect();
+    let y_ticks = logarithmic_ticks(points().map(|point| point.1));
+    let (bottom, top) = (y_ticks[0], y_ticks[y_ticks.len() - 1]);
+    (
+        Scale { low, high, ticks },
+        Scale {
+            low: bottom,
+            high: top,
+            ticks: y_ticks,
+        },
+    )
 }
 
 /// Names each line at its end, where the eye is, without names on top of each other.

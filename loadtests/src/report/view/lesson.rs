@@ -2,11 +2,13 @@
 
 use anyhow::Result;
 
+use super::bars::{BarGroup, bar_groups};
+use super::claim::{ClaimView, claim_view};
 use super::format;
 use super::metrics::{self, MetricRow};
 use crate::report::metric::{Metric, Verdict};
 use crate::report::plots;
-use crate::report::schema::{ArmReport, ClaimCheck, LessonReport, Ratio, Report, ScenarioReport, Shows};
+use crate::report::schema::{ArmReport, LessonReport, Ratio, Report, ScenarioReport, Shows};
 
 /// One lesson.
 pub struct LessonView {
@@ -76,24 +78,6 @@ pub struct Headline {
     pub is_words: bool,
 }
 
-/// Bars of one quantity, one an arm, each in parts.
-pub struct BarGroup {
-    /// What the bars show.
-    pub title: String,
-    /// The bars.
-    pub bars: Vec<Bar>,
-}
-
-/// One bar.
-pub struct Bar {
-    /// The arm.
-    pub label: String,
-    /// The sum, with its unit.
-    pub total: String,
-    /// Name, percent of the longest bar, style class.
-    pub parts: Vec<(String, String, String)>,
-}
-
 /// A scenario's table.
 pub struct ScenarioView {
     /// Its name.
@@ -122,26 +106,6 @@ pub struct StatementView {
     pub text: String,
     /// Its plan's nodes, or empty.
     pub plan: String,
-}
-
-/// A claim beside its measurement.
-pub struct ClaimView {
-    /// In our words.
-    pub text: String,
-    /// `× 13.2`
-    pub claimed: String,
-    /// `× 605 (590 … 621)`
-    pub measured: String,
-    /// Scenario, metric, arms.
-    pub measured_as: String,
-    /// The verdict, or `not measured`.
-    pub verdict: &'static str,
-    /// Its style class.
-    pub class: &'static str,
-    /// Why.
-    pub reason: String,
-    /// Position of the claimed and the measured ratio on a shared logarithmic scale, in percent.
-    pub bars: Option<(String, String)>,
 }
 
 /// The limit and the share reached.
@@ -360,66 +324,6 @@ fn plots_of(scenarios: &[ScenarioReport]) -> Result<Vec<(String, String)>> {
     Ok(found)
 }
 
-fn bar_groups(scenario: &ScenarioReport) -> Vec<BarGroup> {
-    let cpu = |arm: &ArmReport| {
-        arm.cpu_us_per_request
-            .parts()
-            .map(|(name, us)| (name, us.unwrap_or(0.0)))
-            .to_vec()
-    };
-    let buffers = |arm: &ArmReport| vec![("buffers", arm.cost.buffers_per_request.unwrap_or(0.0))];
-    let bytes = |arm: &ArmReport| {
-        let cost = &arm.cost;
-        vec![
-            ("client", cost.response_bytes.unwrap_or(0.0)),
-            ("postgres", cost.postgres_bytes.unwrap_or(0.0)),
-            ("redis", cost.redis_bytes.unwrap_or(0.0)),
-        ]
-    };
-    [
-        bar_group("CPU a request, µs", scenario, &cpu),
-        bar_group("Shared buffers a request", scenario, &buffers),
-        bar_group(
-            "Bytes a request: answer, from Postgres, from Redis",
-            scenario,
-            &bytes,
-        ),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-type Parts<'a> = &'a dyn Fn(&ArmReport) -> Vec<(&'static str, f64)>;
-
-fn bar_group(title: &str, scenario: &ScenarioReport, parts: Parts<'_>) -> Option<BarGroup> {
-    let sum = |arm: &ArmReport| parts(arm).iter().map(|(_, value)| value).sum::<f64>();
-    let longest = scenario.arms.iter().map(sum).fold(0.0, f64::max);
-    if longest <= 0.0 {
-        return None;
-    }
-    let bar = |arm: &ArmReport| Bar {
-        label: arm.name.clone(),
-        total: format::number(sum(arm)),
-        parts: parts(arm)
-            .into_iter()
-            .filter(|(_, value)| *value > 0.0)
-            .map(|(name, value)| {
-                let text = format!("{name} {}", format::number(value));
-                (
-                    text,
-                    format!("{:.2}", value / longest * 100.0),
-                    format!("part-{name}"),
-                )
-            })
-            .collect(),
-    };
-    Some(BarGroup {
-        title: format!("{title} ({})", scenario.name),
-        bars: scenario.arms.iter().map(bar).collect(),
-    })
-}
-
 fn scenario_view(lesson: &LessonReport, scenario: &ScenarioReport, report: &Report) -> ScenarioView {
     let statements = scenario.arms.iter().flat_map(|arm| {
         arm.statements.iter().map(|statement| StatementView {
@@ -460,39 +364,6 @@ fn differences(lesson: &LessonReport, scenarios: &[ScenarioReport], verdict: Ver
         (!found.is_empty()).then(|| format!("{}: {}", scenario.name, found.join(", ")))
     };
     scenarios.iter().filter_map(of_scenario).collect()
-}
-
-fn claim_view(check: &ClaimCheck) -> ClaimView {
-    let verdict = check.verdict.map_or("not measured", |verdict| verdict.as_str());
-    let bars = check.measured.map(|[measured, ..]| {
-        let longest = measured.max(check.claim.ratio).max(2.0).ln();
-        let width = |ratio: f64| format!("{:.1}", (ratio.max(1.0).ln() / longest * 100.0).clamp(0.5, 100.0));
-        (width(check.claim.ratio), width(measured))
-    });
-    ClaimView {
-        text: check.claim.text.clone(),
-        claimed: format::times(check.claim.ratio),
-        measured: check.measured.map_or_else(
-            || "–".to_owned(),
-            |[value, low, high]| {
-                let spread = if low == high {
-                    "counted".into()
-                } else {
-                    format::interval([low, high])
-                };
-                format!("{} ({spread})", format::times(value))
-            },
-        ),
-        measured_as: check.measured_as.clone(),
-        verdict,
-        class: match verdict {
-            "confirmed" => "better",
-            "misleading" => "worse",
-            _ => "same",
-        },
-        reason: check.reason.clone(),
-        bars,
-    }
 }
 
 fn answers(lesson: &LessonReport) -> String {

@@ -2,6 +2,8 @@
 //!
 //! The template only lays out. Read next: `lesson.rs`, one lesson's part; `templates/page.html`.
 
+mod bars;
+mod claim;
 pub mod format;
 mod lesson;
 mod metrics;
