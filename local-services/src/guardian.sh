@@ -78,7 +78,7 @@ stop)
         # Either there are users, or the guardian is at work already and frees the lock soon.
         users=$(users)
         if [ -n "$users" ]; then
-            echo "The servers in $here are in use by process$users: stop that first." >&2
+            echo "The servers in $here are in use by process$users, and keep running." >&2
             exit 1
         fi
         flock -x 9

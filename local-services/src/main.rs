@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
-use local_services::{Purpose, Services, install_missing, status, stop_unused};
+use local_services::{Purpose, Services, Stopped, install_missing, status, stop_unused};
 
 /// Private Postgres, Redis and RabbitMQ servers for Backstock.
 ///
@@ -77,8 +77,9 @@ fn run(action: Action) -> Result<ExitCode> {
             command,
         } => return run_command(purpose.into(), vhost.as_deref(), &command),
         Action::Stop => {
-            for purpose in [Purpose::Shop, Purpose::Tests] {
-                stop_unused(purpose)?;
+            let outcomes = [stop_unused(Purpose::Shop)?, stop_unused(Purpose::Tests)?];
+            if outcomes.contains(&Stopped::StillUsed) {
+                return Ok(ExitCode::FAILURE); // The guardian has said who uses them.
             }
         }
         Action::Status => {

@@ -178,13 +178,15 @@ impl Server {
     }
 }
 
-/// Stops what a lost terminal left of this purpose's servers; an error names those who still use them.
-pub fn stop_unused(purpose: Purpose) -> Result<()> {
+/// Stops what a lost terminal left of this purpose's servers, unless somebody uses them: then says who.
+pub fn stop_unused(purpose: Purpose) -> Result<Stopped> {
     let place = Place::prepare(purpose)?;
-    if !run_guardian(&place, &["stop"])? {
-        bail!("the servers of `{}` were not stopped", purpose.name());
-    }
-    Ok(())
+    let is_stopped = run_guardian(&place, &["stop"])?;
+    Ok(if is_stopped {
+        Stopped::Stopped
+    } else {
+        Stopped::StillUsed
+    })
 }
 
 /// One line for each server of this purpose: what runs, and where.

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
-use local_services::{Purpose, Services, home, install_missing, stop_unused, workspace_root};
+use local_services::{Purpose, Services, Stopped, home, install_missing, stop_unused, workspace_root};
 use storefront::variants::Variants;
 
 use self::children::{Children, Ended};
@@ -62,10 +62,12 @@ pub(crate) fn up(left: Variants, right: Variants) -> Result<ExitCode> {
     }
 }
 
-/// Stops a running `up`, and servers that nobody uses any more.
+/// Stops a running `up`, and its servers unless another command, such as the lab, uses them.
 pub(crate) fn down() -> Result<ExitCode> {
     lock::stop_holder()?;
-    stop_unused(Purpose::Shop)?;
+    if stop_unused(Purpose::Shop)? == Stopped::StillUsed {
+        eprintln!("The shops are down; the servers stop when that has ended.");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
