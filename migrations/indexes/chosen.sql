@@ -15,6 +15,7 @@ create index products_rating_idx on products (rating_hundredths, id) where activ
 create index products_category_newest_idx on products (category_id, created_at, id) where active;
 create index products_category_price_idx on products (category_id, price_cents, id) where active;
 create index products_category_best_selling_idx on products (category_id, sales_count, id) where active;
+create index products_category_rating_idx on products (category_id, rating_hundredths, id) where active;
 
 -- GET /v1/products?brand=…: other orders sort a brand's products, which are few for all but the largest brands.
 create index products_brand_newest_idx on products (brand_id, created_at, id) where active;
