@@ -11,14 +11,15 @@ use crate::report::SameAnswers;
 /// Requests that are compared for each scenario, and how long that may take.
 const REQUESTS: usize = 24;
 const FEWEST: usize = 3;
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Compares answers of a scenario and adds them to what was compared before. `paths` has each arm's own addresses of
-/// the same questions.
+/// the same questions, each of which is asked so many times: behind a cache, twice.
 pub async fn compare(
     scenario: &str,
     stands: &[Stand],
     paths: &[Vec<String>],
+    times: usize,
     same: &mut SameAnswers,
 ) -> Result<()> {
     let mut clients = Vec::new();
@@ -32,8 +33,7 @@ pub async fn compare(
         if asked >= FEWEST && begun.elapsed() > PATIENCE {
             break;
         }
-        // Twice: a cache answers the second time.
-        for _ in 0..2 {
+        for _ in 0..times {
             let mut first = None;
             let mut differs = false;
             for (client, paths) in clients.iter_mut().zip(paths) {
