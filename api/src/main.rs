@@ -2,6 +2,7 @@
 
 mod serve;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,18 +20,10 @@ use api::settings::Settings;
 
 /// The storefront's HTTP service. Every setting is a flag or an environment variable.
 #[derive(Debug, Parser)]
-#[command(
-    name = "backstock-api",
-    version,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true
-)]
+#[command(name = "backstock-api", version, flatten_help = true)]
 struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
-
-    #[command(flatten)]
-    settings: Option<Settings>,
+    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,21 +74,18 @@ struct ImportCommand {
 }
 
 fn main() -> ExitCode {
-    let matches = match Cli::command().try_get_matches() {
-        Ok(matches) => matches,
-        Err(error) => return storefront::settings::explain(&error, &Cli::command()),
-    };
-    let Cli { command, settings } = match Cli::from_arg_matches(&matches) {
+    let arguments = with_default_command(std::env::args_os().collect());
+    let parsed = Cli::command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli { command } = match parsed {
         Ok(cli) => cli,
         Err(error) => return storefront::settings::explain(&error, &Cli::command()),
     };
-    let outcome = match (command, settings) {
-        (Some(Command::Serve(settings)), _) => serve::run(*settings),
-        (Some(Command::Migrate(command)), _) => on_one_thread(run_migrate(command)),
-        (Some(Command::Import(command)), _) => on_one_thread(run_import(command)),
-        (None, Some(settings)) => serve::run(settings),
-        // clap asks for the settings itself when there is no command.
-        (None, None) => unreachable!("clap requires the settings without a command"),
+    let outcome = match command {
+        Command::Serve(settings) => serve::run(*settings),
+        Command::Migrate(command) => on_one_thread(run_migrate(command)),
+        Command::Import(command) => on_one_thread(run_import(command)),
     };
     match outcome {
         Ok(code) => code,
@@ -104,6 +94,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Without a command, the shop is served: a command line that is empty, or begins with a setting, gets `serve`.
+fn with_default_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    const OF_THE_PROGRAM: [&str; 4] = ["-h", "--help", "-V", "--version"];
+    let first = arguments
+        .get(1)
+        .map(|argument| argument.to_string_lossy().into_owned());
+    let serves = match first.as_deref() {
+        None => true,
+        Some(first) => first.starts_with('-') && !OF_THE_PROGRAM.contains(&first),
+    };
+    if serves && !arguments.is_empty() {
+        arguments.insert(1, "serve".into());
+    }
+    arguments
 }
 
 fn on_one_thread(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {

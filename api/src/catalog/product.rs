@@ -9,6 +9,8 @@ use storefront::money::{Currency, Money};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::product_details::ProductKey;
+
 /// Something with a slug to filter by and a name to show.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Named<'r> {
@@ -261,6 +263,17 @@ impl ItemColumns {
     /// When the column is of another type.
     pub fn id(&self, row: &PgRow) -> Result<Uuid, sqlx::Error> {
         row.try_get(self.id)
+    }
+
+    /// Reads what details are asked for with.
+    ///
+    /// # Errors
+    /// When a column is of another type.
+    pub fn key(&self, row: &PgRow) -> Result<ProductKey, sqlx::Error> {
+        Ok(ProductKey {
+            id: self.id(row)?,
+            currency: currency(row.try_get(self.currency)?),
+        })
     }
 
     /// Reads a row as an item that borrows its texts.

@@ -13,7 +13,7 @@ use super::list_reviews::{Review, newest_reviews};
 use super::product::{
     Details, Image, MoneySchema, Named, ProductImage, Rating, Variant, compare_at_price, currency, rating,
 };
-use super::product_details::Include;
+use super::product_details::{Include, ProductKey};
 use super::product_slug::{ProductSlug, unknown_product};
 use crate::database::Session;
 use crate::http::answer::Answer;
@@ -120,7 +120,11 @@ async fn product(app: &App, timings: &Timings, slug: &str, parts: &[Part]) -> Re
         variants: parts.contains(&Part::Variants),
         images: parts.contains(&Part::Images),
     };
-    let details = app.catalog.details.load(&mut session, &[row.id], include).await?;
+    let key = ProductKey {
+        id: row.id,
+        currency: currency(&row.currency),
+    };
+    let details = app.catalog.details.load(&mut session, &[key], include).await?;
     let reviews = match parts.contains(&Part::Reviews) {
         true => Some(newest_reviews(&mut session, row.id, None, INCLUDED_REVIEWS).await?),
         false => None,

@@ -162,16 +162,16 @@ async fn read_page(
     }
     let more = page.len() > list.limit as usize;
     page.truncate(list.limit as usize);
-    let ids = match page.first() {
+    let keys = match page.first() {
         Some(first) => {
             let columns = ItemColumns::of(first)?;
             page.iter()
-                .map(|row| columns.id(row))
+                .map(|row| columns.key(row))
                 .collect::<Result<Vec<_>, _>>()?
         }
         None => Vec::new(),
     };
-    let details = app.catalog.details.load(session, &ids, list.include).await?;
+    let details = app.catalog.details.load(session, &keys, list.include).await?;
     Ok(PageRows {
         rows: page,
         details,

@@ -8,37 +8,39 @@ use std::collections::HashMap;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{Details, ImageRow, Include, VariantRow, image, variant};
+use super::{Details, ImageRow, Include, ProductKey, VariantRow, image, variant};
 use crate::database::Session;
 
 /// See the module.
 pub(super) async fn load(
     session: &mut Session<'_>,
-    ids: &[Uuid],
+    products: &[ProductKey],
     include: Include,
 ) -> Result<Vec<Details>, sqlx::Error> {
+    let ids: Vec<Uuid> = products.iter().map(|product| product.id).collect();
     let (variants, images) = match include {
         Include {
             variants: true,
             images: true,
-        } => both(session, ids).await?,
+        } => both(session, &ids).await?,
         Include {
             variants: true,
             images: false,
-        } => (variants(session, ids).await?, Vec::new()),
-        Include { variants: false, .. } => (Vec::new(), images(session, ids).await?),
+        } => (variants(session, &ids).await?, Vec::new()),
+        Include { variants: false, .. } => (Vec::new(), images(session, &ids).await?),
     };
     let place: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
     let empty = || Details {
         variants: include.variants.then(Vec::new),
         images: include.images.then(Vec::new),
     };
-    let mut all: Vec<Details> = ids.iter().map(|_| empty()).collect();
+    let mut all: Vec<Details> = products.iter().map(|_| empty()).collect();
     for row in variants {
-        all[place[&row.product_id]]
+        let at = place[&row.product_id];
+        all[at]
             .variants
             .get_or_insert_default()
-            .push(variant(row));
+            .push(variant(row, products[at].currency));
     }
     for row in images {
         all[place[&row.product_id]]
@@ -52,12 +54,10 @@ pub(super) async fn load(
 async fn variants(session: &mut Session<'_>, ids: &[Uuid]) -> Result<Vec<VariantRow>, sqlx::Error> {
     let rows = sqlx::query_as!(
         VariantRow,
-        r#"select v.product_id, v.sku, v.title, v.options as "options: _", v.price_cents, v.compare_at_cents,
-                  p.currency, v.stock_quantity
-           from variants v
-           join products p on p.id = v.product_id
-           where v.product_id = any($1)
-           order by v.position, v.id"#,
+        r#"select product_id, sku, title, options as "options: _", price_cents, compare_at_cents, stock_quantity
+           from variants
+           where product_id = any($1)
+           order by position, id"#,
         ids
     );
     rows.fetch_all(session).await
@@ -78,15 +78,13 @@ async fn both(
     ids: &[Uuid],
 ) -> Result<(Vec<VariantRow>, Vec<ImageRow>), sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select v.product_id as "product_id!", v.position as "position!", v.id as "id!", v.sku, v.title,
-                  v.options as "options: Json<Box<serde_json::value::RawValue>>", v.price_cents,
-                  v.compare_at_cents, p.currency::text as currency, v.stock_quantity,
-                  null::text as url, null::text as alt
-           from variants v
-           join products p on p.id = v.product_id
-           where v.product_id = any($1)
+        r#"select product_id as "product_id!", position as "position!", id as "id!", sku, title,
+                  options as "options: Json<Box<serde_json::value::RawValue>>", price_cents, compare_at_cents,
+                  stock_quantity, null::text as url, null::text as alt
+           from variants
+           where product_id = any($1)
            union all
-           select product_id, position, id, null, null, null, null, null, null, null, url, alt
+           select product_id, position, id, null, null, null, null, null, null, url, alt
            from images
            where product_id = any($1)
            order by 2, 3"#,
@@ -95,19 +93,11 @@ async fn both(
     let (mut variants, mut images) = (Vec::new(), Vec::new());
     for row in rows.fetch_all(session).await? {
         let product_id = row.product_id;
-        if let (
-            Some(sku),
-            Some(title),
-            Some(options),
-            Some(price_cents),
-            Some(currency),
-            Some(stock_quantity),
-        ) = (
+        if let (Some(sku), Some(title), Some(options), Some(price_cents), Some(stock_quantity)) = (
             row.sku,
             row.title,
             row.options,
             row.price_cents,
-            row.currency,
             row.stock_quantity,
         ) {
             let compare_at_cents = row.compare_at_cents;
@@ -118,7 +108,6 @@ async fn both(
                 options,
                 price_cents,
                 compare_at_cents,
-                currency,
                 stock_quantity,
             });
         } else if let (Some(url), Some(alt)) = (row.url, row.alt) {

@@ -1,6 +1,6 @@
 //! How the variants and images of products are loaded: the lesson `listing`.
 //!
-//! Both arms give each product's details in the order that the ids were given, variants and images by position.
+//! Both arms give each product's details in the order that the products were given, variants and images by position.
 
 #[cfg(feature = "baselines")]
 pub mod n_plus_one;
@@ -8,11 +8,11 @@ pub mod n_plus_one;
 pub mod batched;
 
 use sqlx::types::Json;
-use storefront::money::Money;
+use storefront::money::{Currency, Money};
 use storefront::variants::Listing;
 use uuid::Uuid;
 
-use super::product::{Details, ProductImage, Variant, compare_at_price, currency};
+use super::product::{Details, ProductImage, Variant, compare_at_price};
 use crate::database::Session;
 
 /// The arm of `listing` that this process was built with.
@@ -23,6 +23,16 @@ pub enum ProductDetails {
     NPlusOne,
     /// See [`batched`].
     Batched,
+}
+
+/// A product whose details are asked for. Variants are priced in their product's currency, which whoever asks has
+/// read already.
+#[derive(Debug, Clone, Copy)]
+pub struct ProductKey {
+    /// Its id.
+    pub id: Uuid,
+    /// What its variants are priced in.
+    pub currency: Currency,
 }
 
 /// What was asked for with `include=`.
@@ -44,30 +54,29 @@ impl ProductDetails {
         }
     }
 
-    /// The details of each product, in the order of `ids`. No statement when nothing is asked for.
+    /// The details of each product, in the order of `products`. No statement when nothing is asked for.
     ///
     /// # Errors
     /// When a statement fails.
     pub async fn load(
         self,
         session: &mut Session<'_>,
-        ids: &[Uuid],
+        products: &[ProductKey],
         include: Include,
     ) -> Result<Vec<Details>, sqlx::Error> {
-        if ids.is_empty() || include == Include::default() {
-            return Ok(ids.iter().map(|_| Details::default()).collect());
+        if products.is_empty() || include == Include::default() {
+            return Ok(products.iter().map(|_| Details::default()).collect());
         }
         match self {
             #[cfg(feature = "baselines")]
-            Self::NPlusOne => n_plus_one::load(session, ids, include).await,
-            Self::Batched => batched::load(session, ids, include).await,
+            Self::NPlusOne => n_plus_one::load(session, products, include).await,
+            Self::Batched => batched::load(session, products, include).await,
         }
     }
 }
 
 /// A variant from its columns.
-fn variant(row: VariantRow) -> Variant {
-    let currency = currency(&row.currency);
+fn variant(row: VariantRow, currency: Currency) -> Variant {
     Variant {
         sku: row.sku,
         title: row.title,
@@ -81,7 +90,7 @@ fn variant(row: VariantRow) -> Variant {
     }
 }
 
-/// A row of `variants`, with its product's currency.
+/// A row of `variants`.
 #[derive(sqlx::FromRow)]
 struct VariantRow {
     product_id: Uuid,
@@ -90,7 +99,6 @@ struct VariantRow {
     options: Json<Box<serde_json::value::RawValue>>,
     price_cents: i64,
     compare_at_cents: Option<i64>,
-    currency: String,
     stock_quantity: i32,
 }
 

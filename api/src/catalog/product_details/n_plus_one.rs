@@ -3,36 +3,32 @@
 //! **Fails when**: pages grow, or the database is farther away than loopback: every round trip is waited for.
 //! **Source**: <https://martinfowler.com/eaaCatalog/lazyLoad.html>, ripple loading.
 
-use uuid::Uuid;
-
-use super::{Details, ImageRow, Include, VariantRow, image, variant};
+use super::{Details, ImageRow, Include, ProductKey, VariantRow, image, variant};
 use crate::database::Session;
 
 /// See the module.
 pub(super) async fn load(
     session: &mut Session<'_>,
-    ids: &[Uuid],
+    products: &[ProductKey],
     include: Include,
 ) -> Result<Vec<Details>, sqlx::Error> {
-    let mut all = Vec::with_capacity(ids.len());
-    for id in ids {
+    let mut all = Vec::with_capacity(products.len());
+    for product in products {
         let mut details = Details::default();
         if include.variants {
             let rows = sqlx::query_as!(
                 VariantRow,
-                r#"select v.product_id, v.sku, v.title, v.options as "options: _", v.price_cents, v.compare_at_cents,
-                          p.currency, v.stock_quantity
-                   from variants v
-                   join products p on p.id = v.product_id
-                   where v.product_id = $1
-                   order by v.position, v.id"#,
-                id
+                r#"select product_id, sku, title, options as "options: _", price_cents, compare_at_cents, stock_quantity
+                   from variants
+                   where product_id = $1
+                   order by position, id"#,
+                product.id
             );
             details.variants = Some(
                 rows.fetch_all(&mut *session)
                     .await?
                     .into_iter()
-                    .map(variant)
+                    .map(|row| variant(row, product.currency))
                     .collect(),
             );
         }
@@ -40,7 +36,7 @@ pub(super) async fn load(
             let rows = sqlx::query_as!(
                 ImageRow,
                 "select product_id, url, alt from images where product_id = $1 order by position, id",
-                id
+                product.id
             );
             details.images = Some(
                 rows.fetch_all(&mut *session)
