@@ -167,27 +167,7 @@ async fn measure(
         mode,
         progress,
     };
-    progress.say(&format!("{}: {} against itself", lesson.name, lesson.optimized));
-    let twin = stands
-        .last()
-        .expect("a lesson has arms")
-        .twin(ground, lesson)
-        .await?;
-    let floors = bench
-        .noise_floor(&examined.scenarios[0], &examined.paths[0], &twin)
-        .await?;
-    twin.stop().await?;
-    let floors: Vec<NoiseFloor> = floors
-        .into_iter()
-        .map(|(metric, (estimate, blocks))| NoiseFloor {
-            metric,
-            ratio: estimate.value,
-            ci95: [estimate.ci95.0, estimate.ci95.1],
-            lesson: lesson.name.to_owned(),
-            blocks,
-        })
-        .collect();
-
+    let floors = noise_floors(plan, &bench, &examined).await?;
     let (mut measured, mut pending) = (Vec::new(), Vec::new());
     for (number, scenario) in examined.scenarios.iter().enumerate() {
         progress.say(&format!("{}: {}: measuring", lesson.name, scenario.name));
@@ -224,6 +204,44 @@ async fn measure(
     report.notes.extend(explanation.notes);
     report.scenarios = measured;
     Ok(Compared { report, floors })
+}
+
+/// The optimized arm against itself, under the headline's plan and, where there are any, as a writer.
+async fn noise_floors(plan: &Plan, bench: &Bench<'_>, examined: &Examined) -> Result<Vec<NoiseFloor>> {
+    let lesson = plan.lesson;
+    bench
+        .progress
+        .say(&format!("{}: {} against itself", lesson.name, lesson.optimized));
+    let twin = bench
+        .stands
+        .last()
+        .expect("a lesson has arms")
+        .twin(bench.ground, lesson)
+        .await?;
+    let mut floors = bench
+        .noise_floor(&examined.scenarios[0], &examined.paths[0], &twin)
+        .await?;
+    let writes = examined
+        .scenarios
+        .iter()
+        .find_map(|scenario| match scenario.requests {
+            Requests::Writes(writes) => Some(writes),
+            _ => None,
+        });
+    if let Some(writes) = writes {
+        floors.extend(bench.write_floor(writes).await?);
+    }
+    twin.stop().await?;
+    Ok(floors
+        .into_iter()
+        .map(|(metric, (estimate, blocks))| NoiseFloor {
+            metric,
+            ratio: estimate.value,
+            ci95: [estimate.ci95.0, estimate.ci95.1],
+            lesson: lesson.name.to_owned(),
+            blocks,
+        })
+        .collect())
 }
 
 /// The limit of the first scenario that has one: not every statement can be given to `pgbench`.

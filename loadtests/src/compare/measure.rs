@@ -247,6 +247,27 @@ impl Bench<'_> {
             .collect())
     }
 
+    /// The optimized arm against itself as a writer.
+    pub async fn write_floor(&self, kind: crate::lessons::Writes) -> Result<Vec<(Metric, Found)>> {
+        let stand = &self.stands[self.stands.len() - 1];
+        let pair = writes::measure(
+            kind,
+            (stand, stand),
+            &self.ground.services,
+            self.plan,
+            self.progress,
+        )
+        .await?;
+        let throughput = pair
+            .pairs
+            .iter()
+            .find(|(metric, _)| *metric == Metric::Throughput);
+        Ok(throughput
+            .and_then(|(metric, values)| Some((*metric, estimate_pairs(*metric, values)?)))
+            .into_iter()
+            .collect())
+    }
+
     fn side(&self, scenario: &Scenario, arm: usize, paths: &[Vec<String>]) -> Result<Side> {
         let requests: Arc<[Request]> = requests::to_send(&paths[arm], scenario.accept_encoding)?;
         let shop = self.stands[arm].shop_at(scenario.distance);

@@ -126,8 +126,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Log bytes of a transaction, over a counted pass.
+    /// Log bytes of a transaction, over a counted pass. Before it the same rows are written uncounted: after a clone the
+    /// first change of a page logs the whole page, whatever the arm.
     async fn count(&mut self, writes: Writes) -> Result<f64> {
+        for _ in 0..COUNTED {
+            self.write(writes).await?;
+        }
+        self.next = 0;
         let here = format!("select (pg_current_wal_insert_lsn() - '0/0')::float8 {LAB_MARK}");
         let before: f64 = sqlx::query_scalar(sqlx::AssertSqlSafe(here.clone()))
             .fetch_one(&mut self.connection)
