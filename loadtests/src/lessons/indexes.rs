@@ -3,7 +3,7 @@
 use serde_json::json;
 use storefront::variants::Lesson;
 
-use super::observation::{Observations, require};
+use super::observation::{Observation, Observations, require};
 use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Requests, Scenario, Writes, arms_of};
 use crate::report::{Metric, ScenarioReport, Shows, format};
 
@@ -56,16 +56,10 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
                    in the order of an index, with at most a tenth of the buffers; none: variants by sequential scan",
         signature,
         observed: |seen| {
-            let plans: Vec<&str> = seen
-                .statements
-                .iter()
-                .filter_map(|statement| statement.plan.as_deref())
-                .take(1)
-                .collect();
             format!(
-                "{} buffers, plan {}",
+                "{} buffers, {}",
                 format::number(seen.buffers()),
-                plans.join("; ")
+                reading_products(seen)
             )
         },
         claims: CLAIMS,
@@ -115,6 +109,24 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
         write("write: a changed price", Writes::Price),
         write("write: a unit sold", Writes::Stock),
     ]
+}
+
+/// How the plan reads the products, and whether it sorts them.
+fn reading_products(seen: &Observation) -> String {
+    let plans = seen
+        .statements
+        .iter()
+        .filter_map(|statement| statement.plan.as_deref());
+    let nodes: Vec<&str> = plans
+        .flat_map(|plan| plan.split(" → "))
+        .skip_while(|node| !node.contains("CTE Scan"))
+        .filter(|node| *node == "Sort" || node.contains(" on products"))
+        .collect();
+    if nodes.is_empty() {
+        "no plan".to_owned()
+    } else {
+        nodes.join(" over ")
+    }
 }
 
 fn signature(seen: &Observations) -> Result<(), String> {
