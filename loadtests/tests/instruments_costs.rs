@@ -50,6 +50,7 @@ fn an_idle_process_uses_no_cpu_and_a_busy_one_does() {
     let before = Cpu::read(&processes).unwrap();
     // The loop's own CPU time is the clock here: however busy the machine is, some of it comes.
     let used = loop {
+        // Between two looks; what ends the loop is the CPU time that was used.
         std::thread::sleep(Duration::from_millis(20));
         let used = Cpu::read(&processes).unwrap().since(&before);
         if used.api.unwrap() > Duration::from_millis(50) {

@@ -39,6 +39,7 @@ impl Server {
     async fn stall_once_for_a_second(&self) {
         if self.answered.load(Ordering::SeqCst) >= 1_000 && !self.stalled.swap(true, Ordering::SeqCst) {
             let _nobody_passes = self.stall.write().await;
+            // The stall that is to be measured.
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }

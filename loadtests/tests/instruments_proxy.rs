@@ -125,6 +125,7 @@ async fn pipelined_chunks_are_in_flight_together() {
     let begin = Instant::now();
     for _ in 0..10 {
         stream.write_all(b"a").await.unwrap();
+        // Sends the bytes apart, so that each is a packet of its own.
         tokio::time::sleep(Duration::from_millis(3)).await;
     }
     let mut answer = [0; 20];

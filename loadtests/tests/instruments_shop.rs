@@ -97,6 +97,7 @@ async fn a_start_that_is_given_up_leaves_no_process() {
     let pid = loop {
         match std::fs::read_to_string(&pid_file) {
             Ok(pid) if pid.ends_with('\n') => break pid.trim().to_owned(),
+            // Between two looks: the loop waits for the file.
             _ => tokio::time::sleep(std::time::Duration::from_millis(5)).await,
         }
     };

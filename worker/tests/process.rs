@@ -1,5 +1,7 @@
 //! The worker as a real process: it becomes ready, stops in order, and says what is wrong with its settings.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};

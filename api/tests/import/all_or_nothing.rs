@@ -105,6 +105,7 @@ async fn until(shop: &Shop, sql: &str, count: u64) {
         if shop.json(sql).await == count {
             return;
         }
+        // Between two looks: the loop waits for the event, and ends without it.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("never came to {count}: {sql}");

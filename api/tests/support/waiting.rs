@@ -18,6 +18,7 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
             started.elapsed() < DEADLINE,
             "waited {DEADLINE:?} in vain until {what}"
         );
+        // Between two looks: the loop waits for the event, and fails without it.
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -35,7 +35,7 @@ impl Scale {
         }
     }
 
-    /// Brands, at most as many as [`super::brands`] has names for.
+    /// Brands, at most as many as `brands.rs` has names for.
     pub const fn brands(self) -> u64 {
         match self {
             Scale::Xs => 40,

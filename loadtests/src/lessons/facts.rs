@@ -15,7 +15,7 @@ const MOST_SLUGS: u64 = 50_000;
 pub struct Facts {
     /// Products that are shown.
     pub products: u64,
-    /// Their slugs, the best selling first, [`MOST_SLUGS`] at most.
+    /// Their slugs, the best selling first, at most `MOST_SLUGS`.
     pub slugs: Vec<String>,
     /// Slugs of the leaves of the category tree, the largest first.
     pub categories: Vec<String>,

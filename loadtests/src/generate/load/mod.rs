@@ -1,6 +1,6 @@
 //! Streams a catalogue into the database: rows and search documents in one transaction, then statistics.
 //!
-//! The transaction first sets the tables' constraints, indexes and triggers aside ([`definitions`]) and truncates
+//! The transaction first sets the tables' constraints, indexes and triggers aside (`definitions.rs`) and truncates
 //! them, and puts everything back at its end. That is fast: no index is maintained row by row, no trigger fires, and
 //! with `wal_level = minimal` Postgres writes the new files without logging them. And it is safe: whatever interrupts
 //! it, the database is as it was before.
