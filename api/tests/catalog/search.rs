@@ -25,6 +25,9 @@ async fn full_text_finds_other_forms_other_orders_beginnings_and_typos() {
     for same in ["kettles", "Kettle", "KETTLES", "kettl", "kettle "] {
         assert_eq!(total(&shop, same).await, kettles, "{same}");
     }
+    // A beginning is found by the words' own index, not by what forgives typos.
+    let beginning = shop.get("/v1/products?q=kett").await.ok();
+    assert_eq!((beginning.items().len(), beginning.statements()), (20, 1));
     let brass_kettles = total(&shop, "brass kettle").await;
     assert!((1..kettles).contains(&brass_kettles));
     assert_eq!(total(&shop, "kettle brass").await, brass_kettles);

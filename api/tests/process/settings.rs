@@ -181,3 +181,21 @@ async fn the_internal_listener_says_what_runs_and_the_public_one_does_not() {
         shop.get(path).await.problem(404, "not_found");
     }
 }
+
+#[tokio::test]
+#[cfg(not(feature = "baselines"))]
+async fn a_build_without_baselines_has_one_arm_a_lesson_and_says_so() {
+    for lesson in storefront::variants::LESSONS {
+        assert_eq!(lesson.arms.len(), 1, "{}", lesson.name);
+    }
+    let database = Database::empty().await;
+    let mut all = settings(&database);
+    all.push(("BACKSTOCK_VARIANTS", "optimized,pagination=offset".to_owned()));
+    let ended = run(&["serve"], &all).await;
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("this build has no baselines"),
+        "{}",
+        ended.stderr
+    );
+}

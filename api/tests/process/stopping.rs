@@ -44,6 +44,11 @@ async fn a_request_in_flight_is_finished_while_no_other_is_taken() {
         TcpStream::connect(public).await.is_err().then_some(())
     })
     .await;
+    // It is there until the last request is answered: a process that drops them goes at once.
+    for _ in 0..50 {
+        let answer = get(internal, "/readyz").await.expect("it waits for the request");
+        assert_eq!(answer.status, 503);
+    }
     execute(&mut blocker, "commit").await;
 
     let answer = in_flight.await.unwrap().expect("a whole answer").ok();

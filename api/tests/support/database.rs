@@ -5,6 +5,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -131,6 +132,10 @@ async fn template(content: Content, indexes: Indexes) -> String {
     let mut server = server().await;
     // Test processes that start together take turns.
     execute(&mut server, "select pg_advisory_lock(7236410)").await;
+    static SWEPT: AtomicBool = AtomicBool::new(false);
+    if !SWEPT.swap(true, Ordering::Relaxed) {
+        drop_what_killed_runs_left(&mut server).await;
+    }
     let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
         .bind(&name)
         .fetch_one(&mut server)
@@ -159,6 +164,21 @@ async fn template(content: Content, indexes: Indexes) -> String {
     }
     server.close().await.unwrap();
     name
+}
+
+/// A test's database is named after a UUIDv7, which begins with its time: after an hour no test uses it.
+async fn drop_what_killed_runs_left(server: &mut PgConnection) {
+    let left: Vec<String> = sqlx::query_scalar(
+        "select datname from pg_database
+         where datname ~ '^test_[0-9a-f]{32}$'
+           and ('x' || substr(datname, 6, 12))::bit(48)::bigint < extract(epoch from now() - interval '1 hour') * 1000",
+    )
+    .fetch_all(&mut *server)
+    .await
+    .unwrap();
+    for name in left {
+        execute(server, &format!("drop database if exists {name} with (force)")).await;
+    }
 }
 
 async fn fill(options: &PgConnectOptions, content: Content, indexes: Indexes) {

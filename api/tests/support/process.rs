@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::Value;
@@ -13,6 +14,9 @@ use super::answer::Answer;
 use super::database::Database;
 use super::servers::servers;
 use super::shop::SECRETS;
+
+/// How long a command may take: far above what any takes, for one that serves where it should refuse never ends.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service that serves.
 pub struct Process {
@@ -56,7 +60,12 @@ fn command(arguments: &[&str], settings: &[(&str, String)]) -> Command {
 
 /// Runs a command to its end.
 pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> Ended {
-    let output = command(arguments, settings).output().await.unwrap();
+    let running = command(arguments, settings)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output();
+    let ended = tokio::time::timeout(PATIENCE, running).await;
+    let output = ended.expect("it ends by itself").unwrap();
     Ended {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
