@@ -35,7 +35,7 @@ impl SlicePlan {
         let slice_ms = match (mode, lesson) {
             (Mode::Full, _) => 1_500,
             (Mode::Quick, "pagination") => 300,
-            (Mode::Quick, _) => 400,
+            (Mode::Quick, _) => 350,
         };
         Self {
             blocks: BLOCKS,
