@@ -216,7 +216,7 @@ async fn noise_floors(plan: &Plan, bench: &Bench<'_>, examined: &Examined) -> Re
         .stands
         .last()
         .expect("a lesson has arms")
-        .twin(bench.ground, lesson)
+        .twin(bench.ground, lesson, examined.scenarios[0].distance)
         .await?;
     let mut floors = bench
         .noise_floor(&examined.scenarios[0], &examined.paths[0], &twin)

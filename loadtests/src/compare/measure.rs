@@ -9,9 +9,9 @@ use serde_json::json;
 use super::blocks::{Measured, Side, abba};
 use super::plan::{Arrivals, CONCURRENCY, SlicePlan};
 use super::progress::Progress;
-use super::ratios::{LATENCY_METRICS, Pending, estimate, estimate_pairs, exact};
+use super::ratios::{LATENCY_METRICS, Pending, estimate, estimate_pairs, exact, of_capacities};
 use super::stand::{Ground, Stand, target};
-use super::written::{fill_latency, merge, note_arrivals, refusals, skeleton};
+use super::written::{fill_latency, merge, note_arrivals, note_saturation, refusals, skeleton};
 use super::{requests, writes};
 use crate::lessons::{Before, Load, Observation, Requests, Scenario};
 use crate::load::{CapacityPlan, Request, capacity};
@@ -97,6 +97,7 @@ impl Bench<'_> {
             let blocks = abba(&baseline, &other, self.plan, arrivals, seed, self.progress).await?;
             pending.extend(self.pending(number, arm, Metric::Throughput, &blocks));
             let sides = merge(blocks);
+            note_saturation(&mut into.report, arm, &sides);
             for (position, side) in [(0, &sides.0), (arm, &sides.1)] {
                 let report = &mut into.report.arms[position];
                 fill_latency(report, side);
@@ -117,6 +118,7 @@ impl Bench<'_> {
                 pending.extend(self.pending(number, arm, metric, &blocks));
             }
             let sides = merge(blocks);
+            note_saturation(&mut into.report, arm, &sides);
             fill_latency(&mut into.report.arms[0], &sides.0);
             fill_latency(&mut into.report.arms[arm], &sides.1);
             note_arrivals(&mut into.report, arrivals, name, arm + 1 == self.stands.len());
@@ -125,6 +127,7 @@ impl Bench<'_> {
                 let blocks = abba(&baseline, &other, self.plan, arrivals, seed + 500, self.progress).await?;
                 pending.extend(self.pending(number, arm, Metric::Throughput, &blocks));
                 let sides = merge(blocks);
+                note_saturation(&mut into.report, arm, &sides);
                 into.report.arms[0].throughput_rps = Some(sides.0.outcome.throughput());
                 into.report.arms[arm].throughput_rps = Some(sides.1.outcome.throughput());
                 into.report
@@ -184,6 +187,7 @@ impl Bench<'_> {
         paths: &[Vec<String>],
         into: &mut Measurement,
     ) -> Result<()> {
+        let mut generator_bound = Vec::new();
         for (arm, stand) in self.stands.iter().enumerate() {
             if paths[arm].is_empty() {
                 continue;
@@ -200,6 +204,15 @@ impl Bench<'_> {
             let requests = requests::to_send(&paths[arm], scenario.accept_encoding)?;
             let found = capacity(&target(stand.shop_at(scenario.distance)), &requests, &plan).await?;
             into.report.arms[arm].capacity_rps = found.rate_per_s;
+            if found.generator_bound {
+                generator_bound.push(stand.arm);
+            }
+        }
+        if !generator_bound.is_empty() {
+            let arms = generator_bound.join(", ");
+            into.report
+                .parameters
+                .insert("capacity_bound_by_the_generator".into(), json!(arms));
         }
         into.report.parameters.insert(
             "capacity_objective".into(),
@@ -210,7 +223,7 @@ impl Bench<'_> {
             let found = (baseline.capacity_rps, arm.capacity_rps);
             into.report
                 .ratios
-                .extend(exact(Metric::Capacity, &arm.name, &baseline.name, found));
+                .extend(of_capacities(&arm.name, &baseline.name, found));
         }
         Ok(())
     }

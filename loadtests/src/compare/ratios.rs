@@ -1,6 +1,7 @@
 //! From blocks to ratios with verdicts.
 
 use super::blocks::Measured;
+use super::plan::BLOCKS;
 use crate::report::{Metric, NoiseFloor, Ratio, Verdict};
 use crate::statistics::{self, Estimate, holm, ratio_of_blocks};
 
@@ -46,18 +47,21 @@ fn value(metric: Metric, side: &Measured) -> Option<f64> {
     }
 }
 
-/// The ratio of a metric over blocks of (baseline, arm). `None` where too few blocks have a value.
+/// The ratio of a metric over blocks of (baseline, arm). `None` unless every block has a value: blocks that lack one
+/// lack it for a reason, such as a slow slice with few answers, so the others are no fair sample.
 pub fn estimate(metric: Metric, blocks: &[(Measured, Measured)]) -> Option<(Estimate, Vec<f64>)> {
-    let pairs: Vec<(f64, f64)> = blocks
+    let pairs: Option<Vec<(f64, f64)>> = blocks
         .iter()
-        .filter_map(|(baseline, arm)| Some((value(metric, baseline)?, value(metric, arm)?)))
-        .filter(|(baseline, arm)| *baseline > 0.0 && *arm > 0.0)
+        .map(|(baseline, arm)| Some((value(metric, baseline)?, value(metric, arm)?)))
         .collect();
-    estimate_pairs(metric, &pairs)
+    estimate_pairs(metric, &pairs?)
 }
 
-/// The same over pairs of values.
+/// The same over pairs of values. `None` for fewer than the blocks that a plan has.
 pub fn estimate_pairs(metric: Metric, pairs: &[(f64, f64)]) -> Option<(Estimate, Vec<f64>)> {
+    if pairs.len() < BLOCKS {
+        return None;
+    }
     let better_above_one: Vec<(f64, f64)> = pairs
         .iter()
         .map(|(baseline, arm)| {
@@ -98,6 +102,27 @@ pub fn exact(metric: Metric, arm: &str, against: &str, values: (Option<f64>, Opt
         exact: true,
         blocks: Vec::new(),
     })
+}
+
+/// How far a capacity may be off on either side: the search ends with a bracket of ±10 %.
+const CAPACITY_IS_WITHIN: f64 = 1.1;
+
+/// The ratio of two capacities. Each is one search and not a sample: the interval is what two brackets allow at worst,
+/// and an effect within it is no measurable difference.
+pub fn of_capacities(arm: &str, against: &str, values: (Option<f64>, Option<f64>)) -> Option<Ratio> {
+    let mut ratio = exact(Metric::Capacity, arm, against, values)?;
+    let factor = CAPACITY_IS_WITHIN * CAPACITY_IS_WITHIN;
+    let (low, high) = (ratio.value / factor, ratio.value * factor);
+    ratio.exact = false;
+    ratio.ci95 = [low, high];
+    ratio.verdict = if low > 1.0 {
+        Verdict::Better
+    } else if high < 1.0 {
+        Verdict::Worse
+    } else {
+        Verdict::NoMeasurableDifference
+    };
+    Some(ratio)
 }
 
 /// Decides all ratios of a lesson at once: Holm's correction over them, then the noise floor of each metric.
@@ -175,8 +200,8 @@ mod tests {
 
     #[test]
     fn above_one_is_better_whatever_the_metric() {
-        let latency = [(10.0, 5.0), (10.2, 5.1), (9.8, 4.8), (10.1, 5.2)];
-        let throughput = [(100.0, 200.0), (101.0, 199.0), (99.0, 203.0), (100.0, 201.0)];
+        let latency = [(10.0, 5.0), (10.2, 5.1), (9.8, 4.8), (10.1, 5.2)].repeat(2);
+        let throughput = [(100.0, 200.0), (101.0, 199.0), (99.0, 203.0), (100.0, 201.0)].repeat(2);
         let floors = [
             floor(Metric::LatencyP50, [0.97, 1.03]),
             floor(Metric::Throughput, [0.98, 1.02]),
@@ -196,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_effect_within_the_noise_floor_is_no_difference() {
-        let slightly = [(10.0, 9.6), (10.0, 9.7), (10.0, 9.6), (10.0, 9.65)];
+        let slightly = [(10.0, 9.6), (10.0, 9.7), (10.0, 9.6), (10.0, 9.65)].repeat(2);
         let decided = |ci95| {
             let ratio = pending(Metric::LatencyP50, &slightly);
             decide(vec![ratio], &[floor(Metric::LatencyP50, ci95)])
@@ -215,6 +240,25 @@ mod tests {
             floor(Metric::LatencyP50, [0.8, 1.1]),
         ];
         assert_eq!(floor_of(Metric::Capacity, &floors).ci95, (0.8, 1.1));
+    }
+
+    #[test]
+    fn a_block_without_a_value_leaves_no_ratio() {
+        let pairs = [(10.0, 5.0), (10.2, 5.1)].repeat(4);
+        assert!(estimate_pairs(Metric::LatencyP50, &pairs).is_some());
+        assert!(estimate_pairs(Metric::LatencyP50, &pairs[1..]).is_none());
+        let with_a_gap = [&pairs[1..], &[(0.0, 5.0)]].concat();
+        assert!(estimate_pairs(Metric::LatencyP50, &with_a_gap).is_none());
+    }
+
+    #[test]
+    fn capacities_differ_beyond_what_their_searches_leave_open() {
+        let found = |arm| of_capacities("after", "before", (Some(1_000.0), Some(arm))).unwrap();
+        assert_eq!(found(1_200.0).verdict, Verdict::NoMeasurableDifference);
+        assert_eq!(found(1_220.0).verdict, Verdict::Better);
+        assert_eq!(found(830.0).verdict, Verdict::NoMeasurableDifference);
+        assert_eq!(found(820.0).verdict, Verdict::Worse);
+        assert!(!found(2_000.0).exact);
     }
 
     #[test]

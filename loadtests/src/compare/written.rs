@@ -111,6 +111,17 @@ pub(super) fn fill_latency(report: &mut ArmReport, side: &Measured) {
     );
 }
 
+/// Writes down for which of the two arms the generator itself was too busy, in any slice: such numbers say at least as
+/// much of the generator as of the arm.
+pub(super) fn note_saturation(report: &mut ScenarioReport, arm: usize, sides: &(Measured, Measured)) {
+    let saturated = [(0, &sides.0), (arm, &sides.1)]
+        .into_iter()
+        .filter(|(_, side)| side.outcome.saturated)
+        .map(|(position, _)| report.arms[position].name.clone());
+    let saturated: Vec<String> = saturated.collect();
+    report.note_saturated_generator(saturated);
+}
+
 /// Writes down how a side refused.
 pub(super) fn refusals(report: &mut ArmReport, side: &Measured) {
     let errors = &side.outcome.errors;

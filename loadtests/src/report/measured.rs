@@ -32,6 +32,30 @@ pub struct ScenarioReport {
     pub ratios: Vec<Ratio>,
 }
 
+/// The parameter that names the arms for which the generator was too busy in a slice.
+const SATURATED: &str = "generator_was_the_bottleneck_for";
+
+impl ScenarioReport {
+    /// Adds arms for which the generator was the bottleneck in a slice.
+    pub fn note_saturated_generator(&mut self, arms: Vec<String>) {
+        let mut named: Vec<String> = self
+            .saturated_generator()
+            .map(|known| known.split(", ").map(str::to_owned).collect())
+            .unwrap_or_default();
+        named.extend(arms);
+        named.sort_unstable();
+        named.dedup();
+        if !named.is_empty() {
+            self.parameters.insert(SATURATED.into(), named.join(", ").into());
+        }
+    }
+
+    /// The arms for which the generator was the bottleneck in a slice.
+    pub fn saturated_generator(&self) -> Option<&str> {
+        self.parameters.get(SATURATED)?.as_str()
+    }
+}
+
 /// One arm under one workload.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ArmReport {

@@ -44,5 +44,16 @@ pub fn table(report: &Report) -> String {
             Cell::new(row.claim),
         ]);
     }
-    table.to_string()
+    let mut text = table.to_string();
+    for lesson in &report.lessons {
+        for scenario in &lesson.scenarios {
+            if let Some(arms) = scenario.saturated_generator() {
+                let (lesson, scenario) = (&lesson.name, &scenario.name);
+                text.push_str(&format!(
+                    "\n{lesson}, {scenario}: the load generator was the bottleneck in a slice of {arms}"
+                ));
+            }
+        }
+    }
+    text
 }
