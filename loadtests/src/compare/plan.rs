@@ -36,7 +36,7 @@ impl SlicePlan {
     pub fn of(mode: Mode, lesson: &str) -> Self {
         let slice_ms = match (mode, lesson) {
             (Mode::Full, _) => 1_500,
-            (Mode::Quick, "pagination") => 300,
+            (Mode::Quick, "pagination") => 250,
             (Mode::Quick, _) => 350,
         };
         Self {

@@ -123,38 +123,39 @@ impl Stand {
         })
     }
 
-    /// A further process of the same arm on the same stores, to compare the arm with itself. It is as far from them as
-    /// the process that serves a scenario at this distance, behind the same proxies.
+    /// A further process of the same arm on the same stores, to compare the arm with itself at this distance: behind the
+    /// same proxies as [`Stand::shop_at`]'s, or behind none.
     pub async fn twin(&self, ground: &Ground, lesson: &Lesson, distance: Duration) -> Result<Shop> {
         if distance.is_zero() {
-            return self.at(ground, lesson, &self.database_url, "twin").await;
+            return self
+                .start(ground, lesson, &self.database_url, &self.redis_url, "twin")
+                .await;
         }
         let database_url = self.postgres_proxy.through(&self.database_url)?;
         let redis_url = self.redis_proxy.through(&self.redis_url)?;
-        self.further(ground, lesson, database_url, redis_url, "twin")
+        self.start(ground, lesson, &database_url, &redis_url, "twin")
             .await
     }
 
     /// A further process of the same arm that reaches its database by this URL.
     pub async fn at(&self, ground: &Ground, lesson: &Lesson, database_url: &str, name: &str) -> Result<Shop> {
-        let redis_url = self.redis_url.clone();
-        self.further(ground, lesson, database_url.to_owned(), redis_url, name)
+        self.start(ground, lesson, database_url, &self.redis_url, name)
             .await
     }
 
-    async fn further(
+    async fn start(
         &self,
         ground: &Ground,
         lesson: &Lesson,
-        database_url: String,
-        redis_url: String,
+        database_url: &str,
+        redis_url: &str,
         name: &str,
     ) -> Result<Shop> {
         Shop::start(ShopSettings {
             api_binary: ground.api_binary.clone(),
             variants: self.variants.clone(),
-            database_url,
-            redis_url,
+            database_url: database_url.to_owned(),
+            redis_url: redis_url.to_owned(),
             amqp_url: None,
             log_path: log_path(&ground.logs, lesson, self.arm, name),
             extra_env: self.environment.clone(),
