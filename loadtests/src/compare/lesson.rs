@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use storefront::variants::LESSONS;
 
-use super::measure::Bench;
+use super::measure::{Bench, Found};
 use super::plan::SlicePlan;
 use super::progress::Progress;
 use super::ratios::decide;
@@ -17,7 +17,7 @@ use super::stand::{Ground, Stand};
 use super::written::skeleton;
 use super::{answers, counted, limit};
 use crate::lessons::{Facts, Observation, Observations, Plan, Requests, Scenario, check_claim, count_effort};
-use crate::report::{LessonReport, Limit, Mode, NoiseFloor, SameAnswers, Signature};
+use crate::report::{LessonReport, Limit, Metric, Mode, NoiseFloor, SameAnswers, Signature};
 
 /// What one lesson brought.
 pub struct Compared {
@@ -167,7 +167,7 @@ async fn measure(
         mode,
         progress,
     };
-    let floors = noise_floors(plan, &bench, &examined).await?;
+    let mut floors = noise_floors(plan, &bench, &examined).await?;
     let (mut measured, mut pending) = (Vec::new(), Vec::new());
     for (number, scenario) in examined.scenarios.iter().enumerate() {
         progress.say(&format!("{}: {}: measuring", lesson.name, scenario.name));
@@ -177,6 +177,7 @@ async fn measure(
         measured.push(found.report);
         pending.extend(found.pending);
     }
+    floors.extend(write_floors(plan, &bench, &examined).await?);
     for (scenario, ratio) in decide(pending, &floors) {
         measured[scenario].ratios.push(ratio);
     }
@@ -206,21 +207,23 @@ async fn measure(
     Ok(Compared { report, floors })
 }
 
-/// The optimized arm against itself, under the headline's plan and, where there are any, as a writer.
+/// The optimized arm against itself, under the headline's plan.
 async fn noise_floors(plan: &Plan, bench: &Bench<'_>, examined: &Examined) -> Result<Vec<NoiseFloor>> {
     let lesson = plan.lesson;
     bench
         .progress
         .say(&format!("{}: {} against itself", lesson.name, lesson.optimized));
-    let twin = bench
-        .stands
-        .last()
-        .expect("a lesson has arms")
-        .twin(bench.ground, lesson, examined.scenarios[0].distance)
-        .await?;
-    let mut floors = bench
-        .noise_floor(&examined.scenarios[0], &examined.paths[0], &twin)
-        .await?;
+    let (headline, paths) = (&examined.scenarios[0], &examined.paths[0]);
+    let stand = bench.stands.last().expect("a lesson has arms");
+    let twin = stand.twin(bench.ground, lesson, headline.distance).await?;
+    let found = bench.noise_floor(headline, paths, &twin).await;
+    twin.stop().await?;
+    Ok(floors_of(lesson.name, found?))
+}
+
+/// The optimized arm against itself as a writer, where there are any. After the reads: cloning and writing leave the
+/// server's memory and disk busy.
+async fn write_floors(plan: &Plan, bench: &Bench<'_>, examined: &Examined) -> Result<Vec<NoiseFloor>> {
     let writes = examined
         .scenarios
         .iter()
@@ -228,20 +231,28 @@ async fn noise_floors(plan: &Plan, bench: &Bench<'_>, examined: &Examined) -> Re
             Requests::Writes(writes) => Some(writes),
             _ => None,
         });
-    if let Some(writes) = writes {
-        floors.extend(bench.write_floor(writes).await?);
-    }
-    twin.stop().await?;
-    Ok(floors
+    let Some(writes) = writes else {
+        return Ok(Vec::new());
+    };
+    let lesson = plan.lesson;
+    bench.progress.say(&format!(
+        "{}: {} against itself as a writer",
+        lesson.name, lesson.optimized
+    ));
+    Ok(floors_of(lesson.name, bench.write_floor(writes).await?))
+}
+
+fn floors_of(lesson: &str, found: Vec<(Metric, Found)>) -> Vec<NoiseFloor> {
+    found
         .into_iter()
         .map(|(metric, (estimate, blocks))| NoiseFloor {
             metric,
             ratio: estimate.value,
             ci95: [estimate.ci95.0, estimate.ci95.1],
-            lesson: lesson.name.to_owned(),
+            lesson: lesson.to_owned(),
             blocks,
         })
-        .collect())
+        .collect()
 }
 
 /// The limit of the first scenario that has one: not every statement can be given to `pgbench`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::blocks::{Measured, Side, abba};
@@ -158,7 +158,11 @@ impl Bench<'_> {
         into: &mut Measurement,
     ) -> Result<()> {
         let stands = (&self.stands[0], &self.stands[arm]);
-        let pair = writes::measure(kind, stands, &self.ground.services, self.plan, self.progress).await?;
+        let pair = writes::measure(kind, stands, self.ground, self.plan, self.progress).await?;
+        if let Some(violated) = pair.violated {
+            into.report.parameters.insert("void".into(), json!(violated));
+            return Ok(());
+        }
         let (against, name) = (stands.0.arm, stands.1.arm);
         let wal = (pair.arms.0.cost.wal_bytes, pair.arms.1.cost.wal_bytes);
         into.report
@@ -263,14 +267,12 @@ impl Bench<'_> {
     /// The optimized arm against itself as a writer.
     pub async fn write_floor(&self, kind: crate::lessons::Writes) -> Result<Vec<(Metric, Found)>> {
         let stand = &self.stands[self.stands.len() - 1];
-        let pair = writes::measure(
-            kind,
-            (stand, stand),
-            &self.ground.services,
-            self.plan,
-            self.progress,
-        )
-        .await?;
+        let pair = writes::measure(kind, (stand, stand), self.ground, self.plan, self.progress).await?;
+        ensure!(
+            pair.violated.is_none(),
+            "a writer left wrong data: {}",
+            pair.violated.unwrap_or_default()
+        );
         let throughput = pair
             .pairs
             .iter()
@@ -317,4 +319,4 @@ impl Bench<'_> {
 }
 
 /// An estimate and its blocks.
-type Found = (crate::statistics::Estimate, Vec<f64>);
+pub type Found = (crate::statistics::Estimate, Vec<f64>);

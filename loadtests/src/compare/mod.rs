@@ -20,6 +20,7 @@ mod progress;
 mod ratios;
 mod requests;
 mod stand;
+mod writer;
 mod writes;
 mod written;
 

@@ -51,6 +51,8 @@ pub struct Stand {
     pub redis_proxy: Proxy,
     /// The lab's own connection to the database.
     pub monitor: PgConnection,
+    /// What its database is a clone of.
+    pub template: String,
     database: String,
     variants: String,
     environment: Vec<(String, String)>,
@@ -117,6 +119,7 @@ impl Stand {
             postgres_proxy,
             redis_proxy,
             monitor,
+            template,
             database,
             variants,
             environment,
