@@ -104,16 +104,19 @@ create table product_search (
 
 -- The catalogue's epoch: one row, raised in the same transaction as any change that readers must see. Cached answers
 -- carry it in their keys, and every process polls it, so that an invalidation reaches them even when the cache was
--- away while it was made.
+-- away while it was made. It is a time in microseconds, or one more than before: a database that is restored from a
+-- backup, or made anew, doesn't come back to an epoch that caches know.
 create table catalog_epoch (
     only_row boolean primary key default true check (only_row),
     epoch    bigint  not null
 );
-insert into catalog_epoch (epoch) values (1);
+insert into catalog_epoch (epoch) values ((extract(epoch from clock_timestamp()) * 1000000)::bigint);
 
 -- Which index set `backstock-api migrate --indexes ARM` applied last. The api refuses to start on another.
 create table index_set (
     only_row boolean primary key default true check (only_row),
-    arm      text    not null
+    arm      text    not null,
+    -- The indexes that it made, so that another set replaces these and no others.
+    indexes  text[]  not null default '{}'
 );
 insert into index_set (arm) values ('none');

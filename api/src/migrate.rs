@@ -68,38 +68,49 @@ pub async fn migrate(connection: &mut PgConnection, indexes: Indexes) -> Result<
     Ok(())
 }
 
-/// Swaps the index sets in one transaction, so that a database never has half of one.
+/// Swaps the index sets in one transaction, so that a database never has half of one. Indexes that no set made stay.
 async fn apply_indexes(connection: &mut PgConnection, indexes: Indexes) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    // All of them, but those that a primary key or a unique constraint owns.
+    // One at a time: another `migrate` waits here.
+    sqlx::query("lock table index_set in exclusive mode")
+        .execute(&mut *transaction)
+        .await?;
     sqlx::raw_sql(
         "do $$
          declare
              name text;
          begin
-             for name in
-                 select c.relname
-                 from pg_index i
-                 join pg_class c on c.oid = i.indexrelid
-                 where c.relnamespace = 'public'::regnamespace
-                   and not exists (select from pg_constraint where conindid = i.indexrelid)
-             loop
-                 execute format('drop index %I', name);
+             foreach name in array (select indexes from index_set) loop
+                 execute format('drop index if exists %I', name);
              end loop;
          end $$",
     )
     .execute(&mut *transaction)
     .await?;
+    let before = index_names(&mut transaction).await?;
     sqlx::raw_sql(index_set(indexes))
         .execute(&mut *transaction)
         .await?;
-    sqlx::query("update index_set set arm = $1")
-        .bind(indexes.as_str())
-        .execute(&mut *transaction)
-        .await?;
-    transaction.commit().await?;
-    sqlx::raw_sql("analyze").execute(&mut *connection).await?;
-    Ok(())
+    let mut made = index_names(&mut transaction).await?;
+    made.retain(|name| !before.contains(name));
+    sqlx::query!(
+        "update index_set set arm = $1, indexes = $2",
+        indexes.as_str(),
+        &made
+    )
+    .execute(&mut *transaction)
+    .await?;
+    // An index over an expression has statistics of its own.
+    sqlx::query("analyze").execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+async fn index_names(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"select indexname::text as "name!" from pg_indexes where schemaname = current_schema()"#
+    )
+    .fetch_all(connection)
+    .await
 }
 
 async fn applied_indexes(connection: &mut PgConnection) -> Result<String, sqlx::Error> {

@@ -125,7 +125,7 @@ async fn serve_public(
 }
 
 async fn follow_epoch(app: api::state::AppState) {
-    app.catalog.cache.follow_epoch(&app.database).await;
+    app.catalog.cache.follow_epoch(&app.side).await;
 }
 
 async fn wait_for_signal() -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use storefront::redis::{Redis, RedisError};
 use storefront::variants::Variants;
 
 use crate::catalog::Catalog;
-use crate::database::Database;
+use crate::database::{Database, SideConnection};
 use crate::settings::{HttpSettings, Settings};
 
 /// What handlers share.
@@ -16,6 +16,8 @@ pub type AppState = Arc<App>;
 pub struct App {
     /// The door to Postgres.
     pub database: Database,
+    /// To Postgres, beside the requests.
+    pub side: SideConnection,
     /// What the catalogue's handlers need besides.
     pub catalog: Catalog,
 }
@@ -50,10 +52,18 @@ pub enum AssemblyError {
 pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
     let variants = settings.variants;
     let database = Database::new(variants.connections, &settings.database)?;
+    let side = SideConnection::new(storefront::postgres::connect_options(
+        &settings.database,
+        "backstock-api side",
+    )?);
     let redis = Redis::new(&settings.redis)?;
     let catalog = Catalog::new(&variants, redis, settings);
     Ok(Assembly {
-        state: Arc::new(App { database, catalog }),
+        state: Arc::new(App {
+            database,
+            side,
+            catalog,
+        }),
         variants,
         http: settings.http,
         other_shop_url: settings.other_shop_url.clone(),

@@ -32,9 +32,11 @@ pub struct UrlError;
 
 /// A pool that keeps its connections.
 ///
-/// As many at least as at most: connections that come and go would be measured with the requests. It doesn't ping
-/// before a connection is lent, which would double the round trips of a one-statement request; a connection that
-/// broke meanwhile fails one statement, and none is kept longer than half an hour.
+/// As many at least as at most: connections that come and go would be measured with the requests. They are opened
+/// as they are first needed. It doesn't ping
+/// before a connection is lent, which would double the round trips that a one-statement request waits for; a
+/// connection that broke meanwhile fails one statement, and none is kept longer than half an hour. What sqlx does
+/// always is one round trip when a connection is given back, which no request waits for.
 pub fn pool(settings: &DatabaseSettings, options: PgConnectOptions) -> PgPool {
     PgPoolOptions::new()
         .max_connections(settings.database_connections)

@@ -16,7 +16,9 @@ impl<S: Send + Sync> FromRequestParts<S> for ProductSlug {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         match Path::<String>::from_request_parts(parts, state).await {
-            Ok(Path(slug)) if slug.len() <= MAX_SLUG_CHARS && !slug.contains('\0') => Ok(Self(slug)),
+            Ok(Path(slug)) if slug.chars().count() <= MAX_SLUG_CHARS && !slug.contains('\0') => {
+                Ok(Self(slug))
+            }
             _ => Err(unknown_product()),
         }
     }

@@ -5,6 +5,7 @@
 //! statement of a request goes uncounted. Read next: `pooled.rs`, and what it is compared with, `per_request.rs`.
 
 mod session;
+mod side;
 
 #[cfg(feature = "baselines")]
 pub mod per_request;
@@ -17,6 +18,7 @@ use storefront::settings::DatabaseSettings;
 use storefront::variants::Connections;
 
 pub use self::session::Session;
+pub use self::side::SideConnection;
 use crate::http::timings::Timings;
 
 /// The arm of `connections` that this process was built with.

@@ -1,5 +1,6 @@
 //! **Technique**: a bounded pool of connections, opened once and lent to requests.
-//! **Cost**: none a request while a connection is idle; else a wait, bounded by a setting.
+//! **Cost**: a request waits for nothing while a connection is idle, else for one, bounded by a setting. When a
+//! connection is given back, sqlx makes a round trip on it before it lends it again.
 //! **Fails when**: more requests need the database at once than there are connections for longer than the bound:
 //! they are answered 503 with `retry-after`, and the database keeps its pace.
 //! **Source**: <https://www.postgresql.org/docs/current/runtime-config-connection.html>, `max_connections`.

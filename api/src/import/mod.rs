@@ -16,6 +16,8 @@ use std::path::Path;
 use sqlx::{Connection, PgConnection};
 use storefront::money::Currency;
 
+use crate::catalog::cache;
+
 pub use self::error::ImportError;
 pub use self::report::{ImportReport, RowRemark};
 
@@ -99,9 +101,7 @@ pub async fn import_reader(
         write::write_products(&mut transaction, batch, &taxonomy, options.currency, &mut report).await?;
     }
     // Cached answers carry the epoch: from the commit on, none of before is served.
-    sqlx::query!("update catalog_epoch set epoch = epoch + 1")
-        .execute(&mut *transaction)
-        .await?;
+    cache::raise_epoch(&mut *transaction).await?;
     transaction.commit().await.map_err(commit_failed)?;
     report.imported = true;
     Ok(report)

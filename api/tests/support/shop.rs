@@ -89,7 +89,7 @@ impl TestShop {
         let assembly = api::state::assemble(&settings).unwrap();
         let following = assembly.state.clone();
         let follower =
-            tokio::spawn(async move { following.catalog.cache.follow_epoch(&following.database).await });
+            tokio::spawn(async move { following.catalog.cache.follow_epoch(&following.side).await });
         let shop = Self {
             database,
             variants,

@@ -18,8 +18,11 @@ pub async fn read(executor: impl PgExecutor<'_>) -> Result<i64, sqlx::Error> {
 /// # Errors
 /// When the statement fails.
 pub async fn raise(executor: impl sqlx::Executor<'_, Database = Postgres>) -> Result<(), sqlx::Error> {
-    sqlx::query!("update catalog_epoch set epoch = epoch + 1")
-        .execute(executor)
-        .await?;
+    sqlx::query!(
+        "update catalog_epoch
+         set epoch = greatest(epoch + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint)"
+    )
+    .execute(executor)
+    .await?;
     Ok(())
 }

@@ -11,7 +11,7 @@ pub mod redis;
 use storefront::redis::Redis;
 use storefront::variants;
 
-use crate::database::Database;
+use crate::database::SideConnection;
 use crate::http::answer::Answer;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
@@ -68,11 +68,11 @@ impl CatalogCache {
     }
 
     /// Follows the catalogue's epoch in Postgres until the process ends, where the arm needs it.
-    pub async fn follow_epoch(&self, database: &Database) {
+    pub async fn follow_epoch(&self, side: &SideConnection) {
         match self {
             #[cfg(feature = "baselines")]
             Self::None(_) => {}
-            Self::Redis(redis) => redis.follow_epoch(database).await,
+            Self::Redis(redis) => redis.follow_epoch(side).await,
         }
     }
 

@@ -2,7 +2,8 @@
 //! has none. Keys carry the catalogue's epoch: a change raises it, and nothing that was kept before is found again.
 //! **Cost**: one round trip to Redis on a hit; on a miss two, besides the work. Each change empties the whole cache.
 //! **Fails when**: few requests repeat within the time to live, or the catalogue changes all the time: then it adds
-//! round trips and saves nothing.
+//! round trips and saves nothing. A process that is cut off from Postgres, but not from Redis and its customers, serves
+//! what was kept for up to half a minute.
 //! **Source**: <https://learn.microsoft.com/azure/architecture/patterns/cache-aside>; the epoch as in
 //! Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013 (cold cluster and invalidation in order).
 
@@ -13,8 +14,8 @@ use bytes::Bytes;
 use redis::Cmd;
 use storefront::redis::{Redis, RedisError};
 
-use super::{Class, epoch};
-use crate::database::Database;
+use super::Class;
+use crate::database::SideConnection;
 use crate::http::answer::Answer;
 use crate::http::error::ApiError;
 use crate::http::timings::{CacheOutcome, Timings};
@@ -23,7 +24,11 @@ use crate::settings::CacheSettings;
 /// How often the epoch is read. A change must be seen within a second; this leaves room for a slow database.
 const EPOCH_INTERVAL: Duration = Duration::from_millis(250);
 
-/// No epoch was read yet: nothing may be read from the cache or put into it.
+/// How long kept answers are served while Postgres gives no answer, so that requests
+/// could not be answered otherwise. It rides out a restart. Others may have changed the catalogue meanwhile, if it is only this process that is cut off.
+const TRUSTED_WITHOUT_POSTGRES: Duration = Duration::from_secs(30);
+
+/// No epoch is known: nothing may be read from the cache or put into it.
 const UNKNOWN_EPOCH: i64 = -1;
 
 /// The arm `catalog_cache=redis`.
@@ -106,17 +111,23 @@ impl RedisCache {
         jittered(Duration::from_secs(u64::from(seconds)), random_fraction())
     }
 
-    pub(super) async fn follow_epoch(&self, database: &Database) {
+    pub(super) async fn follow_epoch(&self, side: &SideConnection) {
         let mut interval = tokio::time::interval(EPOCH_INTERVAL);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut last_read = Instant::now();
         loop {
             interval.tick().await;
-            let timings = Timings::start();
-            let read = async { epoch::read(&mut database.session(&timings).await?).await };
-            match read.await {
-                Ok(epoch) => self.epoch.store(epoch, Ordering::Release),
-                // Kept answers stay good while nobody can change the catalogue either.
-                Err(error) => tracing::warn!(%error, "the catalogue's epoch can't be read"),
+            match side.epoch().await {
+                Ok(epoch) => {
+                    last_read = Instant::now();
+                    self.epoch.store(epoch, Ordering::Release);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the catalogue's epoch can't be read");
+                    if last_read.elapsed() > TRUSTED_WITHOUT_POSTGRES {
+                        self.epoch.store(UNKNOWN_EPOCH, Ordering::Release);
+                    }
+                }
             }
         }
     }
