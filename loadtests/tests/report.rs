@@ -56,6 +56,7 @@ fn arm(name: &str, p50: f64, queries: f64) -> ArmReport {
             rows_per_request: 21.0,
             buffers_per_request: 30.0,
             plan: Some("Limit → Index Scan on products_newest_idx".into()),
+            no_plan_because: None,
         }],
         ..ArmReport::default()
     }

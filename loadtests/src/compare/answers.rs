@@ -13,6 +13,10 @@ const REQUESTS: usize = 24;
 const FEWEST: usize = 3;
 const PATIENCE: Duration = Duration::from_secs(6);
 
+/// What clients accept: each arm answers as it does under load, and what its encoder made of the body is decoded before it
+/// is compared.
+const ENCODINGS: &str = "gzip, br";
+
 /// Compares answers of a scenario and adds them to what was compared before. `paths` has each arm's own addresses of
 /// the same questions, each of which is asked so many times: behind a cache, twice.
 pub async fn compare(
@@ -37,7 +41,7 @@ pub async fn compare(
             let mut first = None;
             let mut differs = false;
             for (client, paths) in clients.iter_mut().zip(paths) {
-                let answer = client.get(&paths[question], None).await?;
+                let answer = client.get(&paths[question], Some(ENCODINGS)).await?.decoded()?;
                 let seen = (answer.status, answer.normalized());
                 differs |= first.get_or_insert_with(|| seen.clone()) != &seen;
             }

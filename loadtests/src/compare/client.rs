@@ -1,9 +1,11 @@
 //! One request at a time, with the whole answer: for counting and comparing, never for timing.
 
+use std::io::Read;
 use std::net::SocketAddr;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use flate2::read::GzDecoder;
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{ACCEPT_ENCODING, HOST};
@@ -11,6 +13,8 @@ use hyper::{HeaderMap, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+
+const DECODED_AT_ONCE_BYTES: usize = 16 * 1024;
 
 /// A kept-alive connection.
 pub struct Client {
@@ -96,6 +100,23 @@ impl Answer {
             .split(',')
             .map(str::trim)
             .any(|part| part.starts_with("cache;") && part.contains("desc=\"hit\""))
+    }
+
+    /// The same answer with its body as it was before it was encoded.
+    pub fn decoded(mut self) -> Result<Self> {
+        let mut plain = Vec::new();
+        match self.header("content-encoding") {
+            "" => return Ok(self),
+            "gzip" => GzDecoder::new(self.body.as_ref())
+                .read_to_end(&mut plain)
+                .context("a body that is said to be gzip is not")?,
+            "br" => brotli::Decompressor::new(self.body.as_ref(), DECODED_AT_ONCE_BYTES)
+                .read_to_end(&mut plain)
+                .context("a body that is said to be Brotli is not")?,
+            other => bail!("an answer is encoded as `{other}`, which was not asked for"),
+        };
+        self.body = plain.into();
+        Ok(self)
     }
 
     /// The answer's JSON without what arms address differently, or the body's text.

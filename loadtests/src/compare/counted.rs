@@ -78,6 +78,7 @@ pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> 
         rows_per_request: cost.rows as f64 / requests,
         buffers_per_request: cost.buffers as f64 / requests,
         plan: None,
+        no_plan_because: None,
     };
     seen.statements = costs.statements.iter().map(statement).collect();
     explain::last_statement(&mut seen.statements, stand).await?;

@@ -11,7 +11,7 @@ use super::stand::Stand;
 use crate::costs::LAB_MARK;
 use crate::report::StatementCost;
 
-/// Adds the plan to the statement that the api ran last. A statement that cannot be explained has none.
+/// Adds their plans to the statements that the api ran last, or why there is none: `pg_stat_activity` cuts long texts off.
 pub async fn last_statement(statements: &mut [StatementCost], stand: &mut Stand) -> Result<()> {
     let sql = format!(
         "select query from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
@@ -26,7 +26,10 @@ pub async fn last_statement(statements: &mut [StatementCost], stand: &mut Stand)
             continue;
         };
         if statement.plan.is_none() {
-            statement.plan = plan_of(&mut stand.monitor, &text).await.ok();
+            match plan_of(&mut stand.monitor, &text).await {
+                Ok(nodes) => statement.plan = Some(nodes),
+                Err(fault) => statement.no_plan_because = Some(format!("{fault:#}")),
+            }
         }
     }
     Ok(())
@@ -52,7 +55,8 @@ fn most_alike<'a>(statements: &'a mut [StatementCost], text: &str) -> Option<&'a
         })
 }
 
-/// The node types of the plan that serves any parameters.
+/// The node types of the generic plan, the one that serves any parameters. Postgres may choose another for some values
+/// as long as it doesn't settle on this one.
 async fn plan_of(connection: &mut PgConnection, text: &str) -> Result<String> {
     let parameters = (1..)
         .take_while(|number| text.contains(&format!("${number}")))

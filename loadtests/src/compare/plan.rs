@@ -29,10 +29,9 @@ pub struct SlicePlan {
 }
 
 impl SlicePlan {
-    /// A slice must be long enough for its percentiles and
-    /// short enough that what the machine does meanwhile befalls both arms: one to two seconds. The quick mode has less,
-    /// for speed: its intervals are wider, its verdicts fewer. `pagination` has so many scenarios that its slices are the
-    /// shortest.
+    /// A slice must be long enough for its percentiles, and short enough that what the machine does meanwhile befalls
+    /// both arms: one to two seconds. The quick mode has less, for speed: its intervals are wider, its verdicts fewer.
+    /// `pagination` has so many scenarios that its slices are the shortest.
     pub fn of(mode: Mode, lesson: &str) -> Self {
         let slice_ms = match (mode, lesson) {
             (Mode::Full, _) => 1_500,

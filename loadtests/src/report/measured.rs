@@ -177,9 +177,12 @@ pub struct StatementCost {
     pub rows_per_request: f64,
     /// Shared buffers hit or read.
     pub buffers_per_request: f64,
-    /// The node types of its plan, from the root, where the lab asked for it.
+    /// The node types of its generic plan, from the root, where the lab asked for it.
     #[serde(default)]
     pub plan: Option<String>,
+    /// Why there is no plan, where the lab asked for it in vain.
+    #[serde(default)]
+    pub no_plan_because: Option<String>,
 }
 
 /// One arm against another.

@@ -8,7 +8,7 @@ use super::format;
 use super::metrics::{self, MetricRow};
 use crate::report::metric::{Metric, Verdict};
 use crate::report::plots;
-use crate::report::schema::{ArmReport, LessonReport, Ratio, Report, ScenarioReport, Shows};
+use crate::report::schema::{ArmReport, LessonReport, Ratio, Report, ScenarioReport, Shows, StatementCost};
 
 /// One lesson.
 pub struct LessonView {
@@ -104,7 +104,7 @@ pub struct StatementView {
     pub cost: String,
     /// The text.
     pub text: String,
-    /// Its plan's nodes, or empty.
+    /// Its generic plan's nodes, or why there is none, or empty.
     pub plan: String,
 }
 
@@ -324,6 +324,14 @@ fn plots_of(scenarios: &[ScenarioReport]) -> Result<Vec<(String, String)>> {
     Ok(found)
 }
 
+fn plan_line(statement: &StatementCost) -> String {
+    match (&statement.plan, &statement.no_plan_because) {
+        (Some(nodes), _) => format!("generic plan: {nodes}"),
+        (None, Some(reason)) => format!("no plan: {reason}"),
+        (None, None) => String::new(),
+    }
+}
+
 fn scenario_view(lesson: &LessonReport, scenario: &ScenarioReport, report: &Report) -> ScenarioView {
     let statements = scenario.arms.iter().flat_map(|arm| {
         arm.statements.iter().map(|statement| StatementView {
@@ -335,7 +343,7 @@ fn scenario_view(lesson: &LessonReport, scenario: &ScenarioReport, report: &Repo
                 format::number(statement.buffers_per_request)
             ),
             text: statement.text.clone(),
-            plan: statement.plan.clone().unwrap_or_default(),
+            plan: plan_line(statement),
         })
     });
     ScenarioView {
