@@ -1,5 +1,7 @@
 //! `catalog_cache`: answers from Redis when they repeat, when the cache is cold, and when they don't repeat.
 
+use std::time::Duration;
+
 use serde_json::json;
 use storefront::variants::Lesson;
 
@@ -8,6 +10,7 @@ use super::{Before, ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenar
 use crate::report::{Metric, ScenarioReport, format};
 
 const HEADLINE: &str = "warm";
+const FAR: &str = "warm, 0.25 ms from the stores";
 const COLD: &str = "cold";
 const RARE: &str = "hardly any repetition";
 
@@ -30,7 +33,7 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
         lesson,
         arms: arms_of(lesson),
         scenarios,
-        expected: "none: statements for every request; redis, warm: no statement, every answer a hit",
+        expected: "none: at least one statement a request, no hit; redis, warm: no statement, every answer a hit",
         signature,
         observed: |seen| {
             format!(
@@ -66,6 +69,7 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
     };
     vec![
         Scenario::of(HEADLINE, lists.clone()).under(Load::LatencyAndThroughput),
+        Scenario::of(FAR, lists).at_distance(Duration::from_micros(250)),
         Scenario::of(COLD, details(facts.popular_slugs(4_000)))
             .after(Before::EmptyCache)
             .with("emptied", json!("before each slice")),
@@ -80,10 +84,13 @@ fn signature(seen: &Observations) -> Result<(), String> {
     require(none.queries() >= 1.0, || {
         format!("none: {} statements a request", format::number(none.queries()))
     })?;
-    require(redis.queries() < 0.01, || {
+    require(none.hit_ratio == 0.0, || {
+        format!("none: {:.0} % hits", none.hit_ratio * 100.0)
+    })?;
+    require(redis.queries() == 0.0, || {
         format!("redis: {} statements a request", format::number(redis.queries()))
     })?;
-    require(redis.hit_ratio > 0.99, || {
+    require((redis.hit_ratio - 1.0).abs() < 1e-9, || {
         format!("redis: {:.0} % hits when warm", redis.hit_ratio * 100.0)
     })
 }
@@ -119,11 +126,13 @@ fn explain(scenarios: &[ScenarioReport], facts: &Facts) -> Explanation {
     Explanation {
         why: format!(
             "A hit replaces the statements by one exchange with Redis and sends bytes that are finished: {} → {} ms. A miss \
-             pays for Redis twice besides the work: with hardly any repetition the ratio is × {}, from an empty cache × {}.",
+             pays for Redis twice besides the work: with hardly any repetition the ratio is × {}, from an empty cache × {}. \
+             With both stores 0.25 ms away, it is × {}: a hit is one round trip there.",
             format::measured(p50(HEADLINE, "none")),
             format::measured(p50(HEADLINE, "redis")),
             format::measured(ratio(RARE)),
             format::measured(ratio(COLD)),
+            format::measured(ratio(FAR)),
         ),
         notes: vec![
             format!(

@@ -8,7 +8,11 @@ use super::observation::{Observations, require};
 use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, arms_of};
 use crate::report::{Metric, ScenarioReport, format};
 
-const ITEMS: f64 = 20.0;
+/// A page of 20: the list, and for each product its variants and its images.
+const MOST_ONE_BY_ONE: f64 = 41.0;
+
+/// Categories with fewer products give shorter pages, so the mean may lie below.
+const FEWEST_ONE_BY_ONE: f64 = 39.0;
 
 /// Where the api and its database stand in one availability zone, a quarter of a millisecond one way is usual.
 const HEADLINE: &str = "0.25 ms from the stores";
@@ -29,7 +33,8 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
         lesson,
         arms: arms_of(lesson),
         scenarios,
-        expected: "n_plus_one: 41 statements for a page of 20 (one, and two for each product); batched: 2",
+        expected: "n_plus_one: 39 to 41 statements a page (one, and two for each of its products, 20 on a full page); \
+                   batched: at most 2",
         signature,
         observed: |seen| format!("{} statements", format::number(seen.queries())),
         claims: CLAIMS,
@@ -66,12 +71,15 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
 
 fn signature(seen: &Observations) -> Result<(), String> {
     let (n_plus_one, batched) = (seen.of(HEADLINE, "n_plus_one")?, seen.of(HEADLINE, "batched")?);
-    require(n_plus_one.queries() > ITEMS * 1.5, || {
-        format!(
-            "n_plus_one: {} statements a page",
-            format::number(n_plus_one.queries())
-        )
-    })?;
+    require(
+        (FEWEST_ONE_BY_ONE..=MOST_ONE_BY_ONE).contains(&n_plus_one.queries()),
+        || {
+            format!(
+                "n_plus_one: {} statements a page",
+                format::number(n_plus_one.queries())
+            )
+        },
+    )?;
     require(batched.queries() <= 2.0, || {
         format!("batched: {} statements a page", format::number(batched.queries()))
     })

@@ -180,10 +180,35 @@ fn explain(scenarios: &[ScenarioReport], _facts: &Facts) -> Explanation {
             format::number(cursor.1),
             format::number(cursor.0),
         ),
-        notes: vec![format!(
-            "The claim's own numbers are 8.2 µs a skipped row (820 ms ÷ 100,000); here it was {} µs. A cursor cannot jump \
+        notes: vec![
+            flatness(scenarios),
+            format!(
+                "The claim's own numbers are 8.2 µs a skipped row (820 ms ÷ 100,000); here it was {} µs. A cursor cannot jump \
              to a page by its number, and on the first pages nothing is gained.",
-            format::number(row_us)
-        )],
+                format::number(row_us)
+            ),
+        ],
     }
+}
+
+/// How much of the cursor's time and buffers depends on depth.
+fn flatness(scenarios: &[ScenarioReport]) -> String {
+    let by_depth = scenarios.iter().skip(1).filter_map(|scenario| {
+        let arm = scenario.arms.iter().find(|arm| arm.name == "cursor")?;
+        Some((scenario, arm.latency_ms.p50?, arm.cost.buffers_per_request?))
+    });
+    let by_depth: Vec<_> = by_depth.collect();
+    let (Some(first), Some(deepest)) = (by_depth.first(), by_depth.last()) else {
+        return "The cursor was not measured at several depths.".into();
+    };
+    let buffers = || by_depth.iter().map(|(_, _, buffers)| *buffers);
+    let apart = buffers().fold(f64::MIN, f64::max) - buffers().fold(f64::MAX, f64::min);
+    format!(
+        "With pages of {LIMIT}, the cursor's p50 at {} is {} times that of the {}, and its mean shared buffers differ by \
+         {} between the depths.",
+        deepest.0.name,
+        format::number(deepest.1 / first.1),
+        first.0.name,
+        format::number(apart),
+    )
 }
