@@ -1,4 +1,5 @@
-//! `backstock-lab limits`: all checks in one run, their table, and `target/compare/limits.json`.
+//! `backstock-lab limits`: all checks in one run, their table, and `target/compare/limits.json` or, with `--record`, a
+//! file that is kept.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use local_services::{Purpose, Services, install_tool};
 
 use super::{
     CachedListing, LimitResult, Listing, Turns, cached_listing_against_bare_route, generator_against_wrk,
-    generator_floor, listing_against_pgbench, memory_with_open_connections, start_up_time,
+    generator_floor, listing_against_pgbench, listing_by_index, memory_with_open_connections, start_up_time,
 };
 use crate::database::{clone_database, drop_database, ensure_template};
 use crate::generate::{DEFAULT_SEED, Scale};
@@ -23,6 +24,9 @@ const DATABASE: &str = "backstock_limits";
 
 /// A logical database of Redis that neither `make up` nor a comparison uses.
 const REDIS_DATABASE: u8 = 250;
+
+/// The page whose details take a second statement.
+const DETAILED_PATH: &str = "/v1/products?limit=20&include=variants,images";
 
 const START_UPS: usize = 7;
 const OPEN_CONNECTIONS: usize = 1_000;
@@ -53,6 +57,10 @@ pub struct Command {
     /// The api [default: the backstock-api beside this program]
     #[arg(long)]
     pub api_binary: Option<PathBuf>,
+
+    /// Keep the results as loadtests/results/NAME/limits.json
+    #[arg(long, value_name = "NAME", value_parser = record_name)]
+    pub record: Option<String>,
 
     /// Print JSON instead of a table
     #[arg(long)]
@@ -85,7 +93,11 @@ impl Command {
         let _ = drop_database(&server_url, DATABASE).await;
         let results = measured?;
 
-        let record = local_services::workspace_root()?.join("target/compare/limits.json");
+        let root = local_services::workspace_root()?;
+        let record = match &self.record {
+            Some(name) => root.join("loadtests/results").join(name).join("limits.json"),
+            None => root.join("target/compare/limits.json"),
+        };
         write_record(&record, &results)?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&results)?);
@@ -113,13 +125,19 @@ impl Command {
             stand.shop("optimized,catalog_cache=none"),
             stand.shop("optimized"),
         );
-        let progress = Progress::new(6);
+        let progress = Progress::new(7);
         let mut results = Vec::new();
 
         progress.next("how soon the api is ready");
         results.push(start_up_time(&cached, START_UPS).await?);
         progress.next("its memory with open connections");
         results.push(memory_with_open_connections(&cached, &self.path, OPEN_CONNECTIONS).await?);
+
+        progress.next("the plans of the listing's statements");
+        let [plans, _] = listing_by_index(&uncached, "listing", &self.path).await?;
+        // How many statements this page takes is a result of the comparison with pgbench.
+        results.push(plans);
+        results.extend(listing_by_index(&uncached, "detailed_listing", DETAILED_PATH).await?);
 
         progress.next("the uncached listing against pgbench");
         let pgbench = stand.services.postgres_bin().join("pgbench");
@@ -197,6 +215,15 @@ impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// The name of a directory, and of nothing elsewhere.
+fn record_name(name: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
+        return Err("a name has letters, digits, `-`, `_` and `.`, and doesn't begin with `.`".to_owned());
+    }
+    Ok(name.to_owned())
 }
 
 fn write_record(path: &Path, results: &[LimitResult]) -> Result<()> {
