@@ -31,9 +31,6 @@ pub struct Command {
     /// The seed of the data and of all draws.
     #[arg(long, default_value_t = DEFAULT_SEED)]
     pub seed: u64,
-    /// A Shopify product export that is imported on top of the generated data.
-    #[arg(long, value_name = "FILE")]
-    pub import: Option<PathBuf>,
     /// Longer slices, the tail, and the capacity of every arm.
     #[arg(long)]
     pub full: bool,
@@ -72,9 +69,6 @@ impl Command {
         }
         let wanted =
             |plan: &Plan| self.lessons.is_empty() || self.lessons.iter().any(|name| name == plan.lesson.name);
-        if let Some(file) = self.import.as_ref().filter(|file| !file.is_file()) {
-            bail!("there is no file {} to be imported", file.display());
-        }
         let plans: Vec<Plan> = plans().into_iter().filter(wanted).collect();
         if plans.iter().any(|plan| plan.arms.len() < 2) {
             bail!(
@@ -109,7 +103,6 @@ impl Command {
             logs,
             scale: self.scale,
             seed: self.seed,
-            import: self.import.clone(),
         };
 
         let mut report = Report {
@@ -123,7 +116,7 @@ impl Command {
             lessons: Vec::new(),
             seed: self.seed,
             duration_s: None,
-            settings: settings(mode, &plans, ground.import.as_deref()),
+            settings: settings(mode, &plans),
         };
         let progress = Progress::new(expected_slices(&plans));
         let mut facts = None;
@@ -186,11 +179,8 @@ impl Command {
     }
 }
 
-fn settings(mode: Mode, plans: &[Plan], import: Option<&Path>) -> BTreeMap<String, String> {
+fn settings(mode: Mode, plans: &[Plan]) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
-    if let Some(name) = import.and_then(Path::file_name) {
-        settings.insert("imported as well".into(), name.to_string_lossy().into_owned());
-    }
     for plan in plans {
         let slices = SlicePlan::of(mode, plan.lesson.name);
         let text = format!(

@@ -31,8 +31,6 @@ pub struct Ground {
     pub scale: Scale,
     /// See `scale`.
     pub seed: u64,
-    /// A Shopify product export that every clone gets on top of its data.
-    pub import: Option<PathBuf>,
 }
 
 /// One arm under test.
@@ -83,9 +81,6 @@ impl Stand {
             .await
             .with_context(|| format!("cannot clone the data for {}={arm}", lesson.name))?;
         let database_url = ground.services.database_url(&database);
-        if let Some(file) = &ground.import {
-            import(&ground.api_binary, file, &database_url).await?;
-        }
         let redis_url = ground.services.redis_url(100 + number);
         empty_redis(&redis_url).await?;
         let mut monitor = PgConnection::connect(&database_url).await?;
@@ -220,25 +215,6 @@ pub fn variants(lesson: &Lesson, arm: &str) -> String {
     }
     text.push_str(&format!(",{}={arm}", lesson.name));
     text
-}
-
-/// Imports an export into a clone, with the command that a shop uses.
-async fn import(api_binary: &Path, file: &Path, database_url: &str) -> Result<()> {
-    let importing = tokio::process::Command::new(api_binary)
-        .arg("import")
-        .arg(file)
-        .env("BACKSTOCK_DATABASE_URL", database_url)
-        .output()
-        .await
-        .with_context(|| format!("cannot run {}", api_binary.display()))?;
-    let said = String::from_utf8_lossy(&importing.stderr);
-    anyhow::ensure!(
-        importing.status.success(),
-        "{} could not be imported: {}",
-        file.display(),
-        said.trim()
-    );
-    Ok(())
 }
 
 fn index_set(lesson: &Lesson, arm: &'static str) -> &'static str {
