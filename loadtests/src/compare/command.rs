@@ -15,6 +15,7 @@ use super::plan::{CONCURRENCY, SlicePlan};
 use super::progress::Progress;
 use super::stand::Ground;
 use crate::costs::{StoreUrls, machine};
+use crate::database::measure_alone;
 use crate::generate::{DEFAULT_SEED, Scale};
 use crate::lessons::{Plan, plans};
 use crate::report::{self, Mode, Report, SCHEMA};
@@ -87,6 +88,7 @@ impl Command {
             .format(&Rfc3339)?;
         let services = tokio::task::spawn_blocking(|| Services::start(Purpose::Shop)).await??;
         let (database, redis) = (services.database_url("postgres"), services.redis_url(0));
+        let _alone = measure_alone(&database).await?;
         let stores = StoreUrls {
             postgres: Some(&database),
             redis: Some(&redis),

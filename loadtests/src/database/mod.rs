@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use local_services::{Purpose, Services};
-use sqlx::Connection;
+use sqlx::{Connection, PgConnection};
 
 pub mod server;
 pub mod template;
@@ -113,6 +113,26 @@ impl Prepare {
         println!("{}", server.url_of(&self.name));
         Ok(())
     }
+}
+
+/// Sees to it that one command at a time measures on these servers: two would drop each other's databases, and each
+/// would measure the other. It holds as long as the connection lives.
+///
+/// # Errors
+/// When another one measures.
+pub async fn measure_alone(server_url: &str) -> Result<PgConnection> {
+    /// Any number that nobody else locks.
+    const LOCK: i64 = 0x006c_6162_5f6f_6e65;
+    let mut connection = PgConnection::connect(server_url).await?;
+    let alone: bool = sqlx::query_scalar("select pg_try_advisory_lock($1)")
+        .bind(LOCK)
+        .fetch_one(&mut connection)
+        .await?;
+    anyhow::ensure!(
+        alone,
+        "`compare` or `limits` is measuring on these servers already; wait for its end, or stop it"
+    );
+    Ok(connection)
 }
 
 /// Makes a copy of a template in place of any database of that name.

@@ -15,7 +15,7 @@ use super::{
     CachedListing, LimitResult, Listing, Turns, cached_listing_against_bare_route, generator_against_wrk,
     generator_floor, listing_against_pgbench, listing_by_index, memory_with_open_connections, start_up_time,
 };
-use crate::database::{clone_database, drop_database, ensure_template};
+use crate::database::{clone_database, drop_database, ensure_template, measure_alone};
 use crate::generate::{DEFAULT_SEED, Scale};
 use crate::shop::{Shop, ShopSettings};
 
@@ -81,6 +81,7 @@ impl Command {
         })
         .await??;
         let server_url = services.database_url("postgres");
+        let _alone = measure_alone(&server_url).await?;
         let template = ensure_template(&server_url, &api_binary, self.scale, DEFAULT_SEED, "chosen").await?;
         clone_database(&server_url, &template, DATABASE).await?;
         let stand = Stand {
