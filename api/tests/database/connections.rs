@@ -47,8 +47,8 @@ async fn pooled_keeps_its_connections() {
         (1..20).map(async |limit| shop.get(&format!("/v1/products?limit={limit}&sort=rating")).await);
     futures_util::future::join_all(at_once).await;
     assert!(
-        wire.take_counted().connections <= 2,
-        "as many as the pool may have"
+        wire.take_counted().connections <= 3,
+        "as many as the pool may have, and the one beside it"
     );
     for limit in 1..20 {
         shop.get(&format!("/v1/products?limit={limit}")).await.ok();
@@ -56,7 +56,7 @@ async fn pooled_keeps_its_connections() {
     let counted = wire.take_counted();
     assert_eq!(counted.connections, 0);
     assert!(counted.statements >= 19);
-    assert!((1..=2).contains(&backends(&shop.database).await));
+    assert!((1..=3).contains(&backends(&shop.database).await));
 }
 
 /// Backends of services, without those of the test.
