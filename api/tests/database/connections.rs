@@ -46,17 +46,20 @@ async fn pooled_keeps_its_connections() {
     let at_once =
         (1..20).map(async |limit| shop.get(&format!("/v1/products?limit={limit}&sort=rating")).await);
     futures_util::future::join_all(at_once).await;
-    assert!(
-        wire.take_counted().connections <= 3,
-        "as many as the pool may have, and the one beside it"
-    );
+    // Two are the pool's; the cache has one beside it, to follow the epoch.
+    let allowed = if shop.variants.to_map()["catalog_cache"] == "redis" {
+        3
+    } else {
+        2
+    };
+    assert!(wire.take_counted().connections <= allowed);
     for limit in 1..20 {
         shop.get(&format!("/v1/products?limit={limit}")).await.ok();
     }
     let counted = wire.take_counted();
     assert_eq!(counted.connections, 0);
     assert!(counted.statements >= 19);
-    assert!((1..=3).contains(&backends(&shop.database).await));
+    assert!((1..=2).contains(&backends(&shop.database).await));
 }
 
 /// Backends of services, without those of the test.
