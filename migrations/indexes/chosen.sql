@@ -33,3 +33,24 @@ create index product_search_document_idx on product_search using gin (document) 
 
 -- q=… with typos, and suggestions.
 create index products_title_trigram_idx on products using gin (title gin_trgm_ops) with (fastupdate = off);
+
+-- GET /v1/me/addresses. Ids are UUIDv7: their order is that of time.
+create index addresses_customer_id_idx on addresses (customer_id, id);
+
+-- The cart of a customer who signs in, or asks for it: the newest.
+create index carts_customer_id_idx on carts (customer_id, id) where customer_id is not null;
+
+-- GET /v1/orders: a customer's orders, the newest first.
+create index orders_customer_id_idx on orders (customer_id, id);
+
+-- GET /v1/admin/orders?status=…
+create index orders_status_idx on orders (status, id);
+
+-- The worker settles reservations that nobody paid in time. Only those are in it, so it stays small.
+create index orders_unsettled_idx on orders (reserved_until) where status = 'pending_payment';
+
+-- The refresh tokens of a family, when it is revoked; what the worker purges, by age.
+create index refresh_tokens_session_id_idx on refresh_tokens (session_id);
+create index sessions_expires_at_idx on sessions (expires_at);
+create index idempotency_keys_expires_at_idx on idempotency_keys (expires_at);
+create index inbox_done_at_idx on inbox (done_at);

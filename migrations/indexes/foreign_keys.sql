@@ -9,3 +9,19 @@ create index products_category_id_idx on products (category_id);
 create index variants_product_id_idx on variants (product_id);
 create index images_product_id_idx on images (product_id);
 create index reviews_product_id_idx on reviews (product_id);
+-- The addresses, sessions, carts and orders of a customer; the changes that an admin made.
+create index addresses_customer_id_idx on addresses (customer_id);
+create index sessions_customer_id_idx on sessions (customer_id);
+create index carts_customer_id_idx on carts (customer_id);
+create index orders_customer_id_idx on orders (customer_id);
+create index audit_log_customer_id_idx on audit_log (customer_id);
+-- The refresh tokens of a session.
+create index refresh_tokens_session_id_idx on refresh_tokens (session_id);
+-- Where a variant, a product or a coupon was put to use.
+create index cart_items_variant_id_idx on cart_items (variant_id);
+create index order_lines_variant_id_idx on order_lines (variant_id);
+create index order_lines_product_id_idx on order_lines (product_id);
+create index carts_coupon_code_idx on carts (coupon_code);
+create index orders_coupon_code_idx on orders (coupon_code);
+-- The key of an order.
+create index idempotency_keys_order_id_idx on idempotency_keys (order_id);
