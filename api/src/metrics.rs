@@ -1,6 +1,10 @@
 //! What the api counts. Names follow Prometheus: base units, `_total` for counters; labels are bounded sets.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use axum::http::{Method, StatusCode};
+use metrics::{Counter, Histogram};
 
 use crate::http::timings::{CacheOutcome, Timings};
 
@@ -23,17 +27,64 @@ pub fn describe() {
 
 /// One answered request.
 pub fn record_request(method: &Method, route: &str, status: StatusCode, timings: &Timings) {
-    metrics::histogram!(
-        "http_request_duration_seconds",
-        "method" => method_name(method),
-        "route" => route.to_owned(),
-        "status" => status_class(status),
-    )
-    .record(timings.total());
-    metrics::counter!("database_statements_total").increment(u64::from(timings.statements()));
-    let cache = timings.cache();
-    if cache != CacheOutcome::Unused {
-        metrics::counter!("catalog_cache_lookups_total", "outcome" => cache.as_str()).increment(1);
+    HANDLES.with_borrow_mut(|handles| {
+        handles
+            .duration(route, method_name(method), status_class(status))
+            .record(timings.total());
+        handles.statements.increment(u64::from(timings.statements()));
+        match timings.cache() {
+            CacheOutcome::Unused => {}
+            CacheOutcome::Hit => handles.cache_hits.increment(1),
+            CacheOutcome::Miss => handles.cache_misses.increment(1),
+            CacheOutcome::Unavailable => handles.cache_unavailable.increment(1),
+        }
+    });
+}
+
+thread_local! {
+    static HANDLES: RefCell<Handles> = RefCell::new(Handles::new());
+}
+
+/// A thread's own handles on what each request counts: looking one up in the registry builds its labels and takes a
+/// lock, which a request would pay for each time.
+struct Handles {
+    statements: Counter,
+    cache_hits: Counter,
+    cache_misses: Counter,
+    cache_unavailable: Counter,
+    /// By route, then by method and class of status. As bounded as the labels are.
+    durations: HashMap<String, Vec<(&'static str, &'static str, Histogram)>>,
+}
+
+impl Handles {
+    fn new() -> Self {
+        let cache = |outcome: CacheOutcome| metrics::counter!("catalog_cache_lookups_total", "outcome" => outcome.as_str());
+        Self {
+            statements: metrics::counter!("database_statements_total"),
+            cache_hits: cache(CacheOutcome::Hit),
+            cache_misses: cache(CacheOutcome::Miss),
+            cache_unavailable: cache(CacheOutcome::Unavailable),
+            durations: HashMap::new(),
+        }
+    }
+
+    fn duration(&mut self, route: &str, method: &'static str, status: &'static str) -> &Histogram {
+        if !self.durations.contains_key(route) {
+            self.durations.insert(route.to_owned(), Vec::new());
+        }
+        let of_route = self.durations.get_mut(route).expect("it was put there above");
+        let known = of_route.iter().position(|(m, s, _)| *m == method && *s == status);
+        let at = known.unwrap_or_else(|| {
+            let histogram = metrics::histogram!(
+                "http_request_duration_seconds",
+                "method" => method,
+                "route" => route.to_owned(),
+                "status" => status,
+            );
+            of_route.push((method, status, histogram));
+            of_route.len() - 1
+        });
+        &of_route[at].2
     }
 }
 

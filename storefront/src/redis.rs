@@ -50,7 +50,8 @@ impl Redis {
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(Duration::from_secs(1)))
-            .set_response_timeout(Some(settings.redis_timeout));
+            // The deadline in `query` covers connecting, too; a second timer would bound the same wait again.
+            .set_response_timeout(None);
         Ok(Self {
             connection: ConnectionManager::new_lazy_with_config(client, config)?,
             timeout: settings.redis_timeout,

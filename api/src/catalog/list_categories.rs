@@ -38,7 +38,7 @@ pub struct CategoryTree {
 }
 
 /// The tree of categories.
-#[utoipa::path(get, path = "/categories", tag = "Catalog", responses((status = 200, body = CategoryTree)))]
+#[utoipa::path(get, path = "/v1/categories", tag = "Catalog", responses((status = 200, body = CategoryTree)))]
 pub async fn list_categories(
     State(app): State<AppState>,
     timings: RequestTimings,
@@ -47,12 +47,9 @@ pub async fn list_categories(
     Parameters::parse(query.as_deref())?.finish()?;
     app.catalog
         .cache
-        .answer(
-            Class::Categories,
-            "/v1/categories",
-            &timings,
-            tree(&app, &timings),
-        )
+        .answer(Class::Categories, "/v1/categories", &timings, || {
+            tree(&app, &timings)
+        })
         .await
 }
 

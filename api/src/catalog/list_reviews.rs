@@ -52,7 +52,7 @@ pub struct ReviewPage<'r> {
 /// Reviews of a product.
 #[utoipa::path(
     get,
-    path = "/products/{slug}/reviews",
+    path = "/v1/products/{slug}/reviews",
     tag = "Catalog",
     params(
         ("slug" = String, Path, description = "The product's slug"),
@@ -85,19 +85,17 @@ pub async fn list_reviews(
         "{name}?limit={limit}&after={}",
         after.as_deref().unwrap_or_default()
     );
-    let page = page(
-        &app,
-        &timings,
-        Page {
-            slug: &slug,
-            name: &name,
-            cursor,
-            limit,
-        },
-    );
+    let page = Page {
+        slug: &slug,
+        name: &name,
+        cursor,
+        limit,
+    };
     app.catalog
         .cache
-        .answer(Class::Listings, &key, &timings, page)
+        .answer(Class::Listings, &key, &timings, || {
+            read_page(&app, &timings, page)
+        })
         .await
 }
 
@@ -108,7 +106,7 @@ struct Page<'a> {
     limit: i64,
 }
 
-async fn page(app: &App, timings: &Timings, page: Page<'_>) -> Result<Answer, ApiError> {
+async fn read_page(app: &App, timings: &Timings, page: Page<'_>) -> Result<Answer, ApiError> {
     let mut session = app.database.session(timings).await?;
     let product = sqlx::query_scalar!("select id from products where slug = $1 and active", page.slug);
     let product = product

@@ -8,7 +8,6 @@ pub mod show_facets;
 pub mod show_product;
 pub mod suggest;
 
-pub mod cursor;
 pub mod filters;
 pub mod product;
 pub mod product_slug;
@@ -25,10 +24,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::cache::CatalogCache;
-use self::cursor::CursorKeys;
 use self::list_columns::ListColumns;
 use self::product_details::ProductDetails;
 use self::search::Search;
+use crate::http::cursor::{self, CursorKeys};
 use crate::settings::Settings;
 use crate::state::AppState;
 

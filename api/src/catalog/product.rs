@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::product_details::ProductKey;
+pub use crate::http::money::MoneySchema;
 
 /// Something with a slug to filter by and a name to show.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -36,17 +37,6 @@ pub struct Image<'r> {
     pub url: &'r str,
     /// What it shows, for those who can't see it.
     pub alt: &'r str,
-}
-
-/// An amount in minor units.
-#[derive(Debug, ToSchema)]
-#[schema(as = Money)]
-#[allow(dead_code)] // it only describes `storefront::money::Money`, which knows no OpenAPI
-pub struct MoneySchema {
-    /// Minor units of the currency: 1299 is 12.99 EUR.
-    pub amount: i64,
-    /// ISO 4217.
-    pub currency: String,
 }
 
 /// One way to buy a product.

@@ -70,7 +70,7 @@ pub struct Facets {
 /// How the products that match divide.
 #[utoipa::path(
     get,
-    path = "/products/facets",
+    path = "/v1/products/facets",
     tag = "Catalog",
     params(
         ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
@@ -97,7 +97,9 @@ pub async fn show_facets(
     filters.write_canonical(&mut key);
     app.catalog
         .cache
-        .answer(Class::Listings, &key, &timings, facets(&app, &timings, &filters))
+        .answer(Class::Listings, &key, &timings, || {
+            facets(&app, &timings, &filters)
+        })
         .await
 }
 

@@ -75,7 +75,7 @@ const PARTS: &[(&str, Part)] = &[
 /// One product.
 #[utoipa::path(
     get,
-    path = "/products/{slug}",
+    path = "/v1/products/{slug}",
     tag = "Catalog",
     params(
         ("slug" = String, Path, description = "The product's slug"),
@@ -104,12 +104,9 @@ pub async fn show_product(
     }
     app.catalog
         .cache
-        .answer(
-            Class::Products,
-            &key,
-            &timings,
-            product(&app, &timings, &slug, &parts),
-        )
+        .answer(Class::Products, &key, &timings, || {
+            product(&app, &timings, &slug, &parts)
+        })
         .await
 }
 

@@ -36,7 +36,7 @@ pub struct Suggestions {
 /// Titles that go on from a text.
 #[utoipa::path(
     get,
-    path = "/search/suggestions",
+    path = "/v1/search/suggestions",
     tag = "Catalog",
     params(("q" = String, Query, description = "What was typed so far, 2 to 200 characters")),
     responses(
@@ -65,12 +65,9 @@ pub async fn suggest(
     key.extend(form_urlencoded::byte_serialize(text.as_bytes()));
     app.catalog
         .cache
-        .answer(
-            Class::Listings,
-            &key,
-            &timings,
-            suggestions(&app, &timings, &text),
-        )
+        .answer(Class::Listings, &key, &timings, || {
+            suggestions(&app, &timings, &text)
+        })
         .await
 }
 

@@ -13,7 +13,7 @@ use crate::state::Assembly;
 /// The whole public service. The variants are read here, and never again.
 pub fn app(assembly: &Assembly) -> Router {
     let (routes, document) = OpenApiRouter::with_openapi(docs::Document::openapi())
-        .nest("/v1", catalog::router(&assembly.variants))
+        .merge(catalog::router(&assembly.variants))
         .with_state(assembly.state.clone())
         .split_for_parts();
 

@@ -2,13 +2,15 @@
 //!
 //! Made by the outermost layer (`context.rs`), carried in the request's extensions, added to by sessions and caches.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderValue;
 use axum::http::request::Parts;
+use bytes::BytesMut;
 
 use super::error::ApiError;
 
@@ -99,21 +101,32 @@ impl Timings {
 
     /// The value of the `server-timing` header; durations in milliseconds, as the specification has it
     /// (<https://www.w3.org/TR/server-timing/>).
-    pub fn header(&self) -> String {
-        let millis = |nanos: &AtomicU64| nanos.load(Ordering::Relaxed) as f64 / 1e6;
-        let mut header = String::with_capacity(128);
+    pub fn header(&self) -> HeaderValue {
+        let of = |nanos: &AtomicU64| Millis(nanos.load(Ordering::Relaxed));
+        let mut header = BytesMut::with_capacity(160);
         write!(
             header,
-            "total;dur={:.3}, db;dur={:.3};desc=\"{} queries\", connection;dur={:.3}, cache;dur={:.3};desc=\"{}\"",
-            self.total().as_secs_f64() * 1e3,
-            millis(&self.database_nanos),
+            "total;dur={}, db;dur={};desc=\"{} queries\", connection;dur={}, cache;dur={};desc=\"{}\"",
+            Millis(self.total().as_nanos() as u64),
+            of(&self.database_nanos),
             self.statements(),
-            millis(&self.connection_nanos),
-            millis(&self.cache_nanos),
+            of(&self.connection_nanos),
+            of(&self.cache_nanos),
             self.cache().as_str(),
         )
-        .expect("writing to a string can't fail");
-        header
+        .expect("writing to a buffer that grows can't fail");
+        HeaderValue::from_maybe_shared(header.freeze()).expect("digits, letters and quotes")
+    }
+}
+
+/// Nanoseconds, written as milliseconds with three decimals. In whole numbers: four are written for every request, and
+/// the exact decimals of a float are costly to find.
+struct Millis(u64);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = (self.0 + 500) / 1_000;
+        write!(to, "{}.{:03}", micros / 1_000, micros % 1_000)
     }
 }
 
@@ -138,5 +151,19 @@ impl<S: Send + Sync> FromRequestParts<S> for RequestTimings {
             .get::<Self>()
             .cloned()
             .expect("the context layer wraps every route"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nanoseconds_are_written_as_milliseconds() {
+        let written = |nanos| Millis(nanos).to_string();
+        assert_eq!(written(0), "0.000");
+        assert_eq!(written(1_499), "0.001");
+        assert_eq!(written(1_500), "0.002");
+        assert_eq!(written(12_034_567_000), "12034.567");
     }
 }

@@ -20,7 +20,7 @@ use crate::state::{App, AppState};
 /// A page of products.
 #[utoipa::path(
     get,
-    path = "/products",
+    path = "/v1/products",
     tag = "Catalog",
     params(
         ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
@@ -59,7 +59,7 @@ pub async fn browse_products(
     if let Some(after) = &after {
         key.extend(["&after=", after]);
     }
-    let page = page(&app, &timings, &list, &name, cursor);
+    let page = || page(&app, &timings, &list, &name, cursor);
     app.catalog
         .cache
         .answer(Class::Listings, &key, &timings, page)

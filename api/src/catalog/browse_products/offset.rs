@@ -20,7 +20,7 @@ const MAX_PAGE: u64 = 100_000_000;
 /// A page of products.
 #[utoipa::path(
     get,
-    path = "/products",
+    path = "/v1/products",
     tag = "Catalog",
     params(
         ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
@@ -52,7 +52,7 @@ pub async fn browse_products(
 
     let name = list.with_shape(list.list_name());
     let key = format!("{name}&page={number}");
-    let page = page(&app, &timings, &list, &name, number);
+    let page = || page(&app, &timings, &list, &name, number);
     app.catalog
         .cache
         .answer(Class::Listings, &key, &timings, page)

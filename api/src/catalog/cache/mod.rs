@@ -49,20 +49,24 @@ impl CatalogCache {
         }
     }
 
-    /// The answer under a key, or what `work` makes. `key` names the request in canonical form.
+    /// The answer under a key, or what `work` makes. `key` names the request in canonical form. The work is a closure,
+    /// so that a hit doesn't even lay out its state.
     ///
     /// # Errors
     /// Those of `work`. A cache that is slow or gone is none.
-    pub async fn answer(
+    pub async fn answer<W>(
         &self,
         class: Class,
         key: &str,
         timings: &Timings,
-        work: impl Future<Output = Result<Answer, ApiError>>,
-    ) -> Result<Answer, ApiError> {
+        work: impl FnOnce() -> W,
+    ) -> Result<Answer, ApiError>
+    where
+        W: Future<Output = Result<Answer, ApiError>>,
+    {
         match self {
             #[cfg(feature = "baselines")]
-            Self::None(none) => none.answer(work).await,
+            Self::None(none) => none.answer(work()).await,
             Self::Redis(redis) => redis.answer(class, key, timings, work).await,
         }
     }

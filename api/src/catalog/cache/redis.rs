@@ -47,19 +47,24 @@ impl RedisCache {
         }
     }
 
-    pub(super) async fn answer(
+    pub(super) async fn answer<W>(
         &self,
         class: Class,
         request: &str,
         timings: &Timings,
-        work: impl Future<Output = Result<Answer, ApiError>>,
-    ) -> Result<Answer, ApiError> {
+        work: impl FnOnce() -> W,
+    ) -> Result<Answer, ApiError>
+    where
+        W: Future<Output = Result<Answer, ApiError>>,
+    {
+        // Kilobytes of state, which only a miss pays for: held here, they would be part of every request's.
+        let work = || Box::pin(work());
         let asked = Instant::now();
         // Read once, before the work: an answer that was made from an older catalogue is kept under the older epoch.
         let epoch = self.epoch.load(Ordering::Acquire);
         if epoch == UNKNOWN_EPOCH {
             timings.set_cache(CacheOutcome::Unavailable, asked.elapsed());
-            return work.await;
+            return work().await;
         }
         let key = self.key(epoch, request);
         let found = self
@@ -80,10 +85,10 @@ impl RedisCache {
             Ok(None) => {}
             Err(error) => {
                 log(&error);
-                return work.await;
+                return work().await;
             }
         }
-        let answer = work.await?;
+        let answer = work().await?;
         let ttl_ms = self.ttl(class).as_millis() as u64;
         let mut set = Cmd::new();
         set.arg("SET")

@@ -4,18 +4,16 @@
 //! **Fails when**: the network is faster than the compressor, as on a LAN: then it only adds CPU and latency.
 //! **Source**: RFC 1952 (gzip); RFC 9110 section 12.5.3 (`accept-encoding`).
 
-use axum::Router;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::Predicate;
 
 use super::worth_it;
 
 /// See the module.
-pub(super) fn wrap(router: Router) -> Router {
-    router.layer(
-        CompressionLayer::new()
-            .no_br()
-            .quality(CompressionLevel::Precise(6))
-            .compress_when(worth_it()),
-    )
+pub(in crate::http) fn layer() -> CompressionLayer<impl Predicate> {
+    CompressionLayer::new()
+        .no_br()
+        .quality(CompressionLevel::Precise(6))
+        .compress_when(worth_it())
 }

@@ -3,9 +3,9 @@
 //! **Fails when**: clients are far away or on a slow link: they wait for bytes that say little.
 //! **Source**: RFC 9110 section 8.4, whose content codings it leaves unused.
 
-use axum::Router;
+use tower::layer::util::Identity;
 
 /// See the module.
-pub(super) fn wrap(router: Router) -> Router {
-    router
+pub(in crate::http) fn layer() -> Identity {
+    Identity::new()
 }
