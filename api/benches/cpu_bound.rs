@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::io::Write as _;
 
 use api::catalog::browse_products::ProductPage;
-use api::catalog::cursor::{Cursor, CursorKeys};
+use api::http::cursor::{Cursor, CursorKeys};
 use api::catalog::filters::ProductFilters;
 use api::catalog::product::{Fields, Image, Named, ProductImage, ProductItem, Rating, Variant};
 use api::http::answer::Answer;

@@ -1,5 +1,5 @@
 //! HTTP: what surrounds the slices. A request goes through `layers.rs`, is routed by `router.rs`, is read with
-//! `query.rs`, and becomes a problem in `error.rs` when it can't be answered.
+//! `query.rs`, `body.rs` and `identity.rs`, and becomes a problem in `error.rs` when it can't be answered.
 
 pub mod router;
 
@@ -11,7 +11,11 @@ pub mod context;
 pub mod timings;
 
 pub mod answer;
+pub mod body;
+pub mod cursor;
 pub mod error;
+pub mod money;
+pub mod identity;
 pub mod query;
 
 pub mod docs;
