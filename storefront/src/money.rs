@@ -80,6 +80,21 @@ pub struct Money {
     pub currency: Currency,
 }
 
+impl fmt::Display for Money {
+    /// For people: `12.99 EUR`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Money { amount, currency } = self;
+        let digits = currency.exponent() as usize;
+        if digits == 0 {
+            return write!(f, "{amount} {currency}");
+        }
+        let sign = if *amount < 0 { "-" } else { "" };
+        let unit = 10_u64.pow(currency.exponent());
+        let (whole, part) = (amount.unsigned_abs() / unit, amount.unsigned_abs() % unit);
+        write!(f, "{sign}{whole}.{part:0digits$} {currency}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +109,18 @@ mod tests {
             serde_json::to_string(&money).unwrap(),
             r#"{"amount":1299,"currency":"EUR"}"#
         );
+    }
+
+    #[test]
+    fn money_is_shown_with_the_places_of_its_currency() {
+        let shown = |amount, code: &str| {
+            let currency = code.parse().unwrap();
+            Money { amount, currency }.to_string()
+        };
+        assert_eq!(shown(1299, "EUR"), "12.99 EUR");
+        assert_eq!(shown(-5, "EUR"), "-0.05 EUR");
+        assert_eq!(shown(1299, "JPY"), "1299 JPY");
+        assert_eq!(shown(1299, "KWD"), "1.299 KWD");
     }
 
     #[test]

@@ -87,7 +87,7 @@ struct NewLabel<'a> {
     service: &'a str,
     address: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    callback_url: Option<&'a Url>,
+    callback_url: Option<&'a str>,
 }
 
 impl Carrier {
@@ -110,7 +110,7 @@ impl Carrier {
             reference: parcel.order,
             service: parcel.service,
             address: parcel.address,
-            callback_url: self.callback_url.as_ref(),
+            callback_url: self.callback_url.as_ref().map(Url::as_str),
         };
         let request = self
             .http
@@ -136,7 +136,10 @@ impl Carrier {
         let said: String = said.chars().take(MAX_REASON_CHARS).collect();
         let why = format!("the carrier answered {status}: {said}");
         // It was busy or broken, or we were too fast: that passes. Any other 4xx says that the parcel is at fault.
-        let may_pass = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+        let may_pass = matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
+        );
         if status.is_client_error() && !may_pass {
             Labelled::Refused { reason: why }
         } else {

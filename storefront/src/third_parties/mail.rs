@@ -22,7 +22,12 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Args)]
 pub struct MailSettings {
     /// The mail server, for example smtp://127.0.0.1:8025 or smtps://shop:secret@mail.example:465
-    #[arg(long, env = "BACKSTOCK_SMTP_URL", default_value = "smtp://127.0.0.1:8025", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "BACKSTOCK_SMTP_URL",
+        default_value = "smtp://127.0.0.1:8025",
+        hide_env_values = true
+    )]
     pub smtp_url: SecretString,
 
     /// How long the mail server may take over one email, in milliseconds
@@ -36,7 +41,11 @@ pub struct MailSettings {
     pub smtp_connections: u32,
 
     /// Who the shop's emails are from
-    #[arg(long, env = "BACKSTOCK_MAIL_FROM", default_value = "Backstock <orders@backstock.example>")]
+    #[arg(
+        long,
+        env = "BACKSTOCK_MAIL_FROM",
+        default_value = "Backstock <orders@backstock.example>"
+    )]
     pub mail_from: Mailbox,
 }
 

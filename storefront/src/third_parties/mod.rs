@@ -5,7 +5,9 @@
 //! have happened. Read next: `payment.rs`.
 
 pub mod payment;
+
 pub mod carrier;
+
 pub mod mail;
 
 use std::time::Duration;
