@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use local_services::Services;
+use tokio::task::JoinHandle;
 
 use super::plan::{Arrivals, OPEN_LOOP_CONNECTIONS, SlicePlan};
 use super::progress::Progress;
 use super::stand::{processes, target};
 use crate::costs::{Cpu, CpuTimes, Processes};
+use crate::lessons::SlowOnes;
 use crate::load::{Outcome, Request, Target, closed_loop, open_loop};
 use crate::report::CpuCost;
 use crate::shop::Shop;
@@ -19,6 +21,10 @@ const WINDOW: Duration = Duration::from_millis(250);
 const MOST_WINDOWS: u64 = 6;
 const AGREEMENT: f64 = 0.15;
 
+/// How long slow requests are under way before those that are measured begin: until each has a connection, or waits for
+/// one.
+const HEAD_START: Duration = Duration::from_millis(50);
+
 /// One side of a comparison.
 pub struct Side {
     target: Target,
@@ -26,14 +32,23 @@ pub struct Side {
     requests: Arc<[Request]>,
     /// The logical Redis database to be emptied before each slice, if the scenario asks for it.
     emptied: Option<String>,
+    /// Slow requests that are under way during each slice.
+    slow: Option<Slow>,
+}
+
+struct Slow {
+    clients: usize,
+    requests: Arc<[Request]>,
 }
 
 /// What one side did in a block, or in all.
 pub struct Measured {
     /// Latencies, counts.
     pub outcome: Outcome,
-    /// CPU for each good answer.
+    /// CPU for each good answer. Empty where slow requests ran beside them: nobody can say whose it was.
     pub cpu: CpuCost,
+    /// What the slow requests beside them did.
+    pub slow: Option<Outcome>,
     used: CpuTimes,
 }
 
@@ -45,13 +60,35 @@ impl Side {
             processes: processes(shop, services),
             requests,
             emptied,
+            slow: None,
         }
+    }
+
+    /// The same with slow requests under way during each slice.
+    pub fn beside(mut self, slow: &SlowOnes) -> Result<Self> {
+        self.slow = Some(Slow {
+            clients: slow.clients,
+            requests: super::requests::to_send(&slow.paths, None)?,
+        });
+        Ok(self)
+    }
+
+    /// Keeps slow requests under way for so long.
+    fn start_slow(&self, duration: Duration, seed: u64) -> Option<JoinHandle<Result<Outcome>>> {
+        let slow = self.slow.as_ref()?;
+        let (target, requests, clients) = (self.target.clone(), Arc::clone(&slow.requests), slow.clients);
+        let run = async move { closed_loop(&target, &requests, clients, duration, seed).await };
+        Some(tokio::spawn(run))
     }
 
     /// One slice.
     async fn slice(&self, plan: SlicePlan, arrivals: Arrivals, seed: u64) -> Result<Measured> {
         if let Some(url) = &self.emptied {
             super::stand::empty_redis(url).await?;
+        }
+        let slow = self.start_slow(HEAD_START + plan.slice, seed);
+        if slow.is_some() {
+            tokio::time::sleep(HEAD_START).await;
         }
         let before = Cpu::read(&self.processes)?;
         let outcome = match arrivals {
@@ -72,7 +109,14 @@ impl Side {
             }
         };
         let used = Cpu::read(&self.processes)?.since(&before);
-        Ok(Measured::new(outcome, used))
+        match slow {
+            None => Ok(Measured::new(outcome, used, None)),
+            // The next slice begins when the last slow request is answered.
+            Some(slow) => {
+                let slow = slow.await.context("the slow requests have failed")??;
+                Ok(Measured::new(outcome, CpuTimes::default(), Some(slow)))
+            }
+        }
     }
 
     /// Good answers a second once two short windows in a row agree, or patience ends: what is one-sided, such as cold
@@ -98,7 +142,7 @@ impl Side {
 }
 
 impl Measured {
-    fn new(outcome: Outcome, used: CpuTimes) -> Self {
+    fn new(outcome: Outcome, used: CpuTimes, slow: Option<Outcome>) -> Self {
         let answers = outcome.completed.max(1) as f64;
         let each = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e6 / answers);
         let cpu = CpuCost {
@@ -108,12 +152,20 @@ impl Measured {
             redis: each(used.redis),
             rabbitmq: each(used.rabbitmq),
         };
-        Self { outcome, cpu, used }
+        Self {
+            outcome,
+            cpu,
+            slow,
+            used,
+        }
     }
 
     /// Both together.
     pub fn merged(mut self, other: &Measured) -> Self {
         self.outcome.merge(&other.outcome);
+        if let (Some(slow), Some(more)) = (&mut self.slow, &other.slow) {
+            slow.merge(more);
+        }
         let sum = |a: Option<Duration>, b: Option<Duration>| Some(a? + b?);
         let used = CpuTimes {
             api: sum(self.used.api, other.used.api),
@@ -122,7 +174,7 @@ impl Measured {
             redis: sum(self.used.redis, other.used.redis),
             rabbitmq: sum(self.used.rabbitmq, other.used.rabbitmq),
         };
-        Self::new(self.outcome, used)
+        Self::new(self.outcome, used, self.slow)
     }
 }
 
@@ -146,4 +198,85 @@ pub async fn abba(
         progress.advance(4);
     }
     Ok(blocks)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use axum::routing::get;
+
+    use super::*;
+
+    /// Slow requests under way now, and for each fast one how many it met.
+    #[derive(Default)]
+    struct Seen {
+        under_way: AtomicUsize,
+        met: std::sync::Mutex<Vec<usize>>,
+    }
+
+    async fn server(seen: Arc<Seen>) -> Target {
+        let (slow, fast) = (Arc::clone(&seen), seen);
+        let slow = move || async move {
+            slow.under_way.fetch_add(1, SeqCst);
+            // It only makes the request slow: nothing waits for it to pass.
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            slow.under_way.fetch_sub(1, SeqCst);
+        };
+        let fast = move || async move {
+            let met = fast.under_way.load(SeqCst);
+            fast.met.lock().unwrap().push(met);
+        };
+        let routes = axum::Router::new()
+            .route("/slow", get(slow))
+            .route("/fast", get(fast));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::new(listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        target
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn slow_requests_are_under_way_in_a_slice_and_over_after_it() {
+        let seen = Arc::new(Seen::default());
+        let side = Side {
+            target: server(Arc::clone(&seen)).await,
+            processes: Processes::default(),
+            requests: [Request::get("/fast").unwrap()].into(),
+            emptied: None,
+            slow: None,
+        };
+        let side = side
+            .beside(&SlowOnes {
+                clients: 3,
+                paths: vec!["/slow".into()],
+                measured_per_s: 200.0,
+                environment: &[],
+            })
+            .unwrap();
+        let plan = SlicePlan {
+            blocks: 1,
+            slice: Duration::from_millis(300),
+        };
+        let measured = side
+            .slice(plan, Arrivals::Open { rate_per_s: 200.0 }, 1)
+            .await
+            .unwrap();
+
+        let met = seen.met.lock().unwrap().clone();
+        assert_eq!(met.len() as u64, measured.outcome.completed);
+        // Between an answer and the next request of a client there is a moment in which it asks for nothing.
+        let alone = met.iter().filter(|slow| **slow == 0).count();
+        assert!(
+            !met.is_empty() && alone * 10 <= met.len(),
+            "{alone} of {} met none",
+            met.len()
+        );
+        assert!(met.iter().all(|slow| *slow <= 3));
+        let slow = measured.slow.expect("slow requests were asked for");
+        // Each client began at least one before the slice, and all were answered.
+        assert!(slow.completed >= 3 && slow.errors.total() == 0);
+        assert_eq!(seen.under_way.load(SeqCst), 0);
+        assert_eq!(measured.cpu.total(), None);
+    }
 }

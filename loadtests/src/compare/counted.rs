@@ -8,7 +8,7 @@ use super::client::Client;
 use super::explain;
 use super::stand::Stand;
 use crate::costs::Statements;
-use crate::lessons::{Before, Observation, Scenario};
+use crate::lessons::{Before, Load, Observation, Scenario};
 use crate::report::{Cost, StatementCost};
 
 /// Requests of a pass at most, and fewer where they are slow: counting needs no more. Yet more than the pool has
@@ -17,12 +17,21 @@ const REQUESTS: usize = 100;
 const FEWEST: usize = 10;
 const PATIENCE: Duration = Duration::from_millis(1_500);
 
+/// The connections of a shop's pool, which lends them in turns. Where each has run a statement, it is prepared.
+const CONNECTIONS: usize = 8;
+
+/// A connection that is given back to the pool makes one more exchange after the answer. It is waited for, since it is
+/// counted as well.
+const AFTER_THE_ANSWER: Duration = Duration::from_millis(10);
+
 /// Sends these requests to the arm's counted process and reads all counters before and after.
 pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> Result<Observation> {
     let mut client = Client::connect(stand.counted.address()).await?;
     if scenario.before == Before::EmptyCache {
         stand.empty_cache().await?;
     }
+    // The last request of the pass before may not be over.
+    tokio::time::sleep(AFTER_THE_ANSWER).await;
     let before = Statements::snapshot(&mut stand.monitor).await?;
     let (postgres_before, redis_before) = stand.counters();
     let mut seen = Observation {
@@ -47,6 +56,7 @@ pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> 
                 .or_default() += 1.0;
         }
     }
+    tokio::time::sleep(AFTER_THE_ANSWER).await;
     let (postgres_after, redis_after) = stand.counters();
     let after = Statements::snapshot(&mut stand.monitor).await?;
     let costs = Statements::delta(&before, &after)?;
@@ -101,14 +111,23 @@ pub async fn affordable(scenario: &Scenario, paths: &[String], stand: &Stand) ->
             .collect(),
         _ => paths.iter().step_by(spread).take(REQUESTS).cloned().collect(),
     };
+    let (fewest, patience) = match scenario.load {
+        Load::Counted => (CONNECTIONS, Duration::ZERO),
+        _ => (FEWEST, PATIENCE),
+    };
     let begun = Instant::now();
     let mut asked = 0;
     for path in &chosen {
-        if asked >= FEWEST && begun.elapsed() > PATIENCE {
+        if asked >= fewest && begun.elapsed() > patience {
             break;
         }
         client.get(path, scenario.accept_encoding).await?;
         asked += 1;
     }
-    Ok(chosen.into_iter().take(asked).collect())
+    // What is only counted has few paths, and each costs the same whenever it is asked for: once each is enough.
+    let counted = match scenario.load {
+        Load::Counted => asked.min(paths.len()),
+        _ => asked,
+    };
+    Ok(chosen.into_iter().take(counted).collect())
 }

@@ -1,10 +1,13 @@
 //! One scenario: its arms in pairs with the baseline, and what comes out of the slices.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
+use storefront::variants::Lesson;
 
 use super::blocks::{Measured, Side, abba};
 use super::plan::{Arrivals, CONCURRENCY, SlicePlan};
@@ -23,6 +26,8 @@ const OBJECTIVE: Duration = Duration::from_millis(200);
 
 /// What a scenario's measurement shares.
 pub struct Bench<'a> {
+    /// What is compared.
+    pub lesson: &'static Lesson,
     /// The stores.
     pub ground: &'a Ground,
     /// The arms, the baseline first.
@@ -33,7 +38,12 @@ pub struct Bench<'a> {
     pub mode: Mode,
     /// Shown to whoever waits.
     pub progress: &'a Progress,
+    /// What arms take that are warm, by scenario and arm.
+    pub settled: RefCell<HashMap<(usize, usize), f64>>,
 }
+
+/// The position of the scenario that the noise floor is measured under.
+const HEADLINE: usize = 0;
 
 /// A measured scenario, with ratios that wait for their verdicts.
 pub struct Measurement {
@@ -58,11 +68,17 @@ impl Bench<'_> {
         };
         let last = self.stands.len() - 1;
         for arm in 1..=last {
-            match scenario.requests {
+            match (&scenario.requests, &scenario.load) {
                 // What indexes cost a writer is asked of the set that most teams have and of the chosen one.
-                Requests::Writes(_) if arm < last => {}
-                Requests::Writes(writes) => {
-                    self.measure_writes(number, writes, arm, &mut measurement).await?
+                (Requests::Writes(_), _) if arm < last => {}
+                (Requests::Writes(writes), _) => {
+                    self.measure_writes(number, *writes, arm, &mut measurement)
+                        .await?
+                }
+                (_, Load::Counted) => {}
+                (_, Load::BesideSlow(slow)) => {
+                    self.measure_beside(number, scenario, slow, paths, arm, &mut measurement)
+                        .await?
                 }
                 _ => {
                     self.measure_pair(number, scenario, paths, arm, &mut measurement)
@@ -73,7 +89,14 @@ impl Bench<'_> {
         if matches!(scenario.requests, Requests::Writes(_)) && last > 1 {
             measurement.report.arms.drain(1..last);
         }
-        if self.mode == Mode::Full && number == 0 {
+        if scenario.load == Load::Counted {
+            let how = "one request after the other, counted and not timed";
+            measurement
+                .report
+                .parameters
+                .insert("arrivals".into(), json!(how));
+        }
+        if self.mode == Mode::Full && number == HEADLINE {
             self.measure_capacity(scenario, paths, &mut measurement).await?;
         }
         Ok(measurement)
@@ -108,10 +131,10 @@ impl Bench<'_> {
                 .parameters
                 .insert("arrivals".into(), json!(arrivals.describe()));
         } else {
-            let slower = baseline
-                .warm_up(CONCURRENCY)
+            let slower = self
+                .settled_rate(number, 0, &baseline)
                 .await?
-                .min(other.warm_up(CONCURRENCY).await?);
+                .min(self.settled_rate(number, arm, &other).await?);
             let arrivals = Arrivals::for_latency(slower, self.plan.slice);
             let blocks = abba(&baseline, &other, self.plan, arrivals, seed, self.progress).await?;
             for metric in LATENCY_METRICS {
@@ -249,11 +272,11 @@ impl Bench<'_> {
             self.emptied(scenario, last),
         );
         // The rate is the one that the arms will get, which the slower one decides.
+        let baseline = self.side(scenario, 0, paths)?;
         let slower = self
-            .side(scenario, 0, paths)?
-            .warm_up(CONCURRENCY)
+            .settled_rate(HEADLINE, 0, &baseline)
             .await?
-            .min(here.warm_up(CONCURRENCY).await?);
+            .min(self.settled_rate(HEADLINE, last, &here).await?);
         there.warm_up(CONCURRENCY).await?;
         let arrivals = Arrivals::for_latency(slower, self.plan.slice);
         let seed = self.ground.seed.wrapping_mul(1_000_003) + 900_000;
@@ -283,6 +306,17 @@ impl Bench<'_> {
             .collect())
     }
 
+    /// What an arm takes of a scenario once it is warm. It warms up once: for the noise floor or for its first pair.
+    async fn settled_rate(&self, scenario: usize, arm: usize, side: &Side) -> Result<f64> {
+        let known = self.settled.borrow().get(&(scenario, arm)).copied();
+        if let Some(rate) = known {
+            return Ok(rate);
+        }
+        let rate = side.warm_up(CONCURRENCY).await?;
+        self.settled.borrow_mut().insert((scenario, arm), rate);
+        Ok(rate)
+    }
+
     fn side(&self, scenario: &Scenario, arm: usize, paths: &[Vec<String>]) -> Result<Side> {
         let requests: Arc<[Request]> = requests::to_send(&paths[arm], scenario.accept_encoding)?;
         let shop = self.stands[arm].shop_at(scenario.distance);
@@ -298,7 +332,7 @@ impl Bench<'_> {
         (scenario.before == Before::EmptyCache).then(|| self.stands[arm].redis_url.clone())
     }
 
-    fn pending(
+    pub(super) fn pending(
         &self,
         scenario: usize,
         arm: usize,

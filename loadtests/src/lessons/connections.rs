@@ -2,23 +2,37 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use storefront::variants::Lesson;
 
 use super::observation::{Observations, require};
-use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, arms_of};
-use crate::report::{Metric, ScenarioReport, format};
+use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, SlowOnes, arms_of};
+use crate::report::{ArmReport, Metric, ScenarioReport, format};
 
 const HEADLINE: &str = "one product";
 const FAR: &str = "one product, 0.25 ms from the stores";
 const OVERLOAD: &str = "more clients than connections";
+const BESIDE_SLOW: &str = "one product, beside slow requests";
 
 /// Many more than the pool holds, and more than the 200 connections that the lab's Postgres allows.
 const CROWD: usize = 256;
 
 /// How long a request waits for its connection: of the pool, or to be made. The default of a second is longer than a
 /// slice of the quick mode, and then nothing would be refused. A lesson's shops have one environment, so it holds for
-/// all scenarios; only the crowd comes near it.
+/// all scenarios but the one beside slow requests; only the crowd comes near it.
 const LONGEST_WAIT_MS: u32 = 50;
+
+/// Slow requests that are under way beside a fast one: twice the pool's connections.
+const SLOW_CLIENTS: usize = 8;
+
+/// The pool's connections in that scenario, as its environment says.
+const SMALL_POOL: u32 = 4;
+
+/// A pool of twice the two cores that the lab was built on, and the default wait: nobody is to be refused here.
+const BESIDE_SLOW_ENVIRONMENT: &[(&str, &str)] = &[
+    ("BACKSTOCK_DATABASE_CONNECTIONS", "4"),
+    ("BACKSTOCK_DATABASE_ACQUIRE_TIMEOUT_MS", "1000"),
+];
 
 const CLAIMS: &[ClaimSpec] = &[ClaimSpec {
     text: "A widely read guide claims that connection pooling takes 30 to 50 % off the overhead. The lower end is a factor \
@@ -69,16 +83,43 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
         .into_iter()
         .map(|category| format!("/v1/products?category={category}&sort=best_selling&limit=100"))
         .collect();
+    let slow = SlowOnes {
+        clients: SLOW_CLIENTS,
+        // The largest are left out: a slice waits for the end of every slow request.
+        paths: facts
+            .categories
+            .iter()
+            .skip(facts.categories.len() / 4)
+            .take(32)
+            .map(|category| format!("/v1/products/facets?category={category}"))
+            .collect(),
+        measured_per_s: 40.0,
+        environment: BESIDE_SLOW_ENVIRONMENT,
+    };
+    let wait = |scenario: Scenario, milliseconds: u32| scenario.with("longest_wait_ms", milliseconds);
     vec![
-        Scenario::of(HEADLINE, detail.clone()).under(Load::LatencyAndThroughput),
-        Scenario::of(FAR, detail).at_distance(Duration::from_micros(250)),
-        Scenario::of(OVERLOAD, lists)
-            .with("clients", CROWD)
-            .under(Load::Overload { clients: CROWD }),
+        wait(
+            Scenario::of(HEADLINE, detail.clone()).under(Load::LatencyAndThroughput),
+            LONGEST_WAIT_MS,
+        ),
+        wait(
+            Scenario::of(FAR, detail.clone()).at_distance(Duration::from_micros(250)),
+            LONGEST_WAIT_MS,
+        ),
+        wait(
+            Scenario::of(OVERLOAD, lists)
+                .with("clients", CROWD)
+                .under(Load::Overload { clients: CROWD }),
+            LONGEST_WAIT_MS,
+        ),
+        wait(
+            Scenario::of(BESIDE_SLOW, detail)
+                .with("pool", SMALL_POOL)
+                .under(Load::BesideSlow(slow))
+                .showing_a_loss(),
+            1_000,
+        ),
     ]
-    .into_iter()
-    .map(|scenario| scenario.with("longest_wait_ms", LONGEST_WAIT_MS))
-    .collect()
 }
 
 fn signature(seen: &Observations) -> Result<(), String> {
@@ -127,6 +168,28 @@ fn explain(scenarios: &[ScenarioReport], _facts: &Facts) -> Explanation {
             format::measured(pooled.cost.round_trips_per_request),
             format::measured(far),
         ),
-        notes: crowd.into_iter().collect(),
+        notes: crowd.into_iter().chain(beside_slow(scenarios)).collect(),
     }
+}
+
+/// What became of fast and of slow requests on one shop.
+fn beside_slow(scenarios: &[ScenarioReport]) -> Option<String> {
+    let scenario = scenarios.iter().find(|scenario| scenario.name == BESIDE_SLOW)?;
+    let of_arm = |arm: &ArmReport| {
+        let slow = |what: &str| format::measured(arm.outcomes.get(what).and_then(Value::as_f64));
+        format!(
+            "{}: {} ms for the product, {} refused or failed, {} of the slow requests answered a second in {} ms each",
+            arm.name,
+            format::measured(arm.latency_ms.p50),
+            arm.errors.unwrap_or(0),
+            slow("slow_answers_per_s"),
+            slow("slow_median_ms"),
+        )
+    };
+    let arms: Vec<String> = scenario.arms.iter().map(of_arm).collect();
+    Some(format!(
+        "{SLOW_CLIENTS} clients ask for facets of a category again and again, and the pool has {SMALL_POOL} connections, so all \
+         are taken. Beside them, medians: {}. A request to the pool waits until those before it have had their turn.",
+        arms.join("; ")
+    ))
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 use storefront::variants::Lesson;
 
 use super::observation::{Observation, Observations, require};
-use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Requests, Scenario, Writes, arms_of};
+use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Requests, Scenario, Writes, arms_of};
 use crate::report::{Metric, ScenarioReport, Shows, format};
 
 const HEADLINE: &str = "filter and sort";
@@ -13,6 +13,15 @@ const JOIN: &str = "join: a product with variants, images and reviews";
 const LEAST_FACTOR: f64 = 10.0;
 
 const FACETS: &str = "facets of a brand";
+
+/// What the names of scenarios begin with that are counted and not timed.
+const COUNTED: &str = "counted: ";
+
+/// One of them, whose plan is part of the proof. Of a request's statements the plan is known that it sends last.
+const VARIANTS: &str = "a product with its variants";
+
+/// Different paths of such a scenario, where a route has parameters.
+const EACH: usize = 5;
 
 const CLAIMS: &[ClaimSpec] = &[
     ClaimSpec {
@@ -56,7 +65,7 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
         arms: arms_of(lesson),
         scenarios,
         expected: "none and foreign_keys: the filtered and sorted list is sorted in a node of its own; chosen: it is read \
-                   in the order of an index, with at most a tenth of the buffers of foreign_keys; a product's details: \
+                   in the order of an index, with at most a tenth of the buffers of foreign_keys; a product's variants: \
                    a sequential scan in none, and none in chosen",
         signature,
         observed: |seen| {
@@ -104,7 +113,7 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
             .asking(Requests::Writes(writes))
             .with("statements", json!("sent to the database itself"))
     };
-    vec![
+    let mut scenarios = vec![
         Scenario::of(HEADLINE, by_category("sort=price_asc")),
         Scenario::of(JOIN, details),
         Scenario::of(FACETS, facets),
@@ -112,7 +121,89 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
         write("write: a new product with two variants", Writes::NewProduct),
         write("write: a changed price", Writes::Price),
         write("write: a unit sold", Writes::Stock),
-    ]
+    ];
+    scenarios.extend(counted(facts));
+    scenarios
+}
+
+/// The routes, filters and orders that are not timed: what each costs under each set. Without the names that a catalogue
+/// lacks, such as coined words, a route is left out.
+fn counted(facts: &Facts) -> Vec<Scenario> {
+    let of = |name: &str, paths: Vec<String>| {
+        Scenario::of(&format!("{COUNTED}{name}"), paths).under(Load::Counted)
+    };
+    let each = |names: Vec<&str>, path: fn(&str) -> String| -> Vec<String> {
+        names.into_iter().take(EACH).map(path).collect()
+    };
+    let by = |route: &str, orders: &[&str]| -> Vec<String> {
+        orders
+            .iter()
+            .map(|order| format!("/v1/products?{route}sort={order}"))
+            .collect()
+    };
+    let in_category = facts.categories.first().map(|category| {
+        by(
+            &format!("category={category}&"),
+            &["newest", "best_selling", "rating"],
+        )
+    });
+    let words = || facts.words.iter().map(String::as_str).collect::<Vec<_>>();
+    let scenarios = [
+        of("the category tree", vec!["/v1/categories".into()]),
+        of("all products by price, up", by("", &["price_asc"])),
+        of("all products by price, down", by("", &["price_desc"])),
+        of("all products by sales", by("", &["best_selling"])),
+        of("all products by rating", by("", &["rating"])),
+        of(
+            "a category's newest, best selling, best rated",
+            in_category.unwrap_or_default(),
+        ),
+        of(
+            "a brand's newest",
+            each(facts.popular_brands(EACH), |brand| {
+                format!("/v1/products?brand={brand}")
+            }),
+        ),
+        of(
+            "what is in stock within a band of prices",
+            vec!["/v1/products?in_stock=true&min_price=2000&max_price=5000".into()],
+        ),
+        of(
+            "search for a word",
+            each(words(), |word| format!("/v1/products?q={word}")),
+        ),
+        of(
+            "suggestions",
+            each(words(), |word| {
+                let typed: String = word.chars().take(4).collect();
+                format!("/v1/search/suggestions?q={typed}")
+            }),
+        ),
+        of("facets of all", vec!["/v1/products/facets".into()]),
+        of(
+            "facets of a category",
+            each(facts.popular_categories(EACH), |category| {
+                format!("/v1/products/facets?category={category}")
+            }),
+        ),
+        of(
+            "a product alone",
+            each(facts.popular_slugs(EACH), |slug| format!("/v1/products/{slug}")),
+        ),
+        of(
+            VARIANTS,
+            each(facts.popular_slugs(EACH), |slug| {
+                format!("/v1/products/{slug}?include=variants")
+            }),
+        ),
+        of(
+            "a product's reviews",
+            each(facts.popular_slugs(EACH), |slug| {
+                format!("/v1/products/{slug}/reviews")
+            }),
+        ),
+    ];
+    scenarios.into_iter().filter(Scenario::has_requests).collect()
 }
 
 /// How the plan reads the products, and whether it sorts them.
@@ -162,13 +253,14 @@ fn signature(seen: &Observations) -> Result<(), String> {
             format::number(foreign_keys.buffers())
         )
     })?;
-    let none = seen.of(JOIN, "none")?;
+    let variants = format!("{COUNTED}{VARIANTS}");
+    let none = seen.of(&variants, "none")?;
     require(none.any_plan_has("Seq Scan"), || {
-        "none: no sequential scan for a product's details".into()
+        "none: no sequential scan for a product's variants".into()
     })?;
-    let chosen = seen.of(JOIN, "chosen")?;
+    let chosen = seen.of(&variants, "chosen")?;
     require(!chosen.any_plan_has("Seq Scan"), || {
-        "chosen: a sequential scan for a product's details".into()
+        "chosen: a sequential scan for a product's variants".into()
     })
 }
 
@@ -220,5 +312,67 @@ fn explain(scenarios: &[ScenarioReport], _facts: &Facts) -> Explanation {
              alone, the chosen set writes at {}.",
             writes.join("; ")
         )],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(of: &Scenario) -> &[String] {
+        match &of.requests {
+            Requests::Same(paths) => paths,
+            _ => &[],
+        }
+    }
+
+    #[test]
+    fn every_route_of_the_catalogue_is_asked_for() {
+        let scenarios = scenarios(&Facts::for_tests());
+        let asked: Vec<&String> = scenarios.iter().flat_map(paths).collect();
+        let routes: [fn(&str) -> bool; 8] = [
+            |path| path == "/v1/categories",
+            |path| path == "/v1/products",
+            |path| path.starts_with("/v1/products/facets"),
+            |path| {
+                path.starts_with("/v1/products/product-")
+                    && path.ends_with("?include=variants,images,reviews")
+            },
+            |path| path.starts_with("/v1/products/product-") && !path.contains('?'),
+            |path| path.starts_with("/v1/products/product-") && path.ends_with("/reviews"),
+            |path| path.starts_with("/v1/search/suggestions?q="),
+            |path| path.starts_with("/v1/products?q="),
+        ];
+        for (number, route) in routes.iter().enumerate() {
+            assert!(
+                asked.iter().any(|path| route(path)),
+                "route {number} is not asked for"
+            );
+        }
+        for parameter in [
+            "sort=price_asc",
+            "sort=price_desc",
+            "sort=best_selling",
+            "sort=rating",
+            "sort=newest",
+            "category=",
+            "brand=",
+            "in_stock=",
+            "min_price=",
+            "max_price=",
+        ] {
+            assert!(asked.iter().any(|path| path.contains(parameter)), "{parameter}");
+        }
+    }
+
+    #[test]
+    fn a_catalogue_without_coined_words_leaves_their_routes_out() {
+        let facts = Facts {
+            words: Vec::new(),
+            ..Facts::for_tests()
+        };
+        let scenarios = scenarios(&facts);
+        assert!(scenarios.iter().all(Scenario::has_requests));
+        assert!(!scenarios.iter().flat_map(paths).any(|path| path.contains("q=")));
     }
 }

@@ -58,8 +58,10 @@ pub enum Writes {
 }
 
 /// How it is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Load {
+    /// One after the other, to be counted and not timed: exact costs, and nothing that has a spread.
+    Counted,
     /// Open loop for latency and CPU.
     Latency,
     /// Open loop for latency and CPU, then a closed loop for throughput.
@@ -69,6 +71,21 @@ pub enum Load {
         /// How many.
         clients: usize,
     },
+    /// Open loop at a low rate, while others keep slow requests under way on the same shop.
+    BesideSlow(SlowOnes),
+}
+
+/// Clients that ask for something slow again and again, beside the requests that are measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlowOnes {
+    /// How many: so many slow requests are under way at any time.
+    pub clients: usize,
+    /// What they ask for.
+    pub paths: Vec<String>,
+    /// Requests a second that are measured. Few, so that those who wait are not waiting for each other.
+    pub measured_per_s: f64,
+    /// What the shops of this scenario get in their environment, in place of the lesson's.
+    pub environment: &'static [(&'static str, &'static str)],
 }
 
 /// What is done to the cache before each slice.

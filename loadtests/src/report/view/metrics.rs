@@ -102,8 +102,9 @@ pub fn rows(lesson: &str, scenario: &ScenarioReport, report: &Report) -> Vec<Met
     let mut last_group = 0;
     for (label, group, metric, read) in SOURCES {
         let values: Vec<Option<f64>> = scenario.arms.iter().map(read).collect();
-        // Rows of nothing but zeros say nothing, except for errors.
-        let silent = group != 4 && values.iter().flatten().all(|value| *value == 0.0);
+        // Rows of nothing but zeros say nothing, except for errors. Rows without a value were not measured here.
+        let zeros = values.iter().flatten().all(|value| *value == 0.0);
+        let silent = values.iter().all(Option::is_none) || (group != 4 && zeros);
         if silent {
             continue;
         }
