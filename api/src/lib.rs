@@ -10,6 +10,10 @@ pub mod http;
 
 pub mod catalog;
 
+pub mod opaque_token;
+pub mod passwords;
+pub mod sessions;
+
 pub mod database;
 pub mod metrics;
 

@@ -45,6 +45,18 @@ pub struct Settings {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub sessions: SessionSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub passwords: PasswordSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub accounts: AccountSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub database: DatabaseSettings,
 
     #[command(flatten)]
@@ -92,4 +104,61 @@ pub struct CacheSettings {
     #[arg(long = "cache-ttl-categories-s", env = "BACKSTOCK_CACHE_TTL_CATEGORIES_S", default_value_t = 14_400,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub categories_ttl_s: u32,
+}
+
+/// How long a sign-in speaks for its customer.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct SessionSettings {
+    /// How long an access token is good, in seconds. With sessions=jwt it outlives a sign-out by up to this
+    #[arg(long, env = "BACKSTOCK_ACCESS_TOKEN_LIFETIME_S", default_value_t = 900,
+          value_parser = clap::value_parser!(u32).range(1..=900))]
+    pub access_token_lifetime_s: u32,
+
+    /// How long a refresh token is good, in seconds; each refresh gives a new one
+    #[arg(long, env = "BACKSTOCK_REFRESH_TOKEN_LIFETIME_S", default_value_t = 2_592_000,
+          value_parser = clap::value_parser!(u32).range(60..=31_536_000))]
+    pub refresh_token_lifetime_s: u32,
+}
+
+/// How much of the machine hashing passwords may take. One hash fills 19 MiB of memory and a core.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct PasswordSettings {
+    /// Passwords hashed at a time; 0 is one for every two cores
+    #[arg(long, env = "BACKSTOCK_PASSWORD_HASHES_AT_ONCE", default_value_t = 0,
+          value_parser = clap::value_parser!(u16).range(0..=256))]
+    pub password_hashes_at_once: u16,
+
+    /// How long a request may wait for its turn to hash before it is answered 503, in milliseconds
+    #[arg(long = "password-wait-timeout-ms", env = "BACKSTOCK_PASSWORD_WAIT_TIMEOUT_MS", default_value = "2000",
+          value_parser = parse_millis)]
+    pub password_wait_timeout: Duration,
+}
+
+/// What an account may do how often.
+#[derive(Debug, Clone, Args)]
+pub struct AccountSettings {
+    /// Sign-ins that may fail for one email within the window; a person mistypes, a list of passwords doesn't end
+    #[arg(long, env = "BACKSTOCK_SIGN_IN_FAILURES_PER_EMAIL", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub sign_in_failures_per_email: u32,
+
+    /// Sign-ins that may fail for one client address within the window; an office shares one
+    #[arg(long, env = "BACKSTOCK_SIGN_IN_FAILURES_PER_CLIENT", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub sign_in_failures_per_client: u32,
+
+    /// The window that failures are counted in, in seconds, from the first one on
+    #[arg(long, env = "BACKSTOCK_SIGN_IN_WINDOW_S", default_value_t = 900,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub sign_in_window_s: u32,
+
+    /// The header in which a trusted proxy names the client's address, its last entry counts, for example
+    /// x-forwarded-for. Without it, the address that connects is the client's
+    #[arg(long, env = "BACKSTOCK_CLIENT_ADDRESS_HEADER")]
+    pub client_address_header: Option<axum::http::HeaderName>,
+
+    /// Addresses that a customer may keep
+    #[arg(long, env = "BACKSTOCK_MAX_ADDRESSES", default_value_t = 20,
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub max_addresses: u32,
 }

@@ -7,6 +7,8 @@ use storefront::variants::Variants;
 
 use crate::catalog::Catalog;
 use crate::database::{Database, SideConnection};
+use crate::passwords::Passwords;
+use crate::sessions::Sessions;
 use crate::settings::{HttpSettings, Settings};
 
 /// What handlers share.
@@ -18,6 +20,10 @@ pub struct App {
     pub database: Database,
     /// To Postgres, beside the requests.
     pub side: SideConnection,
+    /// Whom an access token speaks for.
+    pub sessions: Sessions,
+    /// Where passwords are hashed.
+    pub passwords: Passwords,
     /// What the catalogue's handlers need besides.
     pub catalog: Catalog,
 }
@@ -57,11 +63,20 @@ pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
         "backstock-api side",
     )?);
     let redis = Redis::new(&settings.redis)?;
+    let sessions = Sessions::new(
+        variants.sessions,
+        &settings.jwt_secrets,
+        redis.clone(),
+        settings.sessions,
+    );
+    let passwords = Passwords::new(variants.password_hashing, settings.passwords);
     let catalog = Catalog::new(&variants, redis, settings);
     Ok(Assembly {
         state: Arc::new(App {
             database,
             side,
+            sessions,
+            passwords,
             catalog,
         }),
         variants,

@@ -100,6 +100,13 @@ impl Keyring {
         });
         DerivedKeys { keys: keys.collect() }
     }
+
+    /// Names and secrets, the signing one first: for what others verify as well and find by its name.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.keys
+            .iter()
+            .map(|(kid, secret)| (kid.as_str(), secret.expose_secret()))
+    }
 }
 
 /// Keys for one purpose: the first signs, all verify. The keyed state is made once; a signature clones it.

@@ -4,7 +4,9 @@
 pub mod variants;
 
 pub mod money;
+pub mod pricing;
 
+pub mod access_token;
 pub mod keyring;
 pub mod settings;
 
@@ -12,3 +14,8 @@ pub mod amqp;
 pub mod postgres;
 pub mod redis;
 pub mod telemetry;
+
+pub mod messages;
+
+pub mod emails;
+pub mod third_parties;

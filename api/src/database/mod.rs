@@ -17,7 +17,7 @@ use storefront::postgres::UrlError;
 use storefront::settings::DatabaseSettings;
 use storefront::variants::Connections;
 
-pub use self::session::Session;
+pub use self::session::{Session, Transaction};
 pub use self::side::SideConnection;
 use crate::http::timings::Timings;
 

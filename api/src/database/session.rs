@@ -1,6 +1,7 @@
 //! A request's connection: an sqlx executor that counts.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -9,26 +10,43 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
-use sqlx::{Either, Execute, Executor, SqlStr};
+use sqlx::{Connection as _, Either, Execute, Executor, SqlStr};
 
 use crate::http::timings::Timings;
 
 /// One connection, lent to one request. Pass it as `&mut session` to sqlx's queries.
 pub struct Session<'t> {
-    connection: Connection,
+    connection: Connection<'t>,
     timings: &'t Timings,
 }
 
-pub(super) enum Connection {
+pub(super) enum Connection<'t> {
     /// Closed with the session. `None` only while it is being dropped.
     #[cfg(feature = "baselines")]
     Own(Option<PgConnection>),
     Pooled(PoolConnection<Postgres>),
+    /// That of another session, inside a transaction. `None` only when it has ended.
+    InTransaction(Option<sqlx::Transaction<'t, Postgres>>),
 }
 
 impl<'t> Session<'t> {
-    pub(super) fn new(connection: Connection, timings: &'t Timings) -> Self {
+    pub(super) fn new(connection: Connection<'t>, timings: &'t Timings) -> Self {
         Self { connection, timings }
+    }
+
+    /// Begins a transaction, for the time of which this session is lent to it. One that is dropped, also because its
+    /// request was given up, is rolled back before the connection does anything else.
+    ///
+    /// # Errors
+    /// When Postgres can't be asked.
+    pub async fn begin(&mut self) -> Result<Transaction<'_>, sqlx::Error> {
+        let timings = self.timings;
+        let _statement = Statement::start(timings);
+        let inner = self.connection().begin().await?;
+        Ok(Transaction(Session::new(
+            Connection::InTransaction(Some(inner)),
+            timings,
+        )))
     }
 
     fn connection(&mut self) -> &mut PgConnection {
@@ -36,7 +54,46 @@ impl<'t> Session<'t> {
             #[cfg(feature = "baselines")]
             Connection::Own(connection) => connection.as_mut().expect("present until the session is dropped"),
             Connection::Pooled(connection) => connection,
+            Connection::InTransaction(transaction) => {
+                transaction.as_mut().expect("present until it has ended")
+            }
         }
+    }
+}
+
+/// A session inside a transaction: pass `&mut *transaction` where a session is asked for. Beginning and ending it are
+/// statements, and counted.
+#[derive(Debug)]
+pub struct Transaction<'t>(Session<'t>);
+
+impl Transaction<'_> {
+    /// Makes it last.
+    ///
+    /// # Errors
+    /// When Postgres can't be asked, or won't: then nothing of it lasts, unless it was the answer that got lost.
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        let _statement = Statement::start(self.0.timings);
+        match &mut self.0.connection {
+            Connection::InTransaction(inner) => {
+                let inner = inner.take().expect("it ends once");
+                inner.commit().await
+            }
+            _ => unreachable!("it was made inside a transaction"),
+        }
+    }
+}
+
+impl<'t> Deref for Transaction<'t> {
+    type Target = Session<'t>;
+
+    fn deref(&self) -> &Session<'t> {
+        &self.0
+    }
+}
+
+impl<'t> DerefMut for Transaction<'t> {
+    fn deref_mut(&mut self) -> &mut Session<'t> {
+        &mut self.0
     }
 }
 
@@ -50,7 +107,6 @@ impl fmt::Debug for Session<'_> {
 #[cfg(feature = "baselines")]
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        use sqlx::Connection as _;
         if let Connection::Own(connection) = &mut self.connection
             && let Some(connection) = connection.take()
         {
@@ -71,10 +127,7 @@ impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let statement = Statement {
-            timings: self.timings,
-            started: Instant::now(),
-        };
+        let statement = Statement::start(self.timings);
         let rows = self.connection().fetch_many(query);
         Counted {
             rows,
@@ -89,10 +142,7 @@ impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
-            let _statement = Statement {
-                timings: self.timings,
-                started: Instant::now(),
-            };
+            let _statement = Statement::start(self.timings);
             self.connection().fetch_optional(query).await
         })
     }
@@ -121,6 +171,15 @@ impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
 struct Statement<'t> {
     timings: &'t Timings,
     started: Instant,
+}
+
+impl<'t> Statement<'t> {
+    fn start(timings: &'t Timings) -> Self {
+        Self {
+            timings,
+            started: Instant::now(),
+        }
+    }
 }
 
 impl Drop for Statement<'_> {

@@ -2,7 +2,8 @@
 //! handlers that the router was built with, so it describes the arms that run.
 
 use axum::Router;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 /// What is not said by a handler.
@@ -14,10 +15,28 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
             Money is in minor units. Lists are followed by `next` as it is given. \
             Errors are problems (RFC 9457) with a stable `code`."
     ),
-    tags((name = "Catalog", description = "What the shop sells")),
-    components(schemas(super::error::Problem))
+    tags(
+        (name = "Catalog", description = "What the shop sells"),
+        (name = "Accounts", description = "Who buys: registering, signing in, and what a customer keeps"),
+    ),
+    components(schemas(super::error::Problem)),
+    modifiers(&BearerScheme)
 )]
 pub struct Document;
+
+/// Declares what `security(("bearer" = []))` of a handler names.
+struct BearerScheme;
+
+impl Modify for BearerScheme {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.description = Some("The `access_token` of POST /v1/sessions.".to_owned());
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
 
 /// Both routes.
 pub fn router<S: Clone + Send + Sync + 'static>(document: utoipa::openapi::OpenApi) -> Router<S> {

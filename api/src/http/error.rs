@@ -17,6 +17,44 @@ pub enum ApiError {
         /// What is wrong with its value and what is allowed.
         detail: String,
     },
+    /// No access token, or none that is accepted: 401 `unauthenticated`.
+    #[error("unauthenticated")]
+    Unauthenticated,
+    /// No such email, or not its password; nobody is told which: 401 `wrong_credentials`.
+    #[error("wrong email or password")]
+    WrongCredentials,
+    /// A refresh token that is unknown, expired, revoked or was used before: 401 `refresh_token_refused`.
+    #[error("the refresh token is refused")]
+    RefreshRefused,
+    /// The payment was declined: 402 `payment_declined`.
+    #[error("payment declined")]
+    Declined,
+    /// Signed in, and not allowed: 403 `forbidden`.
+    #[error("forbidden")]
+    Forbidden,
+    /// What is there stands against it: 409.
+    #[error("conflict `{code}`: {detail}")]
+    Conflict {
+        /// A stable name for programs.
+        code: &'static str,
+        /// What to do about it, for people.
+        detail: String,
+    },
+    /// A body above the limit: 413 `payload_too_large`.
+    #[error("the body is too large")]
+    PayloadTooLarge,
+    /// A body that is not declared as JSON: 415 `unsupported_media_type`.
+    #[error("the body's media type is not supported")]
+    UnsupportedMediaType,
+    /// The idempotency key stands for another request: 422 `idempotency_key_reused`.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
+    /// Too many attempts of late: 429 `too_many_attempts`, with `retry-after`.
+    #[error("too many attempts; again in {retry_after_s} s")]
+    TooManyAttempts {
+        /// Seconds until it may be tried again.
+        retry_after_s: u32,
+    },
     /// No such thing: 404 `not_found`.
     #[error("not found: {0}")]
     NotFound(String),
@@ -29,6 +67,9 @@ pub enum ApiError {
     /// Postgres can't be reached: 503 `unavailable`, with `retry-after`.
     #[error("the database can't be reached")]
     Unavailable(#[source] sqlx::Error),
+    /// Something else that the request can't do without can't be reached: 503 `unavailable`, with `retry-after`.
+    #[error("{0} can't be reached")]
+    PartUnavailable(&'static str),
     /// The request took longer than the service allows: 503 `timeout`, with `retry-after`.
     #[error("the request took too long")]
     TimedOut,
@@ -54,9 +95,19 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::InvalidParameter { .. } => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated | Self::WrongCredentials | Self::RefreshRefused => StatusCode::UNAUTHORIZED,
+            Self::Declined => StatusCode::PAYMENT_REQUIRED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyAttempts { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Overloaded(_) | Self::Unavailable(_) | Self::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded(_) | Self::Unavailable(_) | Self::PartUnavailable(_) | Self::TimedOut => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -64,10 +115,20 @@ impl ApiError {
     fn code(&self) -> &'static str {
         match self {
             Self::InvalidParameter { .. } => "invalid_parameter",
+            Self::Unauthenticated => "unauthenticated",
+            Self::WrongCredentials => "wrong_credentials",
+            Self::RefreshRefused => "refresh_token_refused",
+            Self::Declined => "payment_declined",
+            Self::Forbidden => "forbidden",
+            Self::Conflict { code, .. } => code,
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::KeyReused => "idempotency_key_reused",
+            Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::NotFound(_) => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Overloaded(_) => "overloaded",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(_) | Self::PartUnavailable(_) => "unavailable",
             Self::TimedOut => "timeout",
             Self::Internal(_) => "internal",
         }
@@ -75,13 +136,29 @@ impl ApiError {
 
     fn detail(&self) -> Cow<'_, str> {
         match self {
-            Self::InvalidParameter { detail, .. } => Cow::Borrowed(detail),
+            Self::InvalidParameter { detail, .. } | Self::Conflict { detail, .. } => Cow::Borrowed(detail),
+            Self::Unauthenticated => {
+                "sign in with POST /v1/sessions, and send its token as `authorization: Bearer …`".into()
+            }
+            Self::WrongCredentials => "this email and password don't belong together".into(),
+            Self::RefreshRefused => "this refresh token is not, or no longer, good; sign in again".into(),
+            Self::Declined => "the payment was declined; try another way to pay".into(),
+            Self::Forbidden => "your account may not do this".into(),
+            Self::PayloadTooLarge => "the body is larger than this shop reads".into(),
+            Self::UnsupportedMediaType => "send JSON, with `content-type: application/json`".into(),
+            Self::KeyReused => "this idempotency key stands for another request; use a new one".into(),
+            Self::TooManyAttempts { .. } => {
+                "too many attempts; try again after the seconds in `retry-after`".into()
+            }
             Self::NotFound(what) => Cow::Borrowed(what),
             Self::MethodNotAllowed => "this path has other methods; see /openapi.json".into(),
             Self::Overloaded(_) => {
                 "too many requests at once; try again after the seconds in `retry-after`".into()
             }
             Self::Unavailable(_) => "the shop can't reach its database; try again soon".into(),
+            Self::PartUnavailable(_) => {
+                "a part of the shop can't be reached; nothing was changed; try again soon".into()
+            }
             Self::TimedOut => "the request took too long and was given up; try again".into(),
             Self::Internal(_) => {
                 "something broke on our side; its cause is logged under this request id".into()
@@ -94,9 +171,22 @@ impl ApiError {
         match self {
             Self::Internal(cause) => Some(Failure::Error(Chain(cause.as_ref()).to_string())),
             Self::Unavailable(cause) => Some(Failure::Error(Chain(cause).to_string())),
+            Self::PartUnavailable(_) => Some(Failure::Warning(self.to_string())),
             Self::Overloaded(what) => Some(Failure::Warning((*what).to_owned())),
             Self::TimedOut => Some(Failure::Warning("timed out".to_owned())),
-            Self::InvalidParameter { .. } | Self::NotFound(_) | Self::MethodNotAllowed => None,
+            Self::InvalidParameter { .. }
+            | Self::Unauthenticated
+            | Self::WrongCredentials
+            | Self::RefreshRefused
+            | Self::Declined
+            | Self::Forbidden
+            | Self::Conflict { .. }
+            | Self::PayloadTooLarge
+            | Self::UnsupportedMediaType
+            | Self::KeyReused
+            | Self::TooManyAttempts { .. }
+            | Self::NotFound(_)
+            | Self::MethodNotAllowed => None,
         }
     }
 }
@@ -180,10 +270,19 @@ impl IntoResponse for ApiError {
         let body = serde_json::to_vec(&problem).expect("strings and numbers always serialize");
         let content_type = HeaderValue::from_static("application/problem+json");
         let mut response = (status, [(header::CONTENT_TYPE, content_type)], body).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let headers = response.headers_mut();
+        match &self {
+            Self::TooManyAttempts { retry_after_s } => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
+            }
+            _ if status == StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            // RFC 9110 asks for it with every 401.
+            _ if status == StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
         }
         if let Some(failure) = self.failure() {
             response.extensions_mut().insert(failure);

@@ -211,4 +211,37 @@ lessons! {
         preset_baseline: None,
         optimized: Brotli = brotli: "Brotli for clients that accept it, else gzip.",
     }
+    /// What an access token is, and where it is checked.
+    sessions: Sessions {
+        summary: "What a request is known by, and where that is looked up",
+        question: "What does looking up a session cost each request, and what does a token that nobody looks up cost at sign-out?",
+        joint: Component,
+        context: [],
+        baselines: {
+            Table = table: "An opaque token, looked up in Postgres by each request.",
+            Redis = redis: "An opaque token, looked up in Redis, and in Postgres where Redis knows nothing."
+        },
+        preset_baseline: Table,
+        optimized: Jwt = jwt: "A signed token that says whom it speaks for; nothing is looked up.",
+    }
+    /// Where passwords are hashed.
+    password_hashing: PasswordHashing {
+        summary: "On which threads passwords are hashed",
+        question: "What happens to everybody else's requests while people sign in?",
+        joint: Component,
+        context: [],
+        baselines: { Runtime = runtime: "On the threads that run requests." },
+        preset_baseline: Runtime,
+        optimized: Pool = pool: "On threads for blocking work, a bounded number at a time.",
+    }
+    /// When a new customer's welcome mail is sent.
+    welcome_email: WelcomeEmail {
+        summary: "When the welcome mail is sent",
+        question: "What does a registration wait for that sends its mail itself, and what can get lost?",
+        joint: Component,
+        context: [],
+        baselines: { Inline = inline: "In the request, before it is answered." },
+        preset_baseline: Inline,
+        optimized: Queued = queued: "By the worker, from an event that is written with the customer.",
+    }
 }

@@ -1,0 +1,194 @@
+//! JSON bodies, read strictly: declared as JSON, bounded, of exactly the fields that are known. A refusal names the
+//! field by its path. Types that are read this way have `#[serde(deny_unknown_fields)]`.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::error::ApiError;
+
+/// The longest part of a client's own text that is repeated to it, in characters.
+const MAX_REPEATED_CHARS: usize = 200;
+
+/// A body, read from JSON. Its size is bounded by a layer, its nesting by serde_json, which gives up at 128.
+#[derive(Debug, Clone)]
+pub struct JsonBody<T>(pub T);
+
+impl<S, T> FromRequest<S> for JsonBody<T>
+where
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            return Err(ApiError::UnsupportedMediaType);
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
+            match axum::response::IntoResponse::into_response(rejection).status() {
+                StatusCode::PAYLOAD_TOO_LARGE => ApiError::PayloadTooLarge,
+                _ => ApiError::parameter("body", "ended before it was whole"),
+            }
+        })?;
+        parse(&bytes).map(Self)
+    }
+}
+
+/// `application/json`, or a type that ends in `+json`, with any parameters.
+fn is_json(headers: &HeaderMap) -> bool {
+    let declared = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = declared.unwrap_or_default().split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
+}
+
+/// Reads a value and nothing after it.
+///
+/// # Errors
+/// A 400 that names the field at fault, or `body` where the whole is.
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let at_the_whole = path.is_empty() || path == ".";
+        let parameter = if at_the_whole {
+            "body".to_owned()
+        } else {
+            shortened(&path)
+        };
+        ApiError::parameter(parameter, shortened(&error.inner().to_string()))
+    })?;
+    json.end()
+        .map_err(|_| ApiError::parameter("body", "has something after its JSON value; send one value"))?;
+    Ok(value)
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_REPEATED_CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+/// A text of 1 to `MAX` characters, without spaces around it and without control characters, which no name holds and
+/// some of which Postgres refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Text<const MAX: usize>(String);
+
+impl<const MAX: usize> Text<MAX> {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The text itself.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let given = String::deserialize(deserializer)?;
+        let text = given.trim();
+        if text.chars().any(char::is_control) {
+            return Err(serde::de::Error::custom(
+                "holds a control character; send printable text",
+            ));
+        }
+        match text.chars().count() {
+            0 => Err(serde::de::Error::custom(format!(
+                "is empty; give 1 to {MAX} characters"
+            ))),
+            length if length > MAX => Err(serde::de::Error::custom(format!(
+                "has {length} characters; at most {MAX} are allowed"
+            ))),
+            _ => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only whether it can be read is looked at")]
+    struct Order {
+        address: Address,
+        lines: Vec<u32>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only whether it can be read is looked at")]
+    struct Address {
+        city: Text<8>,
+    }
+
+    fn fault(json: &str) -> (String, String) {
+        match parse::<Order>(json.as_bytes()) {
+            Err(ApiError::InvalidParameter { parameter, detail }) => (parameter.into_owned(), detail),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_field() {
+        assert!(parse::<Order>(br#"{"address": {"city": " Oslo "}, "lines": [1]}"#).is_ok());
+        let (path, _) = fault(r#"{"address": {"city": 1}, "lines": []}"#);
+        assert_eq!(path, "address.city");
+        let (path, detail) = fault(r#"{"address": {"city": "Oslo", "planet": "Earth"}, "lines": []}"#);
+        assert_eq!(path, "address.planet");
+        assert!(detail.contains("unknown field `planet`"), "{detail}");
+        let (path, _) = fault(r#"{"address": {"city": "Oslo"}, "lines": [1, -2]}"#);
+        assert_eq!(path, "lines[1]");
+        let (path, detail) = fault(r#"{"address": {"city": "Oslo"}}"#);
+        assert_eq!(path, "body");
+        assert!(detail.contains("missing field `lines`"), "{detail}");
+    }
+
+    #[test]
+    fn texts_are_bounded_and_printable() {
+        for (city, said) in [
+            ("  ", "empty"),
+            ("a\\u0000b", "control"),
+            ("123456789", "9 characters"),
+        ] {
+            let (path, detail) = fault(&format!(r#"{{"address": {{"city": "{city}"}}, "lines": []}}"#));
+            assert_eq!(path, "address.city");
+            assert!(detail.contains(said), "{detail}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_value_is_refused_whole() {
+        for json in [
+            "",
+            "{",
+            "null",
+            "[]",
+            r#"{"address": {"city": "Oslo"}, "lines": []} x"#,
+        ] {
+            fault(json);
+        }
+        let deep = "[".repeat(10_000);
+        fault(&deep);
+        let (path, _) = fault(&format!(r#"{{"address": {deep}"#));
+        assert_eq!(path, "address");
+        assert!(matches!(
+            parse::<serde_json::Value>(deep.as_bytes()),
+            Err(ApiError::InvalidParameter { .. })
+        ));
+        let long = "x".repeat(10_000);
+        let (path, detail) = fault(&format!(r#"{{"{long}": 1}}"#));
+        assert!(path.len() < 300 && detail.len() < 300);
+    }
+}

@@ -1,0 +1,137 @@
+//! Hashing passwords, and checking them: the lesson `password_hashing`.
+//!
+//! Both arms compute argon2id with 19 MiB of memory and two passes, which OWASP recommends
+//! (<https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>): it is meant to be dear. They
+//! differ in the thread that it keeps from other work.
+
+#[cfg(feature = "baselines")]
+pub mod runtime;
+
+pub mod pool;
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use argon2::password_hash::{self, PasswordHasher, PasswordVerifier, phc::PasswordHash};
+use argon2::{Algorithm, Argon2, Params, Version};
+use storefront::variants::PasswordHashing;
+
+use crate::http::error::ApiError;
+use crate::settings::PasswordSettings;
+
+/// Memory of one hash, in KiB.
+const MEMORY_KIB: u32 = 19 * 1024;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// The arm of `password_hashing` that this process was built with.
+pub struct Passwords {
+    arm: Arm,
+    computed: AtomicU64,
+}
+
+enum Arm {
+    /// See [`runtime`].
+    #[cfg(feature = "baselines")]
+    Runtime(runtime::Runtime),
+    /// See [`pool`].
+    Pool(pool::Pool),
+}
+
+impl Passwords {
+    /// Builds the arm.
+    pub fn new(arm: PasswordHashing, settings: PasswordSettings) -> Self {
+        // Now, else the first one to be nobody would wait for it.
+        LazyLock::force(&NOBODYS);
+        let arm = match arm {
+            #[cfg(feature = "baselines")]
+            PasswordHashing::Runtime => Arm::Runtime(runtime::Runtime),
+            PasswordHashing::Pool => Arm::Pool(pool::Pool::new(settings)),
+        };
+        Self {
+            arm,
+            computed: AtomicU64::new(0),
+        }
+    }
+
+    /// The hash to keep, in the PHC string format.
+    ///
+    /// # Errors
+    /// [`ApiError::Overloaded`] when its turn didn't come in time.
+    pub async fn hash(&self, password: String) -> Result<String, ApiError> {
+        let hashed = self.run(move || hash(&password)).await?;
+        hashed.map_err(|error| ApiError::internal(error.to_string()))
+    }
+
+    /// Whether this is the password of a hash that was kept. Without one, since nobody has this name, the same work is
+    /// done for nothing: so that its time doesn't tell who has an account.
+    ///
+    /// # Errors
+    /// [`ApiError::Overloaded`] when its turn didn't come in time.
+    pub async fn verify(&self, password: String, kept: Option<String>) -> Result<bool, ApiError> {
+        self.run(move || {
+            let is_right = verify(&password, kept.as_deref().unwrap_or(&NOBODYS));
+            is_right && kept.is_some()
+        })
+        .await
+    }
+
+    /// How many hashes were computed.
+    pub fn computed(&self) -> u64 {
+        self.computed.load(Ordering::Relaxed)
+    }
+
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+        let done = match &self.arm {
+            #[cfg(feature = "baselines")]
+            Arm::Runtime(runtime) => Ok(runtime.run(work)),
+            Arm::Pool(pool) => pool.run(work).await,
+        };
+        if done.is_ok() {
+            self.computed.fetch_add(1, Ordering::Relaxed);
+        }
+        done
+    }
+}
+
+/// The hash of a password that nobody has.
+static NOBODYS: LazyLock<String> = LazyLock::new(|| {
+    let password = crate::opaque_token::OpaqueToken::random().text();
+    hash(&password).expect("the parameters are within bounds")
+});
+
+fn argon2() -> Argon2<'static> {
+    let parameters = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("they are within bounds");
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
+}
+
+fn hash(password: &str) -> Result<String, password_hash::Error> {
+    let hash: PasswordHash = argon2().hash_password(password.as_bytes())?;
+    Ok(hash.to_string())
+}
+
+/// With the parameters that the hash names.
+fn verify(password: &str, kept: &str) -> bool {
+    argon2().verify_password(password.as_bytes(), kept).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_names_its_parameters_and_verifies_its_password_alone() {
+        let kept = hash("correct horse").unwrap();
+        assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{kept}");
+        assert!(verify("correct horse", &kept));
+        assert!(!verify("correct horse ", &kept));
+        assert_ne!(hash("correct horse").unwrap(), kept, "each has a salt of its own");
+        assert!(!verify("correct horse", "no hash at all"));
+    }
+
+    #[test]
+    fn nobodys_hash_costs_what_a_customers_does() {
+        let parameters = |hash: &str| hash.split('$').nth(3).map(str::to_owned);
+        assert_eq!(parameters(&NOBODYS), parameters(&hash("x").unwrap()));
+    }
+}

@@ -1,0 +1,138 @@
+//! The rows of a sign-in: one of `sessions`, and a chain of refresh tokens of which only the last is unused. All arms
+//! keep them alike.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Customer, Role};
+use crate::database::Session;
+use crate::opaque_token::TokenHash;
+
+/// How long what is good.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lifetimes {
+    pub(super) access: Duration,
+    pub(super) refresh: Duration,
+}
+
+/// What a refresh gave.
+pub(super) struct Rotated {
+    pub(super) customer: Customer,
+    pub(super) old_access_hash: Option<Vec<u8>>,
+}
+
+/// A family that is no longer accepted.
+pub(super) struct Revoked {
+    pub(super) session_id: Uuid,
+    pub(super) access_hash: Option<Vec<u8>>,
+}
+
+/// A new family with its first refresh token.
+pub(super) async fn insert(
+    session: &mut Session<'_>,
+    customer: &Customer,
+    access_hash: Option<&TokenHash>,
+    refresh_hash: &TokenHash,
+    lifetimes: Lifetimes,
+) -> Result<(), sqlx::Error> {
+    let (now, access) = (OffsetDateTime::now_utc(), access_hash.map(TokenHash::as_slice));
+    let access_expires_at = access.map(|_| now + lifetimes.access);
+    sqlx::query!(
+        "with session as (
+             insert into sessions (id, customer_id, created_at, expires_at, access_token_hash, access_expires_at)
+             values ($1, $2, $3, $4, $5, $6)
+         )
+         insert into refresh_tokens (token_hash, session_id, created_at, expires_at) values ($7, $1, $3, $4)",
+        customer.session_id,
+        customer.id,
+        now,
+        now + lifetimes.refresh,
+        access,
+        access_expires_at,
+        refresh_hash.as_slice(),
+    )
+    .execute(session)
+    .await?;
+    Ok(())
+}
+
+/// Uses a refresh token and puts the next in its place. `None` when it is unknown, used, expired or revoked.
+///
+/// One statement: of two that come with the same token, the second waits for the first's row, finds it used, and has
+/// nothing to go on with.
+pub(super) async fn rotate(
+    session: &mut Session<'_>,
+    used: &TokenHash,
+    access_hash: Option<&TokenHash>,
+    next: &TokenHash,
+    lifetimes: Lifetimes,
+) -> Result<Option<Rotated>, sqlx::Error> {
+    let (now, access) = (OffsetDateTime::now_utc(), access_hash.map(TokenHash::as_slice));
+    let access_expires_at = access.map(|_| now + lifetimes.access);
+    let row = sqlx::query!(
+        "with used as (
+             update refresh_tokens set used_at = $2
+             where token_hash = $1 and used_at is null and expires_at > $2
+             returning session_id
+         ), family as (
+             update sessions s set access_token_hash = $3, access_expires_at = $4, expires_at = $5
+             from used join sessions old on old.id = used.session_id
+             where s.id = used.session_id and s.revoked_at is null
+             returning s.id, s.customer_id, old.access_token_hash
+         ), next as (
+             insert into refresh_tokens (token_hash, session_id, created_at, expires_at)
+             select $6, id, $2, $5 from family
+         )
+         select family.id, family.customer_id, family.access_token_hash, c.role
+         from family join customers c on c.id = family.customer_id",
+        used.as_slice(),
+        now,
+        access,
+        access_expires_at,
+        now + lifetimes.refresh,
+        next.as_slice(),
+    )
+    .fetch_optional(session)
+    .await?;
+    Ok(row.map(|row| Rotated {
+        customer: Customer {
+            id: row.customer_id,
+            session_id: row.id,
+            role: Role::from_name(&row.role),
+        },
+        old_access_hash: row.access_token_hash,
+    }))
+}
+
+/// Revokes the family of a refresh token that was used before. `None` when there is none to revoke.
+pub(super) async fn revoke_if_used(
+    session: &mut Session<'_>,
+    token: &TokenHash,
+) -> Result<Option<Revoked>, sqlx::Error> {
+    let row = sqlx::query!(
+        "update sessions s set revoked_at = now()
+         from refresh_tokens r
+         where r.token_hash = $1 and r.used_at is not null and s.id = r.session_id and s.revoked_at is null
+         returning s.id, s.access_token_hash",
+        token.as_slice(),
+    )
+    .fetch_optional(session)
+    .await?;
+    Ok(row.map(|row| Revoked {
+        session_id: row.id,
+        access_hash: row.access_token_hash,
+    }))
+}
+
+/// Revokes a family, and gives the hash of its access token, if its row has one.
+pub(super) async fn revoke(session: &mut Session<'_>, id: Uuid) -> Result<Option<Vec<u8>>, sqlx::Error> {
+    let hash = sqlx::query_scalar!(
+        "update sessions set revoked_at = now() where id = $1 and revoked_at is null returning access_token_hash",
+        id
+    )
+    .fetch_optional(session)
+    .await?;
+    Ok(hash.flatten())
+}

@@ -1,0 +1,32 @@
+//! **Technique**: an opaque token, looked up in the table `sessions` by each request.
+//! **Cost**: one statement, its round trip and a connection for each request; it grows with the width of what is kept
+//! with a session. A sign-out is seen at once, and so is a change of role.
+//! **Fails when**: the database is far away or busy: every request of every customer waits for it before it begins.
+//! **Source**: OWASP, Session Management Cheat Sheet,
+//! <https://cheatsheetseries.owasp.org/cheatsheets/Session_Management_Cheat_Sheet.html>
+
+use super::Customer;
+use super::stored;
+use crate::database::Database;
+use crate::http::error::ApiError;
+use crate::http::timings::Timings;
+use crate::opaque_token::OpaqueToken;
+
+/// The arm `sessions=table`.
+pub struct Table;
+
+impl Table {
+    pub(super) async fn authenticate(
+        &self,
+        database: &Database,
+        timings: &Timings,
+        token: &str,
+    ) -> Result<Option<Customer>, ApiError> {
+        let Some(token) = OpaqueToken::parse(token) else {
+            return Ok(None);
+        };
+        let mut session = database.session(timings).await?;
+        let stored = stored::read(&mut session, &token.hash()).await?;
+        Ok(stored.map(|stored| stored.customer))
+    }
+}
