@@ -83,15 +83,15 @@ fn lesson_report(lesson: &Lesson) -> LessonReport {
         baseline: lesson.baseline.into(),
         optimized: lesson.optimized.into(),
         context: [("catalog_cache".to_owned(), "none".to_owned())].into(),
-        signature: Signature {
+        signature: Some(Signature {
             expected: "41 statements; 2".into(),
             observed: "41; 2".into(),
             holds: true,
-        },
-        same_answers: SameAnswers {
+        }),
+        same_answers: Some(SameAnswers {
             compared: 48,
             ..SameAnswers::default()
-        },
+        }),
         scenarios: Vec::new(),
         claim: Some(Claim {
             text: "A guide claims much.".into(),
@@ -111,6 +111,7 @@ fn lesson_report(lesson: &Lesson) -> LessonReport {
             files: [("a.rs".to_owned(), 40)].into(),
         },
         failed: None,
+        skipped: None,
         claims: vec![ClaimCheck {
             claim: Claim {
                 text: "A guide claims much.".into(),
@@ -155,6 +156,7 @@ fn with_scenarios(mut report: LessonReport) -> LessonReport {
                     ..ratio(Metric::Queries, &report, 20.5, Verdict::Better)
                 },
             ],
+            skipped: None,
         })
         .collect();
     report
@@ -375,8 +377,9 @@ fn a_comparison_that_failed_shows_no_ratio() {
     let mut report = report();
     report.lessons.truncate(1);
     report.noise_floor.clear();
-    report.lessons[0].signature.holds = false;
-    report.lessons[0].signature.observed = "2 statements; 2 statements".into();
+    let signature = report.lessons[0].signature.as_mut().unwrap();
+    signature.holds = false;
+    signature.observed = "2 statements; 2 statements".into();
     let (page, table) = (render(&report).unwrap(), table(&report));
     assert!(page.contains("This comparison failed"));
     assert!(page.contains("2 statements; 2 statements"));
@@ -390,9 +393,53 @@ fn a_comparison_that_failed_shows_no_ratio() {
 fn arms_that_answer_differently_make_a_comparison_void() {
     let mut report = report();
     assert!(report.lessons[0].holds());
-    report.lessons[0].same_answers.different = 1;
+    report.lessons[0].same_answers.as_mut().unwrap().different = 1;
     assert!(!report.lessons[0].holds());
     assert!(table(&report).contains("FAILED"));
+}
+
+#[test]
+fn what_the_data_cannot_show_is_named_with_its_reason_and_fails_nothing() {
+    let mut report = report();
+    report.scale = "import".into();
+    report.note_import("products.csv".into(), "ab12".into(), 20);
+    report.lessons.truncate(2);
+    let whole = &mut report.lessons[0];
+    (whole.signature, whole.same_answers) = (None, None);
+    whole.skipped = Some("only 20 products, of 50000".into());
+    let part = &mut report.lessons[1].scenarios[3];
+    part.ratios.clear();
+    part.arms = vec![ArmReport::default(); 2];
+    part.skipped = Some("only 20 products".into());
+    assert!(report.lessons.iter().all(LessonReport::holds));
+
+    let (page, table) = (render(&report).unwrap(), table(&report));
+    assert!(
+        table.contains("imported from products.csv: 20 products"),
+        "{table}"
+    );
+    assert!(page.contains("imported from products.csv: 20 products"));
+    assert!(!table.contains("FAILED"), "{table}");
+    assert!(
+        table.contains("not on this data: only 20 products, of 50000"),
+        "{table}"
+    );
+    let of_scenario = format!(
+        "{}, depth 100000: not on this data: only 20 products",
+        report.lessons[1].name
+    );
+    assert!(table.contains(&of_scenario), "{table}");
+    assert!(page.contains("only 20 products, of 50000"));
+    assert!(page.contains("Not on this data:</b> only 20 products."));
+
+    let json = serde_json::to_value(&report).unwrap();
+    assert!(json["lessons"][0]["signature"].is_null() && json["lessons"][0]["same_answers"].is_null());
+    assert!(json["lessons"][1]["scenarios"][3]["arms"][0]["latency_ms"]["p50"].is_null());
+    let settings = &json["settings"];
+    assert_eq!(settings["imported file"], "products.csv");
+    assert_eq!(settings["imported file, SHA-256"], "ab12");
+    assert_eq!(settings["imported products"], "20");
+    assert_eq!(serde_json::from_value::<Report>(json).unwrap(), report);
 }
 
 #[test]

@@ -132,6 +132,12 @@ impl Answer {
         value
     }
 
+    /// How many items a list has; `None` where the answer is no list, or encoded.
+    pub fn items(&self) -> Option<usize> {
+        let value: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
+        Some(value.get("items")?.as_array()?.len())
+    }
+
     /// The address of the next page, if the list goes on.
     pub fn next(&self) -> Option<String> {
         let value: serde_json::Value = serde_json::from_slice(&self.body).ok()?;

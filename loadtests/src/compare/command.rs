@@ -10,12 +10,13 @@ use storefront::variants::LESSONS;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::data::{Data, look_at_import};
 use super::lesson;
 use super::plan::{CONCURRENCY, SlicePlan};
 use super::progress::Progress;
 use super::stand::Ground;
 use crate::costs::{StoreUrls, machine};
-use crate::database::measure_alone;
+use crate::database::{ImportFile, measure_alone};
 use crate::generate::{DEFAULT_SEED, Scale};
 use crate::lessons::{Plan, plans};
 use crate::report::{self, Mode, Report, SCHEMA};
@@ -27,8 +28,11 @@ pub struct Command {
     #[arg(long = "lesson", value_name = "NAME")]
     pub lessons: Vec<String>,
     /// How much data: xs (1 000 products), s (200 000) or m (1 000 000).
-    #[arg(long, value_enum, default_value_t = Scale::S)]
+    #[arg(long, value_enum, default_value_t = Scale::S, conflicts_with = "import")]
     pub scale: Scale,
+    /// Runs on the products of a Shopify product export (CSV) in place of generated ones.
+    #[arg(long, value_name = "FILE")]
+    pub import: Option<PathBuf>,
     /// The seed of the data and of all draws.
     #[arg(long, default_value_t = DEFAULT_SEED)]
     pub seed: u64,
@@ -70,6 +74,9 @@ impl Command {
         }
         let wanted =
             |plan: &Plan| self.lessons.is_empty() || self.lessons.iter().any(|name| name == plan.lesson.name);
+        if let Some(path) = &self.import {
+            ImportFile::open(path)?;
+        }
         let plans: Vec<Plan> = plans().into_iter().filter(wanted).collect();
         if plans.iter().any(|plan| plan.arms.len() < 2) {
             bail!(
@@ -99,19 +106,24 @@ impl Command {
             .with_context(|| format!("cannot make the folder {}", self.output.display()))?;
         let logs = self.output.join("logs");
         std::fs::create_dir_all(&logs)?;
+        let data = match &self.import {
+            Some(path) => Data::Imported(ImportFile::open(path)?),
+            None => Data::Generated(self.scale),
+        };
         let ground = Ground {
             services,
             api_binary: self.api_binary()?,
             logs,
-            scale: self.scale,
+            data,
             seed: self.seed,
         };
+        let mut facts = look_at_import(&ground).await?;
 
         let mut report = Report {
             schema: SCHEMA,
             commit: commit(),
             started_at,
-            scale: self.scale.as_str().to_owned(),
+            scale: ground.data.scale(),
             mode,
             machine,
             noise_floor: Vec::new(),
@@ -120,8 +132,10 @@ impl Command {
             duration_s: None,
             settings: settings(mode, &plans),
         };
+        if let (Data::Imported(file), Some(facts)) = (&ground.data, &facts) {
+            report.note_import(file.name(), file.digest.clone(), facts.products);
+        }
         let progress = Progress::new(expected_slices(&plans));
-        let mut facts = None;
         for plan in &plans {
             match lesson::compare(plan, &ground, mode, &mut facts, &progress).await {
                 Ok(compared) => {

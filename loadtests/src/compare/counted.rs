@@ -39,6 +39,7 @@ pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> 
         ..Observation::default()
     };
     let (mut bytes, mut hits) = (0u64, 0u64);
+    let mut items = Some(0usize);
     for path in paths {
         let answer = client.get(path, scenario.accept_encoding).await?;
         ensure!(
@@ -49,6 +50,7 @@ pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> 
         );
         bytes += answer.body.len() as u64;
         hits += u64::from(answer.is_cache_hit());
+        items = items.zip(answer.items()).map(|(before, more)| before + more);
         if !answer.header("content-encoding").is_empty() {
             *seen
                 .encodings
@@ -79,6 +81,7 @@ pub async fn count(scenario: &Scenario, paths: &[String], stand: &mut Stand) -> 
     };
     seen.connections_per_request = postgres.connections as f64 / requests;
     seen.hit_ratio = hits as f64 / requests;
+    seen.items_per_answer = items.map(|items| items as f64 / requests);
     let different: std::collections::BTreeSet<&String> = paths.iter().collect();
     seen.repeated = 1.0 - different.len() as f64 / requests;
     seen.encodings.values_mut().for_each(|count| *count /= requests);

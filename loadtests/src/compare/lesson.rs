@@ -3,7 +3,6 @@
 //! The order is what makes the numbers worth anything: the switch is proven to act and the arms to answer alike before
 //! anything is timed, and the arm is compared with itself before it is compared with others.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
@@ -15,9 +14,12 @@ use super::progress::Progress;
 use super::ratios::decide;
 use super::requests::Walks;
 use super::stand::{Ground, Stand};
-use super::written::skeleton;
+use super::written::{not_measured, skeleton};
 use super::{answers, counted, limit};
-use crate::lessons::{Facts, Observation, Observations, Plan, Requests, Scenario, check_claim, count_effort};
+use crate::lessons::{
+    Facts, Observation, Observations, Plan, Requests, Scenario, check_claim, count_effort, lesson_missing,
+    waived,
+};
 use crate::report::{LessonReport, Limit, Metric, Mode, NoiseFloor, SameAnswers, Signature};
 
 /// What one lesson brought.
@@ -49,6 +51,9 @@ pub async fn compare(
     progress: &Progress,
 ) -> Result<Compared> {
     let lesson = plan.lesson;
+    if let Some(missing) = facts.as_ref().and_then(|facts| not_on_this_data(plan, facts)) {
+        return Ok(missing);
+    }
     progress.say(&format!(
         "{}: databases and shops for {}",
         lesson.name,
@@ -62,17 +67,13 @@ pub async fn compare(
         Some(facts) => facts,
         None => {
             let stand = stands.last_mut().expect("a lesson has arms");
-            facts.insert(Facts::read(&mut stand.monitor, ground.seed).await?)
+            facts.insert(ground.data.facts(&mut stand.monitor, ground.seed).await?)
         }
     };
-    let examined = examine(plan, &mut stands, facts, progress).await?;
-    let compared = if examined.signature.holds && examined.same_answers.different == 0 {
-        measure(plan, ground, mode, &stands, facts, examined, progress).await
+    let compared = if let Some(missing) = not_on_this_data(plan, facts) {
+        Ok(missing)
     } else {
-        Ok(Compared {
-            report: report_of(plan, &stands, examined),
-            floors: Vec::new(),
-        })
+        prove_and_measure(plan, ground, mode, &mut stands, facts, progress).await
     };
     for stand in stands {
         stand.stop(ground).await?;
@@ -80,15 +81,50 @@ pub async fn compare(
     compared
 }
 
+async fn prove_and_measure(
+    plan: &Plan,
+    ground: &Ground,
+    mode: Mode,
+    stands: &mut [Stand],
+    facts: &Facts,
+    progress: &Progress,
+) -> Result<Compared> {
+    let (mut scenarios, mut left_out) = (Vec::new(), Vec::new());
+    for (position, scenario) in (plan.scenarios)(facts).into_iter().enumerate() {
+        match scenario.missing.clone() {
+            None => scenarios.push(scenario),
+            Some(reason) => left_out.push((position, not_measured(plan, &scenario, reason))),
+        }
+    }
+    let examined = examine(plan, scenarios, stands, facts, progress).await?;
+    let mut compared = if examined.signature.holds && examined.same_answers.different == 0 {
+        measure(plan, ground, mode, stands, facts, examined, progress).await?
+    } else {
+        Compared {
+            report: report_of(plan, stands, examined),
+            floors: Vec::new(),
+        }
+    };
+    for (position, scenario) in left_out {
+        compared.report.scenarios.insert(position, scenario);
+    }
+    Ok(compared)
+}
+
 /// Proves that the switch acts and that the arms answer alike.
-async fn examine(plan: &Plan, stands: &mut [Stand], facts: &Facts, progress: &Progress) -> Result<Examined> {
-    let scenarios = (plan.scenarios)(facts);
+async fn examine(
+    plan: &Plan,
+    scenarios: Vec<Scenario>,
+    stands: &mut [Stand],
+    facts: &Facts,
+    progress: &Progress,
+) -> Result<Examined> {
     let mut walks = Walks::default();
     let mut same_answers = SameAnswers {
         note: plan.answers_note.map(str::to_owned),
         ..SameAnswers::default()
     };
-    let mut observations = Observations::default();
+    let mut observations = Observations::of_data(facts);
     // A cache answers the second time.
     let uncached = plan.lesson.context.contains(&("catalog_cache", "none"));
     let times = if uncached { 1 } else { 2 };
@@ -112,7 +148,7 @@ async fn examine(plan: &Plan, stands: &mut [Stand], facts: &Facts, progress: &Pr
             let fewest = asked.iter().map(Vec::len).min().unwrap_or(0);
             for (arm, stand) in stands.iter_mut().enumerate() {
                 seen_of_arms[arm] = counted::count(scenario, &asked[arm][..fewest], stand).await?;
-                observations.0.insert(
+                observations.seen.insert(
                     (scenario.name.clone(), stand.arm.to_owned()),
                     seen_of_arms[arm].clone(),
                 );
@@ -122,9 +158,15 @@ async fn examine(plan: &Plan, stands: &mut [Stand], facts: &Facts, progress: &Pr
         seen.push(seen_of_arms);
     }
     let exhibits = answers::exhibit(&(plan.exhibits)(facts), stands).await?;
+    let mut signature = signature(plan, &observations, &scenarios);
+    if let Some(waived) = waived(plan.lesson.name, facts) {
+        signature
+            .expected
+            .push_str(&format!("; not asked of this data: {waived}"));
+    }
     Ok(Examined {
         exhibits,
-        signature: signature(plan, &observations, &scenarios),
+        signature,
         same_answers,
         scenarios,
         paths,
@@ -162,13 +204,11 @@ async fn measure(
 ) -> Result<Compared> {
     let lesson = plan.lesson;
     let bench = Bench {
-        lesson,
         ground,
         stands,
         plan: SlicePlan::of(mode, lesson.name),
         mode,
         progress,
-        settled: RefCell::default(),
     };
     let mut floors = noise_floors(plan, &bench, &examined).await?;
     let (mut measured, mut pending) = (Vec::new(), Vec::new());
@@ -296,8 +336,9 @@ fn report_of(plan: &Plan, stands: &[Stand], examined: Examined) -> LessonReport 
         optimized: lesson.optimized.to_owned(),
         context: context(plan),
         scenarios: scenarios.collect(),
-        signature: examined.signature,
-        same_answers: examined.same_answers,
+        signature: Some(examined.signature),
+        same_answers: Some(examined.same_answers),
+        skipped: None,
         claim: None,
         claim_verdict: None,
         why: String::new(),
@@ -309,9 +350,33 @@ fn report_of(plan: &Plan, stands: &[Stand], examined: Examined) -> LessonReport 
     }
 }
 
+/// The report of a lesson that this data cannot show: what would have been compared, and why it is not.
+fn not_on_this_data(plan: &Plan, facts: &Facts) -> Option<Compared> {
+    let reason = lesson_missing(plan.lesson.name, facts)?;
+    let scenarios = (plan.scenarios)(facts);
+    let mut report = report_of(plan, &[], nothing(plan));
+    report.scenarios = scenarios
+        .iter()
+        .map(|scenario| not_measured(plan, scenario, reason.clone()))
+        .collect();
+    report.signature = None;
+    report.same_answers = None;
+    report.skipped = Some(reason);
+    Some(Compared {
+        report,
+        floors: Vec::new(),
+    })
+}
+
 /// The report of a comparison that broke off.
 pub fn broken_off(plan: &Plan, fault: &anyhow::Error) -> LessonReport {
-    let nothing = Examined {
+    let mut report = report_of(plan, &[], nothing(plan));
+    report.failed = Some(format!("the comparison broke off: {fault:#}"));
+    report
+}
+
+fn nothing(plan: &Plan) -> Examined {
+    Examined {
         scenarios: Vec::new(),
         paths: Vec::new(),
         seen: Vec::new(),
@@ -322,10 +387,7 @@ pub fn broken_off(plan: &Plan, fault: &anyhow::Error) -> LessonReport {
         },
         same_answers: SameAnswers::default(),
         exhibits: Vec::new(),
-    };
-    let mut report = report_of(plan, &[], nothing);
-    report.failed = Some(format!("the comparison broke off: {fault:#}"));
-    report
+    }
 }
 
 /// The arm of every other lesson.
@@ -367,10 +429,11 @@ mod tests {
         let facts = Facts::for_tests();
         for plan in plans() {
             let scenarios = (plan.scenarios)(&facts);
-            let mut seen = Observations::default();
+            let mut seen = Observations::of_data(&facts);
             for scenario in &scenarios {
                 for arm in &plan.arms {
-                    seen.0.insert((scenario.name.clone(), (*arm).to_owned()), alike());
+                    seen.seen
+                        .insert((scenario.name.clone(), (*arm).to_owned()), alike());
                 }
             }
             let signature = signature(&plan, &seen, &scenarios);

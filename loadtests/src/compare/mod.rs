@@ -7,11 +7,11 @@
 //! Read next: `lesson.rs`, which has this order.
 
 mod answers;
-mod beside;
 mod blocks;
 mod client;
 mod command;
 mod counted;
+mod data;
 mod explain;
 mod lesson;
 mod limit;

@@ -10,9 +10,9 @@ use local_services::Services;
 use sqlx::{Connection, PgConnection};
 use storefront::variants::Lesson;
 
+use super::data::Data;
 use crate::costs::{Processes, Statements};
-use crate::database::{clone_database, drop_database, ensure_template};
-use crate::generate::Scale;
+use crate::database::{clone_database, drop_database};
 use crate::proxy::{Counters, Proxy};
 use crate::shop::{Shop, ShopSettings};
 
@@ -27,9 +27,9 @@ pub struct Ground {
     pub api_binary: PathBuf,
     /// Logs of the shops.
     pub logs: PathBuf,
-    /// The data.
-    pub scale: Scale,
-    /// See `scale`.
+    /// What the shops sell.
+    pub data: Data,
+    /// The seed of generated data and of all draws.
     pub seed: u64,
 }
 
@@ -68,14 +68,11 @@ impl Stand {
         extra: &[(&str, &str)],
     ) -> Result<Self> {
         let server_url = ground.services.database_url("postgres");
-        let template = ensure_template(
-            &server_url,
-            &ground.api_binary,
-            ground.scale,
-            ground.seed,
-            index_set(lesson, arm),
-        )
-        .await?;
+        let set = index_set(lesson, arm);
+        let template = ground
+            .data
+            .template(&server_url, &ground.api_binary, ground.seed, set)
+            .await?;
         let database = format!("backstock_compare_{number}");
         clone_database(&server_url, &template, &database)
             .await

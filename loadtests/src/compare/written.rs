@@ -8,7 +8,7 @@ use super::blocks::Measured;
 use super::plan::Arrivals;
 use super::ratios::exact;
 use super::stand::Stand;
-use crate::lessons::{Before, Observation, Scenario};
+use crate::lessons::{Before, Observation, Plan, Scenario};
 use crate::load::{percentile_ms, to_base64};
 use crate::report::{ArmReport, Cost, Latency, Metric, Ratio, ScenarioReport};
 
@@ -31,6 +31,23 @@ pub fn skeleton(scenario: &Scenario, stands: &[Stand], seen: &[Observation]) -> 
         shows: scenario.shows,
         ratios: counted_ratios(&arms),
         arms,
+        skipped: None,
+    }
+}
+
+/// The report of a scenario that the data cannot show: its arms, and nothing that was measured of them.
+pub fn not_measured(plan: &Plan, scenario: &Scenario, reason: String) -> ScenarioReport {
+    let arms = plan.arms.iter().map(|arm| ArmReport {
+        name: (*arm).to_owned(),
+        ..ArmReport::default()
+    });
+    ScenarioReport {
+        name: scenario.name.clone(),
+        parameters: scenario.parameters.clone(),
+        shows: scenario.shows,
+        arms: arms.collect(),
+        ratios: Vec::new(),
+        skipped: Some(reason),
     }
 }
 

@@ -1,7 +1,7 @@
-//! `backstock-lab database`: databases full of generated data, ready in seconds.
+//! `backstock-lab database`: databases full of generated or imported data, ready in seconds.
 //!
-//! [`ensure_template`] keeps a template for each scale, seed and index set, [`clone_database`] makes a copy of it for a
-//! shop or a comparison. Read next: [`template`].
+//! [`ensure_template`] keeps a template for each scale, seed and index set, [`ensure_imported_template`] for each file and
+//! index set, [`clone_database`] makes a copy of it for a shop or a comparison. Read next: [`template`].
 
 use std::path::{Path, PathBuf};
 
@@ -10,9 +10,11 @@ use clap::{Args, Subcommand};
 use local_services::{Purpose, Services};
 use sqlx::{Connection, PgConnection};
 
+pub mod imported;
 pub mod server;
 pub mod template;
 
+pub use imported::{ImportFile, ensure_imported_template};
 pub use server::Server;
 pub use template::ensure_template;
 

@@ -1,21 +1,24 @@
-//! Template databases: a generated catalogue with an index set, made once and cloned for every use.
+//! Template databases: a catalogue with an index set, made once and cloned for every use. Here they are generated;
+//! `imported.rs` has those that come from a file.
 //!
 //! The *base* holds the rows, with the smallest index set; from it comes one template for each further set. A name
 //! says what is inside: scale, seed, and a digest of the generator's output and of the schema, so that a change to
 //! either makes new templates. A template is built under another name, and renamed when it is complete: a build that
 //! was interrupted is never taken for one.
 
+use std::ffi::OsStr;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 use sqlx::migrate::Migrator;
-use storefront::variants::LESSONS;
+use storefront::variants::{LESSONS, Lesson};
 use tokio::process::Command as Process;
 
+use super::imported;
 use super::server::Server;
 use crate::generate::load::{self, Existing};
 use crate::generate::progress::Stage;
@@ -25,7 +28,7 @@ use crate::generate::{Catalogue, Scale, tables};
 pub const PREFIX: &str = "backstock_template_";
 
 /// The template that is being built: one at a time, under the lock. What an interrupted build left is replaced.
-const BUILDING: &str = "backstock_template_building";
+pub(super) const BUILDING: &str = "backstock_template_building";
 
 /// The key of the advisory lock under which templates are built: "template" in ASCII.
 const LOCK: i64 = 0x7465_6D70_6C61_7465;
@@ -43,6 +46,21 @@ pub async fn ensure_template(
     indexes_arm: &str,
 ) -> Result<String> {
     let names = Names::of(scale, seed, indexes_arm)?;
+    let base = async |server: &mut Server| -> Result<()> {
+        drop_outdated(server, &names.digest, |name| !imported::is_imported(name)).await?;
+        build_base(server, api_binary, scale, seed, &names.base).await
+    };
+    ensure(server_url, api_binary, &names, indexes_arm, base).await
+}
+
+/// Makes the template that is named, from a base that `build_base` makes when it is missing, too.
+pub(super) async fn ensure(
+    server_url: &str,
+    api_binary: &Path,
+    names: &Names,
+    indexes_arm: &str,
+    build_base: impl AsyncFnOnce(&mut Server) -> Result<()>,
+) -> Result<String> {
     let mut server = Server::connect(server_url).await?;
     // Two labs that need the same template take turns. The lock ends with the connection.
     sqlx::query("select pg_advisory_lock($1)")
@@ -50,11 +68,10 @@ pub async fn ensure_template(
         .execute(server.connection())
         .await?;
     if server.has(&names.template).await? {
-        return Ok(names.template);
+        return Ok(names.template.clone());
     }
     if !server.has(&names.base).await? {
-        drop_outdated(&mut server, &names.digest).await?;
-        build_base(&mut server, api_binary, scale, seed, &names.base).await?;
+        build_base(&mut server).await?;
     }
     if names.template != names.base {
         let stage = Stage::start(format!("template for `{indexes_arm}`"), 0);
@@ -63,7 +80,7 @@ pub async fn ensure_template(
         server.seal(BUILDING, &names.template).await?;
         stage.finish();
     }
-    Ok(names.template)
+    Ok(names.template.clone())
 }
 
 /// Every template on the server, with its size in bytes.
@@ -71,36 +88,48 @@ pub async fn list(server: &mut Server) -> Result<Vec<(String, i64)>> {
     server.with_prefix(PREFIX).await
 }
 
+/// What a template and its base are called.
 #[derive(Debug)]
-struct Names {
-    digest: String,
-    base: String,
-    template: String,
+pub(super) struct Names {
+    pub(super) digest: String,
+    pub(super) base: String,
+    pub(super) template: String,
 }
 
 impl Names {
     fn of(scale: Scale, seed: u64, indexes_arm: &str) -> Result<Self> {
-        let lesson = LESSONS
-            .iter()
-            .find(|lesson| lesson.name == "indexes")
-            .expect("there is a lesson `indexes`");
-        let arms: Vec<&str> = lesson.arms.iter().map(|arm| arm.name).collect();
+        Self::new(&format!("{scale}_{seed}"), digest(), indexes_arm)
+    }
+
+    /// The names of templates with this content, whose makers have this digest.
+    pub(super) fn new(content: &str, digest: String, indexes_arm: &str) -> Result<Self> {
+        let arms: Vec<&str> = index_sets().arms.iter().map(|arm| arm.name).collect();
         if !arms.contains(&indexes_arm) {
             bail!(
                 "there is no index set `{indexes_arm}`; there are: {}",
                 arms.join(", ")
             );
         }
-        let digest = digest();
-        let name = |arm: &str| format!("{PREFIX}{scale}_{seed}_{digest}_{arm}");
-        // The arms are ordered from the baselines on: the first is the smallest set.
-        let (base, template) = (name(arms[0]), name(indexes_arm));
+        let name = |arm: &str| format!("{PREFIX}{content}_{digest}_{arm}");
+        let (base, template) = (name(smallest_index_set()), name(indexes_arm));
         Ok(Self {
             digest,
             base,
             template,
         })
     }
+}
+
+fn index_sets() -> &'static Lesson {
+    LESSONS
+        .iter()
+        .find(|lesson| lesson.name == "indexes")
+        .expect("there is a lesson `indexes`")
+}
+
+/// The index set of a base. The arms are ordered from the baselines on: the first is the smallest set.
+pub(super) fn smallest_index_set() -> &'static str {
+    index_sets().arms[0].name
 }
 
 /// Seven digits of a hash over what the generator makes, what the schema says and what the index sets say.
@@ -118,6 +147,12 @@ fn digest() -> String {
             scale.tree()
         ));
     }
+    hash_schema(&mut hash);
+    digits(hash)
+}
+
+/// Adds what the schema says and what the index sets say.
+pub(super) fn hash_schema(hash: &mut Sha256) {
     for migration in MIGRATIONS.iter() {
         hash.update(&migration.checksum);
     }
@@ -128,6 +163,10 @@ fn digest() -> String {
     ] {
         hash.update(set);
     }
+}
+
+/// As many digits of a hash as names have room for.
+pub(super) fn digits(hash: Sha256) -> String {
     let mut digits = tables::hex(&hash.finalize());
     digits.truncate(7);
     digits
@@ -143,11 +182,7 @@ async fn build_base(
     eprintln!("Making the template database for scale {scale}, seed {seed}; it is kept for later runs.");
     let url = server.url_of(BUILDING);
     server.create(BUILDING).await?;
-    let lesson = LESSONS
-        .iter()
-        .find(|lesson| lesson.name == "indexes")
-        .expect("there is a lesson `indexes`");
-    migrate(api_binary, &url, lesson.arms[0].name).await?;
+    migrate(api_binary, &url, smallest_index_set()).await?;
     let catalogue = Arc::new(Catalogue::new(scale, seed));
     let mut connection = load::connect(&url).await?;
     load::check(&mut connection, Existing::Refuse).await?;
@@ -156,11 +191,16 @@ async fn build_base(
     server.seal(BUILDING, base).await
 }
 
-async fn drop_outdated(server: &mut Server, digest: &str) -> Result<()> {
+/// Drops the templates of a kind that have another digest.
+pub(super) async fn drop_outdated(
+    server: &mut Server,
+    digest: &str,
+    is_of_the_kind: impl Fn(&str) -> bool,
+) -> Result<()> {
     for (name, bytes) in list(server).await? {
-        if name != BUILDING && !name.contains(digest) {
+        if name != BUILDING && is_of_the_kind(&name) && !name.contains(digest) {
             eprintln!(
-                "Dropping {name} ({} MB): the generator or the schema has changed since.",
+                "Dropping {name} ({} MB): what it was made by has changed since.",
                 bytes >> 20
             );
             server.drop(&name).await?;
@@ -170,9 +210,30 @@ async fn drop_outdated(server: &mut Server, digest: &str) -> Result<()> {
 }
 
 /// Runs `backstock-api migrate` on a database.
-async fn migrate(api_binary: &Path, database_url: &str, indexes_arm: &str) -> Result<()> {
-    let output = Process::new(api_binary)
-        .args(["migrate", "--indexes", indexes_arm])
+pub(super) async fn migrate(api_binary: &Path, database_url: &str, indexes_arm: &str) -> Result<()> {
+    let output = run_api(
+        api_binary,
+        &["migrate".as_ref(), "--indexes".as_ref(), indexes_arm.as_ref()],
+        database_url,
+    )
+    .await?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let message = String::from_utf8_lossy(&output.stderr);
+    if message.contains("No space left on device") {
+        bail!("the disk of the Postgres server is full: free some space, or use a smaller --scale");
+    }
+    bail!(
+        "`backstock-api migrate --indexes {indexes_arm}` failed: {}",
+        message.trim()
+    )
+}
+
+/// Runs a command of the api on a database, to its end.
+pub(super) async fn run_api(api_binary: &Path, arguments: &[&OsStr], database_url: &str) -> Result<Output> {
+    Process::new(api_binary)
+        .args(arguments)
         .env("BACKSTOCK_DATABASE_URL", database_url)
         // The arm is named; what the lab itself runs with must not be taken for it, or be refused.
         .env_remove("BACKSTOCK_VARIANTS")
@@ -185,18 +246,7 @@ async fn migrate(api_binary: &Path, database_url: &str, indexes_arm: &str) -> Re
                 "cannot run {}; build it with `cargo build --release -p api`",
                 api_binary.display()
             )
-        })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let message = String::from_utf8_lossy(&output.stderr);
-    if message.contains("No space left on device") {
-        bail!("the disk of the Postgres server is full: free some space, or use a smaller --scale");
-    }
-    bail!(
-        "`backstock-api migrate --indexes {indexes_arm}` failed: {}",
-        message.trim()
-    )
+        })
 }
 
 #[cfg(test)]

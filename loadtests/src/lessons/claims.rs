@@ -163,6 +163,7 @@ mod tests {
                 exact: false,
                 blocks: Vec::new(),
             }],
+            skipped: None,
         }
     }
 

@@ -5,10 +5,14 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::words::{self, Words};
 use crate::costs::LAB_MARK;
 
 /// How many slugs are kept: the head of the distribution, which takes nearly all events.
 const MOST_SLUGS: u64 = 50_000;
+
+/// Products on a page that nobody limits.
+const FULL_PAGE: i64 = 20;
 
 /// What the catalogue under test holds.
 #[derive(Debug, Clone)]
@@ -21,50 +25,75 @@ pub struct Facts {
     pub categories: Vec<String>,
     /// Slugs of the brands, the largest first.
     pub brands: Vec<String>,
-    /// Words that begin titles. Of generated data: coined names, which both arms of `search` find alike.
+    /// Of the categories in `categories`, how many products the smallest has.
+    pub fewest_in_a_category: u64,
+    /// Words that few products have, which both arms of `search` find alike.
     pub words: Vec<String>,
+    /// A word that more products have than fit on a page, which both arms of `search` find alike, if there is one.
+    pub common_word: Option<String>,
+    /// How long a description is on average.
+    pub description_bytes: f64,
     /// The seed of all draws.
     pub seed: u64,
 }
 
 impl Facts {
-    /// Reads them from a database.
+    /// Reads them from a database of generated data.
     ///
     /// # Errors
     /// When the catalogue is empty or cannot be read.
     pub async fn read(connection: &mut PgConnection, seed: u64) -> Result<Self> {
-        let products: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
-            "select count(*) from products where active {LAB_MARK}"
+        let words = words::generated(connection).await?;
+        Self::with_words(connection, seed, words, 1).await
+    }
+
+    /// Reads them from a database of imported data.
+    ///
+    /// # Errors
+    /// When no product is shown, or the database cannot be read.
+    pub async fn read_imported(connection: &mut PgConnection, seed: u64) -> Result<Self> {
+        let words = words::found_alike(connection).await?;
+        Self::with_words(connection, seed, words, FULL_PAGE).await
+    }
+
+    /// `page`: categories with fewer products are left out, as long as there are others.
+    async fn with_words(connection: &mut PgConnection, seed: u64, words: Words, page: i64) -> Result<Self> {
+        let (products, description_bytes): (i64, f64) = sqlx::query_as(AssertSqlSafe(format!(
+            "select count(*), coalesce(avg(octet_length(description)), 0)::float8 from products where active {LAB_MARK}"
         )))
         .fetch_one(&mut *connection)
         .await?;
         ensure!(
             products > 0,
-            "the catalogue is empty; generate or import one first"
+            "the catalogue shows no product; generate or import some first"
         );
         let slugs = format!(
             "select slug from products where active order by sales_count desc, id limit {MOST_SLUGS}"
         );
-        // The first word of a title; of generated titles it is the series' coined name of eight letters.
-        let words = "select word from (select lower(split_part(title, ' ', 1)) as word from products where active) first \
-                     where word ~ '^[a-z]{8}$' group by word having count(*) between 2 and 80 order by word limit 400";
+        let mut categories: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(format!(
+            "select c.slug, count(*) from categories c join products p on p.category_id = c.id and p.active \
+             where not exists (select from categories below where below.parent_id = c.id) \
+             group by c.slug order by count(*) desc, c.slug limit 300 {LAB_MARK}"
+        )))
+        .fetch_all(&mut *connection)
+        .await?;
+        if categories.first().is_some_and(|(_, largest)| *largest >= page) {
+            categories.retain(|(_, of_category)| *of_category >= page);
+        }
         Ok(Self {
             products: products.unsigned_abs(),
             slugs: texts(connection, &slugs).await?,
-            categories: texts(
-                connection,
-                "select c.slug from categories c join products p on p.category_id = c.id and p.active \
-                 where not exists (select from categories below where below.parent_id = c.id) \
-                 group by c.slug order by count(*) desc, c.slug limit 300",
-            )
-            .await?,
+            fewest_in_a_category: categories.last().map_or(0, |(_, fewest)| fewest.unsigned_abs()),
+            categories: categories.into_iter().map(|(slug, _)| slug).collect(),
             brands: texts(
                 connection,
                 "select b.slug from brands b join products p on p.brand_id = b.id and p.active \
                  group by b.slug order by count(*) desc, b.slug limit 300",
             )
             .await?,
-            words: texts(connection, words).await?,
+            words: words.rare,
+            common_word: words.common,
+            description_bytes,
             seed,
         })
     }
@@ -137,13 +166,16 @@ impl Facts {
             slugs: names("product", 5_000),
             categories: names("category", 50),
             brands: names("brand", 50),
+            fewest_in_a_category: 100,
             words: vec!["bramholm".into(), "clutdahl".into()],
+            common_word: Some("cardboard".into()),
+            description_bytes: 1_000.0,
             seed: 1,
         }
     }
 }
 
-async fn texts(connection: &mut PgConnection, sql: &str) -> Result<Vec<String>> {
+pub(super) async fn texts(connection: &mut PgConnection, sql: &str) -> Result<Vec<String>> {
     let sql = AssertSqlSafe(format!("{sql} {LAB_MARK}"));
     Ok(sqlx::query_scalar(sql).fetch_all(connection).await?)
 }

@@ -20,13 +20,16 @@ mod pagination;
 mod projection;
 mod scenario;
 mod search;
+mod suitable;
+mod words;
 
 pub use claims::{ClaimSpec, Direction, check as check_claim};
 pub use command::Command;
 pub use effort::count as count_effort;
 pub use facts::Facts;
 pub use observation::{Observation, Observations};
-pub use scenario::{Before, Load, Requests, Scenario, SlowOnes, Writes};
+pub use scenario::{Before, Load, Requests, Scenario, Writes};
+pub use suitable::{lesson_missing, waived};
 
 use storefront::variants::{LESSONS, Lesson};
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Facts;
 use crate::report::{Cost, StatementCost};
 
 /// What was seen of one arm under one scenario.
@@ -21,6 +22,8 @@ pub struct Observation {
     pub repeated: f64,
     /// Requests of the pass.
     pub requests: u64,
+    /// Items of an answer on average, where answers are lists that can be read as they come.
+    pub items_per_answer: Option<f64>,
 }
 
 impl Observation {
@@ -55,17 +58,33 @@ impl Observation {
     }
 }
 
-/// What was seen, by scenario and arm.
+/// What was seen, and of what data.
 #[derive(Debug, Clone, Default)]
-pub struct Observations(pub BTreeMap<(String, String), Observation>);
+pub struct Observations {
+    /// By scenario and arm.
+    pub seen: BTreeMap<(String, String), Observation>,
+    /// How many products there are.
+    pub products: u64,
+    /// How long their descriptions are on average.
+    pub description_bytes: f64,
+}
 
 impl Observations {
+    /// Nothing yet.
+    pub fn of_data(facts: &Facts) -> Self {
+        Self {
+            seen: BTreeMap::new(),
+            products: facts.products,
+            description_bytes: facts.description_bytes,
+        }
+    }
+
     /// Of one arm under one scenario.
     ///
     /// # Errors
     /// When it was not observed: a comparison without an observation is void.
     pub fn of(&self, scenario: &str, arm: &str) -> Result<&Observation, String> {
-        self.0
+        self.seen
             .get(&(scenario.to_owned(), arm.to_owned()))
             .ok_or_else(|| format!("{arm} was not observed under `{scenario}`"))
     }

@@ -3,7 +3,7 @@
 use storefront::variants::Lesson;
 
 use super::observation::{Observation, Observations, require};
-use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Requests, Scenario, arms_of};
+use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Requests, Scenario, arms_of, suitable};
 use crate::report::{Metric, ScenarioReport, format};
 
 /// The page and depth that the claim names.
@@ -78,9 +78,10 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
         .into_iter()
         .filter(|depth| *depth <= reachable(LIMIT))
         .collect();
-    if depths.len() < 2 {
+    if depths.len() < 2 && reachable(LIMIT) > 0 {
         depths.push(reachable(LIMIT));
     }
+    let unreachable = DEPTHS.into_iter().filter(|depth| *depth > reachable(LIMIT));
     let name = |depth: u64| match depth {
         0 => "first page".to_owned(),
         _ => format!("depth {depth}"),
@@ -92,6 +93,10 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
     };
     std::iter::once(page(headline, claimed, CLAIMED_LIMIT))
         .chain(depths.into_iter().map(|depth| page(name(depth), depth, LIMIT)))
+        .chain(
+            unreachable
+                .map(|depth| page(name(depth), depth, LIMIT).missing(Some(suitable::not_so_deep(facts)))),
+        )
         .collect()
 }
 
@@ -103,7 +108,7 @@ fn skips(seen: &Observation) -> bool {
 
 fn signature(seen: &Observations) -> Result<(), String> {
     let by_arm = |arm: &'static str| {
-        seen.0
+        seen.seen
             .iter()
             .filter(move |((scenario, of), _)| of == arm && !scenario.ends_with("a page"))
             .map(|(_, seen)| seen)

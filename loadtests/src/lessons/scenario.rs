@@ -26,6 +26,8 @@ pub struct Scenario {
     pub before: Before,
     /// The `accept-encoding` of the requests.
     pub accept_encoding: Option<&'static str>,
+    /// Why the data cannot show it. Then it is named in the report, and not measured.
+    pub missing: Option<String>,
 }
 
 /// What is asked.
@@ -109,6 +111,7 @@ impl Scenario {
             load: Load::Latency,
             before: Before::Nothing,
             accept_encoding: None,
+            missing: None,
         }
     }
 
@@ -151,6 +154,12 @@ impl Scenario {
     /// The same with an `accept-encoding`.
     pub fn accepting(mut self, encodings: &'static str) -> Self {
         self.accept_encoding = Some(encodings);
+        self
+    }
+
+    /// The same, left out for a reason that the data gives, if it gives one.
+    pub fn missing(mut self, because: Option<String>) -> Self {
+        self.missing = because;
         self
     }
 

@@ -30,6 +30,9 @@ pub struct ScenarioReport {
     pub arms: Vec<ArmReport>,
     /// Each arm against the baseline. Above 1 is always better.
     pub ratios: Vec<Ratio>,
+    /// Why the data cannot show it, when it cannot. Then nothing was measured.
+    #[serde(default)]
+    pub skipped: Option<String>,
 }
 
 /// The parameter that names the arms for which the generator was too busy in a slice.

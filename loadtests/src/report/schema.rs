@@ -25,7 +25,7 @@ pub struct Report {
     pub commit: String,
     /// RFC 3339, UTC.
     pub started_at: String,
-    /// The scale of the generated data.
+    /// The scale of the generated data, or `import`: then `settings` says of which file.
     pub scale: String,
     /// How much was measured.
     pub mode: Mode,
@@ -44,6 +44,37 @@ pub struct Report {
     /// What the run was told and what it chose, by name.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+}
+
+/// The settings that say what was imported.
+const IMPORTED_FILE: &str = "imported file";
+const IMPORTED_SHA256: &str = "imported file, SHA-256";
+const IMPORTED_PRODUCTS: &str = "imported products";
+
+impl Report {
+    /// Writes down which file the products are from.
+    pub fn note_import(&mut self, file: String, sha256: String, products: u64) {
+        self.settings.insert(IMPORTED_FILE.into(), file);
+        self.settings.insert(IMPORTED_SHA256.into(), sha256);
+        self.settings
+            .insert(IMPORTED_PRODUCTS.into(), products.to_string());
+    }
+
+    /// What it ran on, in words.
+    pub fn data(&self) -> String {
+        let setting = |name: &str| self.settings.get(name).map(String::as_str);
+        match (setting(IMPORTED_FILE), setting(IMPORTED_PRODUCTS)) {
+            (Some(file), Some(products)) => {
+                format!("imported from {file}: {products} products, seed {}", self.seed)
+            }
+            _ => format!("scale {}, seed {}", self.scale, self.seed),
+        }
+    }
+
+    /// Whether it ran on products of a file, and not on generated ones.
+    pub fn is_of_import(&self) -> bool {
+        self.settings.contains_key(IMPORTED_FILE)
+    }
 }
 
 /// How much was measured.
@@ -86,10 +117,10 @@ pub struct LessonReport {
     pub optimized: String,
     /// The arm of every other lesson while this one was compared.
     pub context: BTreeMap<String, String>,
-    /// The proof that the switch acts.
-    pub signature: Signature,
-    /// Whether the arms answered alike.
-    pub same_answers: SameAnswers,
+    /// The proof that the switch acts, or `null` when the lesson was skipped.
+    pub signature: Option<Signature>,
+    /// Whether the arms answered alike, or `null` when the lesson was skipped.
+    pub same_answers: Option<SameAnswers>,
     /// At least one; the first is the headline.
     pub scenarios: Vec<ScenarioReport>,
     /// What others claim for the technique, or `null`.
@@ -105,6 +136,9 @@ pub struct LessonReport {
     /// Why the comparison is void, when it is.
     #[serde(default)]
     pub failed: Option<String>,
+    /// Why the data cannot show this lesson, when it cannot. Then nothing was compared, and nothing failed.
+    #[serde(default)]
+    pub skipped: Option<String>,
     /// Every claim that was checked, the first of which is `claim`.
     #[serde(default)]
     pub claims: Vec<ClaimCheck>,
@@ -114,9 +148,11 @@ pub struct LessonReport {
 }
 
 impl LessonReport {
-    /// Whether the comparison may be believed.
+    /// Whether the comparison may be believed. One that was skipped claims nothing.
     pub fn holds(&self) -> bool {
-        self.failed.is_none() && self.signature.holds && self.same_answers.different == 0
+        let acts = self.signature.as_ref().is_some_and(|signature| signature.holds);
+        let alike = self.same_answers.as_ref().is_some_and(|same| same.different == 0);
+        self.failed.is_none() && (self.skipped.is_some() || acts && alike)
     }
 }
 

@@ -29,6 +29,10 @@ pub fn table(report: &Report) -> String {
     }
     for row in report.lessons.iter().map(SummaryRow::new) {
         let lesson = Cell::new(format!("{}\n{}", row.name, row.arms)).add_attribute(Attribute::Bold);
+        if !row.skipped.is_empty() {
+            table.add_row([lesson, Cell::new(format!("not on this data: {}", row.skipped))]);
+            continue;
+        }
         if !row.failed.is_empty() {
             table.add_row([lesson, Cell::new("FAILED: no ratio").fg(Color::Red)]);
             continue;
@@ -45,6 +49,17 @@ pub fn table(report: &Report) -> String {
         ]);
     }
     let mut text = table.to_string();
+    if report.is_of_import() {
+        text.insert_str(0, &format!("{}\n", report.data()));
+    }
+    for lesson in report.lessons.iter().filter(|lesson| lesson.skipped.is_none()) {
+        for scenario in &lesson.scenarios {
+            if let Some(reason) = &scenario.skipped {
+                let (lesson, scenario) = (&lesson.name, &scenario.name);
+                text.push_str(&format!("\n{lesson}, {scenario}: not on this data: {reason}"));
+            }
+        }
+    }
     for lesson in &report.lessons {
         for scenario in &lesson.scenarios {
             if let Some(arms) = scenario.saturated_generator() {

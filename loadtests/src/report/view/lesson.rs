@@ -8,7 +8,9 @@ use super::format;
 use super::metrics::{self, MetricRow};
 use crate::report::metric::{Metric, Verdict};
 use crate::report::plots;
-use crate::report::schema::{ArmReport, LessonReport, Ratio, Report, ScenarioReport, Shows, StatementCost};
+use crate::report::schema::{
+    ArmReport, LessonReport, Ratio, Report, SameAnswers, ScenarioReport, Shows, StatementCost,
+};
 
 /// One lesson.
 pub struct LessonView {
@@ -18,6 +20,8 @@ pub struct LessonView {
     pub question: String,
     /// Why there is no number, or empty.
     pub failed: String,
+    /// Why the data cannot show it, or empty.
+    pub skipped: String,
     /// The arms: name, colour, role.
     pub arms: Vec<ArmName>,
     /// `catalog_cache=none`: what differs from the optimized preset, or a sentence that nothing does.
@@ -86,6 +90,8 @@ pub struct ScenarioView {
     pub parameters: Vec<String>,
     /// Whether it is there to show a loss.
     pub shows_loss: bool,
+    /// Why the data cannot show it, or empty.
+    pub skipped: String,
     /// The arms.
     pub arms: Vec<ArmName>,
     /// The arms that have ratios.
@@ -125,6 +131,13 @@ impl LessonView {
     pub fn new(lesson: &LessonReport, report: &Report) -> Result<Self> {
         let sound = lesson.holds();
         let scenarios: &[ScenarioReport] = if sound { &lesson.scenarios } else { &[] };
+        let measured: Vec<ScenarioReport> = scenarios
+            .iter()
+            .filter(|scenario| scenario.skipped.is_none())
+            .cloned()
+            .collect();
+        let signature = lesson.signature.clone().unwrap_or_default();
+        let same = lesson.same_answers.clone().unwrap_or_default();
         let headline_arms = lesson
             .scenarios
             .first()
@@ -133,9 +146,14 @@ impl LessonView {
             name: lesson.name.clone(),
             question: lesson.question.clone(),
             failed: if sound { String::new() } else { failure(lesson) },
+            skipped: lesson.skipped.clone().unwrap_or_default(),
             arms: arm_names(lesson, headline_arms),
             context: context(lesson),
-            headline: if sound { headlines(lesson) } else { Vec::new() },
+            headline: if measured.is_empty() {
+                Vec::new()
+            } else {
+                headlines(lesson)
+            },
             why: if sound {
                 format::html(&lesson.why)
             } else {
@@ -146,8 +164,8 @@ impl LessonView {
             } else {
                 Vec::new()
             },
-            plots: plots_of(scenarios)?,
-            bars: scenarios.first().map_or_else(Vec::new, bar_groups),
+            plots: plots_of(&measured)?,
+            bars: measured.first().map_or_else(Vec::new, bar_groups),
             scenarios: scenarios
                 .iter()
                 .map(|scenario| scenario_view(lesson, scenario, report))
@@ -173,11 +191,11 @@ impl LessonView {
                 .iter()
                 .map(|(file, lines)| (file.clone(), lines.to_string()))
                 .collect(),
-            expected: format::html(&lesson.signature.expected),
-            observed: format::html(&lesson.signature.observed),
-            holds: lesson.signature.holds,
-            answers: format::html(&answers(lesson)),
-            answers_agree: lesson.same_answers.different == 0,
+            expected: format::html(&signature.expected),
+            observed: format::html(&signature.observed),
+            holds: signature.holds,
+            answers: format::html(&answers(&same)),
+            answers_agree: same.different == 0,
         })
     }
 }
@@ -187,13 +205,14 @@ pub fn failure(lesson: &LessonReport) -> String {
     if let Some(reason) = &lesson.failed {
         return reason.clone();
     }
-    if !lesson.signature.holds {
+    let signature = lesson.signature.clone().unwrap_or_default();
+    if !signature.holds {
         return format!(
             "the switch does not act: expected {}; observed {}",
-            lesson.signature.expected, lesson.signature.observed
+            signature.expected, signature.observed
         );
     }
-    let same = &lesson.same_answers;
+    let same = lesson.same_answers.clone().unwrap_or_default();
     let first = same
         .first_difference
         .as_ref()
@@ -354,6 +373,7 @@ fn scenario_view(lesson: &LessonReport, scenario: &ScenarioReport, report: &Repo
             .map(|(name, value)| format!("{} {}", format::words(name), format::value(value)))
             .collect(),
         shows_loss: scenario.shows == Shows::Loss,
+        skipped: scenario.skipped.clone().unwrap_or_default(),
         arms: arm_names(lesson, &scenario.arms),
         compared: scenario.arms.iter().skip(1).map(|arm| arm.name.clone()).collect(),
         rows: metrics::rows(&lesson.name, scenario, report),
@@ -374,8 +394,7 @@ fn differences(lesson: &LessonReport, scenarios: &[ScenarioReport], verdict: Ver
     scenarios.iter().filter_map(of_scenario).collect()
 }
 
-fn answers(lesson: &LessonReport) -> String {
-    let same = &lesson.same_answers;
+fn answers(same: &SameAnswers) -> String {
     let note = same
         .note
         .as_ref()

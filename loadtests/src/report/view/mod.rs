@@ -52,6 +52,8 @@ pub struct SummaryRow {
     pub claim: String,
     /// Empty, or why the comparison is void.
     pub failed: String,
+    /// Empty, or why the data cannot show the lesson.
+    pub skipped: String,
 }
 
 /// One line of the noise floor.
@@ -119,7 +121,7 @@ fn facts(report: &Report) -> Vec<(String, String)> {
     [
         ("Run", format!("{}{duration}", report.started_at)),
         ("Commit", report.commit.clone()),
-        ("Data", format!("scale {}, seed {}", report.scale, report.seed)),
+        ("Data", report.data()),
         (
             "Machine",
             format!(
@@ -149,7 +151,11 @@ impl SummaryRow {
             statements: String::new(),
             claim: String::new(),
             failed: String::new(),
+            skipped: lesson.skipped.clone().unwrap_or_default(),
         };
+        if lesson.skipped.is_some() {
+            return row;
+        }
         if !lesson.holds() {
             row.failed = lesson::failure(lesson);
             return row;

@@ -15,6 +15,10 @@ pub(super) fn table(lesson: &Value) -> String {
             "loss" => format!("{} (there to show a loss)", line(&scenario["name"])),
             _ => line(&scenario["name"]),
         };
+        if let Some(reason) = scenario["skipped"].as_str() {
+            rows.push(format!("| {name} | not on this data: {reason} | | | | |"));
+            continue;
+        }
         let ratios = array(&scenario["ratios"])
             .iter()
             .filter_map(|ratio| row(scenario, ratio));

@@ -134,6 +134,29 @@ fn the_newest_run_that_compared_the_lesson_counts() {
 }
 
 #[test]
+fn runs_on_imported_data_and_lessons_that_were_skipped_are_passed_over() {
+    let file = |folder: &str, scale: &str, lesson: Value| {
+        let mut report = run(folder, &format!("2026-11-0{folder}T10:00:00Z"), lesson).report;
+        report["scale"] = json!(scale);
+        TextFile {
+            path: format!("loadtests/results/{folder}/report.json"),
+            text: report.to_string(),
+        }
+    };
+    let mut skipped = pagination();
+    skipped["skipped"] = json!("only 1000 products");
+    let files = Files {
+        all: vec![
+            file("1", "s", pagination()),
+            file("2", "xs", skipped),
+            file("3", "import", pagination()),
+        ],
+    };
+    let text = block("pagination", &recorded_runs(&files).unwrap());
+    assert!(text.contains("results/1/report.json"), "{text}");
+}
+
+#[test]
 fn a_page_that_says_something_else_than_the_record_is_found() {
     let page = |text: &str| TextFile {
         path: "docs/lessons/pagination.md".to_owned(),
