@@ -3,6 +3,7 @@
 //! The order is what makes the numbers worth anything: the switch is proven to act and the arms to answer alike before
 //! anything is timed, and the arm is compared with itself before it is compared with others.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
@@ -204,11 +205,13 @@ async fn measure(
 ) -> Result<Compared> {
     let lesson = plan.lesson;
     let bench = Bench {
+        lesson,
         ground,
         stands,
         plan: SlicePlan::of(mode, lesson.name),
         mode,
         progress,
+        settled: RefCell::default(),
     };
     let mut floors = noise_floors(plan, &bench, &examined).await?;
     let (mut measured, mut pending) = (Vec::new(), Vec::new());

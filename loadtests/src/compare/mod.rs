@@ -7,6 +7,7 @@
 //! Read next: `lesson.rs`, which has this order.
 
 mod answers;
+mod beside;
 mod blocks;
 mod client;
 mod command;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use storefront::variants::Lesson;
 
 use super::observation::{Observations, require};
-use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, SlowOnes, arms_of};
+use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, SlowOnes, arms_of, suitable};
 use crate::report::{ArmReport, Metric, ScenarioReport, format};
 
 const HEADLINE: &str = "one product";
@@ -116,6 +116,7 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
             Scenario::of(BESIDE_SLOW, detail)
                 .with("pool", SMALL_POOL)
                 .under(Load::BesideSlow(slow))
+                .missing(suitable::nothing_is_slow(facts))
                 .showing_a_loss(),
             1_000,
         ),

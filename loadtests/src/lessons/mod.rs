@@ -28,7 +28,7 @@ pub use command::Command;
 pub use effort::count as count_effort;
 pub use facts::Facts;
 pub use observation::{Observation, Observations};
-pub use scenario::{Before, Load, Requests, Scenario, Writes};
+pub use scenario::{Before, Load, Requests, Scenario, SlowOnes, Writes};
 pub use suitable::{lesson_missing, waived};
 
 use storefront::variants::{LESSONS, Lesson};

@@ -27,6 +27,9 @@ const COMPRESSION_FROM_IN_A_CATEGORY: u64 = 4;
 /// Fewer products, and a slice asks for the same ones again and again.
 const RARE_FROM: u64 = 5_000;
 
+/// Fewer products, and counting a category's facets is no slow request.
+const SLOW_FACETS_FROM: u64 = 50_000;
+
 /// Why this data cannot show a lesson at all.
 pub fn lesson_missing(lesson: &str, facts: &Facts) -> Option<String> {
     let categories = facts.categories.len().max(1) as u64;
@@ -88,6 +91,11 @@ pub(super) fn descriptions_are_wide(mean_bytes: f64) -> bool {
 /// Why requests that hardly repeat cannot be drawn from this data.
 pub(super) fn repeats_at_once(facts: &Facts) -> Option<String> {
     (facts.products < RARE_FROM).then(|| format!("{}, which repeat at once", only(facts.products)))
+}
+
+/// Why no request keeps a connection for long.
+pub(super) fn nothing_is_slow(facts: &Facts) -> Option<String> {
+    (facts.products < SLOW_FACETS_FROM).then(|| format!("{}, so no request is slow", only(facts.products)))
 }
 
 /// Why a depth does not exist.
