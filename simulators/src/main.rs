@@ -1,0 +1,59 @@
+//! `backstock-simulators`: the third parties of a shop in one process, for tests, the lab and `make up`.
+//!
+//! Read next: `run.rs`, then the library.
+
+mod run;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::settings::Settings;
+
+/// A payment gateway, a parcel carrier and a mail server that stand in for real ones. Every setting is a flag or an
+/// environment variable; PROTOCOLS.md says what they speak.
+#[derive(Debug, Parser)]
+#[command(name = "backstock-simulators", version)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+fn main() -> ExitCode {
+    let parsed = Cli::command()
+        .try_get_matches()
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli { settings } = match parsed {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    match run::run(settings) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("backstock-simulators: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints what is wrong, and gives the exit code: 2, or 0 for `--help`. clap names the flag; most settings come from
+/// the environment, so the variable is named as well.
+fn explain(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    if let Some(ContextValue::String(mentioned)) = error.get(ContextKind::InvalidArg) {
+        let flag = mentioned.split([' ', '=']).next().unwrap_or_default();
+        let command = Cli::command();
+        let argument = command
+            .get_arguments()
+            .find(|argument| Some(flag) == argument.get_long().map(|long| format!("--{long}")).as_deref());
+        if let Some(variable) = argument.and_then(clap::Arg::get_env) {
+            eprintln!("The setting is {}, or {flag}.", variable.display());
+        }
+    }
+    ExitCode::from(2)
+}
