@@ -66,6 +66,8 @@ create table orders (
     payment_id       text        check (length(payment_id) between 1 and 255),
     -- Its void was asked for and confirmed.
     payment_voided_at timestamptz,
+    -- The label is being made and the money taken: from here on the order can't be cancelled any more.
+    shipping_started_at timestamptz,
     -- name, line1, line2, city, postal_code, region, country: as they were when it was bought.
     shipping_address jsonb       not null check (jsonb_typeof(shipping_address) = 'object')
 );
@@ -107,8 +109,9 @@ create table idempotency_keys (
     expires_at    timestamptz not null,
     -- While a request works under the key. After this time its process is taken for dead, and a twin may go on.
     locked_until  timestamptz,
-    -- The order that the key is bound to, from its reservation on.
-    order_id      uuid        constraint idempotency_keys_order_id_fkey references orders (id) on delete cascade,
+    -- The order that the key is bound to: it is written with it. No foreign key, since a key lasts a day, and every order
+    -- would pay for the check.
+    order_id      uuid        not null,
     -- The final answer: status and body. Null while there is none, and after a failure that may be retried.
     answer_status smallint    check (answer_status between 100 and 599),
     answer        bytea,

@@ -22,8 +22,13 @@ alter table outbox set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_th
 create table inbox (
     message_id uuid        not null,
     consumer   text        not null check (length(consumer) between 1 and 64),
-    done_at    timestamptz not null default now(),
-    primary key (message_id, consumer)
+    -- Null while somebody works on it.
+    done_at    timestamptz default now(),
+    -- What can't be undone is claimed before it is done: an email. Until then no twin of the message is worked on; after
+    -- it, whoever claimed it is taken for dead.
+    claimed_until timestamptz,
+    primary key (message_id, consumer),
+    check (done_at is not null or claimed_until is not null)
 );
 
 -- Parcels. Made once for an order, whoever asks again.

@@ -9,8 +9,11 @@ pub mod state;
 pub mod http;
 
 pub mod catalog;
+pub mod orders;
 
 pub mod opaque_token;
+pub mod postal_address;
+pub mod pricing;
 pub mod passwords;
 pub mod sessions;
 

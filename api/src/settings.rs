@@ -4,8 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
+use secrecy::SecretString;
 use storefront::keyring::Keyring;
 use storefront::settings::{DatabaseSettings, LogSettings, RedisSettings, parse_millis};
+use storefront::third_parties::carrier::CarrierSettings;
+use storefront::third_parties::mail::MailSettings;
+use storefront::third_parties::payment::PaymentSettings;
 use storefront::variants::Variants;
 
 /// Everything that `backstock-api serve` needs.
@@ -54,6 +58,14 @@ pub struct Settings {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub accounts: AccountSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub orders: OrderSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub mail: MailSettings,
 
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -161,4 +173,30 @@ pub struct AccountSettings {
     #[arg(long, env = "BACKSTOCK_MAX_ADDRESSES", default_value_t = 20,
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub max_addresses: u32,
+}
+
+/// What an order waits for, and whom it works with.
+#[derive(Debug, Clone, Args)]
+pub struct OrderSettings {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub payment: PaymentSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub carrier: CarrierSettings,
+
+    /// How long stock is held for an order that isn't paid, in milliseconds. Longer than a payment may take: the worker
+    /// settles what is older
+    #[arg(long = "reservation-ms", env = "BACKSTOCK_RESERVATION_MS", default_value = "60000",
+          value_parser = parse_millis)]
+    pub reservation: Duration,
+
+    /// What the carrier signs its callbacks with. Without it, none is accepted
+    #[arg(long, env = "BACKSTOCK_CARRIER_SECRET", hide_env_values = true)]
+    pub carrier_secret: Option<SecretString>,
+
+    /// RabbitMQ. Only events=dual_write publishes from here; else the worker does
+    #[arg(long, env = "BACKSTOCK_AMQP_URL", default_value = "amqp://127.0.0.1:5672/%2f", hide_env_values = true)]
+    pub amqp_url: SecretString,
 }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use storefront::redis::{Redis, RedisError};
+use storefront::third_parties::ClientError;
+use storefront::third_parties::mail::MailUrlError;
 use storefront::variants::Variants;
 
 use crate::catalog::Catalog;
 use crate::database::{Database, SideConnection};
+use crate::orders::Orders;
 use crate::passwords::Passwords;
 use crate::sessions::Sessions;
 use crate::settings::{HttpSettings, Settings};
@@ -26,6 +29,8 @@ pub struct App {
     pub passwords: Passwords,
     /// What the catalogue's handlers need besides.
     pub catalog: Catalog,
+    /// What the orders' handlers need besides.
+    pub orders: Orders,
 }
 
 /// A service that is ready to be turned into a router by [`crate::app`].
@@ -49,6 +54,12 @@ pub enum AssemblyError {
     /// Redis' URL.
     #[error("BACKSTOCK_REDIS_URL is no Redis URL ({0}); an example: redis://127.0.0.1:6379/0")]
     Redis(#[from] RedisError),
+    /// A third party's client.
+    #[error(transparent)]
+    ThirdParty(#[from] ClientError),
+    /// The mail server's URL.
+    #[error(transparent)]
+    Mail(#[from] MailUrlError),
 }
 
 /// Builds every component as its arm. Connects to nothing yet.
@@ -71,6 +82,7 @@ pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
     );
     let passwords = Passwords::new(variants.password_hashing, settings.passwords);
     let catalog = Catalog::new(&variants, redis, settings);
+    let orders = Orders::new(&variants, settings)?;
     Ok(Assembly {
         state: Arc::new(App {
             database,
@@ -78,6 +90,7 @@ pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
             sessions,
             passwords,
             catalog,
+            orders,
         }),
         variants,
         http: settings.http,

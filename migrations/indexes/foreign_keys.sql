@@ -23,5 +23,3 @@ create index order_lines_variant_id_idx on order_lines (variant_id);
 create index order_lines_product_id_idx on order_lines (product_id);
 create index carts_coupon_code_idx on carts (coupon_code);
 create index orders_coupon_code_idx on orders (coupon_code);
--- The key of an order.
-create index idempotency_keys_order_id_idx on idempotency_keys (order_id);

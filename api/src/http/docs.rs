@@ -18,6 +18,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
     tags(
         (name = "Catalog", description = "What the shop sells"),
         (name = "Accounts", description = "Who buys: registering, signing in, and what a customer keeps"),
+        (name = "Orders", description = "From a cart to a parcel"),
     ),
     components(schemas(super::error::Problem)),
     modifiers(&BearerScheme)

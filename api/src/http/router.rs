@@ -7,13 +7,14 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::error::ApiError;
 use super::{docs, home, layers};
-use crate::catalog;
+use crate::{catalog, orders};
 use crate::state::Assembly;
 
 /// The whole public service. The variants are read here, and never again.
 pub fn app(assembly: &Assembly) -> Router {
     let (routes, document) = OpenApiRouter::with_openapi(docs::Document::openapi())
         .merge(catalog::router(&assembly.variants))
+        .merge(orders::router(&assembly.variants))
         .with_state(assembly.state.clone())
         .split_for_parts();
 

@@ -132,7 +132,7 @@ struct Payment {
 struct Refusal {
     code: String,
     #[serde(default)]
-    detail: String,
+    message: String,
 }
 
 impl PaymentGateway {
@@ -182,7 +182,7 @@ impl PaymentGateway {
             },
             StatusCode::PAYMENT_REQUIRED => Authorized::Declined {
                 reason: match response.json::<Refusal>().await {
-                    Ok(refusal) if !refusal.detail.is_empty() => refusal.detail,
+                    Ok(refusal) if !refusal.message.is_empty() => refusal.message,
                     _ => "declined".to_owned(),
                 },
             },
@@ -249,7 +249,9 @@ impl PaymentGateway {
             let left = self.timeout.checked_sub(started.elapsed())?;
             match request().timeout(left).send().await {
                 Ok(response) if !response.status().is_server_error() => return Some(response),
-                Ok(response) => tracing::warn!(attempt, status = %response.status(), "the payment gateway failed"),
+                Ok(response) => {
+                    tracing::warn!(attempt, status = %response.status(), "the payment gateway failed")
+                }
                 Err(error) => tracing::warn!(attempt, %error, "the payment gateway gave no answer"),
             }
             if attempt < ATTEMPTS && started.elapsed() + pause < self.timeout {

@@ -234,6 +234,49 @@ lessons! {
         preset_baseline: Runtime,
         optimized: Pool = pool: "On threads for blocking work, a bounded number at a time.",
     }
+    /// How the lines of a page of orders are loaded.
+    order_history: OrderHistory {
+        summary: "How the lines of a page of orders are loaded",
+        question: "What does a customer's history cost when lines are loaded order by order, near the database and far from it?",
+        joint: Component,
+        context: [],
+        baselines: { NPlusOne = n_plus_one: "One statement for each order of the page." },
+        preset_baseline: NPlusOne,
+        optimized: Batched = batched: "One statement for all orders of the page.",
+    }
+    /// How the lines of an order are written.
+    order_lines: OrderLines {
+        summary: "How the lines of an order are written",
+        question: "What does a statement for each line cost, while the order's transaction is open?",
+        joint: Component,
+        context: [],
+        baselines: { RowByRow = row_by_row: "One `insert` for each line." },
+        preset_baseline: RowByRow,
+        optimized: OneStatement = one_statement: "One `insert` for all lines.",
+    }
+    /// How an order takes its units from the stock.
+    stock: Stock {
+        summary: "How an order takes its units from the stock",
+        question: "How is a thing sold no oftener than it is there, and what does that cost when many want it at once?",
+        joint: Handler,
+        context: [],
+        baselines: {
+            ReadThenWrite = read_then_write: "Reads the stock, looks whether it is enough, writes what is left: oversells.",
+            RowLock = row_lock: "Locks the stock's rows, and holds them through the payment."
+        },
+        preset_baseline: ReadThenWrite,
+        optimized: Conditional = conditional: "One update on the condition that there is enough, last in a short transaction.",
+    }
+    /// When the work that follows a payment is done.
+    checkout: Checkout {
+        summary: "When the email, the label and the count of a paid order are made",
+        question: "What does a customer wait for whose order does everything in the request, and when is everything done?",
+        joint: Component,
+        context: [],
+        baselines: { Inline = inline: "In the request, one after the other." },
+        preset_baseline: Inline,
+        optimized: Queued = queued: "By the worker, from the event that the order is paid.",
+    }
     /// When a new customer's welcome mail is sent.
     welcome_email: WelcomeEmail {
         summary: "When the welcome mail is sent",
@@ -243,5 +286,15 @@ lessons! {
         baselines: { Inline = inline: "In the request, before it is answered." },
         preset_baseline: Inline,
         optimized: Queued = queued: "By the worker, from an event that is written with the customer.",
+    }
+    /// How the shop says what happened to an order.
+    events: Events {
+        summary: "How others hear of what happened to an order",
+        question: "What is lost when a process dies between the database and the broker?",
+        joint: Component,
+        context: [],
+        baselines: { DualWrite = dual_write: "Commits, then publishes: what happens in between is lost." },
+        preset_baseline: DualWrite,
+        optimized: Outbox = outbox: "A row in the same transaction, which the worker relays.",
     }
 }

@@ -1,0 +1,169 @@
+//! `POST /v1/webhooks/carrier`: the carrier says that a parcel was delivered. Anyone can reach this route, so a callback
+//! counts by its signature, and for some minutes only.
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use sha2::Sha256;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::http::body;
+use crate::http::error::{ApiError, Problem};
+use crate::http::timings::RequestTimings;
+use crate::state::AppState;
+
+/// How old a signature may be, and how far in the future: clocks differ, and callbacks wait in queues. The carrier signs
+/// anew each time it tries.
+const TOLERANCE_S: i64 = 300;
+
+/// What the carrier says. It may say more, some day.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct CarrierEvent {
+    /// `delivered`; others are acknowledged and mean nothing to us.
+    event: String,
+    /// Whose label it is.
+    tracking_number: String,
+}
+
+/// A callback of the parcel carrier.
+#[utoipa::path(
+    post,
+    path = "/v1/webhooks/carrier",
+    tag = "Orders",
+    params(
+        ("x-carrier-signature" = String, Header, description = "`t=<unix seconds>,v1=<hex of HMAC-SHA256 over \"t.body\">`"),
+    ),
+    request_body = CarrierEvent,
+    responses(
+        (status = 204, description = "Noted, now or already"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such parcel, or not yet", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn carrier_webhook(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, ApiError> {
+    let signature = headers
+        .get("x-carrier-signature")
+        .and_then(|value| value.to_str().ok());
+    let now = OffsetDateTime::now_utc().unix_timestamp();
+    if !signature.is_some_and(|signature| app.orders.carrier.is_valid(signature, &body, now)) {
+        return Err(ApiError::parameter(
+            "x-carrier-signature",
+            "is missing, too old, or not the carrier's",
+        ));
+    }
+    let event: CarrierEvent = body::parse(&body)?;
+    if event.event != "delivered" {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let mut session = app.database.session(&timings).await?;
+    // An order that isn't fulfilled yet isn't delivered either: the carrier is asked to come again.
+    let known = sqlx::query_scalar!(
+        r#"with parcel as (
+               select order_id, delivered_at from shipments where tracking_number = $1
+           ), delivered as (
+               update orders set status = 'delivered', updated_at = now()
+               from parcel
+               where id = order_id and status = 'fulfilled'
+               returning id
+           ), noted as (
+               update shipments set delivered_at = now() from delivered where order_id = delivered.id
+           ), event as (
+               insert into order_events (order_id, id, event) select id, $2, 'delivered' from delivered
+           )
+           select exists (select from delivered) or exists (select from parcel where delivered_at is not null)
+                  as "known!""#,
+        event.tracking_number,
+        Uuid::now_v7()
+    );
+    if known.fetch_one(&mut session).await? {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err(ApiError::NotFound(
+        "no parcel of that tracking number is on its way".to_owned(),
+    ))
+}
+
+/// Tells the carrier's callbacks from others'. Without a secret there are no carrier's callbacks.
+pub struct CarrierSignatures(Option<Hmac<Sha256>>);
+
+impl CarrierSignatures {
+    pub(super) fn new(secret: &Option<SecretString>) -> Self {
+        Self(secret.as_ref().map(|secret| {
+            Hmac::new_from_slice(secret.expose_secret().as_bytes()).expect("HMAC takes keys of any length")
+        }))
+    }
+
+    /// Compares in constant time.
+    fn is_valid(&self, signature: &str, body: &[u8], now: i64) -> bool {
+        let (Some(mac), Some((time, claimed))) = (&self.0, parts(signature)) else {
+            return false;
+        };
+        let mut mac = mac.clone();
+        mac.update(time.to_string().as_bytes());
+        mac.update(b".");
+        mac.update(body);
+        let is_the_carriers = mac.verify_slice(&claimed).is_ok();
+        is_the_carriers && now.abs_diff(time) <= TOLERANCE_S.unsigned_abs()
+    }
+}
+
+/// `t=…,v1=…`.
+fn parts(signature: &str) -> Option<(i64, Vec<u8>)> {
+    let (time, hex) = signature.split_once(',')?;
+    let time = time.strip_prefix("t=")?.parse().ok()?;
+    let hex = hex.strip_prefix("v1=")?;
+    if !hex.is_ascii() || hex.len() != 64 {
+        return None;
+    }
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).ok();
+    Some((time, (0..64).step_by(2).map(byte).collect::<Option<_>>()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callback_counts_by_its_signature_and_for_some_minutes() {
+        // printf '%s' '1700000000.{"event":"delivered"}' | openssl dgst -sha256 -hmac 'a secret of sixteen'
+        let signature = "t=1700000000,v1=eb477dd511fe790446b95b248cf9f29527732cede3b0b95be9a836fec94261d3";
+        let body = br#"{"event":"delivered"}"#;
+        let signed = CarrierSignatures::new(&Some("a secret of sixteen".into()));
+        assert!(signed.is_valid(signature, body, 1_700_000_000));
+        assert!(signed.is_valid(signature, body, 1_700_000_300));
+        for (signature, body, now) in [
+            (signature, body.as_slice(), 1_700_000_301),
+            (signature, body, 1_699_999_699),
+            (signature, br#"{"event":"delivered" }"#, 1_700_000_000),
+            (
+                &signature.replace("t=1700000000", "t=1700000001"),
+                body,
+                1_700_000_000,
+            ),
+            (&signature.replace("eb47", "eb48"), body, 1_700_000_000),
+            (&signature[..40], body, 1_700_000_000),
+            ("", body, 1_700_000_000),
+            ("t=x,v1=", body, 1_700_000_000),
+        ] {
+            assert!(!signed.is_valid(signature, body, now), "{signature} at {now}");
+        }
+        assert!(!CarrierSignatures::new(&None).is_valid(signature, body, 1_700_000_000));
+        assert!(
+            !CarrierSignatures::new(&Some("another secret of ours".into())).is_valid(
+                signature,
+                body,
+                1_700_000_000
+            )
+        );
+    }
+}

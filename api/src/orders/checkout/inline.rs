@@ -1,0 +1,157 @@
+//! **Technique**: everything in the request, one after the other: the email, the label and the capture, the count.
+//! **Cost**: the customer waits for all third parties together, each time for the slowest.
+//! **Fails when**: a third party is slow: so is every order. One that fails, or a process that dies half-way, leaves the
+//! rest undone, and only a line in the log says so: there is nothing that would do it again.
+//! **Source**: <https://www.enterpriseintegrationpatterns.com/patterns/messaging/EncapsulatedSynchronousIntegration.html>
+
+use storefront::emails::{Confirmation, Line};
+use storefront::messages::Consumer;
+use storefront::third_parties::carrier::{Carrier, Labelled, Parcel};
+use storefront::third_parties::mail::Mailer;
+use storefront::third_parties::payment::{Changed, PaymentGateway};
+use uuid::Uuid;
+
+use crate::http::timings::Timings;
+use crate::orders::order::Order;
+use crate::settings::Settings;
+use crate::state::{App, AssemblyError};
+
+/// All that a paid order needs.
+pub(super) const DOES_ITSELF: &[Consumer] = &[
+    Consumer::ConfirmationEmail,
+    Consumer::ShippingLabel,
+    Consumer::Popularity,
+];
+
+/// The arm `checkout=inline`.
+pub struct Inline {
+    mailer: Mailer,
+    carrier: Carrier,
+    payments: PaymentGateway,
+}
+
+impl Inline {
+    pub(super) fn new(settings: &Settings, payments: &PaymentGateway) -> Result<Self, AssemblyError> {
+        Ok(Self {
+            mailer: Mailer::new(&settings.mail)?,
+            carrier: Carrier::new(&settings.orders.carrier)?,
+            payments: payments.clone(),
+        })
+    }
+
+    /// A step that fails doesn't keep the next from being tried.
+    pub(super) async fn after_payment(&self, app: &App, timings: &Timings, order: &Order, payment_id: &str) {
+        if let Err(error) = self.confirm(app, timings, order).await {
+            tracing::error!(order = %order.id, %error, "the confirmation was not sent");
+        }
+        if let Err(error) = self.ship(app, timings, order, payment_id).await {
+            tracing::error!(order = %order.id, %error, "the parcel has no label");
+        }
+        if let Err(error) = count_sales(app, timings, order.id).await {
+            tracing::error!(order = %order.id, %error, "the sale was not counted");
+        }
+    }
+
+    async fn confirm(&self, app: &App, timings: &Timings, order: &Order) -> anyhow::Result<()> {
+        let line = |line: &crate::orders::order::OrderLine| Line {
+            title: line.title.clone(),
+            variant_title: line.variant_title.clone(),
+            quantity: line.quantity,
+            total: line.line_total,
+        };
+        let confirmation = Confirmation {
+            number: order.number,
+            lines: order.items.iter().map(line).collect(),
+            subtotal: order.totals.subtotal,
+            discount: order.totals.discount,
+            shipping: order.totals.shipping,
+            total: order.totals.total,
+            address: serde_json::from_value(order.shipping_address.clone())?,
+        };
+        let cause = format!("confirmation-{}", order.id);
+        self.mailer
+            .send(&order.email, &cause, &confirmation.email())
+            .await?;
+        let mut session = app.database.session(timings).await?;
+        let sent = sqlx::query!(
+            "insert into order_events (order_id, id, event) values ($1, $2, 'confirmation_sent')",
+            order.id,
+            Uuid::now_v7()
+        );
+        sent.execute(&mut session).await?;
+        Ok(())
+    }
+
+    async fn ship(
+        &self,
+        app: &App,
+        timings: &Timings,
+        order: &Order,
+        payment_id: &str,
+    ) -> anyhow::Result<()> {
+        let mut session = app.database.session(timings).await?;
+        let started = sqlx::query!(
+            "update orders set shipping_started_at = now() where id = $1 and status = 'paid'",
+            order.id
+        );
+        if started.execute(&mut session).await?.rows_affected() == 0 {
+            return Ok(()); // cancelled meanwhile
+        }
+        drop(session);
+        let parcel = Parcel {
+            order: order.id,
+            service: &order.shipping_method,
+            address: &order.shipping_address,
+        };
+        let label = match self.carrier.create_label(parcel).await {
+            Labelled::Made(label) => label,
+            Labelled::Refused { reason } => anyhow::bail!(reason),
+            Labelled::Unknown { why } => anyhow::bail!(why),
+        };
+        let captured = self.payments.capture(payment_id).await;
+        anyhow::ensure!(captured == Changed::Done, "the money was not taken: {captured:?}");
+        let mut session = app.database.session(timings).await?;
+        let fulfilled = sqlx::query!(
+            "with fulfilled as (
+                 update orders set status = 'fulfilled', updated_at = now() where id = $1 and status = 'paid'
+                 returning id
+             ), shipment as (
+                 insert into shipments (order_id, carrier_label, tracking_number)
+                 select id, $2, $3 from fulfilled
+                 on conflict (order_id) do nothing
+             )
+             insert into order_events (order_id, id, event)
+             select fulfilled.id, event.id, event.event
+             from fulfilled, unnest(array[$4, $5]::uuid[], array['label_created', 'fulfilled']) as event (id, event)",
+            order.id,
+            label.id,
+            label.tracking_number,
+            Uuid::now_v7(),
+            Uuid::now_v7()
+        );
+        fulfilled.execute(&mut session).await?;
+        Ok(())
+    }
+}
+
+/// Products are locked in the order of their ids, so that two orders can't wait for each other.
+async fn count_sales(app: &App, timings: &Timings, order: Uuid) -> anyhow::Result<()> {
+    let mut session = app.database.session(timings).await?;
+    let counted = sqlx::query!(
+        "with sold as (
+             select product_id, sum(quantity) as quantity from order_lines where order_id = $1 group by product_id
+         ), counted as materialized (
+             select products.id, sold.quantity
+             from sold
+             join products on products.id = sold.product_id
+             order by products.id
+             for no key update of products
+         )
+         update products set sales_count = sales_count + counted.quantity
+         from counted
+         where products.id = counted.id",
+        order
+    );
+    counted.execute(&mut session).await?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! **Technique**: commit, then publish to the broker.
+//! **Cost**: a publish and its confirmation, which the request waits for; nothing in the database.
+//! **Fails when**: the process dies between the two, or the broker is away: the order is paid, and nobody hears of it. No
+//! order of the two steps helps: published first, an event may be heard of an order that was rolled back.
+//! **Source**: <https://microservices.io/patterns/data/transactional-outbox.html>, the problem that it solves.
+
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
+use storefront::messages::{CONTENT_TYPE, EXCHANGE, TRACEPARENT};
+use storefront::settings::AmqpSettings;
+use tokio::sync::Mutex;
+
+use super::Said;
+use crate::settings::OrderSettings;
+
+/// How long publishing may take, with connecting.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// AMQP's number for a message that survives the broker's restart.
+const PERSISTENT: u8 = 2;
+
+/// The arm `events=dual_write`.
+pub struct DualWrite {
+    amqp: AmqpSettings,
+    /// Opened when it is first used and again after it failed. The connection is kept for its channel.
+    channel: Mutex<Option<(Connection, Channel)>>,
+}
+
+impl DualWrite {
+    pub(super) fn new(settings: &OrderSettings) -> Self {
+        Self {
+            amqp: AmqpSettings {
+                amqp_url: settings.amqp_url.clone(),
+            },
+            channel: Mutex::new(None),
+        }
+    }
+
+    /// Publishes, if the broker lets it. If not, the event is lost: there is nowhere to keep it.
+    pub(super) async fn publish(&self, said: &Said) {
+        match tokio::time::timeout(TIMEOUT, self.try_publish(said)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, event = said.event.name(), "an event was lost"),
+            Err(_) => tracing::error!(event = said.event.name(), "an event was lost: no answer in time"),
+        }
+    }
+
+    async fn try_publish(&self, said: &Said) -> anyhow::Result<()> {
+        let channel = self.channel().await?;
+        let mut headers = FieldTable::default();
+        if let Some(trace_context) = &said.trace_context {
+            headers.insert(
+                TRACEPARENT.into(),
+                AMQPValue::LongString(trace_context.as_str().into()),
+            );
+        }
+        let properties = BasicProperties::default()
+            .with_message_id(said.message_id.to_string().into())
+            .with_content_type(CONTENT_TYPE.into())
+            .with_delivery_mode(PERSISTENT)
+            .with_headers(headers);
+        let body = said.event.body().to_string();
+        let published = channel.basic_publish(
+            EXCHANGE.into(),
+            said.event.name().into(),
+            BasicPublishOptions::default(),
+            body.as_bytes(),
+            properties,
+        );
+        let outcome = async { published.await?.await }.await;
+        if outcome.is_err() {
+            *self.channel.lock().await = None;
+        }
+        outcome?;
+        Ok(())
+    }
+
+    async fn channel(&self) -> anyhow::Result<Channel> {
+        let mut held = self.channel.lock().await;
+        if let Some((_, channel)) = held.as_ref()
+            && channel.status().connected()
+        {
+            return Ok(channel.clone());
+        }
+        let connection = storefront::amqp::connect(&self.amqp, "backstock-api").await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let durable = ExchangeDeclareOptions {
+            durable: true,
+            ..ExchangeDeclareOptions::default()
+        };
+        channel
+            .exchange_declare(
+                EXCHANGE.into(),
+                ExchangeKind::Topic,
+                durable,
+                FieldTable::default(),
+            )
+            .await?;
+        *held = Some((connection, channel.clone()));
+        Ok(channel)
+    }
+}

@@ -1,0 +1,81 @@
+//! How the lines of a page of orders are loaded: the lesson `order_history`.
+//!
+//! Both arms give each order its lines by position, in the order that the orders were given.
+
+#[cfg(feature = "baselines")]
+pub mod n_plus_one;
+
+pub mod batched;
+
+use storefront::money::Currency;
+use storefront::variants::OrderHistory as Arm;
+use uuid::Uuid;
+
+use super::order::OrderLine;
+use crate::database::Session;
+
+/// The arm of `order_history` that this process was built with.
+#[derive(Debug, Clone, Copy)]
+pub enum OrderHistory {
+    /// See [`n_plus_one`].
+    #[cfg(feature = "baselines")]
+    NPlusOne,
+    /// See [`batched`].
+    Batched,
+}
+
+/// An order whose lines are asked for. They are priced in its currency.
+#[derive(Debug, Clone, Copy)]
+pub struct OrderKey {
+    /// Its id.
+    pub id: Uuid,
+    /// What its lines are priced in.
+    pub currency: Currency,
+}
+
+/// A row of `order_lines`.
+struct LineRow {
+    order_id: Uuid,
+    sku: String,
+    title: String,
+    variant_title: String,
+    quantity: i32,
+    unit_price_cents: i64,
+}
+
+impl LineRow {
+    fn line(self, currency: Currency) -> OrderLine {
+        let texts = (self.sku, self.title, self.variant_title);
+        OrderLine::new(texts, self.quantity, self.unit_price_cents, currency)
+    }
+}
+
+impl OrderHistory {
+    /// Builds the arm.
+    pub fn new(arm: Arm) -> Self {
+        match arm {
+            #[cfg(feature = "baselines")]
+            Arm::NPlusOne => Self::NPlusOne,
+            Arm::Batched => Self::Batched,
+        }
+    }
+
+    /// The lines of each order, in the order of `orders`. No statement when there is none.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn lines(
+        self,
+        session: &mut Session<'_>,
+        orders: &[OrderKey],
+    ) -> Result<Vec<Vec<OrderLine>>, sqlx::Error> {
+        if orders.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::NPlusOne => n_plus_one::lines(session, orders).await,
+            Self::Batched => batched::lines(session, orders).await,
+        }
+    }
+}

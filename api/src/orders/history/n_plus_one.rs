@@ -1,0 +1,29 @@
+//! **Technique**: for each order of the page, one statement for its lines.
+//! **Cost**: N statements and round trips for N orders, after the one for the page.
+//! **Fails when**: pages grow, or the database is farther away than loopback: every round trip is waited for.
+//! **Source**: <https://martinfowler.com/eaaCatalog/lazyLoad.html>, ripple loading.
+
+use super::{LineRow, OrderKey};
+use crate::database::Session;
+use crate::orders::order::OrderLine;
+
+/// See the module.
+pub(super) async fn lines(
+    session: &mut Session<'_>,
+    orders: &[OrderKey],
+) -> Result<Vec<Vec<OrderLine>>, sqlx::Error> {
+    let mut all = Vec::with_capacity(orders.len());
+    for order in orders {
+        let rows = sqlx::query_as!(
+            LineRow,
+            "select order_id, sku, title, variant_title, quantity, unit_price_cents
+             from order_lines
+             where order_id = $1
+             order by position",
+            order.id
+        );
+        let rows = rows.fetch_all(&mut *session).await?;
+        all.push(rows.into_iter().map(|row| row.line(order.currency)).collect());
+    }
+    Ok(all)
+}

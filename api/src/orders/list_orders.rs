@@ -1,0 +1,169 @@
+//! `GET /v1/orders`: a customer's own orders with their lines, the newest first.
+
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+use storefront::money::Currency;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::history::OrderKey;
+use super::order::{OrderLine, OrderSummary, Status, Totals, currency};
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::cursor::Cursor;
+use crate::http::error::{ApiError, Problem};
+use crate::http::identity::Customer;
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::state::AppState;
+
+/// A page of orders.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderPage<'r> {
+    /// The newest first.
+    pub items: &'r [OrderSummary],
+    /// The next page's address, to be followed as it is; null on the last page. Also in `Link`.
+    pub next: Option<&'r str>,
+}
+
+/// Your orders.
+#[utoipa::path(
+    get,
+    path = "/v1/orders",
+    tag = "Orders",
+    security(("bearer" = [])),
+    params(
+        ("status" = Option<Status>, Query, description = "Only orders that stand there"),
+        ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
+        ("after" = Option<String>, Query, description = "From `next`: where the page before ended"),
+    ),
+    responses(
+        (status = 200, body = OrderPage),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_orders(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    customer: Customer,
+    RawQuery(query): RawQuery,
+) -> Result<Answer, ApiError> {
+    let mut parameters = Parameters::parse(query.as_deref())?;
+    let status = parameters.take_choice("status", &Status::ALL.map(|status| (status.as_str(), status)))?;
+    let limit = parameters.take_number("limit", 1, 100)?.unwrap_or(20_i64);
+    let after = parameters.take("after");
+    parameters.finish()?;
+    // A cursor belongs to one customer's list with one filter.
+    let filter = status.map(Status::as_str);
+    let list = format!(
+        "/v1/orders?customer={}&status={}",
+        customer.id,
+        filter.unwrap_or_default()
+    );
+    let cursor = after
+        .map(|text| app.orders.cursors.decode(&list, &text))
+        .transpose()?;
+
+    let mut session = app.database.session(&timings).await?;
+    let mut rows = newest_orders(&mut session, customer.id, status, cursor, limit + 1).await?;
+    let more = rows.len() as i64 > limit;
+    rows.truncate(limit as usize);
+    let keys: Vec<OrderKey> = rows.iter().map(Row::key).collect::<Result<_, _>>()?;
+    let lines = app.orders.history.lines(&mut session, &keys).await?;
+    drop(session);
+
+    let orders: Vec<OrderSummary> = rows
+        .into_iter()
+        .zip(keys)
+        .zip(lines)
+        .map(|((row, key), lines)| row.summary(key.currency, lines))
+        .collect::<Result<_, _>>()?;
+    let next = orders.last().filter(|_| more).map(|last| {
+        let end = Cursor {
+            matching: 0,
+            key: 0,
+            id: last.id,
+        };
+        let after = app.orders.cursors.encode(&list, &end);
+        let filter = filter
+            .map(|status| format!("status={status}&"))
+            .unwrap_or_default();
+        format!("/v1/orders?{filter}limit={limit}&after={after}")
+    });
+    let page = OrderPage {
+        items: &orders,
+        next: next.as_deref(),
+    };
+    let body = serde_json::to_vec(&page).map_err(ApiError::internal)?;
+    Ok(Answer::new(next.as_deref(), &body))
+}
+
+struct Row {
+    id: Uuid,
+    number: i64,
+    status: String,
+    created_at: OffsetDateTime,
+    subtotal_cents: i64,
+    discount_cents: i64,
+    shipping_cents: i64,
+    currency: String,
+}
+
+impl Row {
+    fn key(&self) -> Result<OrderKey, sqlx::Error> {
+        Ok(OrderKey {
+            id: self.id,
+            currency: currency(&self.currency)?,
+        })
+    }
+
+    fn summary(self, currency: Currency, items: Vec<OrderLine>) -> Result<OrderSummary, sqlx::Error> {
+        let totals = Totals::new(
+            self.subtotal_cents,
+            self.discount_cents,
+            self.shipping_cents,
+            currency,
+        );
+        Ok(OrderSummary {
+            id: self.id,
+            number: self.number,
+            status: Status::from_column(&self.status)?,
+            created_at: self.created_at,
+            items,
+            totals: totals.expect("the table holds the sum as well"),
+        })
+    }
+}
+
+/// Ids are UUIDv7: their order is that of time, and the index `orders_customer_id_idx` has it.
+async fn newest_orders(
+    session: &mut Session<'_>,
+    customer: Uuid,
+    status: Option<Status>,
+    after: Option<Cursor>,
+    limit: i64,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let before = after.map_or(Uuid::max(), |cursor| cursor.id);
+    let statuses: Vec<String> = match status {
+        Some(status) => vec![status.as_str().to_owned()],
+        None => Status::ALL
+            .iter()
+            .map(|status| status.as_str().to_owned())
+            .collect(),
+    };
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, number, status, created_at, subtotal_cents, discount_cents, shipping_cents, currency
+         from orders
+         where customer_id = $1 and id < $2 and status = any($3)
+         order by id desc
+         limit $4",
+        customer,
+        before,
+        &statuses,
+        limit
+    );
+    rows.fetch_all(session).await
+}

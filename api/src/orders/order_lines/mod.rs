@@ -1,0 +1,52 @@
+//! How the lines of an order are written: the lesson `order_lines`.
+//!
+//! Both arms write the same rows, in the transaction of the reservation.
+
+#[cfg(feature = "baselines")]
+pub mod row_by_row;
+
+pub mod one_statement;
+
+use storefront::variants::OrderLines as Arm;
+use uuid::Uuid;
+
+use super::place_order::basket::Item;
+use crate::database::Session;
+
+/// The arm of `order_lines` that this process was built with.
+#[derive(Debug, Clone, Copy)]
+pub enum OrderLines {
+    /// See [`row_by_row`].
+    #[cfg(feature = "baselines")]
+    RowByRow,
+    /// See [`one_statement`].
+    OneStatement,
+}
+
+impl OrderLines {
+    /// Builds the arm.
+    pub fn new(arm: Arm) -> Self {
+        match arm {
+            #[cfg(feature = "baselines")]
+            Arm::RowByRow => Self::RowByRow,
+            Arm::OneStatement => Self::OneStatement,
+        }
+    }
+
+    /// Writes the lines of an order, in the order of its items.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn insert(
+        self,
+        transaction: &mut Session<'_>,
+        order: Uuid,
+        items: &[Item],
+    ) -> Result<(), sqlx::Error> {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::RowByRow => row_by_row::insert(transaction, order, items).await,
+            Self::OneStatement => one_statement::insert(transaction, order, items).await,
+        }
+    }
+}

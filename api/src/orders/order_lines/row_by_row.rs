@@ -1,0 +1,36 @@
+//! **Technique**: one `insert` for each line of the order.
+//! **Cost**: N statements and round trips for N lines, all while the reservation's transaction is open.
+//! **Fails when**: orders grow, or the database is farther away than loopback: each line is waited for, and whoever wants
+//! the same SKU waits as well, where locks were taken before.
+//! **Source**: <https://www.postgresql.org/docs/current/populate.html>
+
+use uuid::Uuid;
+
+use crate::database::Session;
+use crate::orders::place_order::basket::Item;
+
+/// See the module.
+pub(super) async fn insert(
+    transaction: &mut Session<'_>,
+    order: Uuid,
+    items: &[Item],
+) -> Result<(), sqlx::Error> {
+    for (item, position) in items.iter().zip(0_i16..) {
+        let row = sqlx::query!(
+            "insert into order_lines (order_id, position, variant_id, product_id, quantity, unit_price_cents, sku,
+                                      title, variant_title)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            order,
+            position,
+            item.variant_id,
+            item.product_id,
+            item.quantity,
+            item.unit_price_cents,
+            item.sku,
+            item.title,
+            item.variant_title
+        );
+        row.execute(&mut *transaction).await?;
+    }
+    Ok(())
+}

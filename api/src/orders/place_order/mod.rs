@@ -1,0 +1,318 @@
+//! `POST /v1/orders`: from a cart to an order, and the lesson `stock`.
+//!
+//! The way of an order: the cart is read and priced (`basket.rs`); a short transaction makes the order and takes its stock
+//! (`reservation.rs` and the arm); the payment is authorized with no transaction open; one transaction makes it paid and
+//! says so (`../settlement.rs`). The client's key is bound to the order from the first transaction on, so that a request
+//! whose answer was lost is resumed, never repeated.
+//!
+//! The arms of `stock` differ in how units are taken, so that nobody buys what isn't there: `conditional.rs`, and what it
+//! is compared with, `row_lock.rs` and `read_then_write.rs`.
+
+#[cfg(feature = "baselines")]
+pub mod read_then_write;
+#[cfg(feature = "baselines")]
+pub mod row_lock;
+
+pub mod conditional;
+
+pub mod basket;
+pub mod reservation;
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::{Deserialize, Serialize};
+use storefront::money::Money;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use self::basket::{Basket, Item};
+use super::idempotency::{IdempotencyKey, Repeated, RequestKey, in_progress};
+use super::order::Order;
+use super::{settlement, show_order};
+use crate::http::body::{JsonBody, Text};
+use crate::http::error::ApiError;
+use crate::http::identity::{CartToken, MaybeCustomer};
+use crate::http::money::MoneySchema;
+use crate::http::query::Parameters;
+use crate::http::timings::Timings;
+use crate::opaque_token::TokenHash;
+use crate::postal_address::PostalAddress;
+use crate::pricing::ShippingMethod;
+use crate::state::{App, AppState};
+
+/// How often an order is begun again when a twin or a deadlock got in its way.
+const ATTEMPTS: u32 = 4;
+
+/// What is bought, by whom, where it goes, and how it is paid. It names no price: the shop does.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewOrder {
+    /// The cart. A guest's needs its `x-cart-token`.
+    pub cart_id: Uuid,
+    /// Where the order's news go. A guest has to give one; a customer's own is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, min_length = 3, max_length = 254)]
+    pub email: Option<Text<254>>,
+    /// Where the parcel goes.
+    pub shipping_address: PostalAddress,
+    /// How it goes.
+    pub shipping_method: ShippingMethod,
+    /// The gateway's name for the means of payment.
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    pub payment_token: Text<255>,
+    /// What the customer was told that it costs, shipping included. Where it costs something else now, nothing is
+    /// ordered: 409 `cart_changed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<MoneySchema>)]
+    pub expected_total: Option<Money>,
+}
+
+/// A request to place an order, read and checked as far as it can be without the database.
+#[derive(Debug)]
+pub struct PlaceOrder {
+    /// Who orders, when signed in.
+    pub customer: Option<Uuid>,
+    /// What opens a guest's cart.
+    pub cart_token: Option<TokenHash>,
+    /// What the request is known by.
+    pub key: RequestKey,
+    /// What is ordered.
+    pub order: NewOrder,
+    /// W3C trace context, for the events that come of it.
+    pub trace_context: Option<String>,
+}
+
+impl FromRequest<AppState> for PlaceOrder {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &AppState) -> Result<Self, ApiError> {
+        let (mut head, body) = request.into_parts();
+        let MaybeCustomer(customer) = MaybeCustomer::from_request_parts(&mut head, app).await?;
+        let CartToken(cart_token) = CartToken::from_request_parts(&mut head, app).await?;
+        let key = IdempotencyKey::from_request_parts(&mut head, app).await?;
+        Parameters::parse(head.uri.query())?.finish()?;
+        let trace_context = trace_context(&head.headers);
+        let JsonBody(order) = JsonBody::<NewOrder>::from_request(Request::from_parts(head, body), app).await?;
+        if let Some(email) = &order.email
+            && !looks_like_an_address(email.as_str())
+        {
+            return Err(ApiError::parameter("email", "is no email address"));
+        }
+        let customer = customer.map(|customer| customer.id);
+        // The order of fields and the space between them don't make another request.
+        let canonical = serde_json::to_vec(&order).map_err(ApiError::internal)?;
+        Ok(Self {
+            customer,
+            cart_token,
+            key: RequestKey::new(customer, order.cart_id, key, &canonical),
+            order,
+            trace_context,
+        })
+    }
+}
+
+/// `traceparent`, where it is one (W3C Trace Context, version 00).
+fn trace_context(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let is_one = text.len() == 55 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
+    is_one.then(|| text.to_owned())
+}
+
+/// What every address has. Whether it is somebody's, only mail can tell.
+fn looks_like_an_address(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !"<>(),;:\"[]\\@".contains(c);
+    !local.is_empty() && domain.len() >= 2 && text.chars().filter(|c| *c != '@').all(is_plain) && !local.contains('@')
+}
+
+/// An order that is about to be made.
+#[derive(Debug)]
+pub struct Draft {
+    /// As it will be answered. Its number comes with its row.
+    pub order: Order,
+    /// What its lines are made of, by variant id: everybody takes stock in this order.
+    pub items: Vec<Item>,
+    /// What opens it, for a guest.
+    pub token_hash: Option<TokenHash>,
+}
+
+/// How a request began.
+pub(super) enum Begun {
+    /// It is over: a replay, or an order that was resumed.
+    Answered(Response),
+    /// An order can be made.
+    Draft(Box<Draft>),
+}
+
+/// Why a reservation stopped.
+#[derive(Debug)]
+pub enum Stop {
+    /// Something else got in its way that it has to look at: a twin, or another order of the same cart.
+    Again,
+    /// It can't be.
+    With(ApiError),
+}
+
+impl From<ApiError> for Stop {
+    fn from(error: ApiError) -> Self {
+        Self::With(error)
+    }
+}
+
+impl From<sqlx::Error> for Stop {
+    fn from(error: sqlx::Error) -> Self {
+        // https://www.postgresql.org/docs/current/errcodes-appendix.html
+        const DEADLOCK_DETECTED: &str = "40P01";
+        match error.as_database_error() {
+            Some(fault) if fault.code().as_deref() == Some(DEADLOCK_DETECTED) => Self::Again,
+            Some(fault) if fault.constraint() == Some("orders_cart_id_key") => Self::Again,
+            _ => Self::With(error.into()),
+        }
+    }
+}
+
+/// Reads what the cart and the key stand for. One statement for a new order.
+pub(super) async fn begin(app: &App, timings: &Timings, request: &PlaceOrder) -> Result<Begun, ApiError> {
+    let mut session = app.database.session(timings).await?;
+    let basket = basket::read(&mut session, request).await?;
+    let mut basket = basket.ok_or_else(|| {
+        ApiError::NotFound("no such cart, or none of yours; a guest's cart needs its `x-cart-token`".to_owned())
+    })?;
+    match basket.known_key.take().map(|known| known.repeated(&request.key)).transpose()? {
+        Some(Repeated::Replay { order, status, body }) => {
+            Ok(Begun::Answered(settlement::replay(app, request, order, status, &body)?))
+        }
+        Some(Repeated::Resume(id)) => {
+            if !request.key.lock(&mut session, lock_seconds(app)).await? {
+                return Err(in_progress());
+            }
+            let order = show_order::read_order(&mut session, id, None).await?;
+            let order = order.ok_or_else(|| ApiError::internal("a key is bound to an order that isn't there"))?;
+            drop(session);
+            Ok(Begun::Answered(settlement::resume(app, timings, request, order).await?))
+        }
+        None => {
+            drop(session);
+            Ok(Begun::Draft(Box::new(draft(app, request, basket)?)))
+        }
+    }
+}
+
+/// How long a key stays locked to a request: longer than any payment, with time for the statements around it.
+pub(super) fn lock_seconds(app: &App) -> f64 {
+    const MARGIN_S: f64 = 10.0;
+    app.orders.payments.timeout().as_secs_f64() + MARGIN_S
+}
+
+/// Works on, also when the client has gone: an order that is half made would hold its stock until somebody settles it.
+pub(super) async fn to_its_end(
+    work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
+) -> Result<Response, ApiError> {
+    match tokio::spawn(work).await {
+        Ok(answer) => answer,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(error) => Err(ApiError::internal(error)),
+        },
+    }
+}
+
+/// Too many twins and deadlocks in a row.
+pub(super) fn too_contended() -> ApiError {
+    ApiError::Overloaded("an order was begun again too often")
+}
+
+/// 409 `insufficient_stock`.
+pub(super) fn insufficient_stock(skus: &[&str]) -> ApiError {
+    ApiError::Conflict {
+        code: "insufficient_stock",
+        detail: format!("there is not enough in stock of: {}", skus.join(", ")),
+    }
+}
+
+/// 409 `cart_changed`.
+pub(super) fn cart_changed(detail: impl Into<String>) -> ApiError {
+    ApiError::Conflict {
+        code: "cart_changed",
+        detail: detail.into(),
+    }
+}
+
+/// Prices the basket, and refuses what can't be ordered.
+fn draft(app: &App, request: &PlaceOrder, basket: Basket) -> Result<Draft, ApiError> {
+    if basket.is_ordered {
+        return Err(ApiError::Conflict {
+            code: "cart_ordered",
+            detail: "this cart was ordered already; see GET /v1/orders".to_owned(),
+        });
+    }
+    let priced = basket.price(request.order.shipping_method)?;
+    if let Some(expected) = request.order.expected_total
+        && expected != priced.totals.total
+    {
+        return Err(cart_changed(format!(
+            "it costs {} now, not {expected}; look at the cart again",
+            priced.totals.total
+        )));
+    }
+    let email = match (&request.order.email, basket.customer_email) {
+        (Some(email), _) => email.as_str().to_owned(),
+        (None, Some(email)) => email,
+        (None, None) => return Err(ApiError::parameter("email", "is missing; a guest has to give one")),
+    };
+    let id = Uuid::now_v7();
+    let created_at = super::order::now();
+    let address = serde_json::to_value(&request.order.shipping_address).map_err(ApiError::internal)?;
+    let token_hash = match request.customer {
+        Some(_) => None,
+        None => Some(app.orders.tokens.of(id).hash()),
+    };
+    Ok(Draft {
+        order: Order {
+            id,
+            number: 0,
+            status: super::order::Status::PendingPayment,
+            created_at,
+            email,
+            items: priced.lines,
+            totals: priced.totals,
+            coupon: priced.coupon,
+            shipping_method: request.order.shipping_method.as_str().into(),
+            shipping_address: address,
+            tracking_number: None,
+            timeline: vec![super::order::TimelineEvent {
+                event: "created".into(),
+                at: created_at,
+            }],
+        },
+        items: basket.items,
+        token_hash,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_email_address_has_two_sides() {
+        for right in ["a@b.no", "first.last+tag@mail.example", "o'neil@x.ie"] {
+            assert!(looks_like_an_address(right), "{right}");
+        }
+        for wrong in ["", "a", "@b.no", "a@", "a b@c.no", "a@b@c.no", "<a@b.no>", "a@b.no,c@d.no", "a\n@b.no"] {
+            assert!(!looks_like_an_address(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_trace_context_is_taken_only_whole() {
+        let of = |text: &str| trace_context(&HeaderMap::from_iter([("traceparent".parse().unwrap(), text.parse().unwrap())]));
+        let whole = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(of(whole).as_deref(), Some(whole));
+        assert_eq!(of("00-4bf9"), None);
+        assert_eq!(of(&whole.replace('4', "x")), None);
+    }
+}

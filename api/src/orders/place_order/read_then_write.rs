@@ -1,0 +1,133 @@
+//! **Technique**: read the stock, look whether it is enough, write what is left.
+//! **Cost**: two statements.
+//! **Fails when**: two orders read the same stock before either has written: both find enough, the later one writes over
+//! the earlier, and more is sold than there is. The transaction around it doesn't help: under read committed, nothing is
+//! wrong with it.
+//! **Source**: <https://www.postgresql.org/docs/current/transaction-iso.html>, read committed; the lost update.
+
+use std::collections::HashMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use uuid::Uuid;
+
+use super::basket::Item;
+use super::{ATTEMPTS, Begun, Draft, NewOrder, PlaceOrder, Stop};
+use super::{begin, insufficient_stock, reservation, to_its_end, too_contended};
+use crate::database::Session;
+use crate::http::error::{ApiError, Problem};
+use crate::http::timings::{RequestTimings, Timings};
+use crate::orders::order::Order;
+use crate::orders::settlement;
+use crate::state::{App, AppState};
+
+/// Order what is in a cart.
+#[utoipa::path(
+    post,
+    path = "/v1/orders",
+    tag = "Orders",
+    security((), ("bearer" = [])),
+    params(
+        ("idempotency-key" = String, Header, description = "New for each order, the same when it is asked for again", min_length = 1, max_length = 255),
+        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the answer that made it"),
+    ),
+    request_body = NewOrder,
+    responses(
+        (status = 201, description = "Ordered and paid; a guest's has `order_token`", body = Order),
+        (status = 202, description = "Ordered; whether it is paid is not known yet", body = Order),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 402, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn place_order(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    request: PlaceOrder,
+) -> Result<Response, ApiError> {
+    to_its_end(async move {
+        for _ in 0..ATTEMPTS {
+            let mut draft = match begin(&app, &timings, &request).await? {
+                Begun::Answered(answer) => return Ok(answer),
+                Begun::Draft(draft) => draft,
+            };
+            match reserve(&app, &timings, &request, &mut draft).await {
+                Ok(()) => return settlement::pay(&app, &timings, &request, draft.order).await,
+                Err(Stop::Again) => {}
+                Err(Stop::With(error)) => return Err(error),
+            }
+        }
+        Err(too_contended())
+    })
+    .await
+}
+
+/// The order and its stock, or nothing.
+async fn reserve(app: &App, timings: &Timings, request: &PlaceOrder, draft: &mut Draft) -> Result<(), Stop> {
+    let mut session = app.database.session(timings).await?;
+    let mut transaction = session.begin().await?;
+    let stock = read_stock(&mut transaction, &draft.items).await?;
+    let left = left_over(&draft.items, &stock)?;
+    reservation::insert_order(app, &mut transaction, request, draft).await?;
+    app.orders
+        .lines
+        .insert(&mut transaction, draft.order.id, &draft.items)
+        .await?;
+    write_stock(&mut transaction, &draft.items, &left).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// What is left of each SKU when the order has taken its units.
+fn left_over(items: &[Item], stock: &HashMap<Uuid, i32>) -> Result<Vec<i32>, ApiError> {
+    let left = |item: &Item| {
+        stock
+            .get(&item.variant_id)
+            .map_or(-1, |stock| stock - item.quantity)
+    };
+    let short: Vec<&str> = items
+        .iter()
+        .filter(|item| left(item) < 0)
+        .map(|item| item.sku.as_str())
+        .collect();
+    if !short.is_empty() {
+        return Err(insufficient_stock(&short));
+    }
+    Ok(items.iter().map(left).collect())
+}
+
+async fn read_stock(
+    transaction: &mut Session<'_>,
+    items: &[Item],
+) -> Result<HashMap<Uuid, i32>, sqlx::Error> {
+    let variants: Vec<Uuid> = items.iter().map(|item| item.variant_id).collect();
+    let rows = sqlx::query!(
+        "select id, stock_quantity from variants where id = any($1)",
+        &variants
+    );
+    let rows = rows.fetch_all(transaction).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.stock_quantity)).collect())
+}
+
+/// In the order of the ids, as everybody does, so that two orders of the same SKUs can't wait for each other.
+async fn write_stock(transaction: &mut Session<'_>, items: &[Item], left: &[i32]) -> Result<(), sqlx::Error> {
+    let variants: Vec<Uuid> = items.iter().map(|item| item.variant_id).collect();
+    let written = sqlx::query!(
+        "with changed as materialized (
+             select variants.id, wanted.left_over
+             from unnest($1::uuid[], $2::int[]) as wanted (id, left_over)
+             join variants on variants.id = wanted.id
+             order by variants.id
+             for no key update of variants
+         )
+         update variants set stock_quantity = changed.left_over
+         from changed
+         where variants.id = changed.id",
+        &variants,
+        left
+    );
+    written.execute(transaction).await?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! `GET /v1/orders/{id}`: one order with its timeline, for the customer who placed it or the guest who holds its token.
+
+use std::borrow::Cow;
+
+use axum::extract::{Path, RawQuery, State};
+use serde::Deserialize;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::order::{Order, OrderLine, Status, TimelineEvent, Totals, currency};
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::error::{ApiError, Problem};
+use crate::http::identity::{MaybeCustomer, OrderToken};
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::opaque_token::TokenHash;
+use crate::state::AppState;
+
+/// Whose orders are looked at: those of a customer, and the one that a token opens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader {
+    pub(super) customer: Option<Uuid>,
+    pub(super) token: Option<TokenHash>,
+}
+
+impl Reader {
+    pub(super) fn new(MaybeCustomer(customer): MaybeCustomer, OrderToken(token): OrderToken) -> Self {
+        Self {
+            customer: customer.map(|customer| customer.id),
+            token,
+        }
+    }
+}
+
+/// An order of yours.
+#[utoipa::path(
+    get,
+    path = "/v1/orders/{id}",
+    tag = "Orders",
+    security((), ("bearer" = [])),
+    params(
+        ("id" = Uuid, Path, description = "The order's id"),
+        ("x-order-token" = Option<String>, Header, description = "A guest's order: `order_token` of the answer that made it"),
+    ),
+    responses(
+        (status = 200, body = Order),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show_order(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    customer: MaybeCustomer,
+    token: OrderToken,
+    id: Result<Path<Uuid>, axum::extract::rejection::PathRejection>,
+    RawQuery(query): RawQuery,
+) -> Result<Answer, ApiError> {
+    Parameters::parse(query.as_deref())?.finish()?;
+    let Path(id) = id.map_err(|_| unknown_order())?;
+    let mut session = app.database.session(&timings).await?;
+    let order = read_order(&mut session, id, Some(Reader::new(customer, token))).await?;
+    drop(session);
+    let order = order.ok_or_else(unknown_order)?;
+    let body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
+    Ok(Answer::new(None, &body))
+}
+
+/// Also for the orders of others: whoever may not see one isn't told that there is one.
+pub(super) fn unknown_order() -> ApiError {
+    ApiError::NotFound(
+        "no such order, or none of yours; a guest's order needs its `x-order-token`".to_owned(),
+    )
+}
+
+#[derive(Debug, Deserialize)]
+struct LineColumns {
+    sku: String,
+    title: String,
+    variant_title: String,
+    quantity: i32,
+    unit_price_cents: i64,
+}
+
+/// An order as it is now, in one statement. Without a reader, whoever asks has made sure already.
+///
+/// # Errors
+/// When the statement fails.
+pub(super) async fn read_order(
+    session: &mut Session<'_>,
+    id: Uuid,
+    reader: Option<Reader>,
+) -> Result<Option<Order>, sqlx::Error> {
+    let query = sqlx::query!(
+        r#"select orders.id, number, status, orders.created_at, email, subtotal_cents, discount_cents, shipping_cents,
+                  currency, coupon_code, shipping_method, shipping_address, shipments.tracking_number as "tracking_number?",
+                  (select coalesce(jsonb_agg(jsonb_build_object(
+                              'sku', sku, 'title', title, 'variant_title', variant_title, 'quantity', quantity,
+                              'unit_price_cents', unit_price_cents) order by position), '[]')
+                   from order_lines where order_id = orders.id) as "lines!: Json<Vec<LineColumns>>",
+                  (select coalesce(jsonb_agg(jsonb_build_object('event', event, 'at', at) order by id), '[]')
+                   from order_events where order_id = orders.id) as "timeline!: Json<Vec<TimelineEvent>>"
+           from orders
+           left join shipments on shipments.order_id = orders.id
+           where orders.id = $1 and ($2 or orders.customer_id = $3 or orders.token_hash = $4)"#,
+        id,
+        reader.is_none(),
+        reader.and_then(|reader| reader.customer),
+        reader
+            .as_ref()
+            .and_then(|reader| reader.token.as_ref())
+            .map(<[u8; 32]>::as_slice)
+    );
+    let Some(row) = query.fetch_optional(session).await? else {
+        return Ok(None);
+    };
+    let currency = currency(&row.currency)?;
+    let line = |line: LineColumns| {
+        let texts = (line.sku, line.title, line.variant_title);
+        OrderLine::new(texts, line.quantity, line.unit_price_cents, currency)
+    };
+    let totals = Totals::new(
+        row.subtotal_cents,
+        row.discount_cents,
+        row.shipping_cents,
+        currency,
+    );
+    Ok(Some(Order {
+        id: row.id,
+        number: row.number,
+        status: Status::from_column(&row.status)?,
+        created_at: row.created_at,
+        email: row.email,
+        items: row.lines.0.into_iter().map(line).collect(),
+        totals: totals.expect("the table holds the sum as well"),
+        coupon: row.coupon_code,
+        shipping_method: Cow::Owned(row.shipping_method),
+        shipping_address: row.shipping_address,
+        tracking_number: row.tracking_number,
+        timeline: row.timeline.0,
+    }))
+}
