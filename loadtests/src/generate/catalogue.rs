@@ -1,4 +1,4 @@
-//! A catalogue: a scale and a seed, and what is computed from them before the first row.
+//! A catalogue and its shop: a scale and a seed, and what is computed from them before the first row.
 //!
 //! Rows themselves are in [`super::tables`], one file a table. A catalogue holds little: the cumulated weights of
 //! brands and leaves, and for each product how many reviews it has and how many stars they add up to (8 bytes a
@@ -11,6 +11,7 @@ use super::moments::{HISTORY_END_US, HISTORY_US, Timeline};
 use super::popularity::Popularity;
 use super::scale::Scale;
 use super::series::SeriesPlan;
+use super::tables::orders::buyers::Buyers;
 use super::tables::{brands, categories, reviews};
 
 /// When the shop opened: every category and brand is from that day.
@@ -33,6 +34,10 @@ pub struct Catalogue {
     pub brands: Vec<brands::Brand>,
     /// When products were created.
     pub product_times: Timeline,
+    /// When customers registered.
+    pub customer_times: Timeline,
+    /// How much each customer buys.
+    pub buyers: Buyers,
     brand_weights: Cumulated,
     leaf_weights: Vec<(Vec<usize>, Cumulated)>,
     review_sums: Vec<ReviewSum>,
@@ -75,6 +80,8 @@ impl Catalogue {
             categories,
             brands,
             product_times: Timeline::new(seed, Purpose::Product, OPENED_US, scale.products()),
+            customer_times: Timeline::new(seed, Purpose::Customer, OPENED_US, scale.customers()),
+            buyers: Buyers::new(seed, scale.customers()),
             review_sums: vec![ReviewSum::default(); scale.products() as usize],
         };
         for index in 0..scale.reviews() {
@@ -97,6 +104,24 @@ impl Catalogue {
         leaves[weights.draw(dice)]
     }
 
+    /// A product, drawn as often as it sells, among those that existed at a time.
+    pub fn draw_product(&self, at_us: i64, dice: &mut Dice) -> u64 {
+        let existing = existing(&self.product_times, at_us, self.scale.products());
+        (0..16)
+            .map(|_| self.popularity.draw(dice))
+            .find(|product| *product < existing)
+            .unwrap_or_else(|| dice.below(existing))
+    }
+
+    /// A customer, drawn as often as they buy, among those who were registered at a time.
+    pub fn draw_customer(&self, at_us: i64, dice: &mut Dice) -> u64 {
+        let existing = existing(&self.customer_times, at_us, self.scale.customers());
+        (0..16)
+            .map(|_| self.buyers.draw(dice))
+            .find(|customer| *customer < existing)
+            .unwrap_or_else(|| dice.below(existing))
+    }
+
     /// The reviews of a product, added up.
     pub fn reviews_of(&self, product: u64) -> ReviewSum {
         self.review_sums[product as usize]
@@ -106,6 +131,13 @@ impl Catalogue {
     pub fn product_id(&self, product: u64) -> Uuid {
         super::tables::products::id(self, product)
     }
+}
+
+/// How many of `count` rows existed at a time. The share of the time that had passed is theirs; one less, for their
+/// jitter.
+fn existing(times: &Timeline, at_us: i64, count: u64) -> u64 {
+    let steps = (at_us - OPENED_US) as u64 / times.step_us() as u64;
+    steps.saturating_sub(1).clamp(1, count)
 }
 
 fn leaves_of(categories: &[categories::Node], department: usize) -> (Vec<usize>, Cumulated) {

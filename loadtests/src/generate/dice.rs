@@ -2,8 +2,8 @@
 //!
 //! Every row draws from a stream of its own, so that rows can be made in any order and by any number of threads, and
 //! a change to one table leaves the others as they were. Streams are ChaCha8, whose output is fixed by specification.
-//! What is computed from them uses `+ - * /` and comparisons only, which IEEE 754 defines to the last bit: `ln` and
-//! `powf` come from the platform's library, and could differ from machine to machine.
+//! What is computed from them uses `+ - * /`, square roots and comparisons only, which IEEE 754 defines to the last bit:
+//! `ln` and `powf` come from the platform's library, and could differ from machine to machine.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -40,6 +40,20 @@ pub enum Purpose {
     WordShuffle = 13,
     /// When a product was last changed.
     Update = 14,
+    /// Who a customer is.
+    Customer = 15,
+    /// The shuffle that gives each customer a rank among the buyers.
+    CustomerShuffle = 16,
+    /// The addresses of a customer.
+    Addresses = 17,
+    /// When an order was made, and what became of it.
+    Order = 18,
+    /// What was bought.
+    OrderLines = 19,
+    /// Who made an order.
+    OrderBuyer = 20,
+    /// The ids of an order's events.
+    OrderEvents = 21,
 }
 
 /// A stream of chance.

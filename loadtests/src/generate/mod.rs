@@ -1,9 +1,8 @@
-//! `backstock-lab generate`: a catalogue of realistic size and skew, the same for the same seed.
+//! `backstock-lab generate`: a catalogue, customers and orders of realistic size and skew, the same for the same seed.
 //!
 //! [`scale`] says how much, [`catalogue`] prepares what rows are derived from, [`tables`] derives them, [`load`]
-//! streams them into the database. The skew is [`popularity`]'s, the words are in [`texts`], and [`series`] has the
-//! rule for search words whose answer is known. Customers and orders come with the operations that need them: as
-//! further [`tables::Table`]s, after the reviews.
+//! streams them into the database. The skew is [`popularity`]'s and that of [`tables::orders::buyers`],
+//! the words are in [`texts`], and [`series`] has the rule for search words whose answer is known.
 
 use std::sync::Arc;
 
@@ -31,10 +30,10 @@ use load::Existing;
 /// The seed of everything that does not name another.
 pub const DEFAULT_SEED: u64 = 1;
 
-/// Fills an empty, migrated database with a catalogue.
+/// Fills an empty, migrated database with a catalogue, customers and orders.
 #[derive(Debug, Clone, Args)]
 pub struct Command {
-    /// How large: xs (1 000 products), s (200 000) or m (1 000 000).
+    /// How large: xs (1 000 products, 2 000 orders), s (200 000 of each) or m (1 000 000 products, 2 000 000 orders).
     #[arg(long, value_enum)]
     pub scale: Scale,
     /// The same seed gives the same bytes.
@@ -43,7 +42,7 @@ pub struct Command {
     /// The database, for example postgres://user:password@localhost:5432/backstock.
     #[arg(long, env = "BACKSTOCK_DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
-    /// Replace what the catalogue holds; without this, a catalogue that is not empty is refused.
+    /// Replace what is there: products, customers, carts, orders. Without this, a shop that is not empty is refused.
     #[arg(long)]
     pub replace: bool,
     /// Print the SHA-256 of each table's bytes.

@@ -1,15 +1,15 @@
-//! How much of everything a catalogue holds. Read next: [`super::catalogue`], which turns a scale and a seed into rows.
+//! How much of everything a generated shop holds. Read next: [`super::catalogue`], which turns a scale and a seed into rows.
 
 use clap::ValueEnum;
 
-/// The size of a generated catalogue.
+/// The size of a generated shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Scale {
-    /// 1 000 products: for tests.
+    /// 1 000 products, 2 000 orders: for tests.
     Xs,
-    /// 200 000 products: what `make up` and `make compare` use.
+    /// 200 000 products, 200 000 orders: what `make up` and `make compare` use.
     S,
-    /// 1 000 000 products.
+    /// 1 000 000 products, 2 000 000 orders.
     M,
 }
 
@@ -47,6 +47,20 @@ impl Scale {
     /// Reviews: two a product on average.
     pub const fn reviews(self) -> u64 {
         2 * self.products()
+    }
+
+    /// Customers.
+    pub const fn customers(self) -> u64 {
+        match self {
+            Scale::Xs => 200,
+            Scale::S => 20_000,
+            Scale::M => 200_000,
+        }
+    }
+
+    /// Orders: ten a customer on average.
+    pub const fn orders(self) -> u64 {
+        10 * self.customers()
     }
 
     /// How many departments the category tree has, how many categories each, and how many leaves each of those.

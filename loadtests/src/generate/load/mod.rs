@@ -1,4 +1,4 @@
-//! Streams a catalogue into the database: rows and search documents in one transaction, then statistics.
+//! Streams a generated shop into the database: rows and search documents in one transaction, then statistics.
 //!
 //! The transaction first sets the tables' constraints, indexes and triggers aside (`definitions.rs`) and truncates
 //! them, and puts everything back at its end. That is fast: no index is maintained row by row, no trigger fires, and
@@ -24,7 +24,20 @@ use definitions::{Definitions, Part};
 /// below some ten megabytes.
 const CHUNKS_AHEAD: usize = 4;
 
-/// What to do with a catalogue that is already there.
+/// What shops write while they run, about the generated rows: emptied with them, since it speaks of those.
+const WRITTEN_SINCE: [&str; 9] = [
+    "sessions",
+    "refresh_tokens",
+    "sign_in_failures",
+    "audit_log",
+    "carts",
+    "cart_items",
+    "idempotency_keys",
+    "outbox",
+    "inbox",
+];
+
+/// What to do with the rows of a shop that are already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// Stop with an error.
@@ -40,28 +53,29 @@ pub async fn connect(database_url: &str) -> Result<PgConnection> {
         .context("cannot reach the database; check --database-url or BACKSTOCK_DATABASE_URL")
 }
 
-/// Checks that the database is migrated, and its catalogue empty unless it may be replaced.
+/// Checks that the database is migrated, and the shop in it empty unless it may be replaced.
 pub async fn check(connection: &mut PgConnection, existing: Existing) -> Result<()> {
-    let migrated: bool = sqlx::query_scalar("select to_regclass('catalog_epoch') is not null")
+    let migrated: bool = sqlx::query_scalar("select to_regclass('outbox') is not null")
         .fetch_one(&mut *connection)
         .await?;
     if !migrated {
-        bail!("the database has no tables yet: run `backstock-api migrate` on it first");
+        bail!("the database lacks tables: run `backstock-api migrate` on it first");
     }
     if existing == Existing::Replace {
         return Ok(());
     }
-    let occupied: bool =
-        sqlx::query_scalar("select exists (select from products) or exists (select from categories)")
-            .fetch_one(connection)
-            .await?;
+    let occupied: bool = sqlx::query_scalar(
+        "select exists (select from products) or exists (select from categories) or exists (select from customers)",
+    )
+    .fetch_one(connection)
+    .await?;
     if occupied {
-        bail!("the catalogue is not empty: pass --replace to delete what it holds");
+        bail!("the shop is not empty: pass --replace to delete its products, customers and orders");
     }
     Ok(())
 }
 
-/// Loads a catalogue in place of what is there, and returns the digest of each table.
+/// Loads a generated shop in place of what is there, and returns the digest of each table.
 pub async fn load(
     database_url: &str,
     connection: &mut PgConnection,
@@ -90,6 +104,10 @@ async fn replace(
     sqlx::raw_sql(settings).execute(&mut *transaction).await?;
     let of_documents = Definitions::set_aside(&mut transaction, &["product_search"]).await?;
     let of_rows = Definitions::set_aside(&mut transaction, &Table::ALL.map(Table::name)).await?;
+    let truncate = format!("truncate {}", WRITTEN_SINCE.join(", "));
+    sqlx::raw_sql(AssertSqlSafe(truncate))
+        .execute(&mut *transaction)
+        .await?;
 
     let stage = Stage::start(
         "rows",
@@ -103,7 +121,11 @@ async fn replace(
             digest.with_context(|| format!("while loading {}", table.name()))?,
         ));
     }
+    stage.finish();
+
+    let stage = Stage::start("keys", 0);
     of_rows.put_back(&mut transaction, Part::Constraint).await?;
+    continue_order_numbers(&mut transaction, catalogue).await?;
     stage.finish();
 
     let stage = Stage::start("search documents", catalogue.scale.products());
@@ -125,6 +147,16 @@ async fn replace(
     transaction.commit().await?;
     stage.finish();
     Ok(digests)
+}
+
+/// The next order gets the number behind the last generated one. Unlike `setval`, this is undone with the transaction.
+async fn continue_order_numbers(connection: &mut PgConnection, catalogue: &Catalogue) -> Result<()> {
+    let next = catalogue.scale.orders() + 1;
+    let statement = format!("alter table orders alter column number restart with {next}");
+    sqlx::raw_sql(AssertSqlSafe(statement))
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 async fn copy_table(

@@ -1,15 +1,22 @@
 //! The tables, in the order in which they are loaded, and their rows in chunks.
 //!
 //! A chunk is a pure function of the catalogue, the table and its number: chunks can be made anywhere in any order,
-//! and give the same bytes. Customers and orders find their place in [`Table::ALL`], after the reviews.
+//! and give the same bytes.
 
 use sha2::{Digest, Sha256};
 
+pub mod addresses;
 pub mod brands;
 pub mod categories;
+pub mod coupons;
+pub mod customers;
 pub mod images;
+pub mod order_events;
+pub mod order_lines;
+pub mod orders;
 pub mod products;
 pub mod reviews;
+pub mod shipments;
 pub mod variants;
 
 use super::catalogue::Catalogue;
@@ -33,17 +40,38 @@ pub enum Table {
     Images,
     /// Their reviews.
     Reviews,
+    /// Who buys.
+    Customers,
+    /// Where they live.
+    Addresses,
+    /// What takes money off an order.
+    Coupons,
+    /// The orders.
+    Orders,
+    /// What was bought.
+    OrderLines,
+    /// What became of the orders.
+    OrderEvents,
+    /// The parcels.
+    Shipments,
 }
 
 impl Table {
     /// Every table, those that are referred to before those that refer.
-    pub const ALL: [Table; 6] = [
+    pub const ALL: [Table; 13] = [
         Table::Categories,
         Table::Brands,
         Table::Products,
         Table::Variants,
         Table::Images,
         Table::Reviews,
+        Table::Customers,
+        Table::Addresses,
+        Table::Coupons,
+        Table::Orders,
+        Table::OrderLines,
+        Table::OrderEvents,
+        Table::Shipments,
     ];
 
     /// Its name in the database.
@@ -55,6 +83,13 @@ impl Table {
             Table::Variants => "variants",
             Table::Images => "images",
             Table::Reviews => "reviews",
+            Table::Customers => "customers",
+            Table::Addresses => "addresses",
+            Table::Coupons => "coupons",
+            Table::Orders => "orders",
+            Table::OrderLines => "order_lines",
+            Table::OrderEvents => "order_events",
+            Table::Shipments => "shipments",
         }
     }
 
@@ -69,6 +104,19 @@ impl Table {
             }
             Table::Images => "id, product_id, position, url, alt",
             Table::Reviews => "id, product_id, created_at, rating, author_name, title, body",
+            Table::Customers => "id, created_at, role, email, name, password_hash",
+            Table::Addresses => {
+                "id, customer_id, created_at, name, line1, line2, city, postal_code, region, country"
+            }
+            Table::Coupons => {
+                "code, percent, amount_cents, currency, minimum_cents, valid_from, valid_until, max_uses, uses"
+            }
+            Table::Orders => orders::COLUMNS,
+            Table::OrderLines => {
+                "order_id, position, variant_id, product_id, quantity, unit_price_cents, sku, title, variant_title"
+            }
+            Table::OrderEvents => "order_id, id, at, event",
+            Table::Shipments => "order_id, created_at, carrier_label, tracking_number, delivered_at",
         }
     }
 
@@ -90,18 +138,30 @@ impl Table {
                 Table::Variants => variants::rows(catalogue, index, &mut rows),
                 Table::Images => images::rows(catalogue, index, &mut rows),
                 Table::Reviews => reviews::row(catalogue, index, &mut rows),
+                Table::Customers => customers::row(catalogue, index, &mut rows),
+                Table::Addresses => addresses::rows(catalogue, index, &mut rows),
+                Table::Coupons => coupons::row(catalogue, index, &mut rows),
+                Table::Orders => orders::row(catalogue, index, &mut rows),
+                Table::OrderLines => order_lines::rows(catalogue, index, &mut rows),
+                Table::OrderEvents => order_events::rows(catalogue, index, &mut rows),
+                Table::Shipments => shipments::row(catalogue, index, &mut rows),
             }
         }
         rows
     }
 
-    /// What its rows are counted by: variants and images come by the product.
+    /// What its rows are counted by: variants and images come by the product, lines and events by the order.
     fn things(self, catalogue: &Catalogue) -> u64 {
         match self {
             Table::Categories => catalogue.categories.len() as u64,
             Table::Brands => catalogue.brands.len() as u64,
             Table::Products | Table::Variants | Table::Images => catalogue.scale.products(),
             Table::Reviews => catalogue.scale.reviews(),
+            Table::Customers | Table::Addresses => catalogue.scale.customers(),
+            Table::Coupons => coupons::COUPONS.len() as u64,
+            Table::Orders | Table::OrderLines | Table::OrderEvents | Table::Shipments => {
+                catalogue.scale.orders()
+            }
         }
     }
 }

@@ -136,6 +136,7 @@ pub fn row(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
         .uuid(product.brand.id)
         .uuid(product.category_id);
     rows.timestamp(product.created_us).timestamp(updated_us);
+    // Over the shop's whole life, more than the orders that are kept: their lines add up to a part of it.
     rows.bigint(catalogue.popularity.sales(catalogue.popularity.rank(index)));
     rows.bigint(summary.price_cents);
     match summary.compare_at_cents {

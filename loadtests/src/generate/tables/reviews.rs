@@ -26,14 +26,7 @@ pub struct ReviewSubject {
 /// Draws the product of a review, as often as it sells, among those that existed then.
 pub fn subject(catalogue: &Catalogue, index: u64) -> ReviewSubject {
     let mut dice = Dice::new(catalogue.seed, Purpose::ReviewSubject, index);
-    let products = catalogue.scale.products();
-    // The share of the time that had passed is the share of products that existed; one less, for their jitter.
-    let existing = (times(catalogue).at_us(index) - OPENED_US) as u64 / product_step_us(catalogue) - 1;
-    let existing = existing.clamp(1, products);
-    let product = (0..16)
-        .map(|_| catalogue.popularity.draw(&mut dice))
-        .find(|product| *product < existing)
-        .unwrap_or_else(|| dice.below(existing));
+    let product = catalogue.draw_product(times(catalogue).at_us(index), &mut dice);
     let weights = match product_quality(product) {
         0..2 => &STARS[0],
         2..8 => &STARS[1],
@@ -68,10 +61,6 @@ fn times(catalogue: &Catalogue) -> Timeline {
         FIRST_REVIEW_US,
         catalogue.scale.reviews(),
     )
-}
-
-fn product_step_us(catalogue: &Catalogue) -> u64 {
-    catalogue.product_times.step_us() as u64
 }
 
 /// Two of ten products are liked, two are disliked. Knuth's multiplicative hash spreads neighbours.

@@ -102,18 +102,31 @@ pub fn rows(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
             None => rows.null(),
         };
         rows.integer(variant.stock_quantity).smallint(position as i16);
-        rows.text(&format!(
-            "{}-{:07}-{:02}",
-            product.brand.sku_prefix,
-            index + 1,
-            position + 1
-        ));
+        rows.text(&sku(&product, position))
+            .text(&variant.title(&product, alone));
         if alone {
-            rows.text(colour).jsonb(&json_object([("Colour", colour)]));
+            rows.jsonb(&json_object([("Colour", colour)]));
         } else {
-            rows.text(&format!("{step} / {colour}"));
             rows.jsonb(&json_object([(option.name(), step), ("Colour", colour)]));
         }
+    }
+}
+
+/// What the variant at a position is known by outside.
+pub fn sku(product: &Product<'_>, position: usize) -> String {
+    let prefix = &product.brand.sku_prefix;
+    format!("{prefix}-{:07}-{:02}", product.index + 1, position + 1)
+}
+
+impl Variant {
+    /// What it is called beside its product; one that has no siblings, by its colour alone.
+    pub fn title(&self, product: &Product<'_>, alone: bool) -> String {
+        let colour = COLOURS[self.colour];
+        if alone {
+            return colour.to_owned();
+        }
+        let step = product.category.options.values()[self.step];
+        format!("{step} / {colour}")
     }
 }
 

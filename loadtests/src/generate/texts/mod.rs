@@ -1,4 +1,5 @@
-//! The words of the catalogue: what a shop sells, what it is made of, and what people say about it.
+//! The words of the catalogue: what a shop sells, what it is made of, what people say about it, and
+//! where they live.
 //!
 //! Plain lists and sentence patterns. Two rules hold for every word here: it contains no quote or backslash, which
 //! JSON would escape, and no name of a series ([`super::series`]), whose search answers are known.
@@ -6,6 +7,7 @@
 pub mod departments;
 pub mod descriptions;
 pub mod names;
+pub mod places;
 pub mod reviews;
 
 /// Fills a pattern: each `{name}` is replaced by what `value` gives for it.
