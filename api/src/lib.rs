@@ -9,7 +9,10 @@ pub mod state;
 pub mod http;
 
 pub mod catalog;
+pub mod carts;
 pub mod orders;
+
+pub mod admin;
 
 pub mod opaque_token;
 pub mod postal_address;

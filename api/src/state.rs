@@ -7,6 +7,7 @@ use storefront::third_parties::ClientError;
 use storefront::third_parties::mail::MailUrlError;
 use storefront::variants::Variants;
 
+use crate::admin::Administration;
 use crate::catalog::Catalog;
 use crate::database::{Database, SideConnection};
 use crate::orders::Orders;
@@ -29,6 +30,8 @@ pub struct App {
     pub passwords: Passwords,
     /// What the catalogue's handlers need besides.
     pub catalog: Catalog,
+    /// What the admins' handlers need besides.
+    pub admin: Administration,
     /// What the orders' handlers need besides.
     pub orders: Orders,
 }
@@ -90,6 +93,7 @@ pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
             sessions,
             passwords,
             catalog,
+            admin: Administration::new(settings),
             orders,
         }),
         variants,

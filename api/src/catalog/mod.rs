@@ -4,6 +4,7 @@
 pub mod browse_products;
 pub mod list_categories;
 pub mod list_reviews;
+pub mod post_review;
 pub mod show_facets;
 pub mod show_product;
 pub mod suggest;
@@ -70,6 +71,6 @@ pub fn router(variants: &Variants) -> OpenApiRouter<AppState> {
         .routes(routes!(list_categories::list_categories))
         .routes(routes!(show_facets::show_facets))
         .routes(routes!(show_product::show_product))
-        .routes(routes!(list_reviews::list_reviews))
+        .routes(routes!(list_reviews::list_reviews, post_review::post_review))
         .routes(routes!(suggest::suggest))
 }

@@ -17,6 +17,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
     ),
     tags(
         (name = "Catalog", description = "What the shop sells"),
+        (name = "Carts", description = "What somebody means to buy"),
+        (name = "Admin", description = "What only admins may do"),
         (name = "Accounts", description = "Who buys: registering, signing in, and what a customer keeps"),
         (name = "Orders", description = "From a cart to a parcel"),
     ),

@@ -32,6 +32,9 @@ pub enum ApiError {
     /// Signed in, and not allowed: 403 `forbidden`.
     #[error("forbidden")]
     Forbidden,
+    /// A review of something that its author hasn't bought: 403 `not_bought`.
+    #[error("not bought")]
+    NotBought,
     /// What is there stands against it: 409.
     #[error("conflict `{code}`: {detail}")]
     Conflict {
@@ -97,7 +100,7 @@ impl ApiError {
             Self::InvalidParameter { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthenticated | Self::WrongCredentials | Self::RefreshRefused => StatusCode::UNAUTHORIZED,
             Self::Declined => StatusCode::PAYMENT_REQUIRED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::NotBought => StatusCode::FORBIDDEN,
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -120,6 +123,7 @@ impl ApiError {
             Self::RefreshRefused => "refresh_token_refused",
             Self::Declined => "payment_declined",
             Self::Forbidden => "forbidden",
+            Self::NotBought => "not_bought",
             Self::Conflict { code, .. } => code,
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -144,6 +148,7 @@ impl ApiError {
             Self::RefreshRefused => "this refresh token is not, or no longer, good; sign in again".into(),
             Self::Declined => "the payment was declined; try another way to pay".into(),
             Self::Forbidden => "your account may not do this".into(),
+            Self::NotBought => "a product is reviewed by who has bought and paid it".into(),
             Self::PayloadTooLarge => "the body is larger than this shop reads".into(),
             Self::UnsupportedMediaType => "send JSON, with `content-type: application/json`".into(),
             Self::KeyReused => "this idempotency key stands for another request; use a new one".into(),
@@ -180,6 +185,7 @@ impl ApiError {
             | Self::RefreshRefused
             | Self::Declined
             | Self::Forbidden
+            | Self::NotBought
             | Self::Conflict { .. }
             | Self::PayloadTooLarge
             | Self::UnsupportedMediaType

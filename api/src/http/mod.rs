@@ -17,6 +17,7 @@ pub mod error;
 pub mod money;
 pub mod identity;
 pub mod query;
+pub mod whole_number;
 
 pub mod docs;
 pub mod home;

@@ -12,7 +12,7 @@ const TAGS_MAX: usize = 5_000;
 ///
 /// # Errors
 /// Why it is not taken, as the end of a sentence that begins with the column's name.
-pub(super) fn clean(body: &str) -> Result<String, String> {
+pub(crate) fn clean(body: &str) -> Result<String, String> {
     let too_long = || format!("is longer than {DESCRIPTION_CHARS_MAX} characters");
     if body.len() > RAW_BYTES_MAX {
         return Err(too_long());

@@ -30,6 +30,7 @@ mod columns;
 mod product;
 
 mod description;
+pub(crate) use self::description::clean as clean_description;
 
 mod variant;
 

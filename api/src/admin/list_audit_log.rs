@@ -1,0 +1,128 @@
+//! `GET /v1/admin/audit-log`: what admins changed, the newest first.
+
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::cursor::Cursor;
+use crate::http::error::{ApiError, Problem};
+use crate::http::identity::Admin;
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::state::AppState;
+
+/// A page of the log.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditLogPage<'r> {
+    /// The newest first.
+    pub items: &'r [AuditLogEntry],
+    /// The next page's address, to be followed as it is; null on the last page. Also in `Link`.
+    pub next: Option<&'r str>,
+}
+
+/// A change.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AuditLogEntry {
+    /// Its id.
+    pub id: Uuid,
+    /// When.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub at: OffsetDateTime,
+    /// Who.
+    pub customer_id: Uuid,
+    /// By email, as it is now.
+    pub email: String,
+    /// `product.update` or `stock.set`.
+    pub action: String,
+    /// The slug or the SKU.
+    pub subject: String,
+    /// The fields that changed, as they were.
+    #[schema(value_type = Object)]
+    pub before: Value,
+    /// The same fields, as they became.
+    #[schema(value_type = Object)]
+    pub after: Value,
+}
+
+/// What was changed, and by whom.
+#[utoipa::path(
+    get,
+    path = "/v1/admin/audit-log",
+    tag = "Admin",
+    params(
+        ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
+        ("after" = Option<String>, Query, description = "From `next`: where the page before ended"),
+    ),
+    security(("bearer" = [])),
+    responses(
+        (status = 200, body = AuditLogPage),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_audit_log(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    _admin: Admin,
+    RawQuery(query): RawQuery,
+) -> Result<Answer, ApiError> {
+    const LIST: &str = "/v1/admin/audit-log";
+    let mut parameters = Parameters::parse(query.as_deref())?;
+    let limit = parameters.take_number("limit", 1, 100)?.unwrap_or(20_i64);
+    let after = parameters.take("after");
+    parameters.finish()?;
+    let cursor = after
+        .map(|text| app.admin.cursors.decode(LIST, &text))
+        .transpose()?;
+
+    let mut session = app.database.session(&timings).await?;
+    let mut items = newest(&mut session, cursor, limit + 1).await?;
+    drop(session);
+
+    let more = items.len() as i64 > limit;
+    items.truncate(limit as usize);
+    let next = items.last().filter(|_| more).map(|last| {
+        let end = Cursor {
+            matching: 0,
+            key: 0,
+            id: last.id,
+        };
+        let after = app.admin.cursors.encode(LIST, &end);
+        format!("{LIST}?limit={limit}&after={after}")
+    });
+    let page = AuditLogPage {
+        items: &items,
+        next: next.as_deref(),
+    };
+    let body = serde_json::to_vec(&page).map_err(ApiError::internal)?;
+    Ok(Answer::new(next.as_deref(), &body))
+}
+
+/// Ids are UUIDv7: their order is that of time.
+async fn newest(
+    session: &mut Session<'_>,
+    after: Option<Cursor>,
+    limit: i64,
+) -> Result<Vec<AuditLogEntry>, sqlx::Error> {
+    // Before the newest of all comes an id that no entry has.
+    let before = after.map_or(Uuid::max(), |cursor| cursor.id);
+    let rows = sqlx::query_as!(
+        AuditLogEntry,
+        "select l.id, l.at, l.customer_id, c.email, l.action, l.subject, l.before, l.after
+         from audit_log l
+         join customers c on c.id = l.customer_id
+         where l.id < $1
+         order by l.id desc
+         limit $2",
+        before,
+        limit
+    );
+    rows.fetch_all(session).await
+}

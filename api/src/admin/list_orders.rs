@@ -1,0 +1,193 @@
+//! `GET /v1/admin/orders`: everybody's orders, the newest first.
+
+use axum::extract::{RawQuery, State};
+use serde::Serialize;
+use storefront::money::{Currency, Money};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::cursor::Cursor;
+use crate::http::error::{ApiError, Problem};
+use crate::http::identity::Admin;
+use crate::http::money::MoneySchema;
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::state::AppState;
+
+/// What an order's column `status` can be.
+const STATUSES: [(&str, &str); 6] = [
+    ("pending_payment", "pending_payment"),
+    ("paid", "paid"),
+    ("fulfilled", "fulfilled"),
+    ("delivered", "delivered"),
+    ("payment_failed", "payment_failed"),
+    ("cancelled", "cancelled"),
+];
+
+/// A page of orders.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AdminOrderPage<'r> {
+    /// The newest first.
+    pub items: &'r [AdminOrder],
+    /// The next page's address, to be followed as it is; null on the last page. Also in `Link`.
+    pub next: Option<&'r str>,
+}
+
+/// An order in the list of all.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AdminOrder {
+    /// Its id.
+    pub id: Uuid,
+    /// What people say on the telephone.
+    pub number: i64,
+    /// `pending_payment`, `paid`, `fulfilled`, `delivered`, `payment_failed` or `cancelled`.
+    pub status: String,
+    /// When it was placed.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: OffsetDateTime,
+    /// Where its news go.
+    pub email: String,
+    /// Whose it is; null for a guest's.
+    pub customer_id: Option<Uuid>,
+    /// `standard` or `express`.
+    pub shipping_method: String,
+    /// What is paid.
+    #[schema(value_type = MoneySchema)]
+    pub total: Money,
+}
+
+/// All orders.
+#[utoipa::path(
+    get,
+    path = "/v1/admin/orders",
+    tag = "Admin",
+    params(
+        ("status" = Option<String>, Query, description = "Only orders that stand there"),
+        ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
+        ("after" = Option<String>, Query, description = "From `next`: where the page before ended"),
+    ),
+    security(("bearer" = [])),
+    responses(
+        (status = 200, body = AdminOrderPage),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn list_orders(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    _admin: Admin,
+    RawQuery(query): RawQuery,
+) -> Result<Answer, ApiError> {
+    let mut parameters = Parameters::parse(query.as_deref())?;
+    let status = parameters.take_choice("status", &STATUSES)?;
+    let limit = parameters.take_number("limit", 1, 100)?.unwrap_or(20_i64);
+    let after = parameters.take("after");
+    parameters.finish()?;
+    let list = format!("/v1/admin/orders?status={}", status.unwrap_or_default());
+    let cursor = after
+        .map(|text| app.admin.cursors.decode(&list, &text))
+        .transpose()?;
+    // Before the newest of all comes an id that no order has.
+    let before = cursor.map_or(Uuid::max(), |cursor| cursor.id);
+
+    let mut session = app.database.session(&timings).await?;
+    let mut rows = match status {
+        Some(status) => newest_with_status(&mut session, status, before, limit + 1).await?,
+        None => newest(&mut session, before, limit + 1).await?,
+    };
+    drop(session);
+
+    let more = rows.len() as i64 > limit;
+    rows.truncate(limit as usize);
+    let items = rows.into_iter().map(Row::order).collect::<Result<Vec<_>, _>>()?;
+    let next = items.last().filter(|_| more).map(|last| {
+        let end = Cursor {
+            matching: 0,
+            key: 0,
+            id: last.id,
+        };
+        let after = app.admin.cursors.encode(&list, &end);
+        let filter = status
+            .map(|status| format!("status={status}&"))
+            .unwrap_or_default();
+        format!("/v1/admin/orders?{filter}limit={limit}&after={after}")
+    });
+    let page = AdminOrderPage {
+        items: &items,
+        next: next.as_deref(),
+    };
+    let body = serde_json::to_vec(&page).map_err(ApiError::internal)?;
+    Ok(Answer::new(next.as_deref(), &body))
+}
+
+struct Row {
+    id: Uuid,
+    number: i64,
+    status: String,
+    created_at: OffsetDateTime,
+    email: String,
+    customer_id: Option<Uuid>,
+    shipping_method: String,
+    total_cents: i64,
+    currency: String,
+}
+
+impl Row {
+    fn order(self) -> Result<AdminOrder, ApiError> {
+        Ok(AdminOrder {
+            id: self.id,
+            number: self.number,
+            status: self.status,
+            created_at: self.created_at,
+            email: self.email,
+            customer_id: self.customer_id,
+            shipping_method: self.shipping_method,
+            total: Money {
+                amount: self.total_cents,
+                currency: self.currency.parse::<Currency>().map_err(ApiError::internal)?,
+            },
+        })
+    }
+}
+
+/// Ids are UUIDv7: their order is that of time.
+async fn newest(session: &mut Session<'_>, before: Uuid, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, number, status, created_at, email, customer_id, shipping_method, total_cents, currency
+         from orders
+         where id < $1
+         order by id desc
+         limit $2",
+        before,
+        limit
+    );
+    rows.fetch_all(session).await
+}
+
+/// A statement of its own, so that it is planned for the index `orders_status_idx`.
+async fn newest_with_status(
+    session: &mut Session<'_>,
+    status: &str,
+    before: Uuid,
+    limit: i64,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        Row,
+        "select id, number, status, created_at, email, customer_id, shipping_method, total_cents, currency
+         from orders
+         where status = $1 and id < $2
+         order by id desc
+         limit $3",
+        status,
+        before,
+        limit
+    );
+    rows.fetch_all(session).await
+}

@@ -1,0 +1,129 @@
+//! `PUT /v1/admin/stock/{sku}`: how many units there are, counted anew.
+//!
+//! The epoch is raised only when a variant sells out or comes back: that is all that cached answers say of stock
+//! (`available`, `in_stock`). Carts say how many there are, and are never cached.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::{name_in_path, not_recorded};
+use crate::catalog::cache::raise_epoch;
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::body::JsonBody;
+use crate::http::error::{ApiError, Problem};
+use crate::http::identity::Admin;
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::http::whole_number::WholeNumber;
+use crate::state::AppState;
+
+/// Units of one SKU: more than any shelf holds, and far enough below the column's bound for what cancelled orders give
+/// back on top.
+const MAX_STOCK: i64 = 1_000_000_000;
+
+/// The units in stock, whatever was believed before.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StockCount {
+    /// Units.
+    #[schema(value_type = i32, minimum = 0, maximum = 1_000_000_000)]
+    pub quantity: WholeNumber<0, MAX_STOCK>,
+}
+
+/// What the count changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StockChange {
+    /// The stock-keeping unit.
+    pub sku: String,
+    /// Units before.
+    pub old_quantity: i32,
+    /// Units now.
+    pub quantity: i32,
+}
+
+/// Sets the stock of a SKU.
+#[utoipa::path(
+    put,
+    path = "/v1/admin/stock/{sku}",
+    tag = "Admin",
+    params(("sku" = String, Path, description = "`sku` of a variant, also of an inactive product")),
+    request_body = StockCount,
+    security(("bearer" = [])),
+    responses(
+        (status = 200, body = StockChange),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn set_stock(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    Admin(admin): Admin,
+    sku: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    JsonBody(StockCount { quantity }): JsonBody<StockCount>,
+) -> Result<Answer, ApiError> {
+    Parameters::parse(query.as_deref())?.finish()?;
+    let sku = name_in_path(sku, unknown_sku)?;
+    let quantity = quantity.get() as i32;
+
+    let mut session = app.database.session(&timings).await?;
+    let mut transaction = session.begin().await?;
+    let old = write(&mut transaction, &sku, quantity, admin.id).await?;
+    let old_quantity = old.ok_or_else(unknown_sku)?;
+    if (old_quantity > 0) != (quantity > 0) {
+        raise_epoch(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    drop(session);
+
+    let change = StockChange {
+        sku,
+        old_quantity,
+        quantity,
+    };
+    let body = serde_json::to_vec(&change).map_err(ApiError::internal)?;
+    Ok(Answer::new(None, &body))
+}
+
+fn unknown_sku() -> ApiError {
+    ApiError::NotFound("no variant has this SKU".to_owned())
+}
+
+/// Sets the stock, notes a change in the log, and returns what it was. The row is locked by the reading: a sale that
+/// commits meanwhile is seen, and counted over.
+async fn write(
+    session: &mut Session<'_>,
+    sku: &str,
+    quantity: i32,
+    admin: Uuid,
+) -> Result<Option<i32>, ApiError> {
+    let old = sqlx::query_scalar!(
+        r#"with old as (
+               select id, stock_quantity from variants where sku = $1 for no key update
+           ), changed as (
+               update variants v set stock_quantity = $2
+               from old where v.id = old.id and old.stock_quantity <> $2
+               returning old.stock_quantity
+           ), logged as (
+               insert into audit_log (id, customer_id, action, subject, before, after)
+               select $3, $4, 'stock.set', $1,
+                      jsonb_build_object('quantity', stock_quantity), jsonb_build_object('quantity', $2)
+               from changed
+           )
+           select stock_quantity from old"#,
+        sku,
+        quantity,
+        Uuid::now_v7(),
+        admin
+    );
+    old.fetch_optional(session).await.map_err(not_recorded)
+}

@@ -1,0 +1,389 @@
+//! `PATCH /v1/admin/products/{slug}`: changes a product's texts, its prices, and whether it is shown.
+//!
+//! Rows are locked as sales lock them, variants before their product, so that neither waits for the other in a circle.
+//! Then one statement writes product, prices and the audit log.
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use storefront::money::{Currency, Money};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::price::{Price, VariantPrice, given};
+use super::{name_in_path, not_recorded};
+use crate::catalog::cache::raise_epoch;
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::body::{JsonBody, Text};
+use crate::http::error::{ApiError, Problem};
+use crate::http::identity::Admin;
+use crate::http::money::MoneySchema;
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::import::clean_description;
+use crate::state::AppState;
+
+/// What changes. What is left out stays as it is; at least one field is given.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProductChange {
+    /// What it is called.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false, min_length = 1, max_length = 255)]
+    title: Option<Text<255>>,
+    /// HTML or plain text. Markup that could do harm is taken out, as it is when products are imported.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = String, required = false, max_length = 65536)]
+    description: Option<String>,
+    /// Whether it is shown and sold.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = bool, required = false)]
+    active: Option<bool>,
+    /// The price of a product that has one variant.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = MoneySchema, required = false)]
+    price: Option<Price>,
+    /// Prices by variant. All in the product's currency, which never changes.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Vec<VariantPrice>, required = false)]
+    prices: Option<Vec<VariantPrice>>,
+}
+
+/// A product as admins see it, after the change.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AdminProduct {
+    /// Its name in addresses.
+    pub slug: String,
+    /// What it is called.
+    pub title: String,
+    /// Sanitized HTML or plain text.
+    pub description: String,
+    /// Whether it is shown and sold.
+    pub active: bool,
+    /// In their order.
+    pub variants: Vec<AdminVariant>,
+}
+
+/// A variant as admins see it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AdminVariant {
+    /// The stock-keeping unit.
+    pub sku: String,
+    /// For people.
+    pub title: String,
+    /// What it costs.
+    #[schema(value_type = MoneySchema)]
+    pub price: Money,
+    /// What it used to cost.
+    #[schema(value_type = Option<MoneySchema>)]
+    pub compare_at_price: Option<Money>,
+    /// Units in stock.
+    pub stock_quantity: i32,
+}
+
+/// Changes a product.
+#[utoipa::path(
+    patch,
+    path = "/v1/admin/products/{slug}",
+    tag = "Admin",
+    params(("slug" = String, Path, description = "The product's slug; inactive products have one, too")),
+    request_body = ProductChange,
+    security(("bearer" = [])),
+    responses(
+        (status = 200, body = AdminProduct),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+         description = "`several_variants`, `currency_differs`"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn update_product(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    Admin(admin): Admin,
+    slug: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    JsonBody(change): JsonBody<ProductChange>,
+) -> Result<Answer, ApiError> {
+    Parameters::parse(query.as_deref())?.finish()?;
+    let slug = name_in_path(slug, unknown_product)?;
+    let change = change.checked()?;
+
+    let mut session = app.database.session(&timings).await?;
+    let mut transaction = session.begin().await?;
+    let mut variants = lock_variants(&mut transaction, &slug).await?;
+    let product = lock_product(&mut transaction, &slug).await?;
+    let mut product = product.ok_or_else(unknown_product)?;
+    let mut log = Log::default();
+    change_product(&mut product, &change, &mut log);
+    let repriced = change_prices(&product, &mut variants, &change, &mut log)?;
+    if !log.is_empty() {
+        write(&mut transaction, &product, &repriced, admin.id, &log).await?;
+        raise_epoch(&mut *transaction).await?;
+    }
+    transaction.commit().await?;
+    drop(session);
+
+    variants.sort_by_key(|variant| (variant.position, variant.id));
+    let body = serde_json::to_vec(&view(product, variants)).map_err(ApiError::internal)?;
+    Ok(Answer::new(None, &body))
+}
+
+fn unknown_product() -> ApiError {
+    ApiError::NotFound("no product has this slug".to_owned())
+}
+
+impl ProductChange {
+    /// What can be said without asking the database.
+    fn checked(mut self) -> Result<Self, ApiError> {
+        if let Some(description) = &self.description {
+            if description.contains('\0') {
+                return Err(ApiError::parameter("description", "holds a zero byte; send text"));
+            }
+            let cleaned = clean_description(description);
+            self.description = Some(cleaned.map_err(|fault| ApiError::parameter("description", fault))?);
+        }
+        if self.price.is_some() && self.prices.is_some() {
+            return Err(ApiError::parameter(
+                "price",
+                "is given beside `prices`; give one of them",
+            ));
+        }
+        let says_nothing = self.title.is_none()
+            && self.description.is_none()
+            && self.active.is_none()
+            && self.price.is_none()
+            && self.prices.is_none();
+        if says_nothing {
+            let detail = "changes nothing; give title, description, active, price or prices";
+            return Err(ApiError::parameter("body", detail));
+        }
+        Ok(self)
+    }
+}
+
+/// The changed fields, before and after.
+#[derive(Debug, Default)]
+struct Log {
+    before: Map<String, Value>,
+    after: Map<String, Value>,
+}
+
+impl Log {
+    fn is_empty(&self) -> bool {
+        self.after.is_empty()
+    }
+
+    /// Replaces a value by another, and notes both if they differ.
+    fn replace<T: PartialEq + Serialize + Clone>(&mut self, field: &str, value: &mut T, new: &T) {
+        if value != new {
+            self.before.insert(field.to_owned(), json!(value));
+            self.after.insert(field.to_owned(), json!(new));
+            value.clone_from(new);
+        }
+    }
+}
+
+struct ProductRow {
+    id: Uuid,
+    slug: String,
+    title: String,
+    description: String,
+    active: bool,
+    currency: String,
+}
+
+#[derive(Debug, Clone)]
+struct VariantRow {
+    id: Uuid,
+    position: i16,
+    sku: String,
+    title: String,
+    price_cents: i64,
+    compare_at_cents: Option<i64>,
+    stock_quantity: i32,
+}
+
+async fn lock_variants(session: &mut Session<'_>, slug: &str) -> Result<Vec<VariantRow>, sqlx::Error> {
+    let rows = sqlx::query_as!(
+        VariantRow,
+        "select id, position, sku, title, price_cents, compare_at_cents, stock_quantity
+         from variants
+         where product_id = (select id from products where slug = $1)
+         order by id
+         for no key update",
+        slug
+    );
+    rows.fetch_all(session).await
+}
+
+async fn lock_product(session: &mut Session<'_>, slug: &str) -> Result<Option<ProductRow>, sqlx::Error> {
+    let row = sqlx::query_as!(
+        ProductRow,
+        "select id, slug, title, description, active, currency from products where slug = $1 for no key update",
+        slug
+    );
+    row.fetch_optional(session).await
+}
+
+fn change_product(product: &mut ProductRow, change: &ProductChange, log: &mut Log) {
+    if let Some(title) = &change.title {
+        log.replace("title", &mut product.title, &title.as_str().to_owned());
+    }
+    if let Some(description) = &change.description {
+        log.replace("description", &mut product.description, description);
+    }
+    if let Some(active) = &change.active {
+        log.replace("active", &mut product.active, active);
+    }
+}
+
+/// Changes the prices in the rows, and returns the rows that changed.
+fn change_prices(
+    product: &ProductRow,
+    variants: &mut [VariantRow],
+    change: &ProductChange,
+    log: &mut Log,
+) -> Result<Vec<VariantRow>, ApiError> {
+    let currency = product.currency.parse::<Currency>().map_err(ApiError::internal)?;
+    let mut repriced = Vec::new();
+    let (mut before, mut after) = (Map::new(), Map::new());
+    let mut reprice = |variant: &mut VariantRow, price: Option<Price>, former: Option<Option<Price>>| {
+        let mut of_variant = Log::default();
+        if let Some(price) = price {
+            let new = in_currency(price, currency)?;
+            of_variant.replace(
+                "price",
+                &mut Money {
+                    amount: variant.price_cents,
+                    ..new
+                },
+                &new,
+            );
+            variant.price_cents = new.amount;
+        }
+        if let Some(former) = former {
+            let new = former.map(|former| in_currency(former, currency)).transpose()?;
+            let mut old = variant.compare_at_cents.map(|amount| Money { amount, currency });
+            of_variant.replace("compare_at_price", &mut old, &new);
+            variant.compare_at_cents = new.map(|former| former.amount);
+        }
+        if !of_variant.is_empty() {
+            before.insert(variant.sku.clone(), Value::Object(of_variant.before));
+            after.insert(variant.sku.clone(), Value::Object(of_variant.after));
+            repriced.push(variant.clone());
+        }
+        Ok::<(), ApiError>(())
+    };
+    if let Some(price) = change.price {
+        match variants {
+            [only] => reprice(only, Some(price), None)?,
+            _ => return Err(several_variants(variants.len())),
+        }
+    }
+    let given = change.prices.as_deref().unwrap_or_default();
+    for (index, new) in given.iter().enumerate() {
+        let fault = |detail: &str| ApiError::parameter(format!("prices[{index}].sku"), detail);
+        if given[..index].iter().any(|earlier| earlier.sku == new.sku) {
+            return Err(fault("is given twice; give it once"));
+        }
+        let variant = variants.iter_mut().find(|variant| variant.sku == new.sku);
+        let variant = variant.ok_or_else(|| fault("is no SKU of this product"))?;
+        reprice(variant, new.price, new.compare_at_price)?;
+    }
+    if !after.is_empty() {
+        log.before.insert("prices".to_owned(), Value::Object(before));
+        log.after.insert("prices".to_owned(), Value::Object(after));
+    }
+    Ok(repriced)
+}
+
+fn in_currency(price: Price, currency: Currency) -> Result<Money, ApiError> {
+    let money = price.money();
+    if money.currency == currency {
+        return Ok(money);
+    }
+    Err(ApiError::Conflict {
+        code: "currency_differs",
+        detail: format!(
+            "the product is sold in {currency}, the price is in {}",
+            money.currency
+        ),
+    })
+}
+
+fn several_variants(count: usize) -> ApiError {
+    ApiError::Conflict {
+        code: "several_variants",
+        detail: format!("the product has {count} variants; give `prices` by SKU"),
+    }
+}
+
+/// Product, prices and the log's row, in one statement.
+async fn write(
+    session: &mut Session<'_>,
+    product: &ProductRow,
+    repriced: &[VariantRow],
+    admin: Uuid,
+    log: &Log,
+) -> Result<(), ApiError> {
+    sqlx::query!(
+        "with product as (
+             update products set title = $2, description = $3, active = $4, updated_at = now() where id = $1
+         ), prices as (
+             update variants v
+             set price_cents = new.price_cents, compare_at_cents = new.compare_at_cents
+             from unnest($5::uuid[], $6::bigint[], $7::bigint[]) as new (id, price_cents, compare_at_cents)
+             where v.id = new.id
+         )
+         insert into audit_log (id, customer_id, action, subject, before, after)
+         values ($8, $9, 'product.update', $10, $11, $12)",
+        product.id,
+        product.title,
+        product.description,
+        product.active,
+        &repriced.iter().map(|variant| variant.id).collect::<Vec<_>>(),
+        &repriced
+            .iter()
+            .map(|variant| variant.price_cents)
+            .collect::<Vec<_>>(),
+        &repriced
+            .iter()
+            .map(|variant| variant.compare_at_cents)
+            .collect::<Vec<_>>() as &[Option<i64>],
+        Uuid::now_v7(),
+        admin,
+        product.slug,
+        Value::Object(log.before.clone()),
+        Value::Object(log.after.clone()),
+    )
+    .execute(session)
+    .await
+    .map_err(not_recorded)?;
+    Ok(())
+}
+
+fn view(product: ProductRow, variants: Vec<VariantRow>) -> AdminProduct {
+    let currency = product.currency.parse().unwrap_or(Currency::EUR);
+    let money = |amount| Money { amount, currency };
+    let variants = variants.into_iter().map(|variant| AdminVariant {
+        sku: variant.sku,
+        title: variant.title,
+        price: money(variant.price_cents),
+        compare_at_price: variant.compare_at_cents.map(money),
+        stock_quantity: variant.stock_quantity,
+    });
+    AdminProduct {
+        slug: product.slug,
+        title: product.title,
+        description: product.description,
+        active: product.active,
+        variants: variants.collect(),
+    }
+}

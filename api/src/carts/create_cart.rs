@@ -1,0 +1,103 @@
+//! `POST /v1/carts`: an empty cart, for whoever asks.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::cart::CartView;
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::body;
+use crate::http::error::{ApiError, Problem};
+use crate::http::identity::MaybeCustomer;
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::opaque_token::{OpaqueToken, TokenHash};
+use crate::state::AppState;
+
+/// There is nothing to say about a cart that doesn't exist yet. A field is a mistake, and refused.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewCart {}
+
+/// An empty cart. A guest's comes with its token, which is shown this once.
+#[utoipa::path(
+    post,
+    path = "/v1/carts",
+    tag = "Carts",
+    request_body(content = Option<NewCart>, description = "Nothing, or `{}`"),
+    security((), ("bearer" = [])),
+    responses(
+        (status = 201, body = CartView),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn create_cart(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    MaybeCustomer(customer): MaybeCustomer,
+    RawQuery(query): RawQuery,
+    sent: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    Parameters::parse(query.as_deref())?.finish()?;
+    refuse_fields(sent)?;
+    let id = Uuid::now_v7();
+    let token = customer.is_none().then(OpaqueToken::random);
+    let hash = token.as_ref().map(OpaqueToken::hash);
+
+    let mut session = app.database.session(&timings).await?;
+    insert(
+        &mut session,
+        id,
+        hash.as_ref(),
+        customer.map(|customer| customer.id),
+    )
+    .await?;
+    drop(session);
+
+    let cart = CartView::empty(id, token.map(|token| token.text()));
+    let body = serde_json::to_vec(&cart).map_err(ApiError::internal)?;
+    Ok((StatusCode::CREATED, Answer::new(None, &body)).into_response())
+}
+
+fn refuse_fields(sent: Result<Bytes, BytesRejection>) -> Result<(), ApiError> {
+    let sent = sent.map_err(|rejection| match rejection.into_response().status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::PayloadTooLarge,
+        _ => ApiError::parameter("body", "ended before it was whole"),
+    })?;
+    match sent.is_empty() {
+        true => Ok(()),
+        false => body::parse::<NewCart>(&sent).map(|NewCart {}| ()),
+    }
+}
+
+async fn insert(
+    session: &mut Session<'_>,
+    id: Uuid,
+    token: Option<&TokenHash>,
+    customer: Option<Uuid>,
+) -> Result<(), ApiError> {
+    let inserted = sqlx::query!(
+        "insert into carts (id, token_hash, customer_id) values ($1, $2, $3)",
+        id,
+        token.map(TokenHash::as_slice),
+        customer
+    )
+    .execute(session)
+    .await;
+    match inserted {
+        Ok(_) => Ok(()),
+        // Signed in as somebody whose account is gone.
+        Err(sqlx::Error::Database(fault)) if fault.constraint() == Some("carts_customer_id_fkey") => {
+            Err(ApiError::Unauthenticated)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,71 @@
+//! `DELETE /v1/carts/{id}/coupon`: takes the coupon off a cart, if there is one. Two statements: the write, the reading.
+
+use axum::extract::{RawQuery, State};
+
+use super::cart::{CartView, read_cart};
+use super::holder::CartKey;
+use super::{cart_ordered, unknown_cart};
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::error::{ApiError, Problem};
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::state::AppState;
+
+/// Takes the coupon off a cart of yours.
+#[utoipa::path(
+    delete,
+    path = "/v1/carts/{id}/coupon",
+    tag = "Carts",
+    params(
+        ("id" = Uuid, Path, description = "The cart's id"),
+        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the answer that made it"),
+    ),
+    security((), ("bearer" = [])),
+    responses(
+        (status = 200, body = CartView),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "`cart_ordered`"),
+    )
+)]
+pub async fn delete_coupon(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    key: CartKey,
+    RawQuery(query): RawQuery,
+) -> Result<Answer, ApiError> {
+    Parameters::parse(query.as_deref())?.finish()?;
+    let mut session = app.database.session(&timings).await?;
+    take_off(&mut session, &key).await?;
+    let cart = read_cart(&mut session, &key, None).await?;
+    drop(session);
+    cart.ok_or_else(unknown_cart)?.answer()
+}
+
+async fn take_off(session: &mut Session<'_>, key: &CartKey) -> Result<(), ApiError> {
+    let ordered = sqlx::query_scalar!(
+        r#"with seen as (
+               select c.id, exists (select from orders o where o.cart_id = c.id) as ordered
+               from carts c
+               where c.id = $1 and (c.customer_id = $2 or c.token_hash = $3)
+           ), cart as (
+               update carts c
+               set coupon_code = null,
+                   updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
+               from seen
+               where c.id = seen.id and not seen.ordered and c.coupon_code is not null
+           )
+           select ordered as "ordered!" from seen"#,
+        key.id,
+        key.customer,
+        key.token()
+    )
+    .fetch_optional(session)
+    .await?;
+    match ordered {
+        None => Err(unknown_cart()),
+        Some(true) => Err(cart_ordered()),
+        Some(false) => Ok(()),
+    }
+}

@@ -1,0 +1,47 @@
+//! Who asks for which cart: the id in the path, with what opens it.
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::unknown_cart;
+use crate::http::error::ApiError;
+use crate::http::identity::{CartToken, MaybeCustomer};
+use crate::state::AppState;
+
+/// A cart's id, and what may open it: a customer, a guest's token, both, or nothing, which opens none.
+#[derive(Debug, Clone, Copy)]
+pub struct CartKey {
+    pub(super) id: Uuid,
+    pub(super) customer: Option<Uuid>,
+    token: Option<[u8; 32]>,
+}
+
+#[derive(Deserialize)]
+struct CartInPath {
+    id: Uuid,
+}
+
+impl CartKey {
+    pub(super) fn token(&self) -> Option<&[u8]> {
+        self.token.as_ref().map(<[u8; 32]>::as_slice)
+    }
+}
+
+impl FromRequestParts<AppState> for CartKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        let MaybeCustomer(customer) = MaybeCustomer::from_request_parts(parts, app).await?;
+        let CartToken(token) = CartToken::from_request_parts(parts, app).await?;
+        // What is no id is not found, like any id that no cart has.
+        let path = Path::<CartInPath>::from_request_parts(parts, app).await;
+        let Path(CartInPath { id }) = path.map_err(|_| unknown_cart())?;
+        Ok(Self {
+            id,
+            customer: customer.map(|customer| customer.id),
+            token,
+        })
+    }
+}

@@ -1,0 +1,97 @@
+//! `PUT /v1/carts/{id}/coupon`: puts a coupon on a cart, if it takes something off now. Later readings look again.
+//!
+//! Two statements: the cart is read as if the coupon were on it, so that it is priced in one place; then it is put on.
+
+use axum::extract::{RawQuery, State};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::cart::{CartView, read_cart};
+use super::holder::CartKey;
+use super::{cart_ordered, unknown_cart};
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::body::{JsonBody, Text};
+use crate::http::error::{ApiError, Problem};
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::state::AppState;
+
+/// A coupon's code, in either case.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CouponCode {
+    /// Letters, digits and hyphens.
+    #[schema(value_type = String, min_length = 1, max_length = 32)]
+    pub code: Text<32>,
+}
+
+/// Puts a coupon on a cart of yours, in place of one that is on it.
+#[utoipa::path(
+    put,
+    path = "/v1/carts/{id}/coupon",
+    tag = "Carts",
+    params(
+        ("id" = Uuid, Path, description = "The cart's id"),
+        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the answer that made it"),
+    ),
+    request_body = CouponCode,
+    security((), ("bearer" = [])),
+    responses(
+        (status = 200, body = CartView),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+         description = "`coupon_not_yet_valid`, `coupon_expired`, `coupon_used_up`, `coupon_below_minimum`, \
+                        `coupon_other_currency`, `cart_ordered`"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn put_coupon(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    key: CartKey,
+    RawQuery(query): RawQuery,
+    JsonBody(CouponCode { code }): JsonBody<CouponCode>,
+) -> Result<Answer, ApiError> {
+    Parameters::parse(query.as_deref())?.finish()?;
+    let code = code.as_str().to_ascii_uppercase();
+    let mut session = app.database.session(&timings).await?;
+    let cart = read_cart(&mut session, &key, Some(&code))
+        .await?
+        .ok_or_else(unknown_cart)?;
+    if cart.ordered {
+        return Err(cart_ordered());
+    }
+    let (Some(coupon), Some(discount)) = (cart.coupon(), cart.discount()) else {
+        return Err(ApiError::NotFound("no coupon has this code".to_owned()));
+    };
+    if let Err((code, detail)) = discount {
+        return Err(ApiError::Conflict { code, detail });
+    }
+    put_on(&mut session, &key, coupon.code()).await?;
+    drop(session);
+    cart.answer()
+}
+
+async fn put_on(session: &mut Session<'_>, key: &CartKey, code: &str) -> Result<(), ApiError> {
+    let written = sqlx::query!(
+        "update carts c
+         set coupon_code = $4, updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
+         where c.id = $1 and (c.customer_id = $2 or c.token_hash = $3)
+           and not exists (select from orders o where o.cart_id = c.id)",
+        key.id,
+        key.customer,
+        key.token(),
+        code
+    )
+    .execute(session)
+    .await?;
+    match written.rows_affected() {
+        // It was a cart of theirs a moment ago: it can only have been ordered since.
+        0 => Err(cart_ordered()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,217 @@
+//! `PUT /v1/carts/{id}/items/{sku}`: how many of something a cart holds. Zero takes it out.
+//!
+//! Two statements: one that writes if it may and says why it didn't, and the reading that answers. No transaction: each
+//! stands alone.
+
+use axum::extract::{FromRequestParts, Path, RawQuery, State};
+use axum::http::request::Parts;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::cart::{CartView, read_cart};
+use super::holder::CartKey;
+use super::{MAX_LINES, MAX_QUANTITY, cart_ordered, unknown_cart};
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::body::JsonBody;
+use crate::http::error::{ApiError, Problem};
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::http::whole_number::WholeNumber;
+use crate::state::AppState;
+
+/// The longest SKU, in characters: that of its column.
+const MAX_SKU_CHARS: usize = 255;
+
+/// How often a write is tried that meets another write to the same cart. Each turn one of them gets through, so only a
+/// client that writes to one cart many times at once sees the end of it.
+const ATTEMPTS: u32 = 10;
+
+/// A quantity. Prices are the shop's to know: there is no field for them.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quantity {
+    /// Units; 0 takes the line out.
+    #[schema(value_type = i32, minimum = 0, maximum = 1000)]
+    pub quantity: WholeNumber<0, MAX_QUANTITY>,
+}
+
+/// The SKU in a path.
+#[derive(Debug)]
+pub struct Sku(String);
+
+#[derive(Deserialize)]
+struct SkuInPath {
+    sku: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Sku {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<SkuInPath>::from_request_parts(parts, state).await {
+            // Postgres would refuse a zero byte.
+            Ok(Path(SkuInPath { sku })) if sku.chars().count() <= MAX_SKU_CHARS && !sku.contains('\0') => {
+                Ok(Self(sku))
+            }
+            _ => Err(unknown_sku()),
+        }
+    }
+}
+
+/// Sets how many of a SKU a cart of yours holds.
+#[utoipa::path(
+    put,
+    path = "/v1/carts/{id}/items/{sku}",
+    tag = "Carts",
+    params(
+        ("id" = Uuid, Path, description = "The cart's id"),
+        ("sku" = String, Path, description = "What is bought: `sku` of a variant"),
+        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the answer that made it"),
+    ),
+    request_body = Quantity,
+    security((), ("bearer" = [])),
+    responses(
+        (status = 200, body = CartView),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json",
+         description = "`inactive`, `currency_differs`, `cart_full`, `cart_ordered`"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn put_item(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    key: CartKey,
+    Sku(sku): Sku,
+    RawQuery(query): RawQuery,
+    JsonBody(Quantity { quantity }): JsonBody<Quantity>,
+) -> Result<Answer, ApiError> {
+    Parameters::parse(query.as_deref())?.finish()?;
+    let mut session = app.database.session(&timings).await?;
+    match quantity.get() {
+        0 => take_out(&mut session, &key, &sku).await?,
+        wanted => put_in(&mut session, &key, &sku, wanted as i32).await?,
+    }
+    let cart = read_cart(&mut session, &key, None).await?;
+    drop(session);
+    cart.ok_or_else(unknown_cart)?.answer()
+}
+
+async fn put_in(session: &mut Session<'_>, key: &CartKey, sku: &str, quantity: i32) -> Result<(), ApiError> {
+    for _ in 0..ATTEMPTS {
+        let outcome = write_item(session, key, sku, quantity)
+            .await?
+            .ok_or_else(unknown_cart)?;
+        if outcome.written {
+            return Ok(());
+        }
+        if let Some(refusal) = outcome.refusal(sku) {
+            return Err(refusal);
+        }
+    }
+    Err(ApiError::Overloaded("many writes to one cart at once"))
+}
+
+/// What a write found, and whether it was done.
+struct Outcome {
+    written: bool,
+    ordered: bool,
+    /// Null when no variant has the SKU.
+    active: Option<bool>,
+    currency: Option<String>,
+    /// Lines of other SKUs, and their currency.
+    other_lines: i64,
+    cart_currency: Option<String>,
+}
+
+impl Outcome {
+    /// Why nothing was written. `None` when nothing stood against it but another write to the same cart.
+    fn refusal(&self, sku: &str) -> Option<ApiError> {
+        if self.ordered {
+            return Some(cart_ordered());
+        }
+        let (Some(active), Some(currency)) = (self.active, &self.currency) else {
+            return Some(unknown_sku());
+        };
+        let conflict = |code, detail| Some(ApiError::Conflict { code, detail });
+        if !active {
+            return conflict("inactive", format!("`{sku}` is not sold any more"));
+        }
+        match &self.cart_currency {
+            Some(of_cart) if of_cart != currency => {
+                let detail =
+                    format!("`{sku}` is sold in {currency}, and this cart holds things in {of_cart}");
+                conflict("currency_differs", detail)
+            }
+            _ if self.other_lines >= MAX_LINES => {
+                conflict("cart_full", format!("a cart holds at most {MAX_LINES} lines"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Writes the line if the cart is still the one that was looked at: `updated_at` only grows, so it names a version of
+/// the cart. Of two writes at once the second finds another version than it has seen, and writes nothing; what it was
+/// about to break, the bound on lines or the one currency, can't have changed unseen.
+async fn write_item(
+    session: &mut Session<'_>,
+    key: &CartKey,
+    sku: &str,
+    quantity: i32,
+) -> Result<Option<Outcome>, sqlx::Error> {
+    let outcome = sqlx::query_file_as!(
+        Outcome,
+        "src/carts/write_item.sql",
+        key.id,
+        key.customer,
+        key.token(),
+        sku,
+        quantity,
+        MAX_LINES
+    );
+    outcome.fetch_optional(session).await
+}
+
+/// Takes a line out, whatever became of what it names. Without the line there is nothing to do.
+async fn take_out(session: &mut Session<'_>, key: &CartKey, sku: &str) -> Result<(), ApiError> {
+    let found = sqlx::query!(
+        r#"with seen as (
+               select c.id, exists (select from orders o where o.cart_id = c.id) as ordered
+               from carts c
+               where c.id = $1 and (c.customer_id = $2 or c.token_hash = $3)
+           ), variant as (
+               select id from variants where sku = $4
+           ), line as (
+               delete from cart_items i using seen, variant
+               where i.cart_id = seen.id and i.variant_id = variant.id and not seen.ordered
+               returning i.cart_id
+           ), cart as (
+               update carts c set updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
+               from line where c.id = line.cart_id
+           )
+           select ordered as "ordered!", exists (select from variant) as "known!" from seen"#,
+        key.id,
+        key.customer,
+        key.token(),
+        sku
+    )
+    .fetch_optional(session)
+    .await?;
+    match found {
+        None => Err(unknown_cart()),
+        Some(found) if found.ordered => Err(cart_ordered()),
+        Some(found) if !found.known => Err(unknown_sku()),
+        Some(_) => Ok(()),
+    }
+}
+
+fn unknown_sku() -> ApiError {
+    ApiError::NotFound(
+        "no variant has this SKU; /v1/products/{slug}?include=variants lists a product's".to_owned(),
+    )
+}

@@ -1,0 +1,41 @@
+//! `GET /v1/carts/{id}`: a cart as it is priced and in stock now.
+
+use axum::extract::{RawQuery, State};
+
+use super::cart::{CartView, read_cart};
+use super::holder::CartKey;
+use super::unknown_cart;
+use crate::http::answer::Answer;
+use crate::http::error::{ApiError, Problem};
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::state::AppState;
+
+/// A cart of yours.
+#[utoipa::path(
+    get,
+    path = "/v1/carts/{id}",
+    tag = "Carts",
+    params(
+        ("id" = Uuid, Path, description = "The cart's id"),
+        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the answer that made it"),
+    ),
+    security((), ("bearer" = [])),
+    responses(
+        (status = 200, body = CartView),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show_cart(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    key: CartKey,
+    RawQuery(query): RawQuery,
+) -> Result<Answer, ApiError> {
+    Parameters::parse(query.as_deref())?.finish()?;
+    let mut session = app.database.session(&timings).await?;
+    let cart = read_cart(&mut session, &key, None).await?;
+    drop(session);
+    cart.ok_or_else(unknown_cart)?.answer()
+}

@@ -1,0 +1,170 @@
+//! `POST /v1/products/{slug}/reviews`: what a customer thinks of a product that they bought, said once.
+
+use axum::extract::{RawQuery, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Deserializer};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::cache::raise_epoch;
+use super::list_reviews::Review;
+use super::product_slug::{ProductSlug, unknown_product};
+use crate::database::Session;
+use crate::http::answer::Answer;
+use crate::http::body::{JsonBody, Text};
+use crate::http::error::{ApiError, Problem};
+use crate::http::identity::Customer;
+use crate::http::query::Parameters;
+use crate::http::timings::RequestTimings;
+use crate::http::whole_number::WholeNumber;
+use crate::state::AppState;
+
+/// The longest review, in characters: that of its column.
+const MAX_REVIEW_CHARS: usize = 10_000;
+
+/// What a customer thinks. The author's name is that of the account.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewReview {
+    /// Stars.
+    #[schema(value_type = i16, minimum = 1, maximum = 5)]
+    rating: WholeNumber<1, 5>,
+    /// In a few words. It may be left out.
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
+    title: Option<Text<255>>,
+    /// In more. Plain text; lines may be broken.
+    #[serde(deserialize_with = "plain_text")]
+    #[schema(min_length = 1, max_length = 10000)]
+    body: String,
+}
+
+/// Text of several lines, without other control characters, some of which Postgres refuses.
+fn plain_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let given = String::deserialize(deserializer)?;
+    let text = given.trim();
+    let is_allowed = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    if !text.chars().all(is_allowed) {
+        return Err(serde::de::Error::custom(
+            "holds a control character; send printable text",
+        ));
+    }
+    match text.chars().count() {
+        1..=MAX_REVIEW_CHARS => Ok(text.to_owned()),
+        length => Err(serde::de::Error::custom(format!(
+            "has {length} characters; 1 to {MAX_REVIEW_CHARS} are allowed"
+        ))),
+    }
+}
+
+/// Reviews a product that you bought.
+#[utoipa::path(
+    post,
+    path = "/v1/products/{slug}/reviews",
+    tag = "Catalog",
+    params(("slug" = String, Path, description = "The product's slug")),
+    request_body = NewReview,
+    security(("bearer" = [])),
+    responses(
+        (status = 201, body = Review),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 403, body = Problem, content_type = "application/problem+json", description = "`not_bought`"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "`already_reviewed`"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn post_review(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    customer: Customer,
+    ProductSlug(slug): ProductSlug,
+    RawQuery(query): RawQuery,
+    JsonBody(review): JsonBody<NewReview>,
+) -> Result<Response, ApiError> {
+    Parameters::parse(query.as_deref())?.finish()?;
+    let mut session = app.database.session(&timings).await?;
+    let mut transaction = session.begin().await?;
+    let review = write(&mut transaction, &slug, &customer, review).await?;
+    raise_epoch(&mut *transaction).await?;
+    transaction.commit().await?;
+    drop(session);
+
+    let body = serde_json::to_vec(&review).map_err(ApiError::internal)?;
+    Ok((StatusCode::CREATED, Answer::new(None, &body)).into_response())
+}
+
+struct Outcome {
+    author: Option<String>,
+    bought: bool,
+    created_at: Option<OffsetDateTime>,
+}
+
+/// Writes the review if its author may, in one statement. Of two at once, the second finds the first by the unique key,
+/// and writes nothing.
+async fn write(
+    session: &mut Session<'_>,
+    slug: &str,
+    customer: &Customer,
+    review: NewReview,
+) -> Result<Review, ApiError> {
+    let id = Uuid::now_v7();
+    let rating = review.rating.get() as i16;
+    let title = review.title.map(Text::into_string).unwrap_or_default();
+    let outcome = sqlx::query_as!(
+        Outcome,
+        r#"with product as (
+               select id,
+                      exists (
+                          select from order_lines l
+                          join orders o on o.id = l.order_id
+                          where o.customer_id = $2 and l.product_id = products.id
+                            and o.status in ('paid', 'fulfilled', 'delivered')
+                      ) as bought
+               from products
+               where slug = $1 and active
+           ), author as (
+               select id, name from customers where id = $2
+           ), review as (
+               insert into reviews (id, product_id, customer_id, rating, author_name, title, body)
+               select $3, product.id, author.id, $4, author.name, $5, $6
+               from product, author
+               where product.bought
+               on conflict on constraint reviews_customer_id_product_id_key do nothing
+               returning created_at
+           )
+           select author.name as "author?", product.bought as "bought!", review.created_at as "created_at?"
+           from product
+           left join author on true
+           left join review on true"#,
+        slug,
+        customer.id,
+        id,
+        rating,
+        title,
+        review.body
+    )
+    .fetch_optional(session)
+    .await?
+    .ok_or_else(unknown_product)?;
+    // Signed in as somebody whose account is gone.
+    let author = outcome.author.ok_or(ApiError::Unauthenticated)?;
+    if !outcome.bought {
+        return Err(ApiError::NotBought);
+    }
+    let created_at = outcome.created_at.ok_or_else(|| ApiError::Conflict {
+        code: "already_reviewed",
+        detail: "you have reviewed this product; it is reviewed once".to_owned(),
+    })?;
+    Ok(Review {
+        id,
+        rating,
+        title,
+        body: review.body,
+        author,
+        created_at,
+    })
+}
