@@ -104,7 +104,8 @@ impl Simulators {
             let fields = serde_json::from_str::<Value>(&line).unwrap_or_default()["fields"].take();
             if fields["message"] == "serving" {
                 let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
-                let client = Client::new();
+                // So that an answer that never comes fails a test, and doesn't hang it.
+                let client = Client::builder().timeout(DEADLINE).build().unwrap();
                 let party = |name: &str| Party {
                     address: address(name),
                     client: client.clone(),
