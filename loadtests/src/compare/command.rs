@@ -226,7 +226,7 @@ fn expected_slices(plans: &[Plan]) -> u64 {
     let runs = |plan: &Plan| match plan.lesson.name {
         "indexes" => 12,
         "compression" => 7,
-        "pagination" | "listing" => 6,
+        "pagination" | "listing" | "connections" => 6,
         "search" => 2,
         _ => 5,
     };
