@@ -10,6 +10,8 @@ pub mod http;
 
 pub mod catalog;
 pub mod carts;
+
+pub mod accounts;
 pub mod orders;
 
 pub mod admin;
@@ -19,6 +21,7 @@ pub mod postal_address;
 pub mod pricing;
 pub mod passwords;
 pub mod sessions;
+pub mod welcome;
 
 pub mod database;
 pub mod metrics;

@@ -3,17 +3,22 @@
 mod serve;
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::{ConnectOptions, PgConnection};
+use storefront::email_address::EmailAddress;
 use storefront::money::Currency;
 use storefront::settings::{DatabaseSettings, LogSettings};
 use storefront::telemetry;
 use storefront::variants::Variants;
 
+use api::accounts::create_admin::{Created, create_admin};
+use api::accounts::password::NewPassword;
 use api::import::{ImportOptions, import_file};
 use api::migrate;
 use api::settings::Settings;
@@ -34,6 +39,8 @@ enum Command {
     Migrate(MigrateCommand),
     /// Imports a Shopify product export
     Import(ImportCommand),
+    /// Makes an account an admin's, and makes the account when there is none
+    CreateAdmin(CreateAdminCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -73,6 +80,23 @@ struct ImportCommand {
     log: LogSettings,
 }
 
+#[derive(Debug, clap::Args)]
+struct CreateAdminCommand {
+    /// Whose
+    email: EmailAddress,
+
+    /// The password of a new account, 8 to 256 characters [default: standard input's first line, if it isn't a
+    /// terminal; else one is made and printed]
+    #[arg(long, env = "BACKSTOCK_ADMIN_PASSWORD", hide_env_values = true)]
+    admin_password: Option<SecretString>,
+
+    #[command(flatten)]
+    database: DatabaseSettings,
+
+    #[command(flatten)]
+    log: LogSettings,
+}
+
 fn main() -> ExitCode {
     let arguments = with_default_command(std::env::args_os().collect());
     let parsed = Cli::command()
@@ -86,6 +110,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => serve::run(*settings),
         Command::Migrate(command) => on_one_thread(run_migrate(command)),
         Command::Import(command) => on_one_thread(run_import(command)),
+        Command::CreateAdmin(command) => on_one_thread(run_create_admin(command)),
     };
     match outcome {
         Ok(code) => code,
@@ -164,4 +189,42 @@ async fn run_import(command: ImportCommand) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::SUCCESS
     })
+}
+
+async fn run_create_admin(command: CreateAdminCommand) -> anyhow::Result<ExitCode> {
+    telemetry::init_logs(&command.log)?;
+    let given = match &command.admin_password {
+        Some(password) => Some(password.expose_secret().to_owned()),
+        None => first_line_of_input()?,
+    };
+    let password = match given.map(NewPassword::new).transpose() {
+        Ok(password) => password,
+        Err(error) => {
+            eprintln!("backstock-api: BACKSTOCK_ADMIN_PASSWORD {error}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    let mut connection = connect(&command.database).await?;
+    let email = &command.email;
+    match create_admin(&mut connection, email, password).await? {
+        Created::Promoted => {
+            println!("{email} is an admin from the next sign-in on. The password is as it was.")
+        }
+        Created::WithGivenPassword => println!("{email} is an admin, with the password that was given."),
+        Created::WithPassword(password) => {
+            println!("{email} is an admin. The password, which is not shown again: {password}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What was piped in. Nobody is asked at a terminal.
+fn first_line_of_input() -> anyhow::Result<Option<String>> {
+    if std::io::stdin().is_terminal() {
+        return Ok(None);
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    let line = line.trim_end_matches(['\r', '\n']);
+    Ok((!line.is_empty()).then(|| line.to_owned()))
 }

@@ -1,5 +1,6 @@
 //! `backstock-api serve`: from settings to listening sockets, and back to nothing on SIGTERM or Ctrl-C.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,7 +101,7 @@ async fn check_schema(settings: &Settings) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn bind(address: std::net::SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| {
         format!("can't listen on {address}; set {setting} to a free address, for example 127.0.0.1:0")
@@ -121,7 +122,9 @@ async fn serve_public(
     let stop = async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    // Limits on attempts count by the address that connects.
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop).await
 }
 
 async fn follow_epoch(app: api::state::AppState) {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use storefront::redis::{Redis, RedisError};
 use storefront::third_parties::ClientError;
-use storefront::third_parties::mail::MailUrlError;
+use storefront::third_parties::mail::{MailUrlError, Mailer};
 use storefront::variants::Variants;
 
+use crate::accounts::Accounts;
 use crate::admin::Administration;
 use crate::catalog::Catalog;
 use crate::database::{Database, SideConnection};
@@ -32,6 +33,8 @@ pub struct App {
     pub catalog: Catalog,
     /// What the admins' handlers need besides.
     pub admin: Administration,
+    /// What the accounts' handlers need besides.
+    pub accounts: Accounts,
     /// What the orders' handlers need besides.
     pub orders: Orders,
 }
@@ -85,6 +88,7 @@ pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
     );
     let passwords = Passwords::new(variants.password_hashing, settings.passwords);
     let catalog = Catalog::new(&variants, redis, settings);
+    let accounts = Accounts::new(&variants, &Mailer::new(&settings.mail)?, settings.accounts.clone());
     let orders = Orders::new(&variants, settings)?;
     Ok(Assembly {
         state: Arc::new(App {
@@ -94,6 +98,7 @@ pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
             passwords,
             catalog,
             admin: Administration::new(settings),
+            accounts,
             orders,
         }),
         variants,

@@ -7,6 +7,7 @@ pub mod money;
 pub mod pricing;
 
 pub mod access_token;
+pub mod email_address;
 pub mod keyring;
 pub mod settings;
 

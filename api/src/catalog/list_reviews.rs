@@ -54,6 +54,7 @@ pub struct ReviewPage<'r> {
     get,
     path = "/v1/products/{slug}/reviews",
     tag = "Catalog",
+    security(()),
     params(
         ("slug" = String, Path, description = "The product's slug"),
         ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),

@@ -72,6 +72,7 @@ pub struct Facets {
     get,
     path = "/v1/products/facets",
     tag = "Catalog",
+    security(()),
     params(
         ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
         ("brand" = Option<String>, Query, description = "Slug of a brand"),

@@ -77,6 +77,7 @@ const PARTS: &[(&str, Part)] = &[
     get,
     path = "/v1/products/{slug}",
     tag = "Catalog",
+    security(()),
     params(
         ("slug" = String, Path, description = "The product's slug"),
         ("include" = Option<String>, Query, description = "variants, images, reviews: any of them, comma-separated"),

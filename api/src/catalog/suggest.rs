@@ -38,6 +38,7 @@ pub struct Suggestions {
     get,
     path = "/v1/search/suggestions",
     tag = "Catalog",
+    security(()),
     params(("q" = String, Query, description = "What was typed so far, 2 to 200 characters")),
     responses(
         (status = 200, body = Suggestions),

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+
 use super::error::ApiError;
 
 /// The longest query string that is read, in bytes.
@@ -177,6 +180,19 @@ impl<'a> Parameters<'a> {
                 ))
             }
         }
+    }
+}
+
+/// A route without parameters refuses all.
+#[derive(Debug, Clone, Copy)]
+pub struct NoParameters;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoParameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        Parameters::parse(parts.uri.query())?.finish()?;
+        Ok(Self)
     }
 }
 

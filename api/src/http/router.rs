@@ -8,12 +8,13 @@ use utoipa_axum::router::OpenApiRouter;
 use super::error::ApiError;
 use super::{docs, home, layers};
 use crate::state::Assembly;
-use crate::{admin, carts, catalog, orders};
+use crate::{accounts, admin, carts, catalog, orders};
 
 /// The whole public service. The variants are read here, and never again.
 pub fn app(assembly: &Assembly) -> Router {
     let (routes, document) = OpenApiRouter::with_openapi(docs::Document::openapi())
         .merge(catalog::router(&assembly.variants))
+        .merge(accounts::router())
         .merge(orders::router(&assembly.variants))
         .merge(carts::router())
         .merge(admin::router())

@@ -17,6 +17,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use storefront::variants::PasswordHashing;
 
 use crate::http::error::ApiError;
+use crate::opaque_token::OpaqueToken;
 use crate::settings::PasswordSettings;
 
 /// Memory of one hash, in KiB.
@@ -95,10 +96,12 @@ impl Passwords {
 }
 
 /// The hash of a password that nobody has.
-static NOBODYS: LazyLock<String> = LazyLock::new(|| {
-    let password = crate::opaque_token::OpaqueToken::random().text();
-    hash(&password).expect("the parameters are within bounds")
-});
+static NOBODYS: LazyLock<String> = LazyLock::new(|| hash_here(&OpaqueToken::random().text()));
+
+/// A hash for a command, which has nothing else to do meanwhile.
+pub fn hash_here(password: &str) -> String {
+    hash(password).expect("the parameters are within bounds")
+}
 
 fn argon2() -> Argon2<'static> {
     let parameters = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("they are within bounds");

@@ -22,6 +22,7 @@ use crate::state::{App, AppState};
     get,
     path = "/v1/products",
     tag = "Catalog",
+    security(()),
     params(
         ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
         ("brand" = Option<String>, Query, description = "Slug of a brand"),

@@ -22,6 +22,7 @@ const MAX_PAGE: u64 = 100_000_000;
     get,
     path = "/v1/products",
     tag = "Catalog",
+    security(()),
     params(
         ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
         ("brand" = Option<String>, Query, description = "Slug of a brand"),

@@ -1,0 +1,109 @@
+//! `GET /v1/me` and `PATCH /v1/me`: the customer who asks.
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::NO_STORE;
+use crate::http::body::{JsonBody, Text};
+use crate::http::error::{ApiError, Problem};
+use crate::http::identity::Customer;
+use crate::http::query::NoParameters;
+use crate::http::timings::RequestTimings;
+use crate::state::AppState;
+
+/// A customer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Me {
+    /// Who.
+    pub id: Uuid,
+    /// In lower case.
+    pub email: String,
+    /// How to be called.
+    pub name: String,
+    /// `customer` or `admin`.
+    pub role: String,
+    /// Since when, RFC 3339.
+    #[serde(with = "time::serde::rfc3339")]
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: OffsetDateTime,
+}
+
+/// What is to change; what is left out stays. An email changes only with a proof that it is the customer's, which this
+/// shop doesn't ask for yet.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangedMe {
+    /// How to be called.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
+    pub name: Option<Text<255>>,
+}
+
+/// The customer who asks.
+#[utoipa::path(
+    get,
+    path = "/v1/me",
+    tag = "Accounts",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, body = Me),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn show_me(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    customer: Customer,
+    _: NoParameters,
+) -> Result<impl IntoResponse, ApiError> {
+    let mut session = app.database.session(&timings).await?;
+    let me = sqlx::query_as!(
+        Me,
+        "select id, email, name, role, created_at from customers where id = $1",
+        customer.id
+    )
+    .fetch_optional(&mut session)
+    .await?;
+    // A token may outlive its customer.
+    let me = me.ok_or(ApiError::Unauthenticated)?;
+    Ok((NO_STORE, Json(me)))
+}
+
+/// Changes the customer who asks.
+#[utoipa::path(
+    patch,
+    path = "/v1/me",
+    tag = "Accounts",
+    security(("bearer" = [])),
+    request_body = ChangedMe,
+    responses(
+        (status = 200, body = Me),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn change_me(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    customer: Customer,
+    _: NoParameters,
+    JsonBody(changed): JsonBody<ChangedMe>,
+) -> Result<impl IntoResponse, ApiError> {
+    let mut session = app.database.session(&timings).await?;
+    let me = sqlx::query_as!(
+        Me,
+        "update customers set name = coalesce($2, name) where id = $1
+         returning id, email, name, role, created_at",
+        customer.id,
+        changed.name.as_ref().map(Text::as_str),
+    )
+    .fetch_optional(&mut session)
+    .await?;
+    let me = me.ok_or(ApiError::Unauthenticated)?;
+    Ok((NO_STORE, Json(me)))
+}

@@ -1,0 +1,52 @@
+//! `POST /v1/sessions/refresh`: a refresh token against the next tokens. It works once: a token that comes a second time
+//! ends its sign-in (RFC 9700, section 4.14.2).
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{NO_STORE, Tokens};
+use crate::http::body::{JsonBody, Text};
+use crate::http::error::{ApiError, Problem};
+use crate::http::query::NoParameters;
+use crate::http::timings::RequestTimings;
+use crate::state::AppState;
+
+/// What is traded.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RefreshToken {
+    /// The last one that was given out.
+    #[schema(value_type = String, min_length = 1, max_length = 255)]
+    pub refresh_token: Text<255>,
+}
+
+/// The next tokens.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions/refresh",
+    tag = "Accounts",
+    security(()),
+    request_body = RefreshToken,
+    responses(
+        (status = 201, body = Tokens),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json", description = "`refresh_token_refused`"),
+    )
+)]
+pub async fn refresh_session(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    _: NoParameters,
+    JsonBody(given): JsonBody<RefreshToken>,
+) -> Result<impl IntoResponse, ApiError> {
+    let mut session = app.database.session(&timings).await?;
+    let grant = app
+        .sessions
+        .refresh(&mut session, given.refresh_token.as_str())
+        .await?;
+    Ok((StatusCode::CREATED, NO_STORE, Json(Tokens::from(grant))))
+}

@@ -1,0 +1,132 @@
+//! `POST /v1/accounts`: a new customer.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use storefront::email_address::EmailAddress;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::NO_STORE;
+use super::attempts;
+use super::me::Me;
+use super::password::NewPassword;
+use crate::http::body::{JsonBody, Text};
+use crate::http::client_address::ClientAddress;
+use crate::http::error::{ApiError, Problem};
+use crate::http::query::NoParameters;
+use crate::http::timings::RequestTimings;
+use crate::http::trace_context::TraceContext;
+use crate::sessions::Role;
+use crate::state::AppState;
+use crate::welcome::NewCustomer;
+
+/// Who registers.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Registration {
+    /// Not case-sensitive.
+    #[schema(value_type = String, format = Email, max_length = 254, example = "ada@shop.example")]
+    pub email: EmailAddress,
+    /// Any characters.
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 256, example = "correct horse")]
+    pub password: NewPassword,
+    /// How to be called.
+    #[schema(value_type = String, min_length = 1, max_length = 255, example = "Ada")]
+    pub name: Text<255>,
+}
+
+/// Registers a customer.
+#[utoipa::path(
+    post,
+    path = "/v1/accounts",
+    tag = "Accounts",
+    security(()),
+    request_body = Registration,
+    responses(
+        (status = 201, body = Me),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "`email_taken`"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn register(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    _: NoParameters,
+    client: ClientAddress,
+    TraceContext(trace_context): TraceContext,
+    JsonBody(registration): JsonBody<Registration>,
+) -> Result<impl IntoResponse, ApiError> {
+    let Registration {
+        email,
+        password,
+        name,
+    } = registration;
+    let mut session = app.database.session(&timings).await?;
+    attempts::check_client(&mut session, client, &app.accounts.settings).await?;
+    // No connection is held while a core is busy with the hash.
+    drop(session);
+    let password_hash = app.passwords.hash(password.into_string()).await?;
+
+    let id = Uuid::now_v7();
+    let mut session = app.database.session(&timings).await?;
+    let mut transaction = session.begin().await?;
+    let created_at = sqlx::query_scalar!(
+        "insert into customers (id, email, name, password_hash) values ($1, $2, $3, $4)
+         on conflict (email) do nothing
+         returning created_at",
+        id,
+        email.as_str(),
+        name.as_str(),
+        password_hash,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(created_at) = created_at else {
+        drop(transaction);
+        return Err(taken(
+            attempts::count_client(&mut session, client, &app.accounts.settings).await,
+        ));
+    };
+    app.accounts
+        .welcome
+        .write_event(&mut transaction, id, trace_context.as_deref())
+        .await?;
+    transaction.commit().await?;
+    drop(session);
+
+    let new = NewCustomer {
+        id,
+        email: &email,
+        name: name.as_str(),
+    };
+    app.accounts.welcome.after_commit(new).await;
+    let me = me(id, &email, name.as_str(), created_at);
+    Ok((StatusCode::CREATED, NO_STORE, Json(me)))
+}
+
+/// That an email has an account can be asked here, one by one: it is bounded as failed sign-ins are.
+fn taken(counted: Result<(), sqlx::Error>) -> ApiError {
+    match counted {
+        Ok(()) => ApiError::Conflict {
+            code: "email_taken",
+            detail: "there is an account with this email; sign in with POST /v1/sessions".to_owned(),
+        },
+        Err(error) => error.into(),
+    }
+}
+
+fn me(id: Uuid, email: &EmailAddress, name: &str, created_at: OffsetDateTime) -> Me {
+    Me {
+        id,
+        email: email.to_string(),
+        name: name.to_owned(),
+        role: Role::Customer.as_str().to_owned(),
+        created_at,
+    }
+}

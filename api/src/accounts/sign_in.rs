@@ -1,0 +1,102 @@
+//! `POST /v1/sessions`: an email and its password against tokens.
+//!
+//! An unknown email and a wrong password are answered alike, after the same statements and the same hash. Who brings a
+//! guest's cart finds it again as a customer.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use storefront::email_address::EmailAddress;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::attempts::{self, Counters};
+use super::password::Password;
+use super::{NO_STORE, Tokens, merge_carts};
+use crate::http::body::JsonBody;
+use crate::http::client_address::ClientAddress;
+use crate::http::error::{ApiError, Problem};
+use crate::http::identity::{CartToken, Role};
+use crate::http::query::NoParameters;
+use crate::http::timings::RequestTimings;
+use crate::state::AppState;
+
+/// Who signs in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    /// Not case-sensitive.
+    #[schema(value_type = String, format = Email, max_length = 254, example = "ada@shop.example")]
+    pub email: EmailAddress,
+    /// As it was chosen.
+    #[schema(value_type = String, format = Password, min_length = 1, max_length = 256, example = "correct horse")]
+    pub password: Password,
+}
+
+/// Somebody is signed in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SignedIn {
+    /// What speaks for them.
+    #[serde(flatten)]
+    pub tokens: Tokens,
+    /// The customer's cart, when the guest's that `x-cart-token` opened went into it. The token opens nothing any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cart_id: Option<Uuid>,
+}
+
+/// Signs a customer in.
+#[utoipa::path(
+    post,
+    path = "/v1/sessions",
+    tag = "Accounts",
+    security(()),
+    params(("x-cart-token" = Option<String>, Header, description = "A guest's cart, which becomes the customer's")),
+    request_body = Credentials,
+    responses(
+        (status = 201, body = SignedIn),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 401, body = Problem, content_type = "application/problem+json", description = "`wrong_credentials`"),
+        (status = 429, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn sign_in(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    _: NoParameters,
+    client: ClientAddress,
+    CartToken(cart_token): CartToken,
+    JsonBody(credentials): JsonBody<Credentials>,
+) -> Result<impl IntoResponse, ApiError> {
+    let Credentials { email, password } = credentials;
+    let counters = Counters::new(&email, client);
+    let mut session = app.database.session(&timings).await?;
+    attempts::begin(&mut session, &counters, &app.accounts.settings).await?;
+    let customer = sqlx::query!(
+        "select id, role, password_hash from customers where email = $1",
+        email.as_str()
+    )
+    .fetch_optional(&mut session)
+    .await?;
+    // No connection is held while a core is busy with the hash.
+    drop(session);
+    let kept = customer.as_ref().map(|customer| customer.password_hash.clone());
+    let is_right = app.passwords.verify(password.into_string(), kept).await?;
+    let customer = customer.filter(|_| is_right).ok_or(ApiError::WrongCredentials)?;
+
+    let mut session = app.database.session(&timings).await?;
+    attempts::succeeded(&mut session, &counters).await?;
+    let cart_id = match &cart_token {
+        Some(token) => merge_carts::merge(&mut session, customer.id, token).await?,
+        None => None,
+    };
+    let role = Role::from_name(&customer.role);
+    let grant = app.sessions.open(&mut session, customer.id, role).await?;
+    let signed_in = SignedIn {
+        tokens: grant.into(),
+        cart_id,
+    };
+    Ok((StatusCode::CREATED, NO_STORE, Json(signed_in)))
+}

@@ -1,0 +1,34 @@
+//! `DELETE /v1/sessions/current`: signs out. The refresh token is dead at once; the access token, too, unless it is one
+//! that nobody looks up (the lesson `sessions`).
+
+use axum::extract::State;
+use axum::http::StatusCode;
+
+use crate::http::error::{ApiError, Problem};
+use crate::http::identity::Customer;
+use crate::http::query::NoParameters;
+use crate::http::timings::RequestTimings;
+use crate::state::AppState;
+
+/// Signs out.
+#[utoipa::path(
+    delete,
+    path = "/v1/sessions/current",
+    tag = "Accounts",
+    security(("bearer" = [])),
+    responses(
+        (status = 204),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub async fn sign_out(
+    State(app): State<AppState>,
+    timings: RequestTimings,
+    customer: Customer,
+    _: NoParameters,
+) -> Result<StatusCode, ApiError> {
+    let mut session = app.database.session(&timings).await?;
+    app.sessions.close(&mut session, &customer).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,65 @@
+//! Where a request comes from: for limits, never for trust.
+
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+
+use super::error::ApiError;
+use crate::state::AppState;
+
+/// The client's address: the last entry of the header that a trusted proxy sets, where the settings name one, else the
+/// address that connects. `None` when neither is known; all such clients are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub Option<IpAddr>);
+
+impl FromRequestParts<AppState> for ClientAddress {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+        let connected = || {
+            let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+            peer.map(|ConnectInfo(peer)| peer.ip())
+        };
+        let address = match &app.accounts.settings.client_address_header {
+            // What stands before the last entry was sent by the client, who may write what it likes.
+            Some(header) => parts
+                .headers
+                .get_all(header)
+                .iter()
+                .next_back()
+                .and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()),
+            None => connected(),
+        };
+        Ok(Self(address))
+    }
+}
+
+impl ClientAddress {
+    /// What one client can't change at will: an IPv4 address, or the network of an IPv6 address, of which a client has
+    /// 2^64.
+    pub fn network(self) -> String {
+        match self.0.map(|address| address.to_canonical()) {
+            None => "unknown".to_owned(),
+            Some(IpAddr::V4(address)) => address.to_string(),
+            Some(IpAddr::V6(address)) => {
+                let [a, b, c, d, ..] = address.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_is_one_network() {
+        let network = |text: &str| ClientAddress(Some(text.parse().unwrap())).network();
+        assert_eq!(network("192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(network("2001:db8:1:2:3::4"), network("2001:db8:1:2::"));
+        assert_ne!(network("2001:db8:1:2::"), network("2001:db8:1:3::"));
+    }
+}

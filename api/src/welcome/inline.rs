@@ -1,0 +1,53 @@
+//! **Technique**: the request sends the mail before it answers.
+//! **Cost**: the mail server's time, in every registration. Nothing is held meanwhile but the request itself.
+//! **Fails when**: the mail server is slow: so is registering. When it is away, or the process dies between the commit
+//! and the mail, nobody sends it: the customer is registered, and never welcomed.
+//! **Source**: <https://microservices.io/patterns/data/transactional-outbox.html>, the problem that it solves.
+
+use storefront::emails;
+use storefront::messages::Consumer;
+use storefront::third_parties::mail::Mailer;
+
+use super::{EventRow, NewCustomer};
+use crate::database::Transaction;
+
+/// The arm `welcome_email=inline`.
+pub struct Inline {
+    mailer: Mailer,
+}
+
+impl Inline {
+    pub(super) fn new(mailer: Mailer) -> Self {
+        Self { mailer }
+    }
+
+    pub(super) async fn write_event(
+        &self,
+        transaction: &mut Transaction<'_>,
+        row: EventRow<'_>,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "with heard as (insert into inbox (message_id, consumer) values ($1, $5))
+             insert into outbox (message_id, event, body, trace_context) values ($1, $2, $3, $4)",
+            row.message_id,
+            row.event.name(),
+            row.event.body(),
+            row.trace_context,
+            Consumer::WelcomeEmail.as_str(),
+        )
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+
+    pub(super) async fn send(&self, customer: NewCustomer<'_>) {
+        let email = emails::Welcome {
+            name: customer.name.to_owned(),
+        }
+        .email();
+        let cause = format!("welcome-{}", customer.id);
+        if let Err(error) = self.mailer.send(customer.email.as_str(), &cause, &email).await {
+            tracing::warn!(customer_id = %customer.id, %error, "a new customer was not welcomed");
+        }
+    }
+}

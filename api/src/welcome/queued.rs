@@ -1,0 +1,30 @@
+//! **Technique**: an event in the outbox, written in the transaction of the registration; the worker sends the mail.
+//! **Cost**: one more row in the transaction, and another process that relays and consumes it.
+//! **Fails when**: the worker is away: mails wait, none is lost. One may be sent twice, when the mail server's answer to
+//! the worker was lost.
+//! **Source**: <https://microservices.io/patterns/data/transactional-outbox.html>
+
+use super::EventRow;
+use crate::database::Transaction;
+
+/// The arm `welcome_email=queued`.
+pub struct Queued;
+
+impl Queued {
+    pub(super) async fn write_event(
+        &self,
+        transaction: &mut Transaction<'_>,
+        row: EventRow<'_>,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "insert into outbox (message_id, event, body, trace_context) values ($1, $2, $3, $4)",
+            row.message_id,
+            row.event.name(),
+            row.event.body(),
+            row.trace_context,
+        )
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+}
