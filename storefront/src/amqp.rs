@@ -30,6 +30,26 @@ pub async fn connect(settings: &AmqpSettings, process: &str) -> Result<Connectio
     let properties = ConnectionProperties::default()
         .with_connection_name(process.into())
         .enable_auto_recover();
+    open(settings, properties).await
+}
+
+/// Connects likewise, but a lost connection stays lost: for a process that opens the next one itself, with all that
+/// it declares and consumes, and so has one way to begin instead of two.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_without_recovery(
+    settings: &AmqpSettings,
+    process: &str,
+) -> Result<Connection, ConnectError> {
+    open(
+        settings,
+        ConnectionProperties::default().with_connection_name(process.into()),
+    )
+    .await
+}
+
+async fn open(settings: &AmqpSettings, properties: ConnectionProperties) -> Result<Connection, ConnectError> {
     let connecting = Connection::connect(settings.amqp_url.expose_secret(), properties);
     Ok(tokio::time::timeout(CONNECT_TIMEOUT, connecting)
         .await

@@ -6,6 +6,8 @@
 //! again, `content_type`, persistent delivery, and the header `traceparent` (W3C Trace Context) of the request that
 //! caused it.
 
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,6 +29,23 @@ pub const ATTEMPT: &str = "x-attempt";
 /// The channel of Postgres on which relays are woken: `notify outbox`, sent after a commit, never inside the
 /// transaction, where it would make commits take turns.
 pub const WAKE_CHANNEL: &str = "outbox";
+
+/// How AMQP spells "keep it on disk".
+const PERSISTENT: u8 = 2;
+
+/// What goes with a body.
+pub fn properties(message_id: Uuid, event: &str, trace_context: Option<&str>) -> BasicProperties {
+    let mut headers = FieldTable::default();
+    if let Some(context) = trace_context {
+        headers.insert(TRACEPARENT.into(), AMQPValue::LongString(context.into()));
+    }
+    BasicProperties::default()
+        .with_message_id(message_id.to_string().into())
+        .with_type(event.into())
+        .with_content_type(CONTENT_TYPE.into())
+        .with_delivery_mode(PERSISTENT)
+        .with_headers(headers)
+}
 
 /// Something that happened in the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

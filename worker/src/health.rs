@@ -14,6 +14,9 @@ use sqlx::PgPool;
 use storefront::telemetry::PrometheusHandle;
 use storefront::variants::Variants;
 
+use crate::broker::Broker;
+use crate::parts::Parts;
+
 /// How long a dependency may take to answer a readiness probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -23,7 +26,9 @@ pub struct Health {
     /// To Postgres.
     pub pool: PgPool,
     /// To RabbitMQ.
-    pub broker: Arc<lapin::Connection>,
+    pub broker: Arc<Broker>,
+    /// How each part is.
+    pub parts: Parts,
     /// What `/internal/variants` shows.
     pub variants: Variants,
     /// Renders the metrics.
@@ -49,13 +54,18 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
             Json(json!({ "status": "draining" })),
         );
     }
-    if !health.broker.status().connected() {
-        return not_ready("rabbitmq", "the connection is lost; it is being restored");
+    if !health.broker.is_connected() {
+        return not_ready("rabbitmq", "the connection is lost; it is opened again");
     }
+    let parts = health.parts.all();
+    if let Some((part, why)) = parts.iter().find_map(|(part, why)| Some((part, why.as_ref()?))) {
+        return not_ready(part, why);
+    }
+    let works: Vec<_> = parts.into_keys().collect();
     match tokio::time::timeout(PROBE_TIMEOUT, sqlx::query("select").execute(&health.pool)).await {
         Ok(Ok(_)) => (
             StatusCode::OK,
-            Json(json!({ "status": "ready", "postgres": "up", "rabbitmq": "up" })),
+            Json(json!({ "status": "ready", "postgres": "up", "rabbitmq": "up", "working": works })),
         ),
         Ok(Err(error)) => not_ready("postgres", &error.to_string()),
         Err(_) => not_ready("postgres", &format!("no answer within {PROBE_TIMEOUT:?}")),

@@ -1,17 +1,34 @@
-//! From settings to a connected worker, and back to nothing on SIGTERM or Ctrl-C.
+//! From settings to a working process, and back to nothing on SIGTERM or Ctrl-C.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use storefront::{amqp, postgres, telemetry};
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use storefront::messages::Consumer;
+use storefront::third_parties::carrier::Carrier;
+use storefront::third_parties::mail::Mailer;
+use storefront::third_parties::payment::PaymentGateway;
+use storefront::{postgres, telemetry};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
+use crate::broker::Broker;
+use crate::consumers::{Consuming, Tools};
 use crate::health::{self, Health};
-use crate::settings::Settings;
+use crate::parts::{Parts, Stop};
+use crate::relay::{self, Relay};
+use crate::settings::{Part, Settings};
+use crate::topology::Topology;
+use crate::upkeep::Upkeep;
+
+/// How long saying goodbye to the broker and to Postgres may take.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Works until a signal comes. Exit code 2 for settings that can't be used.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
@@ -28,19 +45,20 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     let metrics = telemetry::init_metrics(&settings.variants);
-    let options = match postgres::connect_options(&settings.database, "backstock-worker") {
-        Ok(options) => options,
+    crate::metrics::describe();
+    let (options, tools) = match assemble(&settings) {
+        Ok(assembled) => assembled,
         Err(error) => {
             eprintln!("backstock-worker: {error}");
             return Ok(ExitCode::from(2));
         }
     };
-    let pool = postgres::pool(&settings.database, options);
-    let connecting = amqp::connect(&settings.amqp, "backstock-worker");
+    let topology = Topology::new(settings.consumers.retry_delays.clone());
+    let connecting = Broker::connect(settings.amqp.clone(), topology);
     let broker = Arc::new(
         connecting
             .await
-            .context("can't connect to RabbitMQ at BACKSTOCK_AMQP_URL")?,
+            .context("can't use the RabbitMQ at BACKSTOCK_AMQP_URL")?,
     );
 
     let address = settings.internal_listen;
@@ -48,32 +66,34 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     let listener = listener.with_context(|| {
         format!("can't listen on {address}; set BACKSTOCK_INTERNAL_LISTEN to a free address, for example 127.0.0.1:0")
     })?;
+    let internal_listen = listener.local_addr()?;
     let draining = Arc::new(AtomicBool::new(false));
+    let parts = Parts::default();
     let health = Health {
-        pool: pool.clone(),
+        pool: tools.pool.clone(),
         broker: broker.clone(),
+        parts: parts.clone(),
         variants: settings.variants,
         metrics,
         draining: draining.clone(),
     };
     let internal_server = tokio::spawn(axum::serve(listener, health::router(health)).into_future());
+
+    let (stopper, stop) = Stop::new();
+    let mut running = start(&settings, options, &broker, &tools, &parts, &stop);
     tracing::info!(
         variants = %settings.variants,
-        internal_listen = %address,
+        %internal_listen,
         ready_after_ms = started.elapsed().as_millis() as u64,
         "working"
     );
 
     wait_for_signal().await?;
     draining.store(true, Ordering::Relaxed);
+    let _ = stopper.send(true);
     tracing::info!(drain_timeout = ?settings.drain_timeout, "stopping: work in flight is finished first");
-    let closing = async {
-        if let Err(error) = broker.close(200, "the worker stops".into()).await {
-            tracing::warn!(%error, "the connection to RabbitMQ didn't close cleanly");
-        }
-        pool.close().await;
-    };
-    if tokio::time::timeout(settings.drain_timeout, closing)
+    let draining = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(settings.drain_timeout, draining)
         .await
         .is_err()
     {
@@ -81,9 +101,97 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
             "work was still in flight at the deadline; it is cut off, and will be delivered again"
         );
     }
+    let goodbye = async {
+        broker.close().await;
+        tools.pool.close().await;
+    };
+    let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
     internal_server.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What can be made of settings alone. Connects to nothing yet.
+fn assemble(settings: &Settings) -> anyhow::Result<(PgConnectOptions, Arc<Tools>)> {
+    settings.check().map_err(anyhow::Error::msg)?;
+    let options = postgres::connect_options(&settings.database, "backstock-worker")?;
+    let tools = Tools {
+        pool: postgres::pool(&settings.database, options.clone()),
+        payments: PaymentGateway::new(&settings.payment)?,
+        carrier: Carrier::new(&settings.carrier)?,
+        mailer: Mailer::new(&settings.mail)?,
+        settings: settings.consumers.clone(),
+    };
+    Ok((options, Arc::new(tools)))
+}
+
+/// Each part is a task that ends when the signal has come and its work in flight is done.
+fn start(
+    settings: &Settings,
+    options: PgConnectOptions,
+    broker: &Arc<Broker>,
+    tools: &Arc<Tools>,
+    parts: &Parts,
+    stop: &Stop,
+) -> JoinSet<()> {
+    let mut running = JoinSet::new();
+    if settings.parts.contains(&Part::Relay) {
+        let wake = Arc::new(Notify::new());
+        running.spawn(listen(options, wake.clone(), parts.clone(), stop.clone()));
+        running.spawn(relay(
+            settings.clone(),
+            broker.clone(),
+            tools.pool.clone(),
+            wake,
+            parts.clone(),
+            stop.clone(),
+        ));
+    }
+    if settings.parts.contains(&Part::Consumers) {
+        for consumer in Consumer::ALL {
+            let consuming = Consuming {
+                consumer,
+                broker: broker.clone(),
+                tools: tools.clone(),
+                confirm_timeout: settings.relay.confirm_timeout,
+                parts: parts.clone(),
+                stop: stop.clone(),
+            };
+            running.spawn(consuming.run());
+        }
+    }
+    if settings.parts.contains(&Part::Upkeep) {
+        let upkeep = Upkeep {
+            pool: tools.pool.clone(),
+            payments: tools.payments.clone(),
+            settings: settings.upkeep.clone(),
+        };
+        running.spawn(upkeep.run(parts.clone(), stop.clone()));
+    }
+    running
+}
+
+async fn relay(
+    settings: Settings,
+    broker: Arc<Broker>,
+    pool: PgPool,
+    wake: Arc<Notify>,
+    parts: Parts,
+    stop: Stop,
+) {
+    let relay = Relay {
+        pool: &pool,
+        broker: &broker,
+        settings: &settings.relay,
+        wake: &wake,
+    };
+    relay.run(&parts, &stop).await;
+}
+
+/// A listener keeps its connection for good, so it isn't one of the pool's.
+async fn listen(options: PgConnectOptions, wake: Arc<Notify>, parts: Parts, stop: Stop) {
+    let one = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    relay::listen(&one, &wake, &parts, &stop).await;
 }
 
 async fn wait_for_signal() -> anyhow::Result<()> {

@@ -3,13 +3,25 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use storefront::settings::{AmqpSettings, DatabaseSettings, LogSettings, parse_millis};
+use storefront::third_parties::carrier::CarrierSettings;
+use storefront::third_parties::mail::MailSettings;
+use storefront::third_parties::payment::PaymentSettings;
 use storefront::variants::Variants;
 
 /// Everything that the worker needs.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
+    /// What this process does. Several processes may do the same: they share the work
+    #[arg(
+        long,
+        env = "BACKSTOCK_PARTS",
+        value_delimiter = ',',
+        default_value = "relay,consumers,upkeep"
+    )]
+    pub parts: Vec<Part>,
+
     /// Where operators connect: health, metrics, variants. Never open it to the world
     #[arg(long, env = "BACKSTOCK_INTERNAL_LISTEN", default_value = "127.0.0.1:9090")]
     pub internal_listen: SocketAddr,
@@ -25,6 +37,30 @@ pub struct Settings {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub relay: RelaySettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub consumers: ConsumerSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub upkeep: UpkeepSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub payment: PaymentSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub carrier: CarrierSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub mail: MailSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub database: DatabaseSettings,
 
     #[command(flatten)]
@@ -34,4 +70,113 @@ pub struct Settings {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogSettings,
+}
+
+/// What a worker can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Says to RabbitMQ what the outbox holds.
+    Relay,
+    /// Emails, labels, popularity.
+    Consumers,
+    /// Settles payments of unknown outcome, purges what has expired.
+    Upkeep,
+}
+
+/// How the outbox is relayed.
+#[derive(Debug, Clone, Args)]
+pub struct RelaySettings {
+    /// Events that are sent before their confirms are waited for. More share the broker's wait for its disk; all of
+    /// them are said again after a crash
+    #[arg(long, env = "BACKSTOCK_RELAY_WINDOW", default_value_t = 512,
+          value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub relay_window: u32,
+
+    /// How often the outbox is looked at when nobody says that there is something, in milliseconds
+    #[arg(long = "relay-poll-ms", env = "BACKSTOCK_RELAY_POLL_MS", default_value = "100", value_parser = parse_millis)]
+    pub relay_poll: Duration,
+
+    /// How long the broker may take to confirm a window of events, or a message, in milliseconds
+    #[arg(long = "confirm-timeout-ms", env = "BACKSTOCK_CONFIRM_TIMEOUT_MS", default_value = "5000",
+          value_parser = parse_millis)]
+    pub confirm_timeout: Duration,
+}
+
+/// How messages are consumed.
+#[derive(Debug, Clone, Args)]
+pub struct ConsumerSettings {
+    /// Messages that each consumer works on at a time. Bounded by what the third parties bear
+    #[arg(long, env = "BACKSTOCK_CONCURRENCY", default_value_t = 16,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub concurrency: u16,
+
+    /// Messages that each consumer is given before it has acknowledged others. At least the concurrency; what is above
+    /// it waits here instead of at the broker, and is delivered again after a crash
+    #[arg(long, env = "BACKSTOCK_PREFETCH", default_value_t = 64,
+          value_parser = clap::value_parser!(u16).range(1..=2000))]
+    pub prefetch: u16,
+
+    /// How long a message waits that was worked on in vain, in milliseconds: after the first time, the second …
+    #[arg(long = "retry-delays-ms", env = "BACKSTOCK_RETRY_DELAYS_MS", value_delimiter = ',',
+          default_value = "1000,5000,25000,120000,600000", value_parser = parse_millis)]
+    pub retry_delays: Vec<Duration>,
+
+    /// How often a message is worked on before it becomes a dead letter
+    #[arg(long, env = "BACKSTOCK_MAX_ATTEMPTS", default_value_t = 12,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub max_attempts: u32,
+
+    /// How long nobody else sends an email that somebody has begun to send, in milliseconds. Longer than the mail
+    /// server's timeout
+    #[arg(long = "email-claim-ms", env = "BACKSTOCK_EMAIL_CLAIM_MS", default_value = "30000", value_parser = parse_millis)]
+    pub email_claim: Duration,
+}
+
+/// What is done by the clock.
+#[derive(Debug, Clone, Args)]
+pub struct UpkeepSettings {
+    /// How often reservations that ended unpaid are settled, in milliseconds
+    #[arg(long = "settle-interval-ms", env = "BACKSTOCK_SETTLE_INTERVAL_MS", default_value = "5000",
+          value_parser = parse_millis)]
+    pub settle_interval: Duration,
+
+    /// After this an order is settled by another worker when the first gave no answer, or the gateway none, in
+    /// milliseconds. A cancelled order's payment is voided by upkeep when nobody else did so in this time
+    #[arg(long = "settle-again-ms", env = "BACKSTOCK_SETTLE_AGAIN_MS", default_value = "30000", value_parser = parse_millis)]
+    pub settle_again: Duration,
+
+    /// How often what has expired is purged, in milliseconds
+    #[arg(long = "purge-interval-ms", env = "BACKSTOCK_PURGE_INTERVAL_MS", default_value = "60000",
+          value_parser = parse_millis)]
+    pub purge_interval: Duration,
+
+    /// How long it is remembered which messages were worked off, in seconds. Longer than any message may wait as a dead
+    /// letter, since one that is forgotten would be worked off again
+    #[arg(long, env = "BACKSTOCK_INBOX_RETENTION_S", default_value_t = 30 * 24 * 3600,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub inbox_retention_s: u32,
+}
+
+impl Settings {
+    /// What clap can't check: settings that only make sense together.
+    ///
+    /// # Errors
+    /// Which, and what to do.
+    pub fn check(&self) -> Result<(), String> {
+        if self.consumers.prefetch < self.consumers.concurrency {
+            return Err(format!(
+                "BACKSTOCK_PREFETCH is {} and BACKSTOCK_CONCURRENCY {}: so many would never be worked on at a time; \
+                 raise the first or lower the second",
+                self.consumers.prefetch, self.consumers.concurrency
+            ));
+        }
+        if self.consumers.email_claim <= self.mail.smtp_timeout {
+            return Err(
+                "BACKSTOCK_EMAIL_CLAIM_MS must be longer than BACKSTOCK_SMTP_TIMEOUT_MS: else an email that is being \
+                 sent could be sent by another worker, too"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
 }

@@ -1,0 +1,68 @@
+//! Confirms a paid order by email, and writes `confirmation_sent` into its timeline.
+
+use serde_json::Value;
+use sqlx::PgPool;
+use storefront::emails::{Confirmation, Line};
+use storefront::messages::Consumer;
+use storefront::money::{Currency, Money};
+use uuid::Uuid;
+
+use super::{Done, Fault, Tools, inbox};
+
+const CONSUMER: Consumer = Consumer::ConfirmationEmail;
+
+/// Sends the confirmation, once.
+pub(super) async fn send(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Result<Done, Fault> {
+    let send = async {
+        let (to, confirmation) = read(&tools.pool, order_id).await?;
+        let cause = format!("{message_id}.confirmation");
+        tools.mailer.send(&to, &cause, &confirmation.email()).await?;
+        Ok(())
+    };
+    inbox::once(tools, CONSUMER, message_id, Some(order_id), send).await
+}
+
+/// What was bought, and who gets told.
+async fn read(pool: &PgPool, order_id: Uuid) -> Result<(String, Confirmation), Fault> {
+    let rows = sqlx::query!(
+        r#"
+        select o.number, o.email, o.currency::text as "currency!", o.subtotal_cents, o.discount_cents, o.shipping_cents,
+               o.total_cents, o.shipping_address as "shipping_address: Value",
+               l.title, l.variant_title, l.quantity, l.unit_price_cents
+        from orders o
+        join order_lines l on l.order_id = o.id
+        where o.id = $1
+        order by l.position
+        "#,
+        order_id
+    )
+    .fetch_all(pool)
+    .await?;
+    let unusable = |what: String| Fault::Never(format!("order {order_id} {what}"));
+    let first = rows.first().ok_or_else(|| unusable("doesn't exist".to_owned()))?;
+    let currency: Currency = first
+        .currency
+        .parse()
+        .map_err(|error| unusable(format!("can't be priced: {error}")))?;
+    let address = serde_json::from_value(first.shipping_address.clone())
+        .map_err(|error| unusable(format!("has no usable address: {error}")))?;
+    let money = |amount| Money { amount, currency };
+    let confirmation = Confirmation {
+        number: first.number,
+        lines: rows
+            .iter()
+            .map(|row| Line {
+                title: row.title.clone(),
+                variant_title: row.variant_title.clone(),
+                quantity: row.quantity,
+                total: money(row.unit_price_cents * i64::from(row.quantity)),
+            })
+            .collect(),
+        subtotal: money(first.subtotal_cents),
+        discount: money(first.discount_cents),
+        shipping: money(first.shipping_cents),
+        total: money(first.total_cents),
+        address,
+    };
+    Ok((first.email.clone(), confirmation))
+}

@@ -1,0 +1,190 @@
+//! The way of a message: delivered, worked on, and only then acknowledged; or delayed; or laid aside.
+//!
+//! Whatever happens to a message is confirmed by the broker before the delivery is acknowledged. So a crash between the
+//! two has the message twice, which the inbox knows, and never not at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use lapin::Channel;
+use lapin::message::Delivery;
+use lapin::options::{BasicCancelOptions, BasicQosOptions};
+use lapin::types::FieldTable;
+use storefront::messages::Consumer;
+use tokio::task::JoinSet;
+
+use super::message::carried_on;
+use super::{Done, Fault, Message, Tools, work};
+use crate::broker::{Broker, BrokerError, Publisher};
+use crate::metrics;
+use crate::parts::{Parts, Stop, keep_alive};
+
+/// A delivery's way back to the broker.
+struct Post {
+    broker: Arc<Broker>,
+    publisher: Publisher,
+    consumer: Consumer,
+    max_attempts: u32,
+}
+
+/// One consumer of this process.
+#[derive(Clone)]
+pub struct Consuming {
+    /// Which.
+    pub consumer: Consumer,
+    /// Where its messages come from.
+    pub broker: Arc<Broker>,
+    /// What it works with.
+    pub tools: Arc<Tools>,
+    /// How long the broker may take to confirm what it is given back.
+    pub confirm_timeout: Duration,
+    /// Where it says how it is.
+    pub parts: Parts,
+    /// When it ends.
+    pub stop: Stop,
+}
+
+impl Consuming {
+    /// Consumes until the signal comes. Then no new message is begun, and those under way are finished.
+    pub async fn run(self) {
+        let name = self.consumer.as_str();
+        keep_alive(name, &self.parts, &self.stop, || self.session()).await;
+    }
+
+    async fn session(&self) -> Result<(), BrokerError> {
+        let channel = self.broker.channel().await?;
+        let post = Arc::new(Post {
+            broker: self.broker.clone(),
+            publisher: Publisher::open(&self.broker, self.confirm_timeout).await?,
+            consumer: self.consumer,
+            max_attempts: self.tools.settings.max_attempts,
+        });
+        consume(&channel, &post, &self.tools, &self.parts, &self.stop).await
+    }
+}
+
+async fn consume(
+    channel: &Channel,
+    post: &Arc<Post>,
+    tools: &Arc<Tools>,
+    parts: &Parts,
+    stop: &Stop,
+) -> Result<(), BrokerError> {
+    let name = post.consumer.as_str();
+    channel
+        .basic_qos(tools.settings.prefetch, BasicQosOptions::default())
+        .await?;
+    let mut deliveries = channel
+        .basic_consume(
+            post.consumer.queue().into(),
+            name.into(),
+            Default::default(),
+            FieldTable::default(),
+        )
+        .await?;
+    parts.works(name);
+    let concurrency = usize::from(tools.settings.concurrency);
+    let mut under_way: JoinSet<Result<(), BrokerError>> = JoinSet::new();
+    let ended = loop {
+        tokio::select! {
+            biased;
+            () = stop.given() => break Ok(()),
+            Some(ended) = under_way.join_next() => match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => break Err(error),
+                // It was not acknowledged: it comes again with the next session, until the broker's limit.
+                Err(panic) => {
+                    tracing::error!(consumer = name, %panic, "the work on a message panicked");
+                    break Err(BrokerError::Cancelled);
+                }
+            },
+            delivery = deliveries.next(), if under_way.len() < concurrency => match delivery {
+                Some(Ok(delivery)) => {
+                    under_way.spawn(handle(delivery, post.clone(), tools.clone()));
+                }
+                Some(Err(error)) => break Err(error.into()),
+                None => break Err(BrokerError::Cancelled),
+            },
+        }
+    };
+    if ended.is_ok() {
+        let _ = channel
+            .basic_cancel(name.into(), BasicCancelOptions::default())
+            .await;
+    }
+    // Also after a fault: what is under way may be sending an email, and is delivered again with the next session.
+    while under_way.join_next().await.is_some() {}
+    // What was given to us and not begun goes back to its queue.
+    let _ = channel.close(200, "no more work".into()).await;
+    ended
+}
+
+async fn handle(delivery: Delivery, post: Arc<Post>, tools: Arc<Tools>) -> Result<(), BrokerError> {
+    let message = match Message::read(post.consumer, &delivery) {
+        Ok(message) => message,
+        Err(why) => return post.lay_aside(&delivery, 0, &why).await,
+    };
+    let ended = work(&tools, post.consumer, message.id, message.event).await;
+    let trace_context = message.trace_context.as_deref().unwrap_or_default();
+    let consumer = post.consumer.as_str();
+    match ended {
+        Ok(done) => {
+            tracing::debug!(consumer, message = %message.id, trace_context, ?done, "done");
+            let outcome = match done {
+                Done::Now => "done",
+                Done::Before => "repeated",
+            };
+            metrics::consumed(post.consumer, outcome);
+            acknowledge(&delivery).await
+        }
+        Err(Fault::Busy) => {
+            metrics::consumed(post.consumer, "busy");
+            post.delay(&delivery, &message, message.attempts).await
+        }
+        Err(fault) => {
+            let attempts = message.attempts.saturating_add(1);
+            tracing::warn!(consumer, message = %message.id, trace_context, attempts, %fault, "in vain");
+            if matches!(fault, Fault::Never(_)) || attempts >= post.max_attempts {
+                return post.lay_aside(&delivery, attempts, &fault.to_string()).await;
+            }
+            metrics::consumed(post.consumer, "retried");
+            post.delay(&delivery, &message, attempts).await
+        }
+    }
+}
+
+impl Post {
+    /// Back to the queue, but not at once.
+    async fn delay(&self, delivery: &Delivery, message: &Message, attempts: u32) -> Result<(), BrokerError> {
+        // The end of a UUIDv7 is random, and differs between the messages that fail together.
+        let random = message.id.as_bytes()[15].wrapping_add(attempts as u8);
+        let exchange = self.broker.topology().delay(attempts, random);
+        let properties = carried_on(delivery, attempts, None);
+        self.publisher
+            .publish(&exchange, &self.consumer.queue(), &delivery.data, properties)
+            .await?;
+        acknowledge(delivery).await
+    }
+
+    /// To where a person looks at it.
+    async fn lay_aside(&self, delivery: &Delivery, attempts: u32, why: &str) -> Result<(), BrokerError> {
+        tracing::error!(
+            consumer = self.consumer.as_str(),
+            attempts,
+            why,
+            "a message became a dead letter; see `backstock-worker dead-letters list`"
+        );
+        metrics::consumed(self.consumer, "dead");
+        let properties = carried_on(delivery, attempts, Some(why));
+        self.publisher
+            .publish("", &self.consumer.dead_letter_queue(), &delivery.data, properties)
+            .await?;
+        acknowledge(delivery).await
+    }
+}
+
+async fn acknowledge(delivery: &Delivery) -> Result<(), BrokerError> {
+    delivery.ack(Default::default()).await?;
+    Ok(())
+}

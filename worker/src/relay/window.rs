@@ -1,0 +1,134 @@
+//! One window: claim rows, publish them, wait for the confirms, delete the rows.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use lapin::options::BasicPublishOptions;
+use lapin::{Channel, Confirmation, PublisherConfirm};
+use sqlx::PgConnection;
+use storefront::messages::{EXCHANGE, properties};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{Relay, RelayError, must_be_routed};
+use crate::broker::BrokerError;
+
+/// What became of a window.
+#[derive(Debug, Default)]
+pub(super) struct Window {
+    pub(super) claimed: u32,
+    pub(super) confirmed: usize,
+    /// The events of messages that no queue took.
+    pub(super) returned: Vec<String>,
+    pub(super) unconfirmed: usize,
+}
+
+struct Row {
+    id: i64,
+    message_id: Uuid,
+    event: String,
+    body: String,
+    trace_context: Option<String>,
+}
+
+impl Relay<'_> {
+    /// The transaction is open while the broker confirms, which keeps the rows from other relays. That is bounded by
+    /// the deadline, and nobody but relays wants these rows.
+    pub(super) async fn relay_window(
+        self,
+        channel: &Channel,
+        held_back: &[String],
+    ) -> Result<Window, RelayError> {
+        let mut transaction = self.pool.begin().await?;
+        let rows = claim(&mut transaction, self.settings.relay_window, held_back).await?;
+        if rows.is_empty() {
+            return Ok(Window::default());
+        }
+        let deadline = Instant::now() + self.settings.confirm_timeout;
+        let (confirmed, window) = publish(channel, &rows, deadline).await?;
+        sqlx::query!("delete from outbox where id = any($1)", &confirmed)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(window)
+    }
+}
+
+async fn claim(
+    connection: &mut PgConnection,
+    limit: u32,
+    held_back: &[String],
+) -> Result<Vec<Row>, sqlx::Error> {
+    sqlx::query_as!(
+        Row,
+        r#"
+        select id, message_id, event, body::text as "body!", trace_context
+        from outbox
+        where event <> all($2)
+        order by id
+        limit $1
+        for update skip locked
+        "#,
+        i64::from(limit),
+        held_back
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// The rows that the broker has, and what became of all.
+async fn publish(
+    channel: &Channel,
+    rows: &[Row],
+    deadline: Instant,
+) -> Result<(Vec<i64>, Window), BrokerError> {
+    let mut window = Window {
+        claimed: u32::try_from(rows.len()).expect("no more than the window's size"),
+        ..Window::default()
+    };
+    let mut waiting = FuturesUnordered::new();
+    let mut confirmed = Vec::with_capacity(rows.len());
+    let sending = async {
+        for row in rows {
+            let confirm = send(channel, row).await?;
+            waiting.push(async move { (row, confirm.await) });
+        }
+        while let Some((row, confirmation)) = waiting.next().await {
+            match confirmation? {
+                Confirmation::Ack(None) => confirmed.push(row.id),
+                Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => {
+                    window.returned.push(row.event.clone());
+                }
+                Confirmation::Nack(None) | Confirmation::NotRequested => {}
+            }
+        }
+        Ok::<(), lapin::Error>(())
+    };
+    // At the deadline, and when the channel fails: what was confirmed by then is deleted, and the rest said again.
+    match tokio::time::timeout_at(deadline, sending).await {
+        Ok(Err(error)) => tracing::warn!(%error, "RabbitMQ failed within a window"),
+        Ok(Ok(())) | Err(_) => {}
+    }
+    window.returned.sort();
+    let returned = window.returned.len();
+    window.returned.dedup();
+    window.confirmed = confirmed.len();
+    window.unconfirmed = rows.len() - confirmed.len() - returned;
+    Ok((confirmed, window))
+}
+
+async fn send(channel: &Channel, row: &Row) -> Result<PublisherConfirm, lapin::Error> {
+    let options = BasicPublishOptions {
+        mandatory: must_be_routed(&row.event),
+        ..Default::default()
+    };
+    let properties = properties(row.message_id, &row.event, row.trace_context.as_deref());
+    channel
+        .basic_publish(
+            EXCHANGE.into(),
+            row.event.as_str().into(),
+            options,
+            row.body.as_bytes(),
+            properties,
+        )
+        .await
+}
