@@ -192,11 +192,20 @@ pub struct OrderSettings {
           value_parser = parse_millis)]
     pub reservation: Duration,
 
-    /// What the carrier signs its callbacks with. Without it, none is accepted
-    #[arg(long, env = "BACKSTOCK_CARRIER_SECRET", hide_env_values = true)]
+    /// What the carrier signs its callbacks with, at least 16 bytes. Without it, none is accepted
+    #[arg(long, env = "BACKSTOCK_CARRIER_SECRET", hide_env_values = true, value_parser = parse_shared_secret)]
     pub carrier_secret: Option<SecretString>,
 
     /// RabbitMQ. Only events=dual_write publishes from here; else the worker does
     #[arg(long, env = "BACKSTOCK_AMQP_URL", default_value = "amqp://127.0.0.1:5672/%2f", hide_env_values = true)]
     pub amqp_url: SecretString,
+}
+
+/// A secret that is shared with a third party.
+fn parse_shared_secret(text: &str) -> Result<SecretString, String> {
+    const MIN_BYTES: usize = 16;
+    if text.len() < MIN_BYTES {
+        return Err(format!("has {} bytes; use at least {MIN_BYTES}, for example openssl rand -hex 32", text.len()));
+    }
+    Ok(text.into())
 }

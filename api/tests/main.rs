@@ -12,6 +12,10 @@ mod support;
 
 mod catalog;
 
+mod accounts;
+
+mod orders;
+
 mod import;
 
 mod database;

@@ -103,7 +103,10 @@ impl Answer {
         let problem = self.json();
         assert_eq!(problem["status"], status);
         assert_eq!(problem["code"], code);
-        assert_eq!(self.header("retry-after").is_some(), status == 503);
+        assert_eq!(
+            self.header("retry-after").is_some(),
+            matches!(status, 429 | 503)
+        );
         problem
     }
 }

@@ -9,6 +9,9 @@ pub mod catalogue;
 pub mod database;
 pub mod servers;
 
+pub mod gateway;
+pub mod simulators;
+
 pub mod private_redis;
 pub mod process;
 pub mod wire;

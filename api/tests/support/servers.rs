@@ -1,4 +1,4 @@
-//! Postgres and Redis: those that the environment names, else private ones that live as long as a test runs.
+//! Postgres, Redis and RabbitMQ: those that the environment names, else private ones that live as long as a test runs.
 
 use std::env;
 use std::sync::OnceLock;
@@ -10,6 +10,8 @@ pub struct Servers {
     /// The database `postgres`, as a role that may create databases.
     pub postgres: PgConnectOptions,
     pub redis_url: String,
+    /// A broker, where the environment that names the others names one.
+    pub amqp_url: Option<String>,
     /// Given up when the process ends, by the kernel.
     _services: Option<Services>,
 }
@@ -25,6 +27,7 @@ pub fn servers() -> &'static Servers {
             return Servers {
                 postgres: postgres.database("postgres"),
                 redis_url,
+                amqp_url: env::var("BACKSTOCK_AMQP_URL").ok(),
                 _services: None,
             };
         }
@@ -32,6 +35,7 @@ pub fn servers() -> &'static Servers {
         Servers {
             postgres: services.database_url("postgres").parse().unwrap(),
             redis_url: services.redis_url(0),
+            amqp_url: Some(services.amqp_url("/")),
             _services: Some(services),
         }
     })

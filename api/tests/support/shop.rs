@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::settings::Settings;
+use api::state::AppState;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -27,6 +28,8 @@ pub struct TestShop {
     pub database: Arc<Database>,
     pub variants: Variants,
     pub redis_prefix: String,
+    /// The components, for what they count.
+    pub state: AppState,
     router: Router,
     follower: JoinHandle<()>,
 }
@@ -48,6 +51,13 @@ impl Changes {
     /// Its Redis is away: nothing is waited for.
     pub fn without_a_cache(mut self) -> Self {
         self.has_no_cache = true;
+        self
+    }
+
+    /// With other changes, which win.
+    pub fn and(mut self, other: Self) -> Self {
+        self.flags.extend(other.flags);
+        self.has_no_cache |= other.has_no_cache;
         self
     }
 
@@ -94,6 +104,7 @@ impl TestShop {
             database,
             variants,
             redis_prefix: settings.redis.redis_prefix,
+            state: assembly.state.clone(),
             router: api::app(&assembly),
             follower,
         };
@@ -129,7 +140,15 @@ impl TestShop {
     }
 
     pub async fn send(&self, request: axum::http::request::Builder) -> Answer {
-        let request = request.body(Body::empty()).unwrap();
+        self.answer(request.body(Body::empty()).unwrap()).await
+    }
+
+    pub async fn send_json(&self, request: axum::http::request::Builder, body: &serde_json::Value) -> Answer {
+        let request = request.header("content-type", "application/json");
+        self.answer(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    pub async fn answer(&self, request: Request<Body>) -> Answer {
         let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         Answer {
             status: head.status,

@@ -1,0 +1,161 @@
+//! An order that is called off gives back what it held, once.
+
+use axum::http::Request;
+use serde_json::{Value, json};
+
+use super::shopping::{Buyer, Shop, expect, order};
+use crate::support::answer::Answer;
+use crate::support::gateway::Mood;
+use crate::support::shop::Changes;
+
+async fn cancel(shop: &Shop, buyer: &Buyer, order: &Value) -> Answer {
+    let request = Request::post(format!("/v1/orders/{}/cancel", order["id"].as_str().unwrap()));
+    let request = match order["order_token"].as_str() {
+        Some(token) => request.header("x-order-token", token),
+        None => buyer.identify(request),
+    };
+    shop.send(request).await
+}
+
+#[tokio::test]
+async fn a_paid_order_gives_back_stock_coupon_and_money() {
+    let shop = Shop::start("optimized").await;
+    shop.set_stock("SKU-1-0", 5).await;
+    shop.set_stock("SKU-1-1", 5).await;
+    shop.database
+        .execute(
+            "insert into coupons (code, percent, valid_until) values ('TEN', 10, now() + interval '1 day')",
+        )
+        .await;
+    for buyer in [shop.customer().await, Buyer::Guest] {
+        let cart = shop.cart(&buyer, &[("SKU-1-0", 2), ("SKU-1-1", 1)]).await;
+        shop.database
+            .execute(&format!(
+                "update carts set coupon_code = 'TEN' where id = '{cart}'"
+            ))
+            .await;
+        let placed = expect(shop.buy(&buyer, cart).await, 201).json();
+        assert_eq!(shop.database.number("select uses from coupons").await, 1);
+        let cancelled = cancel(&shop, &buyer, &placed).await.ok().json();
+        assert_eq!(cancelled["status"], "cancelled");
+        let events: Vec<&Value> = cancelled["timeline"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| &event["event"])
+            .collect();
+        assert_eq!(events, [&json!("created"), &json!("paid"), &json!("cancelled")]);
+        // Again, it is what it is.
+        assert_eq!(cancel(&shop, &buyer, &placed).await.ok().json(), cancelled);
+        assert_eq!((shop.stock("SKU-1-0").await, shop.stock("SKU-1-1").await), (5, 5));
+        assert_eq!(shop.database.number("select uses from coupons").await, 0);
+        let payment = shop.gateway.payment(placed["id"].as_str().unwrap()).unwrap();
+        assert_eq!(payment.status, "voided");
+    }
+    let said = shop
+        .database
+        .json("select jsonb_agg(event order by id) from outbox")
+        .await;
+    assert_eq!(
+        said,
+        json!(["order.paid", "order.cancelled", "order.paid", "order.cancelled"])
+    );
+    assert_eq!(
+        shop.database
+            .number("select count(*) from orders where payment_voided_at is null")
+            .await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn twenty_at_once_give_back_once() {
+    let changes = Changes::default().set("--database-connections", 6);
+    let shop = Shop::with("optimized".parse().unwrap(), changes).await;
+    shop.set_stock("SKU-1-0", 5).await;
+    let buyer = shop.customer().await;
+    let cart = shop.cart(&buyer, &[("SKU-1-0", 2)]).await;
+    let placed = expect(shop.buy(&buyer, cart).await, 201).json();
+    let all = futures_util::future::join_all((0..20).map(|_| cancel(&shop, &buyer, &placed))).await;
+    assert!(all.iter().all(|answer| answer.status == 200));
+    assert_eq!(shop.stock("SKU-1-0").await, 5);
+    let said = "select count(*) from outbox where event = 'order.cancelled'";
+    assert_eq!(shop.database.number(said).await, 1);
+}
+
+#[tokio::test]
+async fn an_order_whose_payment_is_not_known_can_be_cancelled_and_is_let_go() {
+    let shop = Shop::with(
+        "optimized".parse().unwrap(),
+        Changes::default().set("--payment-timeout-ms", 200),
+    )
+    .await;
+    shop.set_stock("SKU-1-0", 5).await;
+    let buyer = shop.customer().await;
+    let cart = shop.cart(&buyer, &[("SKU-1-0", 2)]).await;
+    shop.gateway.is(Mood::Silent);
+    let pending = expect(shop.place(&buyer, "key", &order(cart)).await, 202).json();
+    shop.gateway.is(Mood::Well);
+    assert_eq!(
+        cancel(&shop, &buyer, &pending).await.ok().json()["status"],
+        "cancelled"
+    );
+    assert_eq!(
+        (shop.gateway.count("voided"), shop.stock("SKU-1-0").await),
+        (1, 5)
+    );
+    // Its key stands for it.
+    let resumed = expect(shop.place(&buyer, "key", &order(cart)).await, 201).json();
+    assert_eq!(
+        (&resumed["id"], &resumed["status"]),
+        (&pending["id"], &json!("cancelled"))
+    );
+    assert_eq!(shop.gateway.count("authorized"), 0);
+}
+
+#[tokio::test]
+async fn a_void_that_the_gateway_does_not_confirm_is_left_to_the_worker() {
+    let shop = Shop::start("optimized").await;
+    shop.set_stock("SKU-1-0", 5).await;
+    let buyer = shop.customer().await;
+    let cart = shop.cart(&buyer, &[("SKU-1-0", 2)]).await;
+    let placed = expect(shop.buy(&buyer, cart).await, 201).json();
+    shop.gateway.is(Mood::Broken);
+    cancel(&shop, &buyer, &placed).await.ok();
+    let left = "select count(*) from orders
+                where status = 'cancelled' and payment_voided_at is null and payment_id is not null";
+    assert_eq!(
+        (shop.database.number(left).await, shop.stock("SKU-1-0").await),
+        (1, 5)
+    );
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_stays_on_its_way() {
+    let shop = Shop::start("optimized").await;
+    shop.set_stock("SKU-1-0", 50).await;
+    let buyer = shop.customer().await;
+    for state in [
+        "status = 'fulfilled'",
+        "status = 'delivered'",
+        "status = 'payment_failed'",
+        "shipping_started_at = now()",
+    ] {
+        let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
+        let placed = expect(shop.buy(&buyer, cart).await, 201).json();
+        let before = shop.stock("SKU-1-0").await;
+        shop.database
+            .execute(&format!(
+                "update orders set {state} where number = {}",
+                placed["number"]
+            ))
+            .await;
+        cancel(&shop, &buyer, &placed)
+            .await
+            .problem(409, "order_not_cancellable");
+        assert_eq!(
+            (shop.stock("SKU-1-0").await, shop.gateway.count("voided")),
+            (before, 0)
+        );
+    }
+}

@@ -1,0 +1,18 @@
+//! Orders. First what all arms promise, then how they differ.
+
+mod shopping;
+
+mod bad_input;
+mod cancelling;
+mod carrier;
+mod history;
+mod idempotency;
+mod placing;
+
+mod arms_agree;
+
+mod checkout;
+mod events;
+mod order_history;
+mod order_lines;
+mod stock;
