@@ -200,6 +200,16 @@ fn assert_agree(lesson: &str) {
     }
 }
 
+/// Lessons that the catalogue's requests don't reach: they are compared where they are at home.
+const ELSEWHERE: &[&str] = &[
+    // orders/arms_agree.rs
+    "order_history",
+    "order_lines",
+    "stock",
+    "checkout",
+    "events",
+];
+
 macro_rules! lessons_agree {
     ($($lesson:ident),+) => {
         $(
@@ -213,7 +223,8 @@ macro_rules! lessons_agree {
         fn no_lesson_is_forgotten() {
             let compared = [$(stringify!($lesson)),+];
             for lesson in storefront::variants::LESSONS {
-                assert!(compared.contains(&lesson.name), "{}", lesson.name);
+                let known = compared.contains(&lesson.name) || ELSEWHERE.contains(&lesson.name);
+                assert!(known, "{}", lesson.name);
             }
         }
     };
