@@ -40,6 +40,9 @@ create index addresses_customer_id_idx on addresses (customer_id, id);
 -- The cart of a customer who signs in, or asks for it: the newest.
 create index carts_customer_id_idx on carts (customer_id, id) where customer_id is not null;
 
+-- The cart that a guest brings to the sign-in: only its token is sent.
+create index carts_token_hash_idx on carts (token_hash) where token_hash is not null;
+
 -- GET /v1/orders: a customer's orders, the newest first.
 create index orders_customer_id_idx on orders (customer_id, id);
 

@@ -1,5 +1,5 @@
 //! A guest's cart at sign-in: its items go into the customer's newest cart that isn't bought yet, or it becomes the
-//! customer's, who has none. Called by `sign_in.rs`.
+//! customer's, who has none, or one in another currency. Called by `sign_in.rs`.
 
 use uuid::Uuid;
 
@@ -43,22 +43,27 @@ pub async fn merge(
     )
     .fetch_optional(&mut *transaction)
     .await?;
-    let both = [Some(guests), own].into_iter().flatten().collect::<Vec<Uuid>>();
-    let bought = sqlx::query_scalar!(
-        r#"select cart_id as "cart_id!" from orders where cart_id = any($1)"#,
-        &both
+    let met = sqlx::query!(
+        r#"select exists (select from orders where cart_id = $1) as "guests_is_bought!",
+                  exists (select from orders where cart_id = $2) as "own_is_bought!",
+                  (select count(distinct p.currency) from cart_items i
+                   join variants v on v.id = i.variant_id
+                   join products p on p.id = v.product_id
+                   where i.cart_id in ($1, $2)) as "currencies!""#,
+        guests,
+        own
     )
-    .fetch_all(&mut *transaction)
+    .fetch_one(&mut *transaction)
     .await?;
-    if bought.contains(&guests) {
+    if met.guests_is_bought {
         return Ok(None);
     }
-    let cart = match own.filter(|own| !bought.contains(own)) {
-        Some(own) => {
+    let cart = match own {
+        Some(own) if !met.own_is_bought && met.currencies <= 1 => {
             pour(&mut transaction, guests, own).await?;
             own
         }
-        None => {
+        _ => {
             hand_over(&mut transaction, guests, customer).await?;
             guests
         }
@@ -70,7 +75,10 @@ pub async fn merge(
 /// The guest's cart becomes the customer's.
 async fn hand_over(session: &mut Session<'_>, cart: Uuid, customer: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "update carts set customer_id = $2, token_hash = null, updated_at = now() where id = $1",
+        "update carts
+         set customer_id = $2, token_hash = null,
+             updated_at = greatest(clock_timestamp(), updated_at + interval '1 microsecond')
+         where id = $1",
         cart,
         customer
     )
@@ -103,7 +111,9 @@ async fn pour(session: &mut Session<'_>, from: Uuid, into: Uuid) -> Result<(), s
     .await?;
     sqlx::query!(
         "with gone as (delete from carts where id = $1 returning coupon_code)
-         update carts set coupon_code = coalesce(carts.coupon_code, gone.coupon_code), updated_at = now()
+         update carts
+         set coupon_code = coalesce(carts.coupon_code, gone.coupon_code),
+             updated_at = greatest(clock_timestamp(), carts.updated_at + interval '1 microsecond')
          from gone where carts.id = $2",
         from,
         into
