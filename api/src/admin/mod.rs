@@ -9,6 +9,7 @@ pub mod list_audit_log;
 pub mod list_orders;
 
 pub mod price;
+mod product_rows;
 
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;

@@ -6,15 +6,14 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use storefront::money::{Currency, Money};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
+use super::name_in_path;
 use super::price::{Price, VariantPrice, given};
-use super::{name_in_path, not_recorded};
+use super::product_rows::{Log, ProductRow, VariantRow, lock_product, lock_variants, write};
 use crate::catalog::cache::raise_epoch;
-use crate::database::Session;
 use crate::http::answer::Answer;
 use crate::http::body::{JsonBody, Text};
 use crate::http::error::{ApiError, Problem};
@@ -168,70 +167,6 @@ impl ProductChange {
     }
 }
 
-/// The changed fields, before and after.
-#[derive(Debug, Default)]
-struct Log {
-    before: Map<String, Value>,
-    after: Map<String, Value>,
-}
-
-impl Log {
-    fn is_empty(&self) -> bool {
-        self.after.is_empty()
-    }
-
-    /// Replaces a value by another, and notes both if they differ.
-    fn replace<T: PartialEq + Serialize + Clone>(&mut self, field: &str, value: &mut T, new: &T) {
-        if value != new {
-            self.before.insert(field.to_owned(), json!(value));
-            self.after.insert(field.to_owned(), json!(new));
-            value.clone_from(new);
-        }
-    }
-}
-
-struct ProductRow {
-    id: Uuid,
-    slug: String,
-    title: String,
-    description: String,
-    active: bool,
-    currency: String,
-}
-
-#[derive(Debug, Clone)]
-struct VariantRow {
-    id: Uuid,
-    position: i16,
-    sku: String,
-    title: String,
-    price_cents: i64,
-    compare_at_cents: Option<i64>,
-    stock_quantity: i32,
-}
-
-async fn lock_variants(session: &mut Session<'_>, slug: &str) -> Result<Vec<VariantRow>, sqlx::Error> {
-    let rows = sqlx::query_as!(
-        VariantRow,
-        "select id, position, sku, title, price_cents, compare_at_cents, stock_quantity
-         from variants
-         where product_id = (select id from products where slug = $1)
-         order by id
-         for no key update",
-        slug
-    );
-    rows.fetch_all(session).await
-}
-
-async fn lock_product(session: &mut Session<'_>, slug: &str) -> Result<Option<ProductRow>, sqlx::Error> {
-    let row = sqlx::query_as!(
-        ProductRow,
-        "select id, slug, title, description, active, currency from products where slug = $1 for no key update",
-        slug
-    );
-    row.fetch_optional(session).await
-}
-
 fn change_product(product: &mut ProductRow, change: &ProductChange, log: &mut Log) {
     if let Some(title) = &change.title {
         log.replace("title", &mut product.title, &title.as_str().to_owned());
@@ -323,50 +258,6 @@ fn several_variants(count: usize) -> ApiError {
         code: "several_variants",
         detail: format!("the product has {count} variants; give `prices` by SKU"),
     }
-}
-
-/// Product, prices and the log's row, in one statement.
-async fn write(
-    session: &mut Session<'_>,
-    product: &ProductRow,
-    repriced: &[VariantRow],
-    admin: Uuid,
-    log: &Log,
-) -> Result<(), ApiError> {
-    sqlx::query!(
-        "with product as (
-             update products set title = $2, description = $3, active = $4, updated_at = now() where id = $1
-         ), prices as (
-             update variants v
-             set price_cents = new.price_cents, compare_at_cents = new.compare_at_cents
-             from unnest($5::uuid[], $6::bigint[], $7::bigint[]) as new (id, price_cents, compare_at_cents)
-             where v.id = new.id
-         )
-         insert into audit_log (id, customer_id, action, subject, before, after)
-         values ($8, $9, 'product.update', $10, $11, $12)",
-        product.id,
-        product.title,
-        product.description,
-        product.active,
-        &repriced.iter().map(|variant| variant.id).collect::<Vec<_>>(),
-        &repriced
-            .iter()
-            .map(|variant| variant.price_cents)
-            .collect::<Vec<_>>(),
-        &repriced
-            .iter()
-            .map(|variant| variant.compare_at_cents)
-            .collect::<Vec<_>>() as &[Option<i64>],
-        Uuid::now_v7(),
-        admin,
-        product.slug,
-        Value::Object(log.before.clone()),
-        Value::Object(log.after.clone()),
-    )
-    .execute(session)
-    .await
-    .map_err(not_recorded)?;
-    Ok(())
 }
 
 fn view(product: ProductRow, variants: Vec<VariantRow>) -> AdminProduct {

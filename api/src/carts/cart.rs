@@ -1,16 +1,12 @@
-//! What a cart looks like, and how one is read: in one statement, and priced by [`crate::pricing`] each time.
+//! What a cart looks like. How one is read and priced is in `read_cart.rs`.
 
 use serde::Serialize;
 use storefront::money::{Currency, Money};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::holder::CartKey;
-use crate::database::Session;
-use crate::http::answer::Answer;
-use crate::http::error::ApiError;
 use crate::http::money::MoneySchema;
-use crate::pricing::{Coupon, CouponRefusal, Line, ShippingMethod, price};
+use crate::pricing::ShippingMethod;
 
 /// A cart, priced and held against the stock at the moment of the answer. Nothing is reserved by it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -118,20 +114,19 @@ pub struct ShippingPrices {
 impl CartView {
     /// A cart that was just made.
     pub(super) fn empty(id: Uuid, token: Option<String>) -> Self {
-        let nothing = price([], None, Currency::EUR.as_str(), 0).expect("nothing costs nothing");
         Self {
             id,
             token,
             ordered: false,
             items: Vec::new(),
             coupon: None,
-            totals: CartTotals::new(nothing.subtotal_cents, 0, Currency::EUR),
+            totals: CartTotals::new(0, 0, Currency::EUR),
         }
     }
 }
 
 impl CartTotals {
-    fn new(subtotal_cents: i64, discount_cents: i64, currency: Currency) -> Self {
+    pub(super) fn new(subtotal_cents: i64, discount_cents: i64, currency: Currency) -> Self {
         let money = |amount| Money { amount, currency };
         Self {
             subtotal: money(subtotal_cents),
@@ -143,251 +138,4 @@ impl CartTotals {
             },
         }
     }
-}
-
-/// A cart as it was read, with a coupon that is on it, or that somebody would like to put on it.
-pub(super) struct Cart {
-    pub(super) id: Uuid,
-    pub(super) ordered: bool,
-    items: Vec<CartItem>,
-    coupon: Option<CouponOnCart>,
-    currency: Currency,
-    subtotal_cents: i64,
-}
-
-pub(super) struct CouponOnCart {
-    terms: Coupon,
-    /// Why it isn't usable at all.
-    unusable: Option<&'static str>,
-}
-
-impl CouponOnCart {
-    /// As the database writes it.
-    pub(super) fn code(&self) -> &str {
-        &self.terms.code
-    }
-
-    /// What it takes off, or the code and the words of why it takes nothing.
-    pub(super) fn discount(
-        &self,
-        subtotal_cents: i64,
-        currency: Currency,
-    ) -> Result<i64, (&'static str, String)> {
-        let terms = &self.terms;
-        let refusal = match terms.discount(subtotal_cents, currency.as_str()) {
-            Ok(discount) => return Ok(discount),
-            Err(refusal) => refusal,
-        };
-        Err(match (refusal, self.unusable) {
-            (CouponRefusal::NotUsable, Some("coupon_not_yet_valid")) => {
-                ("coupon_not_yet_valid", "this coupon is not valid yet".to_owned())
-            }
-            (CouponRefusal::NotUsable, Some("coupon_used_up")) => (
-                "coupon_used_up",
-                "this coupon was used as often as it can be".to_owned(),
-            ),
-            (CouponRefusal::NotUsable, _) => ("coupon_expired", "this coupon is no longer valid".to_owned()),
-            (CouponRefusal::OtherCurrency, _) => {
-                let detail = format!("this coupon is in {}, the cart in {currency}", terms.currency);
-                ("coupon_other_currency", detail)
-            }
-            (CouponRefusal::BelowMinimum, _) => {
-                let minimum = Money {
-                    amount: terms.minimum_cents,
-                    currency,
-                };
-                let detail = format!("this coupon counts from a subtotal of {minimum} on");
-                ("coupon_below_minimum", detail)
-            }
-        })
-    }
-}
-
-impl Cart {
-    pub(super) fn coupon(&self) -> Option<&CouponOnCart> {
-        self.coupon.as_ref()
-    }
-
-    /// What its coupon does to it.
-    pub(super) fn discount(&self) -> Option<Result<i64, (&'static str, String)>> {
-        let coupon = self.coupon.as_ref()?;
-        Some(coupon.discount(self.subtotal_cents, self.currency))
-    }
-
-    /// The cart as an answer.
-    ///
-    /// # Errors
-    /// None that a request can cause.
-    pub(super) fn answer(self) -> Result<Answer, ApiError> {
-        let discount = self.discount();
-        let discount_cents = match &discount {
-            Some(Ok(cents)) => *cents,
-            _ => 0,
-        };
-        let view = CartView {
-            id: self.id,
-            token: None,
-            ordered: self.ordered,
-            items: self.items,
-            coupon: self.coupon.map(|coupon| CartCoupon {
-                code: coupon.terms.code,
-                problem: discount.and_then(Result::err).map(|(code, _)| code),
-            }),
-            totals: CartTotals::new(self.subtotal_cents, discount_cents, self.currency),
-        };
-        let body = serde_json::to_vec(&view).map_err(ApiError::internal)?;
-        Ok(Answer::new(None, &body))
-    }
-}
-
-/// One row a line, each with the cart and its coupon; a cart without lines has one row without a line.
-struct Row {
-    id: Uuid,
-    ordered: bool,
-    coupon_code: Option<String>,
-    percent: Option<i16>,
-    amount_cents: Option<i64>,
-    coupon_currency: Option<String>,
-    minimum_cents: Option<i64>,
-    coupon_unusable: Option<String>,
-    quantity: Option<i32>,
-    sku: Option<String>,
-    variant_title: Option<String>,
-    price_cents: Option<i64>,
-    stock_quantity: Option<i32>,
-    active: Option<bool>,
-    slug: Option<String>,
-    title: Option<String>,
-    currency: Option<String>,
-    image_url: Option<String>,
-    image_alt: Option<String>,
-}
-
-/// Reads a cart with its coupon, or with the candidate in its place. `None` when there is no such cart for this key.
-///
-/// # Errors
-/// When the statement fails, or the cart costs more than minor units can hold.
-pub(super) async fn read_cart(
-    session: &mut Session<'_>,
-    key: &CartKey,
-    candidate: Option<&str>,
-) -> Result<Option<Cart>, ApiError> {
-    let rows = sqlx::query_file_as!(
-        Row,
-        "src/carts/read_cart.sql",
-        key.id,
-        key.customer,
-        key.token(),
-        candidate
-    )
-    .fetch_all(session)
-    .await?;
-    let Some(first) = rows.first() else {
-        return Ok(None);
-    };
-    let (id, ordered, coupon) = (first.id, first.ordered, coupon(first));
-    let currency = match &first.currency {
-        Some(code) => parse_currency(code)?,
-        None => Currency::EUR,
-    };
-    let items = rows.into_iter().filter_map(|row| item(row, currency).transpose());
-    let items = items.collect::<Result<Vec<_>, _>>()?;
-    let lines = items.iter().filter(|item| can_be_bought(item)).map(|item| Line {
-        unit_price_cents: item.unit_price.amount,
-        quantity: item.quantity,
-    });
-    let totals = price(lines, None, currency.as_str(), 0).ok_or_else(too_dear)?;
-    Ok(Some(Cart {
-        id,
-        ordered,
-        items,
-        coupon,
-        currency,
-        subtotal_cents: totals.subtotal_cents,
-    }))
-}
-
-/// In some quantity.
-fn can_be_bought(item: &CartItem) -> bool {
-    !item
-        .problems
-        .iter()
-        .any(|problem| matches!(problem, ItemProblem::Inactive | ItemProblem::OtherCurrency))
-}
-
-fn coupon(row: &Row) -> Option<CouponOnCart> {
-    const REASONS: [&str; 3] = ["coupon_not_yet_valid", "coupon_expired", "coupon_used_up"];
-    let unusable = row.coupon_unusable.as_deref();
-    let unusable = unusable.and_then(|reason| REASONS.into_iter().find(|known| *known == reason));
-    Some(CouponOnCart {
-        terms: Coupon {
-            code: row.coupon_code.clone()?,
-            percent: row.percent,
-            amount_cents: row.amount_cents,
-            currency: row.coupon_currency.clone()?,
-            minimum_cents: row.minimum_cents?,
-            usable: unusable.is_none(),
-        },
-        unusable,
-    })
-}
-
-/// The row's line, in a cart of a currency. `None` when the cart has no lines.
-fn item(row: Row, cart_currency: Currency) -> Result<Option<CartItem>, ApiError> {
-    let (Some(sku), Some(product), Some(title), Some(variant_title)) =
-        (row.sku, row.slug, row.title, row.variant_title)
-    else {
-        return Ok(None);
-    };
-    let (Some(quantity), Some(price_cents), Some(stock), Some(active), Some(currency)) = (
-        row.quantity,
-        row.price_cents,
-        row.stock_quantity,
-        row.active,
-        row.currency,
-    ) else {
-        return Ok(None);
-    };
-    let currency = parse_currency(&currency)?;
-    let line = Line {
-        unit_price_cents: price_cents,
-        quantity,
-    };
-    let mut problems = Vec::new();
-    if !active {
-        problems.push(ItemProblem::Inactive);
-    } else if stock < quantity {
-        problems.push(ItemProblem::InsufficientStock);
-    }
-    if currency != cart_currency {
-        problems.push(ItemProblem::OtherCurrency);
-    }
-    let money = |amount| Money { amount, currency };
-    Ok(Some(CartItem {
-        sku,
-        product,
-        title,
-        variant_title,
-        image: row.image_url.map(|url| CartImage {
-            url,
-            alt: row.image_alt.unwrap_or_default(),
-        }),
-        quantity,
-        unit_price: money(price_cents),
-        line_total: money(line.total_cents().ok_or_else(too_dear)?),
-        available_quantity: if active { stock } else { 0 },
-        problems,
-    }))
-}
-
-/// A price that was imported may be anything that a column holds.
-fn too_dear() -> ApiError {
-    ApiError::Conflict {
-        code: "cart_too_dear",
-        detail: "this cart costs more than the shop can count; take something out".to_owned(),
-    }
-}
-
-fn parse_currency(code: &str) -> Result<Currency, ApiError> {
-    code.parse::<Currency>().map_err(ApiError::internal)
 }

@@ -1,6 +1,6 @@
 //! Carts: what somebody means to buy. A guest's is opened by a token, a customer's by being signed in; to others there is
-//! no such cart. A cart holds no price: each reading prices it. Read first: `cart.rs`, what a cart looks like and how
-//! one is read; then `put_item.rs`.
+//! no such cart. A cart holds no price: each reading prices it. Read first: `cart.rs`, what a cart looks like;
+//! then `put_item.rs`.
 
 pub mod create_cart;
 pub mod show_cart;
@@ -12,6 +12,7 @@ pub mod put_coupon;
 
 pub mod cart;
 pub mod holder;
+pub mod read_cart;
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

@@ -6,8 +6,9 @@ use axum::extract::{RawQuery, State};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::cart::{CartView, read_cart};
+use super::cart::CartView;
 use super::holder::CartKey;
+use super::read_cart::read_cart;
 use super::{cart_ordered, unknown_cart};
 use crate::database::Session;
 use crate::http::answer::Answer;

@@ -8,8 +8,9 @@ use axum::http::request::Parts;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::cart::{CartView, read_cart};
+use super::cart::CartView;
 use super::holder::CartKey;
+use super::read_cart::read_cart;
 use super::{MAX_LINES, MAX_QUANTITY, cart_ordered, unknown_cart};
 use crate::database::Session;
 use crate::http::answer::Answer;

@@ -2,8 +2,9 @@
 
 use axum::extract::{RawQuery, State};
 
-use super::cart::{CartView, read_cart};
+use super::cart::CartView;
 use super::holder::CartKey;
+use super::read_cart::read_cart;
 use super::unknown_cart;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
