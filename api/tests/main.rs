@@ -14,7 +14,11 @@ mod catalog;
 
 mod accounts;
 
+mod carts;
+
 mod orders;
+
+mod admin;
 
 mod import;
 

@@ -4,6 +4,7 @@ mod answers;
 mod bad_input;
 mod facets;
 mod following_next;
+mod posting_reviews;
 
 #[cfg(feature = "baselines")]
 mod arms_agree;

@@ -5,6 +5,7 @@ pub mod shop;
 pub mod answer;
 pub mod arms;
 pub mod catalogue;
+pub mod people;
 
 pub mod database;
 pub mod servers;

@@ -1,0 +1,106 @@
+//! The lists: in order, whole, page by page.
+
+use serde_json::{Value, json};
+
+use super::Office;
+use crate::support::people::Person;
+use crate::support::shop::TestShop;
+
+async fn add_orders(shop: &TestShop, customer: &Person) {
+    shop.database
+        .execute(&format!(
+            "insert into orders (id, customer_id, created_at, reserved_until, subtotal_cents, discount_cents,
+                                 shipping_cents, total_cents, currency, status, shipping_method, email,
+                                 shipping_address)
+             select lpad(to_hex(number), 32, '0')::uuid, case when number % 2 = 0 then '{}'::uuid end,
+                    '2026-03-01 12:00:00Z'::timestamptz + number * interval '1 minute', now(), 1000 * number, 0, 495,
+                    1000 * number + 495, 'EUR', (array['paid', 'fulfilled', 'cancelled'])[1 + number % 3], 'standard',
+                    'buyer-' || number || '@example.com', '{{}}'
+             from generate_series(1, 25) number",
+            customer.id
+        ))
+        .await;
+}
+
+/// One field of all items, page by page.
+async fn all(office: &Office<'_>, path: &str, field: &str) -> Vec<Value> {
+    let mut values = Vec::new();
+    let mut next = Some(path.to_owned());
+    while let Some(path) = next {
+        let page = office.get(&path).await.ok();
+        assert!(page.items().len() <= 4);
+        let link = page.next().map(|next| format!("<{next}>; rel=\"next\""));
+        assert_eq!(page.header("link").map(str::to_owned), link);
+        values.extend(page.each(field));
+        next = page.next();
+    }
+    values
+}
+
+#[tokio::test]
+async fn orders_are_listed_the_newest_first() {
+    let shop = TestShop::start("optimized").await;
+    let office = Office::of(&shop).await;
+    assert_eq!(
+        office.get("/v1/admin/orders").await.ok().json(),
+        json!({ "items": [], "next": null })
+    );
+    let customer = Person::customer(&shop).await;
+    add_orders(&shop, &customer).await;
+    let newest = office.get("/v1/admin/orders?limit=2").await.ok();
+    assert_eq!(newest.items()[1]["customer_id"], json!(customer.id));
+    insta::with_settings!({ prepend_module_to_snapshot => false }, {
+        insta::assert_json_snapshot!("admin_orders", newest.json(), {
+            ".items[].customer_id" => insta::dynamic_redaction(|value, _| {
+                if value.is_nil() { value } else { "[customer]".into() }
+            }),
+            ".next" => "[next]",
+        });
+    });
+    let emails = all(&office, "/v1/admin/orders?limit=4", "email").await;
+    let expected: Vec<Value> = (1..=25)
+        .rev()
+        .map(|number| json!(format!("buyer-{number}@example.com")))
+        .collect();
+    assert_eq!(emails, expected);
+    let paid = all(&office, "/v1/admin/orders?limit=4&status=paid", "email").await;
+    let expected: Vec<Value> = (1..=25)
+        .rev()
+        .filter(|number| number % 3 == 0)
+        .map(|number| json!(format!("buyer-{number}@example.com")))
+        .collect();
+    assert_eq!(paid, expected);
+    assert!(
+        office
+            .get("/v1/admin/orders?status=delivered")
+            .await
+            .ok()
+            .items()
+            .is_empty()
+    );
+
+    let next = office.get("/v1/admin/orders?limit=4").await.next().unwrap();
+    let cursor = next.split_once("after=").unwrap().1;
+    for list in ["/v1/admin/orders?status=paid&", "/v1/admin/audit-log?"] {
+        let problem = office
+            .get(&format!("{list}after={cursor}"))
+            .await
+            .problem(400, "invalid_parameter");
+        assert_eq!(problem["parameter"], "after");
+    }
+}
+
+#[tokio::test]
+async fn the_log_is_listed_the_newest_first() {
+    let shop = TestShop::start("optimized").await;
+    let office = Office::of(&shop).await;
+    for quantity in 101..=109 {
+        office.set_stock("SKU-1-0", quantity).await.ok();
+    }
+    let after: Vec<Value> = all(&office, "/v1/admin/audit-log?limit=4", "after").await;
+    let expected: Vec<Value> = (101..=109)
+        .rev()
+        .map(|quantity| json!({ "quantity": quantity }))
+        .collect();
+    assert_eq!(after, expected);
+}

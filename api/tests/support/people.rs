@@ -1,0 +1,45 @@
+//! Customers and admins who are signed in, without the costs of a password.
+
+use std::time::Duration;
+
+use axum::http::request::Builder;
+use storefront::access_token::AccessTokens;
+use uuid::Uuid;
+
+use super::shop::{SECRETS, TestShop};
+
+/// Somebody with an account and an access token of the arm `sessions=jwt`.
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub id: Uuid,
+    token: String,
+}
+
+impl Person {
+    pub async fn customer(shop: &TestShop) -> Self {
+        Self::new(shop, "customer").await
+    }
+
+    pub async fn admin(shop: &TestShop) -> Self {
+        Self::new(shop, "admin").await
+    }
+
+    async fn new(shop: &TestShop, role: &str) -> Self {
+        let id = Uuid::now_v7();
+        let email = format!("{}@example.com", id.simple());
+        shop.database
+            .execute(&format!(
+                "insert into customers (id, role, email, name, password_hash)
+                 values ('{id}', '{role}', '{email}', 'Ada', 'none')"
+            ))
+            .await;
+        let tokens = AccessTokens::new(&SECRETS.parse().unwrap());
+        let token = tokens.sign(id, Uuid::now_v7(), role, Duration::from_secs(600));
+        Self { id, token }
+    }
+
+    /// The request, as theirs.
+    pub fn asks(&self, request: Builder) -> Builder {
+        request.header("authorization", format!("Bearer {}", self.token))
+    }
+}
