@@ -8,13 +8,13 @@ RIGHT ?= optimized
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOME_DIRECTORY := $(or $(BACKSTOCK_HOME),.backstock)
 # One selection for all commands, so that cargo builds the dependencies of the product once.
-PRODUCT := --package api --package worker --package loadtests --package xtask
+PRODUCT := --package api --package worker --package simulators --package loadtests --package xtask
 export YES
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
-up: install ## Starts two shops to compare by hand: LEFT=baseline on :8081, RIGHT=optimized on :8080
+up: install ## Starts two shops with workers and third parties: LEFT=baseline on :8081, RIGHT=optimized on :8080
 	@echo "Building. The first build takes minutes."
 	@cargo build --quiet --release $(PRODUCT)
 	@$(TARGET)/release/xtask up --left '$(LEFT)' --right '$(RIGHT)' $(ARGS)

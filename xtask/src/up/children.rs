@@ -1,4 +1,4 @@
-//! The shops' processes: started, waited for until ready, stopped in an orderly way.
+//! The processes of the shops and of their third parties: started, waited for until ready, stopped in an orderly way.
 //!
 //! Each is in a process group of its own: a Ctrl-C in the terminal reaches only us, and we pass it on. Should we be
 //! killed, the kernel sends each its SIGTERM (`setpriv --pdeathsig`).
@@ -11,20 +11,35 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use local_services::home;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::side::Side;
+use super::{http, third_parties};
 
 /// How long the processes may take to be ready, and to stop. They finish requests in flight first.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Lines of a dead process's log that are shown.
 const LAST_LINES: usize = 12;
+
+/// A process to start.
+pub(crate) struct Child {
+    /// Also the name of its log.
+    pub(crate) name: String,
+    pub(crate) program: &'static str,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(&'static str, String)>,
+    pub(crate) health: Health,
+}
+
+/// What answers 200 once a process can do its work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Health {
+    pub(crate) port: u16,
+    pub(crate) path: &'static str,
+}
 
 /// Why `run` returned.
 pub(crate) enum Ended {
@@ -45,28 +60,26 @@ struct Running {
     name: String,
     pid: Pid,
     log: PathBuf,
-    internal_port: u16,
+    health: Health,
 }
 
 impl Children {
-    /// Starts a shop's `api` or `worker`.
-    pub(crate) fn start(
-        &mut self,
-        programs: &Path,
-        side: Side,
-        program: &str,
-        environment: &[(&str, String)],
-    ) -> Result<()> {
-        let name = format!("{program}-{}", side.name());
+    /// Starts a process; its program is in the folder `programs`.
+    pub(crate) fn start(&mut self, programs: &Path, child: Child) -> Result<()> {
+        let Child {
+            name,
+            program,
+            arguments,
+            environment,
+            health,
+        } = child;
         let log = home()?.join("logs").join(format!("{name}.log"));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let internal_port = side.internal_port(program);
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--"])
-            .arg(programs.join(format!("backstock-{program}")))
-            .args((program == "api").then_some("serve"))
-            .envs(environment.iter().map(|(name, value)| (name, value)))
-            .env("BACKSTOCK_INTERNAL_LISTEN", format!("127.0.0.1:{internal_port}"))
+            .arg(programs.join(program))
+            .args(arguments)
+            .envs(environment)
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -88,20 +101,20 @@ impl Children {
             name,
             pid,
             log,
-            internal_port,
+            health,
         });
         Ok(())
     }
 
-    /// Returns when asked to, or when a process dies; calls `when_ready` once all are ready.
-    pub(crate) async fn run(&mut self, when_ready: impl FnOnce()) -> Result<Ended> {
+    /// Returns when asked to, or when a process dies; does `when_ready` once all are ready.
+    pub(crate) async fn run(&mut self, when_ready: impl AsyncFnOnce()) -> Result<Ended> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let ports: Vec<u16> = self.running.iter().map(|child| child.internal_port).collect();
+        let checks: Vec<Health> = self.running.iter().map(|child| child.health).collect();
         let ready = async {
-            if timeout(DEADLINE, all_ready(&ports)).await.is_ok() {
-                when_ready();
+            if timeout(DEADLINE, all_ready(&checks)).await.is_ok() {
+                when_ready().await;
                 std::future::pending::<()>().await;
             }
         };
@@ -136,49 +149,48 @@ impl Children {
         )
     }
 
-    /// Asks all to stop, and kills those that do not.
+    /// Asks all to stop, and kills those that do not. The third parties come last: what a worker finishes before it ends
+    /// needs them.
     pub(crate) async fn stop(&mut self) {
-        self.signal_all(Signal::TERM);
+        self.stop_those(|name| name != third_parties::NAME).await;
+        self.stop_those(|_| true).await;
+    }
+
+    async fn stop_those(&mut self, chosen: fn(&str) -> bool) {
+        self.signal(chosen, Signal::TERM);
         let all_ended = async {
-            while let Some(exit) = self.exits.join_next().await {
+            while self.running.iter().any(|child| chosen(&child.name)) {
+                let Some(exit) = self.exits.join_next().await else {
+                    break;
+                };
                 if let Ok((pid, _)) = exit {
                     self.running.retain(|child| child.pid != pid);
                 }
             }
         };
         if timeout(DEADLINE, all_ended).await.is_err() {
-            for child in &self.running {
+            for child in self.running.iter().filter(|child| chosen(&child.name)) {
                 eprintln!(
                     "{} did not stop within {} s and is killed",
                     child.name,
                     DEADLINE.as_secs()
                 );
             }
-            self.signal_all(Signal::KILL);
+            self.signal(chosen, Signal::KILL);
         }
     }
 
-    fn signal_all(&self, signal: Signal) {
-        for child in &self.running {
+    fn signal(&self, chosen: fn(&str) -> bool, signal: Signal) {
+        for child in self.running.iter().filter(|child| chosen(&child.name)) {
             let _ = kill_process(child.pid, signal); // It may have ended this moment.
         }
     }
 }
 
-async fn all_ready(ports: &[u16]) {
-    for port in ports {
-        while !is_ready(*port).await.unwrap_or(false) {
+async fn all_ready(checks: &[Health]) {
+    for Health { port, path } in checks {
+        while !matches!(http::get(*port, path).await, Ok(200)) {
             sleep(Duration::from_millis(20)).await;
         }
     }
-}
-
-async fn is_ready(port: u16) -> Result<bool> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream
-        .write_all(b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")
-        .await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    Ok(answer.starts_with(b"HTTP/1.1 200"))
 }

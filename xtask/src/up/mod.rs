@@ -1,11 +1,16 @@
-//! `cargo xtask up`: two shops side by side, each with its own database, Redis database and virtual host.
+//! `cargo xtask up`: two shops side by side, each an api and a worker with its own database, Redis database and virtual
+//! host, and the third parties that both work with.
 //!
-//! Read next: `side.rs` for what tells the shops apart, `children.rs` for the processes.
+//! Read next: `side.rs` for what tells the shops apart, `third_parties.rs`, `children.rs` for the processes.
 
+mod announcement;
 mod children;
+mod demo;
+mod http;
 mod lock;
 mod secrets;
 mod side;
+mod third_parties;
 
 use std::env;
 use std::net::TcpListener;
@@ -13,11 +18,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
-use local_services::{Purpose, Services, Stopped, home, install_missing, stop_unused, workspace_root};
+use local_services::{Purpose, Services, Stopped, install_missing, stop_unused, workspace_root};
 use storefront::variants::Variants;
 
 use self::children::{Children, Ended};
 use self::lock::UpLock;
+use self::secrets::Secrets;
 pub(crate) use self::side::Side;
 
 /// The scale of the shops' data: 200,000 products.
@@ -29,27 +35,31 @@ pub(crate) fn up(left: Variants, right: Variants) -> Result<ExitCode> {
     let lock = UpLock::take()?;
     let sides = [(Side::Left, left), (Side::Right, right)];
     let programs = build_product()?;
+    check_ports("the third parties need", &third_parties::PORTS)?;
     for side in Side::BOTH {
-        check_ports(side)?;
+        check_ports(&format!("the {} shop needs", side.name()), &side.ports())?;
     }
     let services = Services::start(Purpose::Shop)?;
     for (side, variants) in &sides {
         prepare_database(&services, &programs, *side, variants)?;
         services.create_vhost(side.name())?;
     }
-    let secrets = secrets::jwt_secrets()?;
+    let secrets = Secrets::of_home()?;
     // One thread: the kernel ties a child's fate to the thread that started it, see `children.rs`.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let ended = runtime.block_on(async {
         let mut children = Children::default();
+        children.start(&programs, third_parties::child(&secrets.carrier))?;
         for (side, variants) in &sides {
             let environment = side.environment(&services, variants, &secrets);
-            children.start(&programs, *side, "api", &environment)?;
-            children.start(&programs, *side, "worker", &environment)?;
+            for child in side.children(&environment) {
+                children.start(&programs, child)?;
+            }
         }
-        let ended = children.run(|| announce(&sides)).await;
+        let when_ready = async || announcement::announce(&sides, demo::try_sign_in().await);
+        let ended = children.run(when_ready).await;
         eprintln!("stopping");
         children.stop().await;
         ended
@@ -73,7 +83,8 @@ pub(crate) fn down() -> Result<ExitCode> {
 
 /// Builds what the shops consist of, and says where it is.
 pub(crate) fn build_product() -> Result<PathBuf> {
-    let packages = ["api", "worker", "loadtests", "xtask"].map(|package| format!("--package={package}"));
+    let packages = ["api", "worker", "simulators", "loadtests", "xtask"];
+    let packages = packages.map(|package| format!("--package={package}"));
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let root = workspace_root()?;
     let status = Command::new(cargo)
@@ -90,13 +101,10 @@ pub(crate) fn build_product() -> Result<PathBuf> {
     Ok(target.join("release"))
 }
 
-fn check_ports(side: Side) -> Result<()> {
-    for port in side.ports() {
-        if let Err(fault) = TcpListener::bind(("127.0.0.1", port)) {
-            bail!(
-                "the {} shop needs port {port}, which is busy ({fault}): end the program that listens there",
-                side.name()
-            );
+fn check_ports(who_needs: &str, ports: &[u16]) -> Result<()> {
+    for port in ports {
+        if let Err(fault) = TcpListener::bind(("127.0.0.1", *port)) {
+            bail!("{who_needs} port {port}, which is busy ({fault}): end the program that listens there");
         }
     }
     Ok(())
@@ -136,25 +144,4 @@ fn prepare_database(services: &Services, programs: &Path, side: Side, variants: 
     ];
     run("backstock-lab", "postgres", &prepare)?;
     run("backstock-api", database, &["migrate", "--indexes", indexes])
-}
-
-fn announce(sides: &[(Side, Variants); 2]) {
-    println!();
-    for (side, variants) in sides {
-        println!("{:5}  {}  {variants}", side.name(), side.url());
-    }
-    let (first, _) = &sides[1];
-    println!();
-    println!(
-        "Try: curl -i '{}/v1/products?sort=best_selling&limit=3'",
-        first.url()
-    );
-    println!(
-        "The API's pages: {}/docs. Metrics: {}/metrics.",
-        first.url(),
-        first.internal_url()
-    );
-    if let Ok(home) = home() {
-        println!("Logs: {}. Ctrl-C stops everything.", home.join("logs").display());
-    }
 }

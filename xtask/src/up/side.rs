@@ -4,6 +4,10 @@
 use local_services::Services;
 use storefront::variants::Variants;
 
+use super::children::{Child, Health};
+use super::secrets::Secrets;
+use super::third_parties;
+
 /// One of the two shops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -59,15 +63,6 @@ impl Side {
         format!("http://127.0.0.1:{}", self.ports()[1])
     }
 
-    /// Where a program of this shop tells operators how it is.
-    pub(crate) const fn internal_port(self, program: &str) -> u16 {
-        let [_, api, worker] = self.ports();
-        match program.as_bytes() {
-            b"worker" => worker,
-            _ => api,
-        }
-    }
-
     const fn other(self) -> Side {
         match self {
             Side::Left => Side::Right,
@@ -75,21 +70,47 @@ impl Side {
         }
     }
 
+    /// The shop's processes: its api and its worker.
+    pub(crate) fn children(self, environment: &[(&'static str, String)]) -> [Child; 2] {
+        let [_, api, worker] = self.ports();
+        let programs = [
+            ("api", "backstock-api", api),
+            ("worker", "backstock-worker", worker),
+        ];
+        programs.map(|(name, program, port)| {
+            let mut environment = environment.to_vec();
+            environment.push(("BACKSTOCK_INTERNAL_LISTEN", format!("127.0.0.1:{port}")));
+            Child {
+                name: format!("{name}-{}", self.name()),
+                program,
+                // What both do without a command is to serve.
+                arguments: Vec::new(),
+                environment,
+                health: Health {
+                    port,
+                    path: "/readyz",
+                },
+            }
+        })
+    }
+
     /// The settings of this shop's programs, apart from where each listens.
     pub(crate) fn environment(
         self,
         services: &Services,
         variants: &Variants,
-        secrets: &str,
+        secrets: &Secrets,
     ) -> Vec<(&'static str, String)> {
-        vec![
+        let mut environment = vec![
             ("BACKSTOCK_DATABASE_URL", services.database_url(self.database())),
             ("BACKSTOCK_REDIS_URL", services.redis_url(self.redis_database())),
             ("BACKSTOCK_AMQP_URL", services.amqp_url(self.name())),
             ("BACKSTOCK_VARIANTS", variants.to_string()),
-            ("BACKSTOCK_JWT_SECRETS", secrets.to_owned()),
+            ("BACKSTOCK_JWT_SECRETS", secrets.jwt.clone()),
             ("BACKSTOCK_LISTEN", format!("127.0.0.1:{}", self.ports()[0])),
             ("BACKSTOCK_OTHER_SHOP_URL", self.other().url()),
-        ]
+        ];
+        environment.extend(third_parties::environment(self, &secrets.carrier));
+        environment
     }
 }
