@@ -31,8 +31,8 @@ const SPAN_US: i64 = 2 * 365 * 86_400 * 1_000_000;
 /// The last order is made so long before the end of the history that its payment is answered within it.
 const LAST_US: i64 = HISTORY_END_US - 60 * 1_000_000;
 
-/// How long stock is held for an order that is not paid: a quarter of an hour.
-const RESERVED_US: i64 = 15 * 60 * 1_000_000;
+/// How long stock is held for an order that is not paid: a minute, the api's default.
+const RESERVED_US: i64 = 60 * 1_000_000;
 
 /// One order in so many came with a coupon.
 const ORDERS_A_COUPON: u64 = 20;
