@@ -51,12 +51,12 @@ async fn every_route_of_the_document_answers_and_takes_the_parameters_that_it_na
     let paths = document["paths"].as_object().unwrap();
     let known: Vec<&str> = paths.keys().map(String::as_str).collect();
     insta::assert_debug_snapshot!("routes", known);
-    for (path, operations) in paths {
-        assert_eq!(
-            operations.as_object().unwrap().keys().collect::<Vec<_>>(),
-            ["get"],
-            "{path}"
-        );
+    // Who may ask for the others, and what they answer, is tried in `accounts/who_may.rs`.
+    let is_of_the_catalogue = |operations: &Value| operations["get"]["tags"][0] == "Catalog";
+    for (path, operations) in paths
+        .iter()
+        .filter(|(_, operations)| is_of_the_catalogue(operations))
+    {
         let required = if path.ends_with("suggestions") {
             "?q=kettle"
         } else {

@@ -44,6 +44,11 @@ impl Answer {
             .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&self.body)))
     }
 
+    /// The body, if it is JSON.
+    pub fn json_or_null(&self) -> Value {
+        serde_json::from_slice(&self.decoded()).unwrap_or_default()
+    }
+
     pub fn items(&self) -> Vec<Value> {
         self.json()["items"].as_array().expect("a list").clone()
     }
@@ -103,10 +108,7 @@ impl Answer {
         let problem = self.json();
         assert_eq!(problem["status"], status);
         assert_eq!(problem["code"], code);
-        assert_eq!(
-            self.header("retry-after").is_some(),
-            matches!(status, 429 | 503)
-        );
+        assert_eq!(self.header("retry-after").is_some(), matches!(status, 429 | 503));
         problem
     }
 }

@@ -1,0 +1,137 @@
+//! What an account is, whichever arm.
+
+use axum::http::Request;
+use serde_json::{Value, json};
+
+use super::people::{PASSWORD, Person, address, arms, post, sign_in};
+use crate::support::shop::{Changes, TestShop};
+
+#[tokio::test]
+async fn a_customer_registers_signs_in_looks_and_signs_out() {
+    for variants in arms() {
+        let shop = TestShop::start(&variants.to_string()).await;
+        let registration = json!({ "email": " Ada@Example.com", "password": PASSWORD, "name": " Ada " });
+        let answer = post(&shop, "/v1/accounts", &registration).await;
+        assert_eq!(answer.status, 201, "{variants}: {}", answer.text());
+        let registered = answer.json();
+        assert_eq!(registered["email"], "ada@example.com");
+        assert_eq!(
+            (&registered["name"], &registered["role"]),
+            (&json!("Ada"), &json!("customer"))
+        );
+        let answer = sign_in(&shop, "ADA@example.com", PASSWORD).await;
+        let tokens = answer.json();
+        assert_eq!(
+            (&tokens["token_type"], &tokens["expires_in"]),
+            (&json!("Bearer"), &json!(900))
+        );
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let ada = Person::signed_in("ada@example.com", &answer);
+        assert_eq!(
+            ada.get(&shop, "/v1/me").await.ok().json(),
+            registered,
+            "{variants}"
+        );
+        assert_eq!(
+            ada.delete(&shop, "/v1/sessions/current").await.status,
+            204,
+            "{variants}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_name_can_be_changed_and_nothing_else() {
+    let shop = TestShop::start("optimized").await;
+    let ada = Person::new(&shop, "ada").await;
+    let patch = async |body: Value| shop.send_json(ada.bearing(Request::patch("/v1/me")), &body).await;
+    assert_eq!(
+        patch(json!({ "name": "Countess" })).await.ok().json()["name"],
+        "Countess"
+    );
+    assert_eq!(patch(json!({})).await.ok().json()["name"], "Countess");
+    for field in ["role", "email", "id", "password_hash"] {
+        let refused = patch(json!({ field: "admin" })).await;
+        assert_eq!(refused.problem(400, "invalid_parameter")["parameter"], field);
+    }
+}
+
+#[tokio::test]
+async fn an_email_has_one_account_however_it_is_spelled() {
+    let shop = TestShop::start("optimized").await;
+    Person::new(&shop, "ada").await;
+    let again = json!({ "email": "ADA@EXAMPLE.COM", "password": "another one", "name": "Eve" });
+    post(&shop, "/v1/accounts", &again)
+        .await
+        .problem(409, "email_taken");
+    assert_eq!(sign_in(&shop, "ada@example.com", PASSWORD).await.status, 201);
+    assert_eq!(shop.database.number("select count(*) from outbox").await, 1);
+}
+
+#[tokio::test]
+async fn addresses_are_kept_changed_and_removed() {
+    let shop = TestShop::start_with("optimized", Changes::default().set("--max-addresses", 2)).await;
+    let ada = Person::new(&shop, "ada").await;
+    let list = async || ada.get(&shop, "/v1/me/addresses").await.ok().json()["items"].clone();
+    assert_eq!(list().await, json!([]));
+    let first = ada.post(&shop, "/v1/me/addresses", &address("Bergen")).await;
+    assert_eq!(first.status, 201);
+    let first = first.json();
+    assert_eq!(
+        ada.post(&shop, "/v1/me/addresses", &address("Oslo")).await.status,
+        201
+    );
+    ada.post(&shop, "/v1/me/addresses", &address("Tromsø"))
+        .await
+        .problem(409, "too_many_addresses");
+    let path = format!("/v1/me/addresses/{}", first["id"].as_str().unwrap());
+    let changed = shop
+        .send_json(ada.bearing(Request::put(&path)), &address("Voss"))
+        .await
+        .ok()
+        .json();
+    assert_eq!((&changed["id"], &changed["city"]), (&first["id"], &json!("Voss")));
+    let cities: Vec<Value> = list()
+        .await
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|kept| kept["city"].clone())
+        .collect();
+    assert_eq!(cities, ["Voss", "Oslo"]);
+    assert_eq!(ada.delete(&shop, &path).await.status, 204);
+    ada.delete(&shop, &path).await.problem(404, "not_found");
+    assert_eq!(list().await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_most_addresses_are_not_exceeded_by_many_at_once() {
+    let shop = TestShop::start_with("optimized", Changes::default().set("--max-addresses", 3)).await;
+    let ada = Person::new(&shop, "ada").await;
+    let bergen = address("Bergen");
+    let adding = (0..10).map(|_| ada.post(&shop, "/v1/me/addresses", &bergen));
+    let answers = futures_util::future::join_all(adding).await;
+    let kept = answers.iter().filter(|answer| answer.status == 201).count();
+    assert_eq!(kept, 3);
+    assert_eq!(shop.database.number("select count(*) from addresses").await, 3);
+}
+
+/// One statement fails in the middle of a transaction: the connection goes back clean.
+#[tokio::test]
+async fn a_transaction_that_fails_leaves_nothing_and_holds_nothing() {
+    let shop = TestShop::start_with("optimized", Changes::default().set("--database-connections", 1)).await;
+    shop.database
+        .execute("alter table outbox add constraint full_up check (false)")
+        .await;
+    let registration = json!({ "email": "ada@example.com", "password": PASSWORD, "name": "Ada" });
+    post(&shop, "/v1/accounts", &registration)
+        .await
+        .problem(500, "internal");
+    assert_eq!(shop.database.number("select count(*) from customers").await, 0);
+    shop.database
+        .execute("alter table outbox drop constraint full_up")
+        .await;
+    let answer = post(&shop, "/v1/accounts", &registration).await;
+    assert_eq!(answer.status, 201);
+    assert_eq!(shop.database.number("select count(*) from customers").await, 1);
+}

@@ -1,0 +1,69 @@
+//! `backstock-api create-admin`: the one way to become an admin.
+
+use std::sync::Arc;
+
+use storefront::variants::{Indexes, Variants};
+
+use super::people::{PASSWORD, Person, sign_in};
+use crate::support::database::{Content, Database};
+use crate::support::process::{run, settings};
+use crate::support::shop::{Changes, TestShop};
+
+async fn shop() -> TestShop {
+    let database = Database::new(Content::Schema, Indexes::Chosen).await;
+    TestShop::on(Arc::new(database), Variants::optimized(), Changes::default()).await
+}
+
+async fn role(shop: &TestShop, email: &str, password: &str) -> String {
+    let admin = Person::signed_in(email, &sign_in(shop, email, password).await);
+    admin.get(shop, "/v1/me").await.ok().json()["role"]
+        .as_str()
+        .unwrap()
+        .to_owned()
+}
+
+#[tokio::test]
+async fn without_a_password_one_is_made_and_printed() {
+    let shop = shop().await;
+    let ended = run(&["create-admin", "Root@Example.com"], &settings(&shop.database)).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let password = ended.stdout.trim().rsplit(' ').next().unwrap();
+    assert_eq!(role(&shop, "root@example.com", password).await, "admin");
+}
+
+#[tokio::test]
+async fn a_password_that_is_given_is_taken_and_not_printed() {
+    let shop = shop().await;
+    let mut settings = settings(&shop.database);
+    settings.push(("BACKSTOCK_ADMIN_PASSWORD", PASSWORD.to_owned()));
+    let ended = run(&["create-admin", "root@example.com"], &settings).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stdout.contains(PASSWORD));
+    assert_eq!(role(&shop, "root@example.com", PASSWORD).await, "admin");
+}
+
+#[tokio::test]
+async fn a_customer_is_promoted_and_keeps_the_password() {
+    let shop = shop().await;
+    Person::new(&shop, "ada").await;
+    assert_eq!(role(&shop, "ada@example.com", PASSWORD).await, "customer");
+    let mut settings = settings(&shop.database);
+    settings.push(("BACKSTOCK_ADMIN_PASSWORD", "another password".to_owned()));
+    let ended = run(&["create-admin", "ada@example.com"], &settings).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(role(&shop, "ada@example.com", PASSWORD).await, "admin");
+}
+
+#[tokio::test]
+async fn what_is_no_email_or_no_password_is_refused() {
+    let shop = shop().await;
+    let ended = run(&["create-admin", "root"], &settings(&shop.database)).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("no email address"), "{}", ended.stderr);
+    let mut settings = settings(&shop.database);
+    settings.push(("BACKSTOCK_ADMIN_PASSWORD", "short".to_owned()));
+    let ended = run(&["create-admin", "root@example.com"], &settings).await;
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("8 to 256"), "{}", ended.stderr);
+    assert_eq!(shop.database.number("select count(*) from customers").await, 0);
+}

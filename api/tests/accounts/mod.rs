@@ -1,0 +1,19 @@
+//! Who buys: registering, signing in and out, and what is refused to whom.
+
+mod people;
+
+mod contract;
+
+mod bodies;
+mod tokens;
+mod who_may;
+
+mod attempts;
+mod refresh;
+
+mod password_hashing;
+mod sessions;
+mod welcome_email;
+
+mod create_admin;
+mod merging_carts;

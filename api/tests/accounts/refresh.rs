@@ -1,0 +1,103 @@
+//! Refresh tokens: each is good once, and one that comes twice ends its sign-in.
+
+use futures_util::future::join_all;
+
+use super::people::{PASSWORD, Person, refresh, sign_in};
+use crate::support::arms::arms_of;
+use crate::support::shop::{Changes, TestShop};
+
+#[tokio::test]
+async fn each_refresh_gives_the_next_tokens() {
+    for variants in arms_of("sessions") {
+        let shop = TestShop::start(&variants.to_string()).await;
+        let mut ada = Person::new(&shop, "ada").await;
+        for _ in 0..3 {
+            let next = Person::signed_in(&ada.email, &refresh(&shop, &ada.refresh_token).await);
+            assert_ne!(next.refresh_token, ada.refresh_token);
+            assert!(next.is_known(&shop).await, "{variants}");
+            ada = next;
+        }
+        assert_eq!(shop.database.number("select count(*) from sessions").await, 1);
+        assert_eq!(
+            shop.database
+                .number("select count(*) from refresh_tokens where used_at is null")
+                .await,
+            1
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_comes_again_ends_its_sign_in_and_no_other() {
+    for variants in arms_of("sessions") {
+        let shop = TestShop::start(&variants.to_string()).await;
+        let stolen = Person::new(&shop, "ada").await;
+        let other = Person::signed_in(&stolen.email, &sign_in(&shop, &stolen.email, PASSWORD).await);
+        let next = Person::signed_in(&stolen.email, &refresh(&shop, &stolen.refresh_token).await);
+        assert!(next.is_known(&shop).await);
+        refresh(&shop, &stolen.refresh_token)
+            .await
+            .problem(401, "refresh_token_refused");
+        refresh(&shop, &next.refresh_token)
+            .await
+            .problem(401, "refresh_token_refused");
+        // The named difference: what nobody looks up is good until it expires.
+        let outlives = variants.sessions.as_str() == "jwt";
+        assert_eq!(next.is_known(&shop).await, outlives, "{variants}");
+        assert!(other.is_known(&shop).await, "{variants}");
+        assert_eq!(
+            refresh(&shop, &other.refresh_token).await.status,
+            201,
+            "{variants}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_twenty_that_come_at_once_with_one_token_one_wins() {
+    for variants in arms_of("sessions") {
+        let changes = Changes::default().set("--database-connections", 8);
+        let shop = TestShop::start_with(&variants.to_string(), changes).await;
+        let ada = Person::new(&shop, "ada").await;
+        let answers = join_all((0..20).map(|_| refresh(&shop, &ada.refresh_token))).await;
+        let (won, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| answer.status == 201);
+        assert_eq!((won.len(), lost.len()), (1, 19), "{variants}");
+        for answer in lost {
+            answer.problem(401, "refresh_token_refused");
+        }
+        // The others were taken for thieves.
+        let won = Person::signed_in(&ada.email, &won[0]);
+        refresh(&shop, &won.refresh_token)
+            .await
+            .problem(401, "refresh_token_refused");
+    }
+}
+
+#[tokio::test]
+async fn what_is_unknown_expired_or_signed_out_is_refused() {
+    for variants in arms_of("sessions") {
+        let shop = TestShop::start(&variants.to_string()).await;
+        let ada = Person::new(&shop, "ada").await;
+        for unknown in [
+            "x",
+            &"A".repeat(43),
+            &ada.access_token.chars().take(200).collect::<String>(),
+        ] {
+            refresh(&shop, unknown)
+                .await
+                .problem(401, "refresh_token_refused");
+        }
+        assert!(ada.is_known(&shop).await, "{variants}");
+        let signed_out = Person::signed_in(&ada.email, &sign_in(&shop, &ada.email, PASSWORD).await);
+        assert_eq!(signed_out.delete(&shop, "/v1/sessions/current").await.status, 204);
+        refresh(&shop, &signed_out.refresh_token)
+            .await
+            .problem(401, "refresh_token_refused");
+        shop.database
+            .execute("update refresh_tokens set expires_at = now() - interval '1 second'")
+            .await;
+        refresh(&shop, &ada.refresh_token)
+            .await
+            .problem(401, "refresh_token_refused");
+    }
+}
