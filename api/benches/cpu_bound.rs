@@ -1,19 +1,21 @@
-//! What costs the api CPU and no input or output: cursors, naming a request, building an answer, and compression at the
-//! levels that were to choose from. `cargo bench -p api`; a name after `--` runs a part of it.
+//! What costs the api CPU and no input or output: cursors, naming a request, building an answer, access tokens, and
+//! compression at the levels that were to choose from. `cargo bench -p api`; a name after `--` runs a part of it.
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 
 use std::hint::black_box;
 use std::io::Write as _;
+use std::time::Duration;
 
 use api::catalog::browse_products::ProductPage;
-use api::http::cursor::{Cursor, CursorKeys};
 use api::catalog::filters::ProductFilters;
 use api::catalog::product::{Fields, Image, Named, ProductImage, ProductItem, Rating, Variant};
 use api::http::answer::Answer;
+use api::http::cursor::{Cursor, CursorKeys};
 use api::http::query::Parameters;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::RawValue;
+use storefront::access_token::AccessTokens;
 use storefront::money::{Currency, Money};
 use uuid::Uuid;
 
@@ -244,5 +246,29 @@ fn euros(amount: i64) -> Money {
     }
 }
 
-criterion_group!(benches, cursors, cache_keys, answers, compression);
+/// What each request of a customer pays for being known under `sessions=jwt`.
+fn access_tokens(criterion: &mut Criterion) {
+    let keyring = "bench:0123456789abcdef0123456789abcdef".parse();
+    let tokens = AccessTokens::new(&keyring.expect("32 bytes are enough"));
+    let token = tokens.sign(id(1), id(2), "customer", Duration::from_secs(900));
+    assert!(tokens.verify(&token).is_ok(), "what was signed is accepted");
+    // One digit of the signature: all of it has to be computed before it is refused.
+    let mut forged = token.clone();
+    let at = token.len() - 10;
+    forged.replace_range(at..=at, if &token[at..=at] == "B" { "C" } else { "B" });
+    assert!(tokens.verify(&forged).is_err(), "a changed token is refused");
+    let mut group = criterion.benchmark_group("access_token");
+    group.bench_function("sign", |bencher| {
+        bencher.iter(|| tokens.sign(id(1), id(2), black_box("customer"), Duration::from_secs(900)));
+    });
+    group.bench_function("verify", |bencher| {
+        bencher.iter(|| tokens.verify(black_box(&token)))
+    });
+    group.bench_function("refuse", |bencher| {
+        bencher.iter(|| tokens.verify(black_box(&forged)).is_err())
+    });
+    group.finish();
+}
+
+criterion_group!(benches, cursors, cache_keys, answers, compression, access_tokens);
 criterion_main!(benches);

@@ -38,8 +38,13 @@ pub struct CategoryTree {
 }
 
 /// The tree of categories.
-#[utoipa::path(get, path = "/v1/categories", tag = "Catalog",
-    security(()), responses((status = 200, body = CategoryTree)))]
+#[utoipa::path(
+    get,
+    path = "/v1/categories",
+    tag = "Catalog",
+    security(()),
+    responses((status = 200, body = CategoryTree))
+)]
 pub async fn list_categories(
     State(app): State<AppState>,
     timings: RequestTimings,

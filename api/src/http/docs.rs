@@ -2,7 +2,7 @@
 //! handlers that the router was built with, so it describes the arms that run.
 
 use axum::Router;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -23,21 +23,23 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         (name = "Orders", description = "From a cart to a parcel"),
     ),
     components(schemas(super::error::Problem)),
-    modifiers(&BearerScheme)
+    modifiers(&WaysIn)
 )]
 pub struct Document;
 
-/// Declares what `security(("bearer" = []))` of a handler names.
-struct BearerScheme;
+/// Declares what `security(…)` of a handler names.
+struct WaysIn;
 
-impl Modify for BearerScheme {
+impl Modify for WaysIn {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let mut scheme = Http::new(HttpAuthScheme::Bearer);
-        scheme.description = Some("The `access_token` of POST /v1/sessions.".to_owned());
-        document
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let components = document.components.get_or_insert_default();
+        let mut bearer = Http::new(HttpAuthScheme::Bearer);
+        bearer.description = Some("The `access_token` of POST /v1/sessions.".to_owned());
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let said =
+            "The carrier's signature of the body and its time, under a secret that it shares with the shop.";
+        let carrier = ApiKey::Header(ApiKeyValue::with_description("x-carrier-signature", said));
+        components.add_security_scheme("carrier", SecurityScheme::ApiKey(carrier));
     }
 }
 

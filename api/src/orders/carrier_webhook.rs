@@ -35,6 +35,7 @@ pub struct CarrierEvent {
     post,
     path = "/v1/webhooks/carrier",
     tag = "Orders",
+    security(("carrier" = [])),
     params(
         ("x-carrier-signature" = String, Header, description = "`t=<unix seconds>,v1=<hex of HMAC-SHA256 over \"t.body\">`"),
     ),
