@@ -1,12 +1,12 @@
 //! The worker as a real process: it becomes ready, stops in order, and says what is wrong with its settings.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use local_services::{Purpose, Services};
+use local_services::Services;
+
+use crate::support::servers;
 
 const WORKER: &str = env!("CARGO_BIN_EXE_backstock-worker");
 
@@ -63,9 +63,9 @@ fn terminate(child: &Child) {
 
 #[test]
 fn a_worker_becomes_ready_and_stops_in_order_on_sigterm() {
-    let services = Services::start(Purpose::Tests).unwrap();
+    let services = servers();
     let internal = free_address();
-    let mut child = worker(&services, internal).spawn().unwrap();
+    let mut child = worker(services, internal).spawn().unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
     wait_for_line(&mut log, "working");
 
@@ -85,9 +85,9 @@ fn a_worker_becomes_ready_and_stops_in_order_on_sigterm() {
 
 #[test]
 fn a_worker_without_a_broker_says_which_setting_to_look_at() {
-    let services = Services::start(Purpose::Tests).unwrap();
+    let services = servers();
     let nobody = free_address();
-    let output = worker(&services, free_address())
+    let output = worker(services, free_address())
         .env("BACKSTOCK_AMQP_URL", format!("amqp://{nobody}/%2f"))
         .output()
         .unwrap();
@@ -97,8 +97,8 @@ fn a_worker_without_a_broker_says_which_setting_to_look_at() {
 
 #[test]
 fn a_wrong_setting_is_named_with_what_is_allowed() {
-    let services = Services::start(Purpose::Tests).unwrap();
-    let output = worker(&services, free_address())
+    let services = servers();
+    let output = worker(services, free_address())
         .env("BACKSTOCK_VARIANTS", "fastest")
         .output()
         .unwrap();

@@ -10,6 +10,7 @@ mod window;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use lapin::Channel;
 use sqlx::PgPool;
 use storefront::messages::{Consumer, EVENTS};
 use tokio::sync::Notify;
@@ -70,6 +71,7 @@ impl Relay<'_> {
             .confirm_select(Default::default())
             .await
             .map_err(BrokerError::from)?;
+        self.declare(&channel).await?;
         parts.works(PART);
         let mut held_back = HeldBack::default();
         while !stop.is_given() {
@@ -80,6 +82,7 @@ impl Relay<'_> {
                 for event in &window.returned {
                     held_back.add(event);
                 }
+                self.declare(&channel).await?;
             }
             if window.unconfirmed > 0 {
                 return Err(RelayError::Unconfirmed(window.unconfirmed));
@@ -93,6 +96,13 @@ impl Relay<'_> {
         }
         let _ = channel.close(200, "the worker stops".into()).await;
         Ok(())
+    }
+
+    /// Somebody may have deleted what was declared when the connection was opened.
+    async fn declare(self, channel: &Channel) -> Result<(), BrokerError> {
+        let declaring = self.broker.topology().declare(channel);
+        let declared = tokio::time::timeout(self.settings.confirm_timeout, declaring).await;
+        Ok(declared.map_err(|_| BrokerError::Timeout("declare the queues"))??)
     }
 }
 

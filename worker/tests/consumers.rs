@@ -1,0 +1,229 @@
+//! The consumers: what follows a purchase is done, once, whatever comes twice or fails for a while.
+
+use serde_json::json;
+use storefront::messages::{Consumer, Event};
+use uuid::Uuid;
+
+use crate::support::{Shop, until, until_equal};
+
+#[tokio::test]
+async fn a_paid_order_is_confirmed_shipped_captured_and_counted() {
+    let shop = Shop::open().await;
+    let orders = shop.paid_orders(1).await;
+    let worker = shop.worker(&[]).await;
+    shop.until_all_done(1).await;
+    shop.assert_done_once(1).await;
+
+    let mails = shop.simulators.mails_to(&orders[0].email()).await;
+    assert_eq!(mails.len(), 1);
+    for part in ["text", "html"] {
+        let said = mails[0][part].as_str().unwrap();
+        assert!(
+            said.contains("31.95 EUR") && said.contains("1 Analytical Way"),
+            "{said}"
+        );
+    }
+    let label = shop
+        .simulators
+        .get(format!(
+            "{}/v1/labels?reference={}",
+            shop.simulators.carrier, orders[0].id
+        ))
+        .await;
+    assert_eq!(
+        shop.database.text("select tracking_number from shipments").await,
+        label["items"][0]["tracking_number"].as_str().unwrap()
+    );
+    assert_eq!(shop.simulators.payment_status(orders[0].id).await, "captured");
+    let (status, body) = worker.get("/readyz").await;
+    assert_eq!(status, 200);
+    for part in ["relay", "shipping_label", "settle", "purge"] {
+        assert!(body.contains(part), "{body}");
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_new_customer_is_welcomed_once_though_the_event_is_said_three_times() {
+    let shop = Shop::open().await;
+    let customer_id = Uuid::now_v7();
+    let sql = format!(
+        "insert into customers (id, email, name, password_hash) values ('{customer_id}', 'ada@example.org', 'Ada', 'x')"
+    );
+    shop.database.execute(&sql).await;
+    let message_id = Uuid::now_v7();
+    for _ in 0..3 {
+        shop.say(message_id, Event::CustomerRegistered { customer_id })
+            .await;
+    }
+    let worker = shop.worker(&[]).await;
+    let welcome = r#"consumer="welcome_email""#;
+    until("all three were consumed", async || {
+        let of = async |outcome| {
+            worker
+                .counter("messages_consumed_total", &[welcome, outcome])
+                .await
+        };
+        of(r#"outcome="done""#).await + of(r#"outcome="repeated""#).await == 3
+    })
+    .await;
+    assert_eq!(shop.simulators.mails().await, 1);
+    assert!(
+        shop.simulators.mails_to("ada@example.org").await[0]["subject"]
+            .as_str()
+            .unwrap()
+            .contains("Ada")
+    );
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_said_three_times_is_worked_off_once() {
+    let shop = Shop::open().await;
+    let orders = shop.paid_orders(5).await;
+    shop.say_paid(&orders).await;
+    shop.say_paid(&orders).await;
+    // Two workers, so that twins meet in different processes, too.
+    let (first, second) = tokio::join!(shop.worker(&[]), shop.worker(&[]));
+    shop.until_all_done(5).await;
+    until_equal("all that was said was heard", 5 * 3 * 3, async || {
+        let mut heard = 0;
+        for worker in [&first, &second] {
+            for outcome in [r#"outcome="done""#, r#"outcome="repeated""#] {
+                heard += worker.counter("messages_consumed_total", &[outcome]).await;
+            }
+        }
+        heard
+    })
+    .await;
+    shop.assert_done_once(5).await;
+    assert_eq!(shop.simulators.mails().await, 5);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn what_the_api_did_itself_is_not_done_again() {
+    let shop = Shop::open().await;
+    let orders = shop.paid_orders(1).await;
+    let message_id = orders[0].message_id;
+    let noted = format!(
+        "insert into inbox (message_id, consumer)
+         select '{message_id}', unnest(array['confirmation_email', 'shipping_label', 'popularity'])"
+    );
+    shop.database.execute(&noted).await;
+    let worker = shop.worker(&[]).await;
+    until_equal("all were consumed", 3, async || {
+        worker
+            .counter("messages_consumed_total", &[r#"outcome="repeated""#])
+            .await
+    })
+    .await;
+    assert_eq!(shop.statuses().await, "paid: 1");
+    assert_eq!(shop.simulators.mails().await, 0);
+    assert_eq!(shop.simulators.labels().await["labels"], 0);
+    assert_eq!(
+        shop.database
+            .number("select sum(sales_count) from products")
+            .await,
+        0
+    );
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_order_is_not_shipped() {
+    let shop = Shop::open().await;
+    let orders = shop.paid_orders(1).await;
+    shop.database
+        .execute("update orders set status = 'cancelled', payment_voided_at = now()")
+        .await;
+    let worker = shop.worker(&[]).await;
+    until_equal("the label's consumer is done with it", 1, async || {
+        let labels = [r#"consumer="shipping_label""#, r#"outcome="repeated""#];
+        worker.counter("messages_consumed_total", &labels).await
+    })
+    .await;
+    assert_eq!(shop.simulators.labels().await["labels"], 0);
+    assert_eq!(shop.simulators.payment_status(orders[0].id).await, "authorized");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn third_parties_that_fail_are_asked_again_until_they_work() {
+    let shop = Shop::open().await;
+    let parties = [
+        shop.simulators.carrier.clone(),
+        shop.simulators.payment.clone(),
+        shop.simulators.inbox.clone(),
+    ];
+    shop.paid_orders(3).await;
+    for party in &parties {
+        shop.simulators.set(party, json!({ "failure_error": 1.0 })).await;
+    }
+    let worker = shop.worker(&[]).await;
+    for consumer in [r#"consumer="shipping_label""#, r#"consumer="confirmation_email""#] {
+        until("each failed more than once", async || {
+            worker
+                .counter("messages_consumed_total", &[consumer, r#"outcome="retried""#])
+                .await
+                > 6
+        })
+        .await;
+    }
+    assert_eq!(shop.statuses().await, "paid: 3");
+    // One after the other, so that a label is there whose payment can't be captured.
+    for party in &parties {
+        shop.simulators.set(party, json!({ "failure_error": 0.0 })).await;
+    }
+    shop.until_all_done(3).await;
+    shop.assert_done_once(3).await;
+    assert_eq!(shop.simulators.mails().await, 3);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn answers_that_are_lost_make_no_second_label_and_take_no_money_twice() {
+    let shop = Shop::open().await;
+    shop.paid_orders(20).await;
+    for party in [&shop.simulators.carrier, &shop.simulators.payment] {
+        shop.simulators.set(party, json!({ "failure_after": 0.5 })).await;
+    }
+    let _worker = shop.worker(&[("BACKSTOCK_MAX_ATTEMPTS", "1000")]).await;
+    shop.until_all_done(20).await;
+    shop.assert_done_once(20).await;
+    assert_eq!(shop.simulators.mails().await, 20);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn sigterm_finishes_what_is_under_way_and_leaves_the_rest_to_others() {
+    let shop = Shop::open().await;
+    for party in [&shop.simulators.carrier, &shop.simulators.inbox] {
+        let slow = json!({ "latency_median_ms": 500.0, "latency_p99_ms": 500.0 });
+        shop.simulators.set(party, slow).await;
+    }
+    shop.paid_orders(12).await;
+    let four = [("BACKSTOCK_CONCURRENCY", "4"), ("BACKSTOCK_PREFETCH", "12")];
+    let worker = shop.worker(&four).await;
+    let begun = "select count(*) from orders where shipping_started_at is not null";
+    until_equal("labels are being made", 4, async || {
+        shop.database.number(begun).await
+    })
+    .await;
+    assert_eq!(worker.stop().await, Some(0));
+    // What it began is done; what it was given and didn't begin is in the queue.
+    assert_eq!(shop.statuses().await, "fulfilled: 4, paid: 8");
+    assert_eq!(
+        shop.database
+            .number("select count(*) from inbox where done_at is null")
+            .await,
+        0
+    );
+    assert_eq!(shop.broker.ready(&Consumer::ShippingLabel.queue()).await, Some(8));
+
+    let _next = shop.worker(&[]).await;
+    shop.until_all_done(12).await;
+    shop.assert_done_once(12).await;
+    assert_eq!(shop.simulators.mails().await, 12);
+    shop.close().await;
+}

@@ -1,0 +1,150 @@
+//! What can't be worked off is laid aside, shown, given back, or thrown away.
+
+use lapin::BasicProperties;
+use serde_json::json;
+use storefront::messages::{Consumer, properties};
+use uuid::Uuid;
+
+use crate::support::{Shop, until_equal};
+
+async fn until_dead(shop: &Shop, consumer: Consumer, letters: u32) {
+    until_equal("messages are dead letters", Some(letters), async || {
+        shop.broker.ready(&consumer.dead_letter_queue()).await
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_fails_too_often_becomes_a_dead_letter_and_can_be_redriven() {
+    let shop = Shop::open().await;
+    let orders = shop.paid_orders(2).await;
+    shop.simulators
+        .set(&shop.simulators.carrier, json!({ "failure_error": 1.0 }))
+        .await;
+    let _worker = shop.worker(&[("BACKSTOCK_MAX_ATTEMPTS", "3")]).await;
+    until_dead(&shop, Consumer::ShippingLabel, 2).await;
+    // The other consumers have nothing to do with it.
+    let done = "select count(*) from inbox where done_at is not null";
+    until_equal("the others are done", 4, async || {
+        shop.database.number(done).await
+    })
+    .await;
+
+    let id = orders[0].message_id.to_string();
+    let listed = shop.dead_letters(&["list", "--json"]).await;
+    assert_eq!(listed.code, Some(0), "{}", listed.stderr);
+    let letters = listed.json();
+    assert_eq!(letters.as_array().unwrap().len(), 2);
+    for letter in letters.as_array().unwrap() {
+        assert_eq!(
+            (letter["attempts"].as_i64(), &letter["consumer"]),
+            (Some(3), &json!("shipping_label"))
+        );
+        assert!(letter["reason"].as_str().unwrap().contains("500"), "{letter}");
+    }
+    let shown = shop.dead_letters(&["show", &id, "--json"]).await.json();
+    assert_eq!(shown[0]["body"]["order_id"], json!(orders[0].id));
+    assert_eq!(
+        shown[0]["traceparent"],
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    );
+    assert!(
+        shop.dead_letters(&["show", &id])
+            .await
+            .stdout
+            .contains("order.paid")
+    );
+    // Looking changes nothing.
+    until_dead(&shop, Consumer::ShippingLabel, 2).await;
+
+    shop.simulators
+        .set(&shop.simulators.carrier, json!({ "failure_error": 0.0 }))
+        .await;
+    let redriven = shop.dead_letters(&["redrive", &id, "--json"]).await;
+    assert_eq!(redriven.json(), json!({ "redriven": 1 }));
+    until_dead(&shop, Consumer::ShippingLabel, 1).await;
+    assert_eq!(
+        shop.dead_letters(&["redrive", "--all"]).await.stdout,
+        "1 redriven\n"
+    );
+    shop.until_all_done(2).await;
+    shop.assert_done_once(2).await;
+    assert_eq!(
+        shop.dead_letters(&["list"]).await.stdout,
+        "There are no dead letters.\n"
+    );
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_message_that_means_nothing_is_laid_aside_at_once_and_can_be_dropped() {
+    let shop = Shop::open().await;
+    let worker = shop.worker(&[]).await;
+    let order = Uuid::now_v7();
+    let [junk, newer, missing] = [Uuid::now_v7(), Uuid::now_v7(), Uuid::now_v7()];
+    let with = |id| properties(id, "order.paid", None);
+    let queue = Consumer::ShippingLabel.queue();
+    shop.broker.publish(&queue, "}{", with(junk)).await;
+    shop.broker
+        .publish(&queue, &format!(r#"{{"v":2,"order_id":"{order}"}}"#), with(newer))
+        .await;
+    shop.broker
+        .publish(
+            &queue,
+            &format!(r#"{{"v":1,"order_id":"{order}"}}"#),
+            with(missing),
+        )
+        .await;
+    shop.broker
+        .publish(
+            &queue,
+            &format!(r#"{{"v":1,"order_id":"{order}"}}"#),
+            BasicProperties::default(),
+        )
+        .await;
+    until_dead(&shop, Consumer::ShippingLabel, 4).await;
+    let retried = worker
+        .counter("messages_consumed_total", &[r#"outcome="retried""#])
+        .await;
+    assert_eq!(retried, 0, "no attempt is wasted on what never works");
+    assert_eq!(worker.counter("messages_dead_lettered_total", &[]).await, 4);
+
+    let letters = shop.dead_letters(&["list", "--json"]).await.json();
+    let reason = |id: Option<Uuid>| {
+        let letters = letters.as_array().unwrap().iter();
+        let found = letters.clone().find(|letter| letter["id"] == json!(id)).unwrap();
+        found["reason"].as_str().unwrap().to_owned()
+    };
+    assert!(reason(Some(junk)).contains("unreadable"));
+    assert!(reason(Some(newer)).contains("version 2"));
+    assert!(reason(Some(missing)).contains("doesn't exist"));
+    assert!(reason(None).contains("message_id"));
+
+    let dropped = shop.dead_letters(&["drop", &junk.to_string()]).await;
+    assert_eq!((dropped.code, dropped.stdout.as_str()), (Some(0), "1 dropped\n"));
+    until_dead(&shop, Consumer::ShippingLabel, 3).await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn the_command_line_says_what_is_wrong_with_it() {
+    let shop = Shop::open().await;
+    let unknown = Uuid::now_v7().to_string();
+    let said = shop.dead_letters(&["show", &unknown]).await;
+    assert_eq!(said.code, Some(1));
+    assert!(
+        said.stderr.contains(&unknown) && said.stderr.contains("list"),
+        "{}",
+        said.stderr
+    );
+    for wrong in [
+        &["redrive"][..],
+        &["redrive", &unknown, "--all"],
+        &["show", "x"],
+        &["list", "--consumer", "cook"],
+    ] {
+        let said = shop.dead_letters(wrong).await;
+        assert_eq!(said.code, Some(2), "{wrong:?}: {}", said.stderr);
+    }
+    shop.close().await;
+}

@@ -1,0 +1,94 @@
+//! The test's own way to RabbitMQ: to count, to publish, to destroy.
+
+use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use storefront::messages::{Consumer, EXCHANGE};
+
+use super::servers::VirtualHost;
+use super::worker::RETRY_DELAYS_MS;
+
+pub struct TestBroker {
+    pub host: VirtualHost,
+    connection: Connection,
+}
+
+impl TestBroker {
+    /// Without anything that an earlier test left.
+    pub async fn new() -> Self {
+        let host = VirtualHost::take();
+        let url = host.url();
+        let connection = Connection::connect(&url, ConnectionProperties::default());
+        let connection = connection.await.unwrap();
+        let broker = Self { host, connection };
+        let channel = broker.channel().await;
+        for consumer in Consumer::ALL {
+            delete_queue(&channel, &consumer.queue()).await;
+            delete_queue(&channel, &consumer.dead_letter_queue()).await;
+        }
+        for delay in RETRY_DELAYS_MS {
+            let name = format!("backstock.retry.{delay}ms");
+            delete_queue(&channel, &name).await;
+            delete_exchange(&channel, &name).await;
+        }
+        delete_exchange(&channel, EXCHANGE).await;
+        broker
+    }
+
+    pub async fn channel(&self) -> Channel {
+        self.connection.create_channel().await.unwrap()
+    }
+
+    /// How many messages are ready in a queue. None when there is no such queue.
+    pub async fn ready(&self, queue: &str) -> Option<u32> {
+        let channel = self.channel().await;
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..Default::default()
+        };
+        let declared = channel
+            .queue_declare(queue.into(), options, FieldTable::default())
+            .await;
+        let count = declared.ok().map(|queue| queue.message_count());
+        if count.is_some() {
+            let _ = channel.close(200, "counted".into()).await;
+        }
+        count
+    }
+
+    pub async fn publish(&self, queue: &str, body: &str, properties: BasicProperties) {
+        let channel = self.channel().await;
+        channel.confirm_select(Default::default()).await.unwrap();
+        let options = BasicPublishOptions {
+            mandatory: true,
+            ..Default::default()
+        };
+        let confirm = channel
+            .basic_publish("".into(), queue.into(), options, body.as_bytes(), properties)
+            .await
+            .unwrap();
+        assert!(confirm.await.unwrap().take_message().is_none(), "{queue} exists");
+    }
+
+    pub async fn delete_queue(&self, queue: &str) {
+        delete_queue(&self.channel().await, queue).await;
+    }
+
+    pub async fn delete_exchange(&self, exchange: &str) {
+        delete_exchange(&self.channel().await, exchange).await;
+    }
+}
+
+async fn delete_queue(channel: &Channel, queue: &str) {
+    channel
+        .queue_delete(queue.into(), QueueDeleteOptions::default())
+        .await
+        .unwrap();
+}
+
+async fn delete_exchange(channel: &Channel, exchange: &str) {
+    channel
+        .exchange_delete(exchange.into(), ExchangeDeleteOptions::default())
+        .await
+        .unwrap();
+}

@@ -1,0 +1,236 @@
+//! A shop with nothing but a few products: a database, a virtual host, third parties; orders as the api leaves them.
+
+use serde_json::json;
+use storefront::messages::{Consumer, Event};
+use uuid::Uuid;
+
+use super::broker::TestBroker;
+use super::database::TestDatabase;
+use super::simulators::Simulators;
+use super::worker::{self, Ended, RETRY_DELAYS_MS, Worker};
+
+const PRODUCTS: &str = "
+    insert into categories (id, slug, name) values ('00000000-0000-0000-0000-0000000000c1', 'home', 'Home');
+    insert into brands (id, slug, name) values ('00000000-0000-0000-0000-0000000000b1', 'nordlys', 'Nordlys');
+    insert into products (id, brand_id, category_id, slug, title)
+    select ('00000000-0000-0000-0000-00000000000' || n)::uuid, '00000000-0000-0000-0000-0000000000b1',
+           '00000000-0000-0000-0000-0000000000c1', 'product-' || n, 'Product ' || n
+    from generate_series(1, 4) n;
+    insert into variants (id, product_id, price_cents, stock_quantity, sku, title)
+    select ('00000000-0000-0000-0001-00000000000' || n)::uuid, ('00000000-0000-0000-0000-00000000000' || n)::uuid,
+           1000, 1000, 'SKU-' || n, 'Red'
+    from generate_series(1, 4) n;
+    insert into coupons (code, percent, valid_until, uses, max_uses) values ('SPRING', 10, now() + interval '1 day', 0, 100000);
+";
+
+pub struct Shop {
+    pub database: TestDatabase,
+    pub broker: TestBroker,
+    pub simulators: Simulators,
+}
+
+/// An order to be made.
+pub struct Order {
+    pub id: Uuid,
+    pub message_id: Uuid,
+}
+
+impl Order {
+    pub fn new() -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            message_id: Uuid::now_v7(),
+        }
+    }
+
+    pub fn email(&self) -> String {
+        format!("{}@example.org", self.id.simple())
+    }
+}
+
+impl Shop {
+    pub async fn open() -> Self {
+        let (database, broker, simulators) =
+            tokio::join!(TestDatabase::new(), TestBroker::new(), Simulators::start());
+        database.execute(PRODUCTS).await;
+        Self {
+            database,
+            broker,
+            simulators,
+        }
+    }
+
+    /// What a worker of this shop needs. Later entries replace earlier ones.
+    pub fn settings(&self, changes: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
+        let delays = RETRY_DELAYS_MS.map(|delay| delay.to_string()).join(",");
+        let mut settings: Vec<(&'static str, String)> = vec![
+            ("BACKSTOCK_DATABASE_URL", self.database.url.clone()),
+            ("BACKSTOCK_DATABASE_CONNECTIONS", "4".to_owned()),
+            ("BACKSTOCK_AMQP_URL", self.broker.host.url()),
+            ("BACKSTOCK_PAYMENT_URL", self.simulators.payment.clone()),
+            ("BACKSTOCK_CARRIER_URL", self.simulators.carrier.clone()),
+            ("BACKSTOCK_SMTP_URL", self.simulators.smtp.clone()),
+            ("BACKSTOCK_INTERNAL_LISTEN", "127.0.0.1:0".to_owned()),
+            ("BACKSTOCK_LOG_FORMAT", "json".to_owned()),
+            ("BACKSTOCK_RETRY_DELAYS_MS", delays),
+            ("BACKSTOCK_SMTP_TIMEOUT_MS", "2000".to_owned()),
+            ("BACKSTOCK_EMAIL_CLAIM_MS", "3000".to_owned()),
+            ("BACKSTOCK_SETTLE_INTERVAL_MS", "20".to_owned()),
+            ("BACKSTOCK_SETTLE_AGAIN_MS", "500".to_owned()),
+            ("BACKSTOCK_PURGE_INTERVAL_MS", "20".to_owned()),
+        ];
+        settings.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        settings
+    }
+
+    pub async fn worker(&self, changes: &[(&'static str, &str)]) -> Worker {
+        Worker::start(&self.settings(changes)).await
+    }
+
+    /// `backstock-worker dead-letters …`, which needs the broker alone.
+    pub async fn dead_letters(&self, arguments: &[&str]) -> Ended {
+        let settings = [("BACKSTOCK_AMQP_URL", self.broker.host.url())];
+        worker::run(&[&["dead-letters"], arguments].concat(), &settings).await
+    }
+
+    /// Orders of two lines, 1 × product 1 and 2 × product 2, as they are when they wait for their payment: stock and the
+    /// coupon's use are taken.
+    pub async fn reserve(&self, orders: usize, reserved_until: &str) -> Vec<Order> {
+        let orders: Vec<Order> = (0..orders).map(|_| Order::new()).collect();
+        let ids: Vec<Uuid> = orders.iter().map(|order| order.id).collect();
+        let address = json!({ "name": "Ada Lovelace", "line1": "1 Analytical Way", "line2": null, "city": "Bonn",
+                              "postal_code": "53111", "region": null, "country": "DE" });
+        let mut transaction = self.database.pool.begin().await.unwrap();
+        let sql = format!(
+            "insert into orders (id, cart_id, reserved_until, subtotal_cents, discount_cents, shipping_cents, total_cents,
+                                 currency, shipping_method, email, coupon_code, shipping_address)
+             select id, id, {reserved_until}, 3000, 300, 495, 3195, 'EUR', 'standard',
+                    replace(id::text, '-', '') || '@example.org', 'SPRING', $2
+             from unnest($1::uuid[]) id"
+        );
+        let insert = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&ids).bind(&address);
+        insert.execute(&mut *transaction).await.unwrap();
+        for sql in [
+            "insert into order_lines (order_id, position, variant_id, product_id, quantity, unit_price_cents, sku, title,
+                                      variant_title)
+             select id, n - 1, ('00000000-0000-0000-0001-00000000000' || n)::uuid,
+                    ('00000000-0000-0000-0000-00000000000' || n)::uuid, n, 1000, 'SKU-' || n, 'Product ' || n, 'Red'
+             from unnest($1::uuid[]) id, generate_series(1, 2) n",
+            "update variants set stock_quantity = stock_quantity - position_in_order * cardinality($1::uuid[])
+             from (values ('SKU-1', 1), ('SKU-2', 2)) line (sku, position_in_order)
+             where variants.sku = line.sku",
+            "update coupons set uses = uses + cardinality($1::uuid[])",
+        ] {
+            sqlx::query(sql).bind(&ids).execute(&mut *transaction).await.unwrap();
+        }
+        transaction.commit().await.unwrap();
+        orders
+    }
+
+    /// Orders that are authorized at the gateway and paid here, without an event.
+    pub async fn pay(&self, orders: &[Order]) {
+        for order in orders {
+            let payment = self.simulators.authorize(order.id, 3195, "tok_ok").await.unwrap();
+            sqlx::query("update orders set status = 'paid', payment_id = $2 where id = $1")
+                .bind(order.id)
+                .bind(payment)
+                .execute(&self.database.pool)
+                .await
+                .unwrap();
+        }
+    }
+
+    /// Says so in the outbox.
+    pub async fn say_paid(&self, orders: &[Order]) {
+        for order in orders {
+            self.say(order.message_id, Event::OrderPaid { order_id: order.id })
+                .await;
+        }
+    }
+
+    pub async fn say(&self, message_id: Uuid, event: Event) {
+        sqlx::query("insert into outbox (message_id, event, body, trace_context) values ($1, $2, $3, $4)")
+            .bind(message_id)
+            .bind(event.name())
+            .bind(event.body())
+            .bind(TRACE)
+            .execute(&self.database.pool)
+            .await
+            .unwrap();
+    }
+
+    /// Paid orders whose events are in the outbox.
+    pub async fn paid_orders(&self, orders: usize) -> Vec<Order> {
+        let orders = self.reserve(orders, "now() + interval '1 hour'").await;
+        self.pay(&orders).await;
+        self.say_paid(&orders).await;
+        orders
+    }
+
+    /// `status: number` of all orders.
+    pub async fn statuses(&self) -> String {
+        self.database
+            .text("select string_agg(status || ': ' || n, ', ' order by status) from (select status, count(*) n from orders group by status) s")
+            .await
+    }
+
+    pub async fn until_all_fulfilled(&self, orders: usize) {
+        super::until_equal(
+            "all orders are fulfilled",
+            format!("fulfilled: {orders}"),
+            async || self.statuses().await,
+        )
+        .await;
+    }
+
+    /// Waits until each consumer of paid orders has noted each.
+    pub async fn until_all_done(&self, orders: usize) {
+        self.until_all_fulfilled(orders).await;
+        let done = "select count(*) from inbox where done_at is not null";
+        super::until_equal("all is noted", 3 * orders as i64, async || {
+            self.database.number(done).await
+        })
+        .await;
+    }
+
+    /// What must be true of so many paid orders, whatever happened on the way: all done, nothing twice, nothing left.
+    /// Emails are counted by the caller, who knows whether one may have come twice.
+    pub async fn assert_done_once(&self, orders: usize) {
+        let orders = orders as i64;
+        let number = async |sql: &str| self.database.number(sql).await;
+        assert_eq!(self.statuses().await, format!("fulfilled: {orders}"));
+        for event in ["confirmation_sent", "label_created", "fulfilled"] {
+            let times = format!("select count(*) from order_events where event = '{event}'");
+            assert_eq!(number(&times).await, orders, "{event}");
+        }
+        assert_eq!(number("select count(*) from shipments").await, orders);
+        let sold = "select string_agg(sales_count::text, ',' order by slug) from products";
+        assert_eq!(
+            self.database.text(sold).await,
+            format!("{orders},{},0,0", 2 * orders)
+        );
+        assert_eq!(number("select count(*) from outbox").await, 0);
+        let payments = self.simulators.payments().await;
+        assert_eq!(
+            (payments["captured"].as_i64(), payments["doubled"].as_i64()),
+            (Some(orders), Some(0)),
+            "{payments}"
+        );
+        let labels = self.simulators.labels().await;
+        assert_eq!(
+            (labels["labels"].as_i64(), labels["doubled"].as_i64()),
+            (Some(orders), Some(0)),
+            "{labels}"
+        );
+        for consumer in Consumer::ALL {
+            assert_eq!(self.broker.ready(&consumer.dead_letter_queue()).await, Some(0));
+        }
+    }
+
+    pub async fn close(self) {
+        self.database.drop().await;
+    }
+}
+
+/// The request that caused what the tests say.
+pub const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

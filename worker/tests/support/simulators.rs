@@ -1,0 +1,139 @@
+//! The third parties: the real simulators, in a process a test.
+
+use std::path::Path;
+use std::process::{Command as StdCommand, Stdio};
+use std::sync::Once;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+pub struct Simulators {
+    _child: Child,
+    http: reqwest::Client,
+    pub payment: String,
+    pub carrier: String,
+    pub smtp: String,
+    pub inbox: String,
+}
+
+/// Built by cargo beside the worker: `cargo test -p worker` alone builds no other package's programs.
+fn build() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let status = StdCommand::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "--package",
+                "simulators",
+                "--bin",
+                "backstock-simulators",
+            ])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status();
+        assert!(status.unwrap().success(), "the simulators can be built");
+    });
+}
+
+impl Simulators {
+    pub async fn start() -> Self {
+        build();
+        let program =
+            Path::new(env!("CARGO_BIN_EXE_backstock-worker")).with_file_name("backstock-simulators");
+        let mut command = Command::new(program);
+        for party in ["PAYMENT", "CARRIER", "SMTP", "INBOX"] {
+            command.env(format!("BACKSTOCK_{party}_LISTEN"), "127.0.0.1:0");
+        }
+        let mut child = command
+            .env("BACKSTOCK_LOG_FORMAT", "json")
+            .env("BACKSTOCK_CARRIER_DELIVER_AFTER_MS", "0")
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let serving = loop {
+            let line = log.next_line().await.unwrap().expect("it serves");
+            let line: Value = serde_json::from_str(&line).unwrap_or_default();
+            if line["fields"]["message"] == "serving" {
+                break line["fields"].clone();
+            }
+        };
+        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        let at = |scheme: &str, name: &str| format!("{scheme}://{}", serving[name].as_str().unwrap());
+        Self {
+            _child: child,
+            http: reqwest::Client::new(),
+            payment: at("http", "payment_listen"),
+            carrier: at("http", "carrier_listen"),
+            smtp: at("smtp", "smtp_listen"),
+            inbox: at("http", "inbox_listen"),
+        }
+    }
+
+    /// Sets how a party behaves: its URL, then what `/control` takes.
+    pub async fn set(&self, party: &str, conduct: Value) {
+        let answer = self
+            .http
+            .put(format!("{party}/control"))
+            .json(&conduct)
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    pub async fn get(&self, url: String) -> Value {
+        self.http.get(url).send().await.unwrap().json().await.unwrap()
+    }
+
+    pub async fn payments(&self) -> Value {
+        self.get(format!("{}/v1/totals", self.payment)).await
+    }
+
+    pub async fn labels(&self) -> Value {
+        self.get(format!("{}/v1/totals", self.carrier)).await
+    }
+
+    /// How many mails have arrived.
+    pub async fn mails(&self) -> i64 {
+        let count = self.get(format!("{}/messages/count", self.inbox)).await;
+        count["received"].as_i64().unwrap()
+    }
+
+    /// The newest mails to an address, whole.
+    pub async fn mails_to(&self, address: &str) -> Vec<Value> {
+        let list = self
+            .get(format!("{}/messages?to={address}&limit=1000", self.inbox))
+            .await;
+        let mut mails = Vec::new();
+        for item in list["items"].as_array().unwrap() {
+            let id = item["id"].to_string().replace('"', "");
+            mails.push(self.get(format!("{}/messages/{id}", self.inbox)).await);
+        }
+        mails
+    }
+
+    /// Authorizes as the api does, and returns the payment's id.
+    pub async fn authorize(&self, order: uuid::Uuid, amount: i64, token: &str) -> Option<String> {
+        let body = json!({ "amount": amount, "currency": "EUR", "payment_token": token, "reference": order });
+        let request = self.http.post(format!("{}/v1/payments", self.payment));
+        let answer = request
+            .header("idempotency-key", order.to_string())
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
+        let payment: Value = answer.json().await.unwrap();
+        payment["id"].as_str().map(str::to_owned)
+    }
+
+    /// The gateway's status of an order's payment.
+    pub async fn payment_status(&self, order: uuid::Uuid) -> String {
+        let payment = self
+            .get(format!("{}/v1/payments?idempotency_key={order}", self.payment))
+            .await;
+        payment["status"].as_str().unwrap_or("none").to_owned()
+    }
+}

@@ -1,0 +1,139 @@
+//! A worker, as an operator runs it.
+
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// How long a command may take: far above what any takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Short, so that tests are.
+pub const RETRY_DELAYS_MS: [u32; 2] = [100, 300];
+
+pub struct Worker {
+    child: Child,
+    internal: String,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+/// What a command said before it ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ended {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|_| panic!("no JSON: {} {}", self.stdout, self.stderr))
+    }
+}
+
+pub fn command(settings: &[(&str, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_backstock-worker"));
+    command
+        .env_clear()
+        .envs(settings.iter().map(|(name, value)| (*name, value.as_str())))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs a command to its end.
+pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> Ended {
+    let running = command(settings)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .output();
+    let output = tokio::time::timeout(PATIENCE, running)
+        .await
+        .expect("it ends by itself")
+        .unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+impl Worker {
+    /// Returns when it works.
+    pub async fn start(settings: &[(&str, String)]) -> Self {
+        let mut child = command(settings).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let internal = loop {
+            let line = lines.next_line().await.unwrap();
+            let line = line.unwrap_or_else(|| panic!("it did not start: {:?}", log.lock().unwrap()));
+            let fields: Value = serde_json::from_str(&line).unwrap_or_default();
+            log.lock().unwrap().push(line);
+            if fields["fields"]["message"] == "working" {
+                break fields["fields"]["internal_listen"].as_str().unwrap().to_owned();
+            }
+        };
+        let rest = log.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                rest.lock().unwrap().push(line);
+            }
+        });
+        Self { child, internal, log }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// It ends at once.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Ends it in order, and says how it ended.
+    pub async fn stop(mut self) -> Option<i32> {
+        let killed = Command::new("kill")
+            .args(["-TERM", &self.pid().to_string()])
+            .status()
+            .await;
+        assert!(killed.unwrap().success());
+        let status = tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it ends")
+            .unwrap();
+        status.code()
+    }
+
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// What its internal listener says.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("http://{}{path}", self.internal))
+            .await
+            .unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// A counter with these labels, for example `{consumer="popularity",outcome="done"}`. 0 when it is not there yet.
+    pub async fn counter(&self, name: &str, labels: &[&str]) -> u64 {
+        let (_, metrics) = self.get("/metrics").await;
+        let has_all = |line: &&str| line.starts_with(name) && labels.iter().all(|label| line.contains(label));
+        let value = |line: &str| line.rsplit(' ').next()?.parse::<u64>().ok();
+        metrics.lines().filter(has_all).filter_map(value).sum()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the worker's log:\n{}", self.log());
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Upkeep: what nobody heard of any more is settled once, whoever else settles it; what has expired goes.
+
+use serde_json::json;
+
+use crate::support::{Shop, until, until_equal};
+
+const UPKEEP: (&str, &str) = ("BACKSTOCK_PARTS", "upkeep");
+
+/// Stock of the two variants that are ordered, and the coupon's uses.
+const HELD: &str = "select (select string_agg(stock_quantity::text, ',' order by sku) from variants) || ' ' || uses from coupons";
+
+#[tokio::test]
+async fn a_reservation_that_nobody_paid_gives_everything_back_exactly_once() {
+    let shop = Shop::open().await;
+    shop.reserve(50, "now() - interval '1 second'").await;
+    let still_held = shop.reserve(1, "now() + interval '1 hour'").await;
+    assert_eq!(shop.database.text(HELD).await, "949,898,1000,1000 51");
+    let (_first, _second) = tokio::join!(shop.worker(&[UPKEEP]), shop.worker(&[UPKEEP]));
+    until_equal(
+        "they have failed",
+        "payment_failed: 50, pending_payment: 1".to_owned(),
+        async || shop.statuses().await,
+    )
+    .await;
+    assert_eq!(shop.database.text(HELD).await, "999,998,1000,1000 1");
+    let number = async |sql: &str| shop.database.number(sql).await;
+    assert_eq!(
+        number("select count(*) from order_events where event = 'payment_failed'").await,
+        50
+    );
+    assert_eq!(
+        number("select count(*) from orders where cart_id is null").await,
+        50,
+        "carts can be bought again"
+    );
+    assert_eq!(number("select count(*) from outbox").await, 0);
+    let cart = format!(
+        "select count(*) from orders where cart_id = '{}'",
+        still_held[0].id
+    );
+    assert_eq!(number(&cart).await, 1);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_payment_whose_answer_was_lost_is_found_and_the_order_goes_its_way() {
+    let shop = Shop::open().await;
+    let orders = shop.reserve(10, "now() - interval '1 second'").await;
+    for order in &orders {
+        shop.simulators.authorize(order.id, 3195, "tok_ok").await;
+    }
+    let declined = shop.reserve(1, "now() - interval '1 second'").await;
+    shop.simulators
+        .authorize(declined[0].id, 3195, "tok_declined")
+        .await;
+    let (_first, _second) = tokio::join!(shop.worker(&[]), shop.worker(&[]));
+    until_equal(
+        "all are settled",
+        "fulfilled: 10, payment_failed: 1".to_owned(),
+        async || shop.statuses().await,
+    )
+    .await;
+    assert_eq!(shop.database.text(HELD).await, "990,980,1000,1000 10");
+    let events = "select string_agg(event, ' ' order by id) from order_events where order_id = ";
+    let timeline = async || {
+        let sql = format!("{events}'{}'", orders[0].id);
+        shop.database.text(&sql).await
+    };
+    until("the timeline is whole", async || {
+        timeline().await.contains("confirmation_sent")
+    })
+    .await;
+    assert!(timeline().await.starts_with("paid"));
+    let paid = shop
+        .database
+        .number("select count(*) from order_events where event = 'paid'")
+        .await;
+    assert_eq!(paid, 10);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_order_is_not_settled_while_the_gateway_says_nothing() {
+    let shop = Shop::open().await;
+    let orders = shop.reserve(3, "now() - interval '1 second'").await;
+    for order in &orders {
+        shop.simulators.authorize(order.id, 3195, "tok_ok").await;
+    }
+    shop.simulators
+        .set(&shop.simulators.payment, json!({ "failure_error": 1.0 }))
+        .await;
+    let worker = shop.worker(&[UPKEEP]).await;
+    until("it has asked", async || {
+        worker.log().contains("the gateway can't be asked")
+    })
+    .await;
+    assert_eq!(shop.statuses().await, "pending_payment: 3");
+    shop.simulators
+        .set(&shop.simulators.payment, json!({ "failure_error": 0.0 }))
+        .await;
+    until_equal("all are paid", "paid: 3".to_owned(), async || {
+        shop.statuses().await
+    })
+    .await;
+    assert_eq!(shop.database.number("select count(*) from outbox").await, 3);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn the_money_of_cancelled_orders_is_let_go_whether_its_payment_was_known_or_not() {
+    let shop = Shop::open().await;
+    let orders = shop.reserve(3, "now() + interval '1 hour'").await;
+    shop.pay(&orders[..1]).await;
+    // Cancelled before the gateway's answer was written down, and before the gateway was asked.
+    shop.simulators.authorize(orders[1].id, 3195, "tok_ok").await;
+    shop.database
+        .execute("update orders set status = 'cancelled', updated_at = now() - interval '1 minute'")
+        .await;
+    let _worker = shop.worker(&[UPKEEP]).await;
+    let unvoided = "select count(*) from orders where payment_voided_at is null";
+    until_equal("all are voided", 0, async || shop.database.number(unvoided).await).await;
+    for (order, status) in orders.iter().zip(["voided", "voided", "none"]) {
+        assert_eq!(shop.simulators.payment_status(order.id).await, status);
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn what_has_expired_is_purged_and_the_rest_stays() {
+    let shop = Shop::open().await;
+    shop.reserve(1, "now() + interval '1 hour'").await;
+    // More than a batch of inbox rows.
+    shop.database
+        .execute(
+            "insert into customers (id, email, name, password_hash) values (gen_random_uuid(), 'a@b.c', 'A', 'x');
+             insert into sessions (id, customer_id, expires_at)
+             select gen_random_uuid(), id, now() + days * interval '1 day' from customers, unnest(array[-1, 1]) days;
+             insert into refresh_tokens (token_hash, session_id, expires_at)
+             select sha256(id::text::bytea), id, now() - interval '1 day' from sessions;
+             insert into idempotency_keys (owner, key, request_hash, expires_at, order_id)
+             select sha256('a'), days::text, sha256('b'), now() + days * interval '1 day', id
+             from orders, unnest(array[-1, 1]) days;
+             insert into sign_in_failures (counted_under, failures, until)
+             select sha256(days::text::bytea), 1, now() + days * interval '1 day' from unnest(array[-1, 1]) days;
+             insert into inbox (message_id, consumer, done_at)
+             select gen_random_uuid(), 'popularity', now() - interval '40 days' from generate_series(1, 2500);
+             insert into inbox (message_id, consumer) values (gen_random_uuid(), 'popularity');",
+        )
+        .await;
+    let (_first, _second) = tokio::join!(shop.worker(&[UPKEEP]), shop.worker(&[UPKEEP]));
+    let left = "select (select count(*) from sessions) || ' ' || (select count(*) from refresh_tokens) || ' '
+                    || (select count(*) from idempotency_keys) || ' ' || (select count(*) from sign_in_failures) || ' '
+                    || (select count(*) from inbox)";
+    until_equal("only what counts is left", "1 0 1 1 1".to_owned(), async || {
+        shop.database.text(left).await
+    })
+    .await;
+    shop.close().await;
+}
