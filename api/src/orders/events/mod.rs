@@ -53,7 +53,7 @@ pub struct OutboxRow<'a> {
 pub enum Events {
     /// See [`dual_write`].
     #[cfg(feature = "baselines")]
-    DualWrite(dual_write::DualWrite),
+    DualWrite(Box<dual_write::DualWrite>),
     /// See [`outbox`].
     Outbox(outbox::Outbox),
 }
@@ -71,7 +71,7 @@ impl Events {
         let _ = settings; // a build without baselines needs nothing of it
         Ok(match arm {
             #[cfg(feature = "baselines")]
-            Arm::DualWrite => Self::DualWrite(dual_write::DualWrite::new(settings)),
+            Arm::DualWrite => Self::DualWrite(Box::new(dual_write::DualWrite::new(settings))),
             Arm::Outbox => Self::Outbox(outbox::Outbox::new(database)?),
         })
     }
