@@ -43,7 +43,10 @@ async fn it_refuses_an_older_and_a_newer_schema() {
         .await;
     assert!(refusal(&database).await.contains("newer than this build"));
     database
-        .execute("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)")
+        .execute(
+            "delete from _sqlx_migrations
+             where version >= (select max(version) from _sqlx_migrations where version < 29990101000000)",
+        )
         .await;
     let said = refusal(&database).await;
     assert!(
