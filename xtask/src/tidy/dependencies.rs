@@ -11,16 +11,22 @@ use super::Finding;
 use super::files::{Files, TextFile};
 
 /// The crates that must not depend on each other, as (crate, what it must not know).
-const FORBIDDEN: [(&str, &[&str]); 4] = [
+const FORBIDDEN: [(&str, &[&str]); 7] = [
     (
         "storefront",
-        &["api", "worker", "loadtests", "local-services", "xtask"],
+        &["api", "worker", "simulators", "loadtests", "local-services", "xtask"],
     ),
-    ("api", &["worker", "loadtests", "xtask"]),
-    ("worker", &["api", "loadtests", "xtask"]),
+    ("api", &["worker", "simulators", "loadtests", "xtask"]),
+    ("worker", &["api", "simulators", "loadtests", "xtask"]),
+    (
+        "simulators",
+        &["storefront", "api", "worker", "loadtests", "local-services", "xtask"],
+    ),
+    ("loadtests", &["api", "worker", "simulators", "xtask"]),
+    ("xtask", &["api", "worker", "simulators", "loadtests"]),
     (
         "local-services",
-        &["storefront", "api", "worker", "loadtests", "xtask"],
+        &["storefront", "api", "worker", "simulators", "loadtests", "xtask"],
     ),
 ];
 
