@@ -104,9 +104,8 @@ async fn publish(
         Ok::<(), lapin::Error>(())
     };
     // At the deadline, and when the channel fails: what was confirmed by then is deleted, and the rest said again.
-    match tokio::time::timeout_at(deadline, sending).await {
-        Ok(Err(error)) => tracing::warn!(%error, "RabbitMQ failed within a window"),
-        Ok(Ok(())) | Err(_) => {}
+    if let Ok(Err(error)) = tokio::time::timeout_at(deadline, sending).await {
+        tracing::warn!(%error, "RabbitMQ failed within a window");
     }
     window.returned.sort();
     let returned = window.returned.len();
