@@ -141,10 +141,12 @@ fn digest() -> String {
     }
     for scale in Scale::ALL {
         hash.update(format!(
-            "{} {} {:?};",
+            "{} {} {:?} {} {};",
             scale.products(),
             scale.brands(),
-            scale.tree()
+            scale.tree(),
+            scale.customers(),
+            scale.orders()
         ));
     }
     hash_schema(&mut hash);
