@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Office, eur};
+use crate::support::database::execute;
 use crate::support::shop::TestShop;
 use crate::support::until;
 
@@ -249,5 +250,44 @@ async fn changes_at_once_take_turns() {
     assert_eq!(log.len(), 20);
     for pair in log.windows(2) {
         assert_eq!(pair[0][3], pair[1][2], "each begins where the one before ended");
+    }
+}
+
+/// A sale locks a variant, and its product when it sells out. Who locked them the other way round would wait for the sale
+/// while the sale waits for them.
+#[tokio::test]
+async fn a_change_and_a_sale_never_wait_for_each_other() {
+    let shop = TestShop::start("optimized").await;
+    let office = Office::of(&shop).await;
+    for change in [
+        json!({ "price": eur(1), "title": "New" }),
+        json!({ "title": "Newer" }),
+    ] {
+        office.set_stock("SKU-3-0", 2).await.ok();
+        let mut sale = shop.database.connect().await;
+        execute(
+            &mut sale,
+            "begin; update variants set stock_quantity = 1 where sku = 'SKU-3-0'",
+        )
+        .await;
+        let selling = async {
+            until("the change waits for the sale", async || {
+                let waiting = "select count(*) from pg_stat_activity
+                               where datname = current_database() and wait_event_type = 'Lock'";
+                (shop.database.number(waiting).await > 0).then_some(())
+            })
+            .await;
+            execute(
+                &mut sale,
+                "update variants set stock_quantity = 0 where sku = 'SKU-3-0'; commit",
+            )
+            .await;
+        };
+        let (changed, ()) = tokio::join!(office.change("product-3", &change), selling);
+        assert_eq!(
+            changed.ok().json()["variants"][0]["stock_quantity"],
+            0,
+            "it has seen the sale"
+        );
     }
 }

@@ -204,3 +204,25 @@ async fn each_operation_costs_so_many_statements() {
         assert_eq!(cart.put("SKU-11-0", 1).await.statements(), 1);
     }
 }
+
+/// Every field that a cart has is in its schema, and no other.
+#[tokio::test]
+async fn the_schema_of_a_cart_has_the_fields_of_a_cart() {
+    let shop = TestShop::start("optimized").await;
+    let document = shop.get("/openapi.json").await.ok().json();
+    let names = |value: &Value| {
+        value
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<BTreeSet<_>>()
+    };
+    let of_schema = |name: &str| names(&document["components"]["schemas"][name]["properties"]);
+    let made = shop.send(axum::http::Request::post("/v1/carts")).await.json();
+    assert_eq!(names(&made), of_schema("Cart"));
+    assert_eq!(names(&made["totals"]), of_schema("CartTotals"));
+    let cart = Cart::of_guest(&shop).await;
+    let filled = cart.put("SKU-1-0", 1).await.ok().json();
+    assert_eq!(names(&filled["items"][0]), of_schema("CartItem"));
+}

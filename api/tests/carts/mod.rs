@@ -1,5 +1,6 @@
 //! Carts: what they show, who may open them, and what they refuse.
 
+mod at_sign_in;
 mod bad_input;
 mod coupons;
 mod filling;
