@@ -5,6 +5,8 @@ use utoipa::ToSchema;
 
 pub use storefront::pricing::{Coupon, CouponRefusal, Line, price};
 
+use crate::http::error::ApiError;
+
 /// How a parcel is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -31,5 +33,13 @@ impl ShippingMethod {
             Self::Standard => 495,
             Self::Express => 1295,
         }
+    }
+}
+
+/// A 409 for what costs more than minor units can hold: a price that was imported may be anything that a column holds.
+pub fn too_dear() -> ApiError {
+    ApiError::Conflict {
+        code: "cart_too_dear",
+        detail: "this cart costs more than the shop can count; take something out".to_owned(),
     }
 }

@@ -8,7 +8,7 @@ use super::holder::CartKey;
 use crate::database::Session;
 use crate::http::answer::Answer;
 use crate::http::error::ApiError;
-use crate::pricing::{Coupon, CouponRefusal, Line, price};
+use crate::pricing::{Coupon, CouponRefusal, Line, price, too_dear};
 
 /// A cart as it was read, with a coupon that is on it, or that somebody would like to put on it.
 pub(super) struct Cart {
@@ -243,14 +243,6 @@ fn item(row: Row, cart_currency: Currency) -> Result<Option<CartItem>, ApiError>
         available_quantity: if active { stock } else { 0 },
         problems,
     }))
-}
-
-/// A price that was imported may be anything that a column holds.
-fn too_dear() -> ApiError {
-    ApiError::Conflict {
-        code: "cart_too_dear",
-        detail: "this cart costs more than the shop can count; take something out".to_owned(),
-    }
 }
 
 fn parse_currency(code: &str) -> Result<Currency, ApiError> {

@@ -47,19 +47,22 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// Reads a value and nothing after it.
+/// Reads an object and nothing after it.
 ///
 /// # Errors
 /// A 400 that names the field at fault, or `body` where the whole is.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // A derived type would also read an array, as its fields in their order.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(ApiError::parameter("body", "is no JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        let at_the_whole = path.is_empty() || path == ".";
-        let parameter = if at_the_whole {
-            "body".to_owned()
-        } else {
-            shortened(&path)
+        // A `?` stands for a name or a value that isn't whole: the body breaks off there.
+        let parameter = match path.strip_suffix(".?").unwrap_or(&path) {
+            "" | "." | "?" => "body".to_owned(),
+            path => shortened(path),
         };
         ApiError::parameter(parameter, shortened(&error.inner().to_string()))
     })?;
@@ -150,6 +153,10 @@ mod tests {
         assert!(detail.contains("unknown field `planet`"), "{detail}");
         let (path, _) = fault(r#"{"address": {"city": "Oslo"}, "lines": [1, -2]}"#);
         assert_eq!(path, "lines[1]");
+        let (path, _) = fault(r#"{"address": {"city": "Oslo"}, "lines": [1]"#);
+        assert_eq!(path, "body");
+        let (path, _) = fault(r#"{"address": {"city": "Oslo""#);
+        assert_eq!(path, "address");
         let (path, detail) = fault(r#"{"address": {"city": "Oslo"}}"#);
         assert_eq!(path, "body");
         assert!(detail.contains("missing field `lines`"), "{detail}");
@@ -175,6 +182,7 @@ mod tests {
             "{",
             "null",
             "[]",
+            r#"[{"city": "Oslo"}, [1]]"#,
             r#"{"address": {"city": "Oslo"}, "lines": []} x"#,
         ] {
             fault(json);
@@ -182,7 +190,7 @@ mod tests {
         let deep = "[".repeat(10_000);
         fault(&deep);
         let (path, _) = fault(&format!(r#"{{"address": {deep}"#));
-        assert_eq!(path, "address");
+        assert!(path.starts_with("address"), "{path}");
         assert!(matches!(
             parse::<serde_json::Value>(deep.as_bytes()),
             Err(ApiError::InvalidParameter { .. })

@@ -9,7 +9,7 @@ use crate::database::Session;
 use crate::http::error::ApiError;
 use crate::orders::idempotency::KnownKey;
 use crate::orders::order::{OrderLine, Totals, currency};
-use crate::pricing::{Coupon, ShippingMethod};
+use crate::pricing::{Coupon, Line, ShippingMethod, price, too_dear};
 
 /// A cart as it is now.
 #[derive(Debug)]
@@ -157,25 +157,28 @@ impl Basket {
                 OrderLine::new(texts, item.quantity, item.unit_price_cents, currency)
             })
             .collect();
-        let too_much = || ApiError::internal("an order costs more than can be counted");
-        let subtotal = lines
-            .iter()
-            .try_fold(0_i64, |sum, line| sum.checked_add(line.line_total.amount))
-            .ok_or_else(too_much)?;
-        let discount = match &self.coupon {
-            Some(coupon) if !coupon.usable => {
-                return Err(cart_changed(format!(
-                    "the coupon {} no longer counts; take it out of the cart",
-                    coupon.code
-                )));
-            }
-            Some(coupon) => coupon.discount_cents(subtotal, currency.as_str()),
-            None => 0,
-        };
-        let totals = Totals::new(subtotal, discount, shipping.price_cents(), currency);
+        if let Some(coupon) = self.coupon.as_ref().filter(|coupon| !coupon.usable) {
+            return Err(cart_changed(format!(
+                "the coupon {} no longer counts; take it out of the cart",
+                coupon.code
+            )));
+        }
+        let priced = self.items.iter().map(|item| Line {
+            unit_price_cents: item.unit_price_cents,
+            quantity: item.quantity,
+        });
+        let sums = price(
+            priced,
+            self.coupon.as_ref(),
+            currency.as_str(),
+            shipping.price_cents(),
+        );
+        let sums = sums.ok_or_else(too_dear)?;
+        let discount = sums.discount_cents;
+        let totals = Totals::new(sums.subtotal_cents, discount, sums.shipping_cents, currency);
         Ok(Priced {
             lines,
-            totals: totals.ok_or_else(too_much)?,
+            totals: totals.ok_or_else(too_dear)?,
             // One whose terms aren't met takes nothing off, and isn't used up.
             coupon: self
                 .coupon
