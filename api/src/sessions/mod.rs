@@ -42,7 +42,7 @@ enum Arm {
     #[cfg(feature = "baselines")]
     Redis(redis::RedisSessions),
     /// See [`jwt`].
-    Jwt(jwt::Jwt),
+    Jwt(Box<jwt::Jwt>),
 }
 
 /// What a customer may do.
@@ -88,7 +88,7 @@ impl Sessions {
             variants::Sessions::Table => Arm::Table(table::Table),
             #[cfg(feature = "baselines")]
             variants::Sessions::Redis => Arm::Redis(redis::RedisSessions::new(redis)),
-            variants::Sessions::Jwt => Arm::Jwt(jwt::Jwt::new(keyring)),
+            variants::Sessions::Jwt => Arm::Jwt(Box::new(jwt::Jwt::new(keyring))),
         };
         let lifetimes = Lifetimes {
             access: Duration::from_secs(u64::from(settings.access_token_lifetime_s)),

@@ -3,9 +3,14 @@
 use axum::http::Request;
 use futures_util::future::join_all;
 use serde_json::json;
+use storefront::variants::Indexes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::people::{PASSWORD, Person, post, sign_in};
 use crate::support::answer::Answer;
+use crate::support::database::{Content, Database};
+use crate::support::process::{Process, settings};
 use crate::support::shop::{Changes, TestShop};
 
 async fn limited(per_email: u32, per_client: u32) -> TestShop {
@@ -151,4 +156,25 @@ async fn guesses_that_come_at_once_are_all_counted() {
     let looked_at = answers.iter().filter(|answer| answer.status == 401).count();
     assert_eq!(looked_at, 5);
     assert_eq!(shop.state.passwords.computed() - before, 5);
+}
+
+/// The real service knows who connects.
+#[tokio::test]
+async fn without_a_proxy_the_address_that_connects_is_the_clients() {
+    let database = Database::new(Content::Schema, Indexes::Chosen).await;
+    let process = Process::serve(&settings(&database)).await;
+    let body = json!({ "email": "ada@example.com", "password": "wrong horse" }).to_string();
+    let request = format!(
+        "POST /v1/sessions HTTP/1.1\r\nhost: shop\r\nconnection: close\r\nx-forwarded-for: 6.6.6.6\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut connection = TcpStream::connect(process.public).await.unwrap();
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    connection.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 401"), "{response}");
+    let counted =
+        "select count(*) from sign_in_failures where counted_under = sha256('client:127.0.0.1'::bytea)";
+    assert_eq!(database.number(counted).await, 1);
 }

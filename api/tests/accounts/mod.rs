@@ -2,6 +2,7 @@
 
 mod people;
 
+mod arms_agree;
 mod contract;
 
 mod bodies;

@@ -186,7 +186,7 @@ async fn owned(shop: &TestShop) -> Value {
         .json(&format!(
             "select jsonb_build_array(
                  (select to_jsonb(c) from customers c where id = '{OWNER}'),
-                 (select jsonb_agg(a) from addresses a),
+                 (select jsonb_agg(a) from addresses a where customer_id = '{OWNER}'),
                  (select to_jsonb(c) from carts c where id = '{CART}'),
                  (select jsonb_agg(i) from cart_items i where cart_id = '{CART}'),
                  (select jsonb_agg(o) from orders o where id = '{ORDER}'))"
