@@ -8,8 +8,8 @@ pub mod state;
 
 pub mod http;
 
-pub mod catalog;
 pub mod carts;
+pub mod catalog;
 
 pub mod accounts;
 pub mod orders;
@@ -17,9 +17,9 @@ pub mod orders;
 pub mod admin;
 
 pub mod opaque_token;
+pub mod passwords;
 pub mod postal_address;
 pub mod pricing;
-pub mod passwords;
 pub mod sessions;
 pub mod welcome;
 

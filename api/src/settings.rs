@@ -197,7 +197,12 @@ pub struct OrderSettings {
     pub carrier_secret: Option<SecretString>,
 
     /// RabbitMQ. Only events=dual_write publishes from here; else the worker does
-    #[arg(long, env = "BACKSTOCK_AMQP_URL", default_value = "amqp://127.0.0.1:5672/%2f", hide_env_values = true)]
+    #[arg(
+        long,
+        env = "BACKSTOCK_AMQP_URL",
+        default_value = "amqp://127.0.0.1:5672/%2f",
+        hide_env_values = true
+    )]
     pub amqp_url: SecretString,
 }
 
@@ -205,7 +210,10 @@ pub struct OrderSettings {
 fn parse_shared_secret(text: &str) -> Result<SecretString, String> {
     const MIN_BYTES: usize = 16;
     if text.len() < MIN_BYTES {
-        return Err(format!("has {} bytes; use at least {MIN_BYTES}, for example openssl rand -hex 32", text.len()));
+        return Err(format!(
+            "has {} bytes; use at least {MIN_BYTES}, for example openssl rand -hex 32",
+            text.len()
+        ));
     }
     Ok(text.into())
 }

@@ -88,7 +88,11 @@ pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
     );
     let passwords = Passwords::new(variants.password_hashing, settings.passwords);
     let catalog = Catalog::new(&variants, redis, settings);
-    let accounts = Accounts::new(&variants, &Mailer::new(&settings.mail)?, settings.accounts.clone());
+    let accounts = Accounts::new(
+        &variants,
+        &Mailer::new(&settings.mail)?,
+        settings.accounts.clone(),
+    );
     let orders = Orders::new(&variants, settings)?;
     Ok(Assembly {
         state: Arc::new(App {

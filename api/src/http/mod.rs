@@ -12,14 +12,14 @@ pub mod timings;
 
 pub mod answer;
 pub mod body;
-pub mod cursor;
 pub mod client_address;
+pub mod cursor;
 pub mod error;
-pub mod money;
 pub mod identity;
+pub mod money;
 pub mod query;
-pub mod whole_number;
 pub mod trace_context;
+pub mod whole_number;
 
 pub mod docs;
 pub mod home;

@@ -99,7 +99,9 @@ impl OrderTokens {
 pub fn router(variants: &Variants) -> OpenApiRouter<AppState> {
     let place = match variants.stock {
         #[cfg(feature = "baselines")]
-        Stock::ReadThenWrite => OpenApiRouter::new().routes(routes!(place_order::read_then_write::place_order)),
+        Stock::ReadThenWrite => {
+            OpenApiRouter::new().routes(routes!(place_order::read_then_write::place_order))
+        }
         #[cfg(feature = "baselines")]
         Stock::RowLock => OpenApiRouter::new().routes(routes!(place_order::row_lock::place_order)),
         Stock::Conditional => OpenApiRouter::new().routes(routes!(place_order::conditional::place_order)),

@@ -145,7 +145,8 @@ impl TestShop {
 
     pub async fn send_json(&self, request: axum::http::request::Builder, body: &serde_json::Value) -> Answer {
         let request = request.header("content-type", "application/json");
-        self.answer(request.body(Body::from(body.to_string())).unwrap()).await
+        self.answer(request.body(Body::from(body.to_string())).unwrap())
+            .await
     }
 
     pub async fn answer(&self, request: Request<Body>) -> Answer {

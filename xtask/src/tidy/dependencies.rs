@@ -14,13 +14,27 @@ use super::files::{Files, TextFile};
 const FORBIDDEN: [(&str, &[&str]); 7] = [
     (
         "storefront",
-        &["api", "worker", "simulators", "loadtests", "local-services", "xtask"],
+        &[
+            "api",
+            "worker",
+            "simulators",
+            "loadtests",
+            "local-services",
+            "xtask",
+        ],
     ),
     ("api", &["worker", "simulators", "loadtests", "xtask"]),
     ("worker", &["api", "simulators", "loadtests", "xtask"]),
     (
         "simulators",
-        &["storefront", "api", "worker", "loadtests", "local-services", "xtask"],
+        &[
+            "storefront",
+            "api",
+            "worker",
+            "loadtests",
+            "local-services",
+            "xtask",
+        ],
     ),
     ("loadtests", &["api", "worker", "simulators", "xtask"]),
     ("xtask", &["api", "worker", "simulators", "loadtests"]),

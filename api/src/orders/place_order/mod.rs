@@ -93,7 +93,8 @@ impl FromRequest<AppState> for PlaceOrder {
         let key = IdempotencyKey::from_request_parts(&mut head, app).await?;
         Parameters::parse(head.uri.query())?.finish()?;
         let trace_context = trace_context(&head.headers);
-        let JsonBody(order) = JsonBody::<NewOrder>::from_request(Request::from_parts(head, body), app).await?;
+        let JsonBody(order) =
+            JsonBody::<NewOrder>::from_request(Request::from_parts(head, body), app).await?;
         if let Some(email) = &order.email
             && !looks_like_an_address(email.as_str())
         {
@@ -125,7 +126,10 @@ fn looks_like_an_address(text: &str) -> bool {
         return false;
     };
     let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !"<>(),;:\"[]\\@".contains(c);
-    !local.is_empty() && domain.len() >= 2 && text.chars().filter(|c| *c != '@').all(is_plain) && !local.contains('@')
+    !local.is_empty()
+        && domain.len() >= 2
+        && text.chars().filter(|c| *c != '@').all(is_plain)
+        && !local.contains('@')
 }
 
 /// An order that is about to be made.
@@ -179,20 +183,30 @@ pub(super) async fn begin(app: &App, timings: &Timings, request: &PlaceOrder) ->
     let mut session = app.database.session(timings).await?;
     let basket = basket::read(&mut session, request).await?;
     let mut basket = basket.ok_or_else(|| {
-        ApiError::NotFound("no such cart, or none of yours; a guest's cart needs its `x-cart-token`".to_owned())
+        ApiError::NotFound(
+            "no such cart, or none of yours; a guest's cart needs its `x-cart-token`".to_owned(),
+        )
     })?;
-    match basket.known_key.take().map(|known| known.repeated(&request.key)).transpose()? {
-        Some(Repeated::Replay { order, status, body }) => {
-            Ok(Begun::Answered(settlement::replay(app, request, order, status, &body)?))
-        }
+    match basket
+        .known_key
+        .take()
+        .map(|known| known.repeated(&request.key))
+        .transpose()?
+    {
+        Some(Repeated::Replay { order, status, body }) => Ok(Begun::Answered(settlement::replay(
+            app, request, order, status, &body,
+        )?)),
         Some(Repeated::Resume(id)) => {
             if !request.key.lock(&mut session, lock_seconds(app)).await? {
                 return Err(in_progress());
             }
             let order = show_order::read_order(&mut session, id, None).await?;
-            let order = order.ok_or_else(|| ApiError::internal("a key is bound to an order that isn't there"))?;
+            let order =
+                order.ok_or_else(|| ApiError::internal("a key is bound to an order that isn't there"))?;
             drop(session);
-            Ok(Begun::Answered(settlement::resume(app, timings, request, order).await?))
+            Ok(Begun::Answered(
+                settlement::resume(app, timings, request, order).await?,
+            ))
         }
         None => {
             drop(session);
@@ -261,7 +275,12 @@ fn draft(app: &App, request: &PlaceOrder, basket: Basket) -> Result<Draft, ApiEr
     let email = match (&request.order.email, basket.customer_email) {
         (Some(email), _) => email.as_str().to_owned(),
         (None, Some(email)) => email,
-        (None, None) => return Err(ApiError::parameter("email", "is missing; a guest has to give one")),
+        (None, None) => {
+            return Err(ApiError::parameter(
+                "email",
+                "is missing; a guest has to give one",
+            ));
+        }
     };
     let id = Uuid::now_v7();
     let created_at = super::order::now();
@@ -302,14 +321,29 @@ mod tests {
         for right in ["a@b.no", "first.last+tag@mail.example", "o'neil@x.ie"] {
             assert!(looks_like_an_address(right), "{right}");
         }
-        for wrong in ["", "a", "@b.no", "a@", "a b@c.no", "a@b@c.no", "<a@b.no>", "a@b.no,c@d.no", "a\n@b.no"] {
+        for wrong in [
+            "",
+            "a",
+            "@b.no",
+            "a@",
+            "a b@c.no",
+            "a@b@c.no",
+            "<a@b.no>",
+            "a@b.no,c@d.no",
+            "a\n@b.no",
+        ] {
             assert!(!looks_like_an_address(wrong), "{wrong}");
         }
     }
 
     #[test]
     fn a_trace_context_is_taken_only_whole() {
-        let of = |text: &str| trace_context(&HeaderMap::from_iter([("traceparent".parse().unwrap(), text.parse().unwrap())]));
+        let of = |text: &str| {
+            trace_context(&HeaderMap::from_iter([(
+                "traceparent".parse().unwrap(),
+                text.parse().unwrap(),
+            )]))
+        };
         let whole = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(of(whole).as_deref(), Some(whole));
         assert_eq!(of("00-4bf9"), None);
