@@ -33,6 +33,12 @@ fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
         .env_remove("BACKSTOCK_AMQP_URL")
         .output()
         .unwrap();
+    // Its servers end with their last user, by what is in that folder: only then may it go.
+    let guardian = home.join("tests/guardian");
+    if guardian.exists() {
+        let stopped = Command::new("sh").arg(&guardian).arg("stop").status().unwrap();
+        assert!(stopped.success(), "its servers could not be stopped");
+    }
     let _ = std::fs::remove_dir_all(&home);
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
