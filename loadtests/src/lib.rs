@@ -1,7 +1,7 @@
 //! The lab: makes data, puts the arms of each lesson under load, and reports what it can prove.
 //!
 //! It speaks to the product through its public faces only: HTTP, environment, database and metrics. Of the product's
-//! code it imports the table of lessons, nothing else.
+//! code it imports the table of lessons and the names of what is said over the broker, nothing else.
 
 pub mod compare;
 pub mod costs;
@@ -14,3 +14,4 @@ pub mod proxy;
 pub mod report;
 pub mod shop;
 pub mod statistics;
+pub mod trials;

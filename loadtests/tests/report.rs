@@ -31,8 +31,8 @@ fn arm(name: &str, p50: f64, queries: f64) -> ArmReport {
             round_trips_per_request: Some(queries),
             response_bytes: Some(8_200.0),
             postgres_bytes: Some(queries * 4_000.0),
-            redis_bytes: None,
             wal_bytes: Some(0.0),
+            ..Cost::default()
         },
         cpu_us_per_request: CpuCost {
             api: Some(110.0),
@@ -425,12 +425,12 @@ fn what_the_data_cannot_show_is_named_with_its_reason_and_fails_nothing() {
         "{table}"
     );
     let of_scenario = format!(
-        "{}, depth 100000: not on this data: only 20 products",
+        "{}, depth 100000: not measured: only 20 products",
         report.lessons[1].name
     );
     assert!(table.contains(&of_scenario), "{table}");
     assert!(page.contains("only 20 products, of 50000"));
-    assert!(page.contains("Not on this data:</b> only 20 products."));
+    assert!(page.contains("Not measured:</b> only 20 products."));
 
     let json = serde_json::to_value(&report).unwrap();
     assert!(json["lessons"][0]["signature"].is_null() && json["lessons"][0]["same_answers"].is_null());

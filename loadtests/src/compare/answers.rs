@@ -3,9 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use hyper::header::{ACCEPT_ENCODING, HeaderValue};
 
+use super::asks::Asks;
 use super::client::Client;
+use super::sign_ins::SignIns;
 use super::stand::Stand;
+use crate::lessons::Exhibit;
 use crate::report::SameAnswers;
 
 /// Requests that are compared for each scenario, and how long that may take.
@@ -17,20 +21,29 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// is compared.
 const ENCODINGS: &str = "gzip, br";
 
-/// Compares answers of a scenario and adds them to what was compared before. `paths` has each arm's own addresses of
-/// the same questions, each of which is asked so many times: behind a cache, twice.
+/// Compares answers of a scenario and adds them to what was compared before. `asks` has what each arm is asked, the same
+/// questions in its own words. Each is asked so many times, behind a cache twice; or once, if it can be sent only once.
 pub async fn compare(
     scenario: &str,
     stands: &[Stand],
-    paths: &[Vec<String>],
+    asks: &[Asks],
     times: usize,
     same: &mut SameAnswers,
 ) -> Result<()> {
+    let times = if asks.iter().any(Asks::are_used_up) {
+        1
+    } else {
+        times
+    };
+    let mut of_arms = Vec::new();
+    for asks in asks {
+        of_arms.push(asks.take(REQUESTS).await?);
+    }
     let mut clients = Vec::new();
     for stand in stands {
         clients.push(Client::connect(stand.timed.address()).await?);
     }
-    let questions = paths.iter().map(Vec::len).min().unwrap_or(0);
+    let questions = of_arms.iter().map(|requests| requests.len()).min().unwrap_or(0);
     let spread = (questions / REQUESTS).max(1);
     let begun = Instant::now();
     for (asked, question) in (0..questions).step_by(spread).take(REQUESTS).enumerate() {
@@ -40,8 +53,10 @@ pub async fn compare(
         for _ in 0..times {
             let mut first = None;
             let mut differs = false;
-            for (client, paths) in clients.iter_mut().zip(paths) {
-                let answer = client.get(&paths[question], Some(ENCODINGS)).await?.decoded()?;
+            for (client, requests) in clients.iter_mut().zip(&of_arms) {
+                let encodings = HeaderValue::from_static(ENCODINGS);
+                let request = requests[question].clone().with_header(ACCEPT_ENCODING, encodings);
+                let answer = client.ask(&request).await?.decoded()?;
                 let seen = (answer.status, answer.normalized());
                 differs |= first.get_or_insert_with(|| seen.clone()) != &seen;
             }
@@ -49,32 +64,39 @@ pub async fn compare(
             if differs {
                 same.different += 1;
                 same.first_difference
-                    .get_or_insert_with(|| format!("{scenario}: {}", paths[0][question]));
+                    .get_or_insert_with(|| format!("{scenario}: {}", of_arms[0][question].path));
             }
         }
     }
     Ok(())
 }
 
-/// How many items each arm finds for requests whose answers differ by nature, in a sentence each.
-pub async fn exhibit(exhibits: &[(&str, String)], stands: &[Stand]) -> Result<Vec<String>> {
+/// What is shown of all arms beside numbers, in a sentence each.
+pub async fn exhibit(exhibits: &[Exhibit], stands: &[Stand]) -> Result<Vec<String>> {
     let mut sentences = Vec::new();
-    for (what, path) in exhibits {
+    for exhibit in exhibits {
         let mut found = Vec::new();
         for stand in stands {
-            let answer = Client::connect(stand.timed.address())
-                .await?
-                .get(path, None)
-                .await?;
-            let items = answer
-                .normalized()
-                .get("items")
-                .and_then(|items| items.as_array())
-                .map_or(0, Vec::len);
-            let more = if answer.next().is_some() { " and more" } else { "" };
-            found.push(format!("{} finds {items}{more}", stand.arm));
+            found.push(match exhibit {
+                Exhibit::ItemsFound { path, .. } => {
+                    let mut client = Client::connect(stand.timed.address()).await?;
+                    let answer = client.get(path).await?;
+                    let more = if answer.next().is_some() { " and more" } else { "" };
+                    format!("{} finds {}{more}", stand.arm, answer.items().unwrap_or(0))
+                }
+                Exhibit::AfterSignOut { customer } => {
+                    let status = SignIns::after_sign_out(stand, customer).await?;
+                    format!("{} answers {status}", stand.arm)
+                }
+            });
         }
-        sentences.push(format!("Asked for {what} (`{path}`), {}.", found.join(", ")));
+        let found = found.join(", ");
+        sentences.push(match exhibit {
+            Exhibit::ItemsFound { what, path } => format!("Asked for {what} (`{path}`), {found}."),
+            Exhibit::AfterSignOut { .. } => {
+                format!("To a request with the access token of a customer who has just signed out, {found}.")
+            }
+        });
     }
     Ok(sentences)
 }

@@ -1,23 +1,22 @@
 //! ABBA blocks: two sides in turns, in short slices, so that what the machine does meanwhile befalls both.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use local_services::Services;
 use tokio::task::JoinHandle;
 
+use super::asks::Asks;
 use super::plan::{Arrivals, OPEN_LOOP_CONNECTIONS, SlicePlan};
 use super::progress::Progress;
 use super::stand::{processes, target};
 use crate::costs::{Cpu, CpuTimes, Processes};
-use crate::lessons::SlowOnes;
-use crate::load::{Outcome, Request, Target, closed_loop, open_loop};
+use crate::load::{Outcome, Target, closed_loop, open_loop};
 use crate::report::CpuCost;
 use crate::shop::Shop;
 
 /// Windows of a warm-up: how long, how many at most, and how far two may differ that agree.
-const WINDOW: Duration = Duration::from_millis(250);
+const WINDOW: Duration = Duration::from_millis(150);
 const MOST_WINDOWS: u64 = 6;
 const AGREEMENT: f64 = 0.15;
 
@@ -25,11 +24,14 @@ const AGREEMENT: f64 = 0.15;
 /// one.
 const HEAD_START: Duration = Duration::from_millis(50);
 
+/// What no arm answers as fast, of requests that can be sent only once: so many are made for the first windows.
+const UNHEARD_OF_PER_S: f64 = 2_000.0;
+
 /// One side of a comparison.
 pub struct Side {
     target: Target,
     processes: Processes,
-    requests: Arc<[Request]>,
+    asks: Asks,
     /// The logical Redis database to be emptied before each slice, if the scenario asks for it.
     emptied: Option<String>,
     /// Slow requests that are under way during each slice.
@@ -38,7 +40,7 @@ pub struct Side {
 
 struct Slow {
     clients: usize,
-    requests: Arc<[Request]>,
+    asks: Asks,
 }
 
 /// What one side did in a block, or in all.
@@ -54,31 +56,31 @@ pub struct Measured {
 
 impl Side {
     /// A shop under these requests.
-    pub fn new(shop: &Shop, services: &Services, requests: Arc<[Request]>, emptied: Option<String>) -> Self {
+    pub fn new(shop: &Shop, services: &Services, asks: Asks, emptied: Option<String>) -> Self {
         Self {
             target: target(shop),
             processes: processes(shop, services),
-            requests,
+            asks,
             emptied,
             slow: None,
         }
     }
 
     /// The same with slow requests under way during each slice.
-    pub fn beside(mut self, slow: &SlowOnes) -> Result<Self> {
-        self.slow = Some(Slow {
-            clients: slow.clients,
-            requests: super::requests::to_send(&slow.paths, None)?,
-        });
-        Ok(self)
+    pub fn beside(mut self, clients: usize, asks: Asks) -> Self {
+        self.slow = Some(Slow { clients, asks });
+        self
     }
 
     /// Keeps slow requests under way for so long.
-    fn start_slow(&self, duration: Duration, seed: u64) -> Option<JoinHandle<Result<Outcome>>> {
-        let slow = self.slow.as_ref()?;
-        let (target, requests, clients) = (self.target.clone(), Arc::clone(&slow.requests), slow.clients);
+    async fn start_slow(&self, duration: Duration, seed: u64) -> Result<Option<JoinHandle<Result<Outcome>>>> {
+        let Some(slow) = &self.slow else {
+            return Ok(None);
+        };
+        let requests = slow.asks.take(most_in(UNHEARD_OF_PER_S, duration)).await?;
+        let (target, clients) = (self.target.clone(), slow.clients);
         let run = async move { closed_loop(&target, &requests, clients, duration, seed).await };
-        Some(tokio::spawn(run))
+        Ok(Some(tokio::spawn(run)))
     }
 
     /// One slice.
@@ -86,17 +88,22 @@ impl Side {
         if let Some(url) = &self.emptied {
             super::stand::empty_redis(url).await?;
         }
-        let slow = self.start_slow(HEAD_START + plan.slice, seed);
+        let most = match arrivals {
+            Arrivals::Open { rate_per_s } => most_in(rate_per_s, plan.slice),
+            Arrivals::Closed { .. } => most_in(UNHEARD_OF_PER_S, plan.slice),
+        };
+        let requests = self.asks.take(most).await?;
+        let slow = self.start_slow(HEAD_START + plan.slice, seed).await?;
         if slow.is_some() {
             tokio::time::sleep(HEAD_START).await;
         }
         let before = Cpu::read(&self.processes)?;
+        let target = &self.target;
         let outcome = match arrivals {
             Arrivals::Open { rate_per_s } => {
-                let (target, requests) = (&self.target, &self.requests);
                 open_loop(
                     target,
-                    requests,
+                    &requests,
                     rate_per_s,
                     plan.slice,
                     OPEN_LOOP_CONNECTIONS,
@@ -104,11 +111,10 @@ impl Side {
                 )
                 .await?
             }
-            Arrivals::Closed { clients } => {
-                closed_loop(&self.target, &self.requests, clients, plan.slice, seed).await?
-            }
+            Arrivals::Closed { clients } => closed_loop(target, &requests, clients, plan.slice, seed).await?,
         };
         let used = Cpu::read(&self.processes)?.since(&before);
+        self.enough(&outcome, most)?;
         match slow {
             None => Ok(Measured::new(outcome, used, None)),
             // The next slice begins when the last slow request is answered.
@@ -119,12 +125,25 @@ impl Side {
         }
     }
 
+    /// A request that was sent twice is another request the second time.
+    fn enough(&self, outcome: &Outcome, most: usize) -> Result<()> {
+        let sent = outcome.completed + outcome.errors.total();
+        ensure!(
+            !self.asks.are_used_up() || sent <= most as u64,
+            "{sent} requests were sent in a slice, of {most} that were made"
+        );
+        Ok(())
+    }
+
     /// Good answers a second once two short windows in a row agree, or patience ends: what is one-sided, such as cold
     /// caches and pools, is over by then, and the turns take care of the rest.
     pub async fn warm_up(&self, clients: usize) -> Result<f64> {
         let mut previous = 0.0;
         for window in 0..MOST_WINDOWS {
-            let outcome = closed_loop(&self.target, &self.requests, clients, WINDOW, window).await?;
+            let most = most_in(UNHEARD_OF_PER_S, WINDOW);
+            let requests = self.asks.take(most).await?;
+            let outcome = closed_loop(&self.target, &requests, clients, WINDOW, window).await?;
+            self.enough(&outcome, most)?;
             ensure!(
                 outcome.completed > 0,
                 "no request was answered well while warming up: {:?}",
@@ -141,8 +160,15 @@ impl Side {
     }
 }
 
+/// More requests than arrive at random at this rate: five standard deviations more, and some.
+fn most_in(rate_per_s: f64, duration: Duration) -> usize {
+    let expected = rate_per_s * duration.as_secs_f64();
+    (expected + 5.0 * expected.sqrt()).ceil() as usize + 16
+}
+
 impl Measured {
-    fn new(outcome: Outcome, used: CpuTimes, slow: Option<Outcome>) -> Self {
+    /// Of one run.
+    pub fn new(outcome: Outcome, used: CpuTimes, slow: Option<Outcome>) -> Self {
         let answers = outcome.completed.max(1) as f64;
         let each = |time: Option<Duration>| time.map(|time| time.as_secs_f64() * 1e6 / answers);
         let cpu = CpuCost {
@@ -202,11 +228,13 @@ pub async fn abba(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
     use axum::routing::get;
 
     use super::*;
+    use crate::load::Request;
 
     /// Slow requests under way now, and for each fast one how many it met.
     #[derive(Default)]
@@ -242,18 +270,11 @@ mod tests {
         let side = Side {
             target: server(Arc::clone(&seen)).await,
             processes: Processes::default(),
-            requests: [Request::get("/fast").unwrap()].into(),
+            asks: Asks::repeated(vec![Request::get("/fast").unwrap()]),
             emptied: None,
             slow: None,
         };
-        let side = side
-            .beside(&SlowOnes {
-                clients: 3,
-                paths: vec!["/slow".into()],
-                measured_per_s: 200.0,
-                environment: &[],
-            })
-            .unwrap();
+        let side = side.beside(3, Asks::repeated(vec![Request::get("/slow").unwrap()]));
         let plan = SlicePlan {
             blocks: 1,
             slice: Duration::from_millis(300),

@@ -6,25 +6,40 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{ACCEPT_ENCODING, HOST};
-use hyper::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use crate::load::{Request, Target};
+
 const DECODED_AT_ONCE_BYTES: usize = 16 * 1024;
+
+/// What each shop chooses by itself when it makes something: ids, numbers, times and tokens.
+const OWN: [&str; 8] = [
+    "id",
+    "number",
+    "created_at",
+    "at",
+    "access_token",
+    "refresh_token",
+    "order_token",
+    "trace_id",
+];
 
 /// A kept-alive connection.
 pub struct Client {
-    host: String,
-    sender: SendRequest<Empty<Bytes>>,
+    target: Target,
+    sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
 }
 
 /// What came back.
 pub struct Answer {
+    /// What it answers.
+    to: Method,
     /// The status.
     pub status: StatusCode,
     /// The headers.
@@ -46,31 +61,26 @@ impl Client {
             let _ = connection.await;
         });
         Ok(Self {
-            host: address.to_string(),
+            target: Target::new(address),
             sender,
             driver,
         })
     }
 
     /// Asks for a path and waits for the last byte.
-    pub async fn get(&mut self, path: &str, accept_encoding: Option<&str>) -> Result<Answer> {
-        let mut request = hyper::Request::get(path).header(HOST, &self.host);
-        if let Some(encodings) = accept_encoding {
-            request = request.header(ACCEPT_ENCODING, encodings);
-        }
+    pub async fn get(&mut self, path: &str) -> Result<Answer> {
+        self.ask(&Request::get(path)?).await
+    }
+
+    /// Sends a request and waits for the last byte.
+    pub async fn ask(&mut self, request: &Request) -> Result<Answer> {
+        let what = || format!("{} {}", request.method, request.path);
         self.sender.ready().await?;
-        let response = self
-            .sender
-            .send_request(request.body(Empty::new())?)
-            .await
-            .with_context(|| format!("GET {path}"))?;
-        let (head, body) = response.into_parts();
-        let body = body
-            .collect()
-            .await
-            .with_context(|| format!("GET {path}"))?
-            .to_bytes();
+        let sent = self.sender.send_request(self.target.message(request));
+        let (head, body) = sent.await.with_context(what)?.into_parts();
+        let body = body.collect().await.with_context(what)?.to_bytes();
         Ok(Answer {
+            to: request.method.clone(),
             status: head.status,
             headers: head.headers,
             body,
@@ -119,7 +129,7 @@ impl Answer {
         Ok(self)
     }
 
-    /// The answer's JSON without what arms address differently, or the body's text.
+    /// The answer's JSON without what arms address or name differently, or the body's text.
     pub fn normalized(&self) -> serde_json::Value {
         let mut value: serde_json::Value = serde_json::from_slice(&self.body)
             .unwrap_or_else(|_| String::from_utf8_lossy(&self.body).into_owned().into());
@@ -128,6 +138,9 @@ impl Answer {
         {
             // That a list goes on must agree, the address of the next page is the arm's own.
             *next = next.is_string().into();
+        }
+        if self.to == Method::POST {
+            without_own(&mut value);
         }
         value
     }
@@ -142,5 +155,16 @@ impl Answer {
     pub fn next(&self) -> Option<String> {
         let value: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
         value.get("next")?.as_str().map(str::to_owned)
+    }
+}
+
+fn without_own(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.retain(|name, _| !OWN.contains(&name.as_str()));
+            fields.values_mut().for_each(without_own);
+        }
+        serde_json::Value::Array(items) => items.iter_mut().for_each(without_own),
+        _ => {}
     }
 }

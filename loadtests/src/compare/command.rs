@@ -18,8 +18,9 @@ use super::stand::Ground;
 use crate::costs::{StoreUrls, machine};
 use crate::database::{ImportFile, measure_alone};
 use crate::generate::{DEFAULT_SEED, Scale};
-use crate::lessons::{Plan, plans};
+use crate::lessons::{Plan, needs_third_parties, plans};
 use crate::report::{self, Mode, Report, SCHEMA};
+use crate::trials::Simulators;
 
 /// Measures the arms of each lesson side by side, and writes report.json and index.html.
 #[derive(Debug, clap::Args)]
@@ -113,6 +114,7 @@ impl Command {
         let ground = Ground {
             services,
             api_binary: self.api_binary()?,
+            third_parties: self.third_parties(&plans, &logs).await?,
             logs,
             data,
             seed: self.seed,
@@ -179,6 +181,16 @@ impl Command {
         Ok(failed.is_empty())
     }
 
+    /// Starts them when a lesson needs them.
+    async fn third_parties(&self, plans: &[Plan], logs: &Path) -> Result<Option<Simulators>> {
+        if !plans.iter().any(|plan| needs_third_parties(plan.lesson.name)) {
+            return Ok(None);
+        }
+        let binary = self.api_binary()?.with_file_name("backstock-simulators");
+        let log = logs.join("simulators.log");
+        Ok(Some(Simulators::start(&binary, &log).await?))
+    }
+
     fn api_binary(&self) -> Result<PathBuf> {
         if let Some(path) = &self.api_binary {
             return Ok(path.clone());
@@ -198,6 +210,11 @@ impl Command {
 fn settings(mode: Mode, plans: &[Plan]) -> BTreeMap<String, String> {
     let mut settings = BTreeMap::new();
     for plan in plans {
+        if plan.is_of_trials() {
+            let text = "8 blocks of every arm's slice in turns, whose length is with the scenario";
+            settings.insert(format!("slices, {}", plan.lesson.name), text.into());
+            continue;
+        }
         let slices = SlicePlan::of(mode, plan.lesson.name);
         let text = format!(
             "{} ABBA blocks of 4 × {} ms",
@@ -210,6 +227,12 @@ fn settings(mode: Mode, plans: &[Plan]) -> BTreeMap<String, String> {
         "noise floor".into(),
         "once a lesson, under the plan of its headline scenario".into(),
     );
+    if mode == Mode::Quick {
+        settings.insert(
+            "left out for time".into(),
+            "scenarios that are measured with `--full`".into(),
+        );
+    }
     settings.insert(
         "offered rate".into(),
         "half of what the slower arm takes in a closed loop, 1 500 a second at most".into(),
@@ -225,9 +248,11 @@ fn settings(mode: Mode, plans: &[Plan]) -> BTreeMap<String, String> {
 fn expected_slices(plans: &[Plan]) -> u64 {
     let runs = |plan: &Plan| match plan.lesson.name {
         "indexes" => 12,
+        "sessions" => 9,
         "compression" => 7,
-        "pagination" | "listing" | "connections" => 6,
+        "pagination" | "listing" | "connections" | "order_history" => 6,
         "search" => 2,
+        "password_hashing" | "welcome_email" => 3,
         _ => 5,
     };
     plans.iter().map(|plan| runs(plan) * 32).sum()

@@ -9,17 +9,19 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use storefront::variants::LESSONS;
 
+use super::beside::FastAndSlow;
+use super::invariants::violated;
+use super::limit;
 use super::measure::{Bench, Found};
 use super::plan::SlicePlan;
 use super::progress::Progress;
+use super::proofs::{Examined, examine, set_third_parties};
 use super::ratios::decide;
-use super::requests::Walks;
+use super::requests::Preparation;
 use super::stand::{Ground, Stand};
 use super::written::{not_measured, skeleton};
-use super::{answers, counted, limit};
 use crate::lessons::{
-    Facts, Observation, Observations, Plan, Requests, Scenario, check_claim, count_effort, lesson_missing,
-    waived,
+    Facts, LimitKind, Load, Plan, Requests, Scenario, check_claim, count_effort, lesson_missing,
 };
 use crate::report::{LessonReport, Limit, Metric, Mode, NoiseFloor, SameAnswers, Signature};
 
@@ -31,18 +33,6 @@ pub struct Compared {
     pub floors: Vec<NoiseFloor>,
 }
 
-/// Everything that is known of the arms before anything is timed.
-struct Examined {
-    scenarios: Vec<Scenario>,
-    /// By scenario, then arm.
-    paths: Vec<Vec<Vec<String>>>,
-    /// Likewise.
-    seen: Vec<Vec<Observation>>,
-    signature: Signature,
-    same_answers: SameAnswers,
-    exhibits: Vec<String>,
-}
-
 /// Compares the arms of a lesson. `facts` are read when there are none yet.
 pub async fn compare(
     plan: &Plan,
@@ -51,6 +41,9 @@ pub async fn compare(
     facts: &mut Option<Facts>,
     progress: &Progress,
 ) -> Result<Compared> {
+    if plan.is_of_trials() {
+        return super::trials::compare(plan, ground, mode, facts, progress).await;
+    }
     let lesson = plan.lesson;
     if let Some(missing) = facts.as_ref().and_then(|facts| not_on_this_data(plan, facts)) {
         return Ok(missing);
@@ -92,14 +85,29 @@ async fn prove_and_measure(
 ) -> Result<Compared> {
     let (mut scenarios, mut left_out) = (Vec::new(), Vec::new());
     for (position, scenario) in (plan.scenarios)(facts).into_iter().enumerate() {
-        match scenario.missing.clone() {
+        let for_time = mode == Mode::Quick && scenario.only_in_full;
+        let for_time = || for_time.then(|| "it is measured with `--full`".to_owned());
+        match scenario.missing.clone().or_else(for_time) {
             None => scenarios.push(scenario),
             Some(reason) => left_out.push((position, not_measured(plan, &scenario, reason))),
         }
     }
-    let examined = examine(plan, scenarios, stands, facts, progress).await?;
+    let mut preparation = Preparation::begin(ground).await?;
+    let examined = examine(plan, scenarios, ground, stands, facts, &mut preparation, progress).await?;
     let mut compared = if examined.signature.holds && examined.same_answers.different == 0 {
-        measure(plan, ground, mode, stands, facts, examined, progress).await?
+        let mut compared = measure(
+            plan,
+            ground,
+            mode,
+            stands,
+            facts,
+            examined,
+            &mut preparation,
+            progress,
+        )
+        .await?;
+        compared.report.failed = violated(&preparation, ground, stands).await?;
+        compared
     } else {
         Compared {
             report: report_of(plan, stands, examined),
@@ -112,88 +120,10 @@ async fn prove_and_measure(
     Ok(compared)
 }
 
-/// Proves that the switch acts and that the arms answer alike.
-async fn examine(
-    plan: &Plan,
-    scenarios: Vec<Scenario>,
-    stands: &mut [Stand],
-    facts: &Facts,
-    progress: &Progress,
-) -> Result<Examined> {
-    let mut walks = Walks::default();
-    let mut same_answers = SameAnswers {
-        note: plan.answers_note.map(str::to_owned),
-        ..SameAnswers::default()
-    };
-    let mut observations = Observations::of_data(facts);
-    // A cache answers the second time.
-    let uncached = plan.lesson.context.contains(&("catalog_cache", "none"));
-    let times = if uncached { 1 } else { 2 };
-    let (mut paths, mut seen) = (Vec::new(), Vec::new());
-    for scenario in &scenarios {
-        progress.say(&format!(
-            "{}: {}: counting, comparing answers",
-            plan.lesson.name, scenario.name
-        ));
-        let mut of_arms = Vec::new();
-        for stand in stands.iter() {
-            of_arms.push(walks.paths(scenario, stand).await?);
-        }
-        let mut seen_of_arms = vec![Observation::default(); stands.len()];
-        if !matches!(scenario.requests, Requests::Writes(_)) {
-            answers::compare(&scenario.name, stands, &of_arms, times, &mut same_answers).await?;
-            let mut asked = Vec::new();
-            for (stand, paths) in stands.iter().zip(&of_arms) {
-                asked.push(counted::affordable(scenario, paths, stand).await?);
-            }
-            let fewest = asked.iter().map(Vec::len).min().unwrap_or(0);
-            for (arm, stand) in stands.iter_mut().enumerate() {
-                seen_of_arms[arm] = counted::count(scenario, &asked[arm][..fewest], stand).await?;
-                observations.seen.insert(
-                    (scenario.name.clone(), stand.arm.to_owned()),
-                    seen_of_arms[arm].clone(),
-                );
-            }
-        }
-        paths.push(of_arms);
-        seen.push(seen_of_arms);
-    }
-    let exhibits = answers::exhibit(&(plan.exhibits)(facts), stands).await?;
-    let mut signature = signature(plan, &observations, &scenarios);
-    if let Some(waived) = waived(plan.lesson.name, facts) {
-        signature
-            .expected
-            .push_str(&format!("; not asked of this data: {waived}"));
-    }
-    Ok(Examined {
-        exhibits,
-        signature,
-        same_answers,
-        scenarios,
-        paths,
-        seen,
-    })
-}
-
-/// Judges a lesson's signature.
-pub fn signature(plan: &Plan, observations: &Observations, scenarios: &[Scenario]) -> Signature {
-    let verdict = (plan.signature)(observations);
-    let of_headline = plan.arms.iter().filter_map(|arm| {
-        let headline = scenarios.first()?;
-        let seen = observations.of(&headline.name, arm).ok()?;
-        Some(format!("{arm}: {}", (plan.observed)(seen)))
-    });
-    let mut observed: Vec<String> = of_headline.collect();
-    if let Err(missing) = &verdict {
-        observed.push(format!("not as expected: {missing}"));
-    }
-    Signature {
-        expected: plan.expected.to_owned(),
-        observed: observed.join("; "),
-        holds: verdict.is_ok(),
-    }
-}
-
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is another thing, and this is their only meeting"
+)]
 async fn measure(
     plan: &Plan,
     ground: &Ground,
@@ -201,6 +131,7 @@ async fn measure(
     stands: &[Stand],
     facts: &Facts,
     examined: Examined,
+    preparation: &mut Preparation,
     progress: &Progress,
 ) -> Result<Compared> {
     let lesson = plan.lesson;
@@ -213,12 +144,16 @@ async fn measure(
         progress,
         settled: RefCell::default(),
     };
-    let mut floors = noise_floors(plan, &bench, &examined).await?;
+    let mut floors = noise_floors(plan, &bench, &examined.scenarios[0], preparation).await?;
     let (mut measured, mut pending) = (Vec::new(), Vec::new());
     for (number, scenario) in examined.scenarios.iter().enumerate() {
         progress.say(&format!("{}: {}: measuring", lesson.name, scenario.name));
+        set_third_parties(scenario, ground).await?;
+        // Asked for again: tokens last a quarter of an hour, which in the full mode is less than a lesson.
+        let asks = preparation.of_arms(scenario, stands).await?;
+        let slow = preparation.slow_of_arms(scenario, stands).await?;
         let found = bench
-            .measure(number, scenario, &examined.paths[number], &examined.seen[number])
+            .measure(number, scenario, &asks, &slow, &examined.seen[number])
             .await?;
         measured.push(found.report);
         pending.extend(found.pending);
@@ -228,7 +163,7 @@ async fn measure(
         measured[scenario].ratios.push(ratio);
     }
     progress.say(&format!("{}: the limit", lesson.name));
-    let limit = first_limit(plan, ground, &examined, stands).await;
+    let limit = first_limit(plan, ground, &examined, stands, preparation).await;
     let mut report = report_of(plan, stands, examined);
     match limit {
         Ok(limit) => report.limit = limit,
@@ -254,15 +189,32 @@ async fn measure(
 }
 
 /// The optimized arm against itself, under the headline's plan.
-async fn noise_floors(plan: &Plan, bench: &Bench<'_>, examined: &Examined) -> Result<Vec<NoiseFloor>> {
+async fn noise_floors(
+    plan: &Plan,
+    bench: &Bench<'_>,
+    headline: &Scenario,
+    preparation: &mut Preparation,
+) -> Result<Vec<NoiseFloor>> {
     let lesson = plan.lesson;
     bench
         .progress
         .say(&format!("{}: {} against itself", lesson.name, lesson.optimized));
-    let (headline, paths) = (&examined.scenarios[0], &examined.paths[0]);
-    let stand = bench.stands.last().expect("a lesson has arms");
-    let twin = stand.twin(bench.ground, lesson, headline.distance).await?;
-    let found = bench.noise_floor(headline, paths, &twin).await;
+    set_third_parties(headline, bench.ground).await?;
+    let asks = preparation.of_arms(headline, bench.stands).await?;
+    let last = bench.stands.len() - 1;
+    if let Load::BesideSlow(slow_ones) = &headline.load {
+        let slow = preparation.slow_of_arms(headline, bench.stands).await?;
+        let own = || FastAndSlow {
+            fast: asks[last].clone(),
+            slow: slow[last].clone(),
+        };
+        let found = bench.floor_beside(slow_ones, [own(), own()]).await?;
+        return Ok(floors_of(lesson.name, found));
+    }
+    let twin = bench.stands[last]
+        .twin(bench.ground, lesson, headline.distance)
+        .await?;
+    let found = bench.noise_floor(headline, &asks, &twin).await;
     twin.stop().await?;
     Ok(floors_of(lesson.name, found?))
 }
@@ -307,11 +259,16 @@ async fn first_limit(
     ground: &Ground,
     examined: &Examined,
     stands: &[Stand],
+    preparation: &mut Preparation,
 ) -> Result<Option<Limit>> {
-    let optimized = stands.len() - 1;
+    if plan.limit == LimitKind::None {
+        return Ok(None);
+    }
+    let optimized = stands.last().expect("a lesson has arms");
     let mut fault = None;
-    for (scenario, paths) in examined.scenarios.iter().zip(&examined.paths) {
-        match limit::measure(plan, ground, scenario, &paths[optimized], &stands[optimized]).await {
+    for scenario in &examined.scenarios {
+        let asks = preparation.asks(scenario, optimized).await?;
+        match limit::measure(plan, ground, scenario, &asks, optimized).await {
             Ok(Some(limit)) => return Ok(Some(limit)),
             Ok(None) => {}
             Err(this) => fault = fault.or(Some(this)),
@@ -321,7 +278,7 @@ async fn first_limit(
 }
 
 /// The report without anything that was timed. When the proof failed, it stays like this, without a ratio.
-fn report_of(plan: &Plan, stands: &[Stand], examined: Examined) -> LessonReport {
+pub(super) fn report_of(plan: &Plan, stands: &[Stand], examined: Examined) -> LessonReport {
     let lesson = plan.lesson;
     let scenarios = examined
         .scenarios
@@ -378,10 +335,9 @@ pub fn broken_off(plan: &Plan, fault: &anyhow::Error) -> LessonReport {
     report
 }
 
-fn nothing(plan: &Plan) -> Examined {
+pub(super) fn nothing(plan: &Plan) -> Examined {
     Examined {
         scenarios: Vec::new(),
-        paths: Vec::new(),
         seen: Vec::new(),
         signature: Signature {
             expected: plan.expected.to_owned(),
@@ -410,8 +366,9 @@ fn context(plan: &Plan) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::proofs::signature;
     use super::*;
-    use crate::lessons::plans;
+    use crate::lessons::{Observation, Observations, plans};
     use crate::report::Cost;
 
     /// What every arm would show if the switch did nothing.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::asks::Asks;
 use super::plan::CONCURRENCY;
-use super::requests::to_send;
 use super::stand::{Ground, Stand, target};
 use crate::lessons::{LimitKind, Plan, Scenario};
 use crate::limits::{BareServer, Pgbench, StatementTap, redis_get_rate};
@@ -25,13 +25,13 @@ pub async fn measure(
     plan: &Plan,
     ground: &Ground,
     scenario: &Scenario,
-    paths: &[String],
+    asks: &Asks,
     stand: &Stand,
 ) -> Result<Option<Limit>> {
-    let Some(path) = paths.first() else {
+    let Some(request) = asks.first() else {
         return Ok(None);
     };
-    let requests = to_send(std::slice::from_ref(path), scenario.accept_encoding)?;
+    let requests: std::sync::Arc<[Request]> = [request.clone()].into();
     let shop = target(stand.shop_at(Duration::ZERO));
     let ours = async || -> Result<f64> {
         Ok(closed_loop(&shop, &requests, CONCURRENCY, TURN, 1)
@@ -73,6 +73,7 @@ pub async fn measure(
                 share,
             )
         }
+        LimitKind::None => return Ok(None),
     };
     let (what, value) = (
         format!("{what}; one path of `{}`, {CONCURRENCY} clients", scenario.name),

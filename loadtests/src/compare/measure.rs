@@ -2,22 +2,23 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
 use storefront::variants::Lesson;
 
+use super::asks::Asks;
+use super::beside::FastAndSlow;
 use super::blocks::{Measured, Side, abba};
 use super::plan::{Arrivals, CONCURRENCY, SlicePlan};
 use super::progress::Progress;
 use super::ratios::{LATENCY_METRICS, Pending, estimate, estimate_pairs, exact, of_capacities};
 use super::stand::{Ground, Stand, target};
+use super::writes;
 use super::written::{fill_latency, merge, note_arrivals, note_saturation, refusals, skeleton};
-use super::{requests, writes};
 use crate::lessons::{Before, Load, Observation, Requests, Scenario};
-use crate::load::{CapacityPlan, Request, capacity};
+use crate::load::{CapacityPlan, capacity};
 use crate::report::{Metric, Mode, ScenarioReport};
 use crate::shop::Shop;
 
@@ -53,13 +54,27 @@ pub struct Measurement {
     pub pending: Vec<Pending>,
 }
 
+impl Measurement {
+    /// Whether a metric of an arm and of the baseline is printed. A percentile that is not has no ratio either.
+    pub(super) fn is_printed(&self, metric: Metric, arm: usize) -> bool {
+        let arms = [&self.report.arms[0], &self.report.arms[arm]];
+        match metric {
+            Metric::LatencyP95 => arms.iter().all(|arm| arm.latency_ms.p95.is_some()),
+            Metric::LatencyP99 => arms.iter().all(|arm| arm.latency_ms.p99.is_some()),
+            _ => true,
+        }
+    }
+}
+
 impl Bench<'_> {
-    /// Measures every arm against the baseline. `paths` and `seen` are in the arms' order.
+    /// Measures every arm against the baseline. `asks`, `slow` (what is under way beside, if anything) and `seen` are in
+    /// the arms' order.
     pub async fn measure(
         &self,
         number: usize,
         scenario: &Scenario,
-        paths: &[Vec<String>],
+        asks: &[Asks],
+        slow: &[Asks],
         seen: &[Observation],
     ) -> Result<Measurement> {
         let mut measurement = Measurement {
@@ -76,12 +91,16 @@ impl Bench<'_> {
                         .await?
                 }
                 (_, Load::Counted) => {}
-                (_, Load::BesideSlow(slow)) => {
-                    self.measure_beside(number, scenario, slow, paths, arm, &mut measurement)
+                (_, Load::BesideSlow(slow_ones)) => {
+                    let of = |arm: usize| FastAndSlow {
+                        fast: asks[arm].clone(),
+                        slow: slow[arm].clone(),
+                    };
+                    self.measure_beside(number, slow_ones, [of(0), of(arm)], arm, &mut measurement)
                         .await?
                 }
                 _ => {
-                    self.measure_pair(number, scenario, paths, arm, &mut measurement)
+                    self.measure_pair(number, scenario, asks, arm, &mut measurement)
                         .await?
                 }
             }
@@ -97,7 +116,7 @@ impl Bench<'_> {
                 .insert("arrivals".into(), json!(how));
         }
         if self.mode == Mode::Full && number == HEADLINE {
-            self.measure_capacity(scenario, paths, &mut measurement).await?;
+            self.measure_capacity(scenario, asks, &mut measurement).await?;
         }
         Ok(measurement)
     }
@@ -106,12 +125,12 @@ impl Bench<'_> {
         &self,
         number: usize,
         scenario: &Scenario,
-        paths: &[Vec<String>],
+        asks: &[Asks],
         arm: usize,
         into: &mut Measurement,
     ) -> Result<()> {
-        let baseline = self.side(scenario, 0, paths)?;
-        let other = self.side(scenario, arm, paths)?;
+        let baseline = self.side(scenario, 0, asks);
+        let other = self.side(scenario, arm, asks);
         let seed = self.ground.seed.wrapping_mul(1_000_003) + number as u64 * 1_000;
         let mut pending = Vec::new();
         let name = self.stands[arm].arm;
@@ -158,17 +177,7 @@ impl Bench<'_> {
                     .insert("clients".into(), json!(CONCURRENCY));
             }
         }
-        // A percentile that is not printed has no ratio either.
-        let printed = |metric: Metric| match metric {
-            Metric::LatencyP95 => {
-                into.report.arms[0].latency_ms.p95.is_some() && into.report.arms[arm].latency_ms.p95.is_some()
-            }
-            Metric::LatencyP99 => {
-                into.report.arms[0].latency_ms.p99.is_some() && into.report.arms[arm].latency_ms.p99.is_some()
-            }
-            _ => true,
-        };
-        pending.retain(|ratio| printed(ratio.metric));
+        pending.retain(|ratio| into.is_printed(ratio.metric, arm));
         into.pending.extend(pending);
         Ok(())
     }
@@ -211,12 +220,16 @@ impl Bench<'_> {
     async fn measure_capacity(
         &self,
         scenario: &Scenario,
-        paths: &[Vec<String>],
+        asks: &[Asks],
         into: &mut Measurement,
     ) -> Result<()> {
         let mut generator_bound = Vec::new();
         for (arm, stand) in self.stands.iter().enumerate() {
-            if paths[arm].is_empty() {
+            // The search for a capacity sends its requests again and again.
+            let Asks::Repeated(requests) = &asks[arm] else {
+                continue;
+            };
+            if requests.is_empty() {
                 continue;
             }
             self.progress
@@ -228,8 +241,7 @@ impl Bench<'_> {
                 connections: super::plan::OPEN_LOOP_CONNECTIONS,
                 seed: self.ground.seed,
             };
-            let requests = requests::to_send(&paths[arm], scenario.accept_encoding)?;
-            let found = capacity(&target(stand.shop_at(scenario.distance)), &requests, &plan).await?;
+            let found = capacity(&target(stand.shop_at(scenario.distance)), requests, &plan).await?;
             into.report.arms[arm].capacity_rps = found.rate_per_s;
             if found.generator_bound {
                 generator_bound.push(stand.arm);
@@ -259,20 +271,19 @@ impl Bench<'_> {
     pub async fn noise_floor(
         &self,
         scenario: &Scenario,
-        paths: &[Vec<String>],
+        asks: &[Asks],
         twin: &Shop,
     ) -> Result<Vec<(Metric, Found)>> {
         let last = self.stands.len() - 1;
-        let here = self.side(scenario, last, paths)?;
-        let requests = requests::to_send(&paths[last], scenario.accept_encoding)?;
+        let here = self.side(scenario, last, asks);
         let there = Side::new(
             twin,
             &self.ground.services,
-            requests,
+            asks[last].clone(),
             self.emptied(scenario, last),
         );
         // The rate is the one that the arms will get, which the slower one decides.
-        let baseline = self.side(scenario, 0, paths)?;
+        let baseline = self.side(scenario, 0, asks);
         let slower = self
             .settled_rate(HEADLINE, 0, &baseline)
             .await?
@@ -317,15 +328,10 @@ impl Bench<'_> {
         Ok(rate)
     }
 
-    fn side(&self, scenario: &Scenario, arm: usize, paths: &[Vec<String>]) -> Result<Side> {
-        let requests: Arc<[Request]> = requests::to_send(&paths[arm], scenario.accept_encoding)?;
+    fn side(&self, scenario: &Scenario, arm: usize, asks: &[Asks]) -> Side {
         let shop = self.stands[arm].shop_at(scenario.distance);
-        Ok(Side::new(
-            shop,
-            &self.ground.services,
-            requests,
-            self.emptied(scenario, arm),
-        ))
+        let emptied = self.emptied(scenario, arm);
+        Side::new(shop, &self.ground.services, asks[arm].clone(), emptied)
     }
 
     fn emptied(&self, scenario: &Scenario, arm: usize) -> Option<String> {

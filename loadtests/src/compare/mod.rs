@@ -7,6 +7,7 @@
 //! Read next: `lesson.rs`, which has this order.
 
 mod answers;
+mod asks;
 mod beside;
 mod blocks;
 mod client;
@@ -14,17 +15,22 @@ mod command;
 mod counted;
 mod data;
 mod explain;
+mod invariants;
 mod lesson;
 mod limit;
 mod measure;
 mod plan;
 mod progress;
+mod proofs;
 mod ratios;
 mod requests;
+mod sign_ins;
 mod stand;
+mod supply;
+mod trials;
 mod writer;
 mod writes;
 mod written;
 
 pub use command::Command;
-pub use lesson::signature;
+pub use proofs::signature;

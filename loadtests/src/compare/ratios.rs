@@ -33,7 +33,7 @@ pub const LATENCY_METRICS: [Metric; 6] = [
 
 /// What a side did, by metric. Percentiles of a block need fewer samples than those that are printed: a block's value
 /// is one of many that are averaged.
-fn value(metric: Metric, side: &Measured) -> Option<f64> {
+pub fn value(metric: Metric, side: &Measured) -> Option<f64> {
     let percentile = |quantile, needed| crate::load::percentile_ms(&side.outcome.total, quantile, needed);
     match metric {
         Metric::LatencyP50 => percentile(0.50, 1),

@@ -15,8 +15,9 @@ use crate::costs::{Processes, Statements};
 use crate::database::{clone_database, drop_database};
 use crate::proxy::{Counters, Proxy};
 use crate::shop::{Shop, ShopSettings};
+use crate::trials::Simulators;
 
-/// Cursors are signed with a key that is derived from it: processes of one arm must understand each other.
+/// Cursors and tokens are signed with keys that are derived from it: processes of one arm must understand each other.
 const SECRET: &str = "lab:only-used-for-comparisons-on-one-machine-0123456789";
 
 /// Where the lab's shops get what they need.
@@ -27,10 +28,21 @@ pub struct Ground {
     pub api_binary: PathBuf,
     /// Logs of the shops.
     pub logs: PathBuf,
+    /// The payment gateway, the carrier and the mail server, where a lesson needs them.
+    pub third_parties: Option<Simulators>,
     /// What the shops sell.
     pub data: Data,
     /// The seed of generated data and of all draws.
     pub seed: u64,
+}
+
+impl Ground {
+    /// What every shop has in its environment: the secret, and where the third parties are.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let secret = ("BACKSTOCK_JWT_SECRETS".to_owned(), SECRET.to_owned());
+        let third_parties = self.third_parties.iter().flat_map(Simulators::environment);
+        std::iter::once(secret).chain(third_parties).collect()
+    }
 }
 
 /// One arm under test.
@@ -86,12 +98,11 @@ impl Stand {
         let postgres_proxy = Proxy::in_front_of(&database_url, Duration::ZERO)?;
         let redis_proxy = Proxy::in_front_of(&redis_url, Duration::ZERO)?;
         let variants = variants(lesson, arm);
-        let secret = ("BACKSTOCK_JWT_SECRETS".to_owned(), SECRET.to_owned());
         let mut environment: Vec<(String, String)> = extra
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        environment.push(secret);
+        environment.extend(ground.environment());
         let settings = |database_url: String, redis_url: String, name: &str| ShopSettings {
             api_binary: ground.api_binary.clone(),
             variants: variants.clone(),

@@ -64,14 +64,15 @@ fn hit_ratio(scenario: &Scenario, seen: &Observation) -> BTreeMap<String, Value>
 
 type ReadCost = fn(&Cost) -> Option<f64>;
 
-fn counted_ratios(arms: &[ArmReport]) -> Vec<Ratio> {
-    const COUNTED: [(Metric, ReadCost); 6] = [
+pub(super) fn counted_ratios(arms: &[ArmReport]) -> Vec<Ratio> {
+    const COUNTED: [(Metric, ReadCost); 7] = [
         (Metric::Queries, |cost| cost.queries_per_request),
         (Metric::Rows, |cost| cost.rows_per_request),
         (Metric::Buffers, |cost| cost.buffers_per_request),
         (Metric::RoundTrips, |cost| cost.round_trips_per_request),
         (Metric::ResponseBytes, |cost| cost.response_bytes),
         (Metric::PostgresBytes, |cost| cost.postgres_bytes),
+        (Metric::RequestBytes, |cost| cost.request_bytes),
     ];
     let Some((baseline, others)) = arms.split_first() else {
         return Vec::new();

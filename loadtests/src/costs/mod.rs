@@ -6,7 +6,9 @@
 mod cpu;
 mod machine;
 mod statements;
+mod threads;
 
 pub use cpu::{Cpu, CpuReading, CpuTimes, Processes, resident_bytes};
 pub use machine::{Machine, StoreUrls, machine};
 pub use statements::{LAB_MARK, PerRequest, StatementCost, StatementCosts, Statements};
+pub use threads::ThreadTimes;

@@ -6,7 +6,9 @@ use serde_json::Value;
 use storefront::variants::Lesson;
 
 use super::observation::{Observations, require};
-use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, SlowOnes, arms_of, suitable};
+use super::{
+    ClaimSpec, Direction, Explanation, Facts, Load, Plan, Requests, Scenario, SlowOnes, arms_of, suitable,
+};
 use crate::report::{ArmReport, Metric, ScenarioReport, format};
 
 const HEADLINE: &str = "one product";
@@ -86,13 +88,15 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
     let slow = SlowOnes {
         clients: SLOW_CLIENTS,
         // The largest are left out: a slice waits for the end of every slow request.
-        paths: facts
-            .categories
-            .iter()
-            .skip(facts.categories.len() / 4)
-            .take(32)
-            .map(|category| format!("/v1/products/facets?category={category}"))
-            .collect(),
+        requests: Requests::Same(
+            facts
+                .categories
+                .iter()
+                .skip(facts.categories.len() / 4)
+                .take(32)
+                .map(|category| format!("/v1/products/facets?category={category}"))
+                .collect(),
+        ),
         measured_per_s: 40.0,
         environment: BESIDE_SLOW_ENVIRONMENT,
     };

@@ -14,6 +14,12 @@ const MOST_SLUGS: u64 = 50_000;
 /// Products on a page that nobody limits.
 const FULL_PAGE: i64 = 20;
 
+/// How many customers are kept: each scenario signs a few of them in.
+const CUSTOMERS: usize = 48;
+
+/// Customers of a scenario. Signing one in takes the time of a hash.
+pub const SIGNED_IN: usize = 16;
+
 /// What the catalogue under test holds.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -33,6 +39,12 @@ pub struct Facts {
     pub common_word: Option<String>,
     /// How long a description is on average.
     pub description_bytes: f64,
+    /// Emails of customers who can be signed in.
+    pub customers: Vec<String>,
+    /// Of these, emails of some who have more orders than fit on a page.
+    pub frequent_buyers: Vec<String>,
+    /// And of some who have one.
+    pub once_buyers: Vec<String>,
     /// The seed of all draws.
     pub seed: u64,
 }
@@ -94,6 +106,13 @@ impl Facts {
             words: words.rare,
             common_word: words.common,
             description_bytes,
+            customers: texts(
+                connection,
+                &format!("select email from customers where role = 'customer' order by md5(email) limit {CUSTOMERS}"),
+            )
+            .await?,
+            frequent_buyers: buyers(connection, "between 25 and 150").await?,
+            once_buyers: buyers(connection, "= 1").await?,
             seed,
         })
     }
@@ -170,9 +189,21 @@ impl Facts {
             words: vec!["bramholm".into(), "clutdahl".into()],
             common_word: Some("cardboard".into()),
             description_bytes: 1_000.0,
+            customers: names("customer", CUSTOMERS),
+            frequent_buyers: names("frequent", SIGNED_IN),
+            once_buyers: names("once", SIGNED_IN),
             seed: 1,
         }
     }
+}
+
+/// Emails of customers who have so many orders.
+async fn buyers(connection: &mut PgConnection, orders: &str) -> Result<Vec<String>> {
+    let sql = format!(
+        "select c.email from customers c join orders o on o.customer_id = c.id where c.role = 'customer' \
+         group by c.email having count(*) {orders} order by md5(c.email) limit {SIGNED_IN}"
+    );
+    texts(connection, &sql).await
 }
 
 pub(super) async fn texts(connection: &mut PgConnection, sql: &str) -> Result<Vec<String>> {

@@ -7,20 +7,29 @@
 //! Read next: `pagination.rs` as an example, `facts.rs` for where requests come from.
 
 mod catalog_cache;
+mod checkout;
 mod claims;
 mod command;
 mod compression;
 mod connections;
 mod effort;
+mod events;
 mod facts;
 mod indexes;
 mod listing;
 mod observation;
+mod order_history;
+mod order_lines;
 mod pagination;
+mod password_hashing;
 mod projection;
 mod scenario;
 mod search;
+mod sessions;
+mod stock;
 mod suitable;
+mod trial;
+mod welcome_email;
 mod words;
 
 pub use claims::{ClaimSpec, Direction, check as check_claim};
@@ -28,8 +37,9 @@ pub use command::Command;
 pub use effort::count as count_effort;
 pub use facts::Facts;
 pub use observation::{Observation, Observations};
-pub use scenario::{Before, Load, Requests, Scenario, SlowOnes, Writes};
+pub use scenario::{Before, Load, Once, Requests, Scenario, SlowOnes, Writes};
 pub use suitable::{lesson_missing, waived};
+pub use trial::{Course, Trial};
 
 use storefront::variants::{LESSONS, Lesson};
 
@@ -59,11 +69,34 @@ pub struct Plan {
     pub environment: &'static [(&'static str, &'static str)],
     /// What the optimized arm is measured against.
     pub limit: LimitKind,
-    /// Requests whose answers differ by nature: what they show, and the path. The page says how many items each arm
-    /// finds.
-    pub exhibits: fn(&Facts) -> Vec<(&'static str, String)>,
+    /// What is shown of all arms beside numbers.
+    pub exhibits: fn(&Facts) -> Vec<Exhibit>,
     /// What the answers' comparison leaves out, if anything.
     pub answers_note: Option<&'static str>,
+}
+
+impl Plan {
+    /// Whether its scenarios are runs of whole shops, and their outcomes what is measured.
+    pub fn is_of_trials(&self) -> bool {
+        matches!(self.lesson.name, "stock" | "checkout" | "events")
+    }
+}
+
+/// What differs between arms by nature, and is said in a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exhibit {
+    /// How many items each arm finds.
+    ItemsFound {
+        /// What the request shows.
+        what: &'static str,
+        /// The request.
+        path: String,
+    },
+    /// What a request gets that brings the access token of a customer who has signed out.
+    AfterSignOut {
+        /// Their email.
+        customer: String,
+    },
 }
 
 /// What the optimized arm of a lesson is measured against in the same run.
@@ -75,6 +108,8 @@ pub enum LimitKind {
     RedisGet,
     /// A bare route that serves the same bytes from memory.
     SameBytes,
+    /// Nothing: what it does besides asking its stores is most of its time, or it cannot be asked twice.
+    None,
 }
 
 /// What the measured numbers mean.
@@ -102,8 +137,21 @@ pub fn plan(lesson: &'static Lesson) -> Option<Plan> {
         "catalog_cache" => Some(catalog_cache::plan(lesson)),
         "connections" => Some(connections::plan(lesson)),
         "compression" => Some(compression::plan(lesson)),
+        "sessions" => Some(sessions::plan(lesson)),
+        "password_hashing" => Some(password_hashing::plan(lesson)),
+        "order_history" => Some(order_history::plan(lesson)),
+        "order_lines" => Some(order_lines::plan(lesson)),
+        "welcome_email" => Some(welcome_email::plan(lesson)),
+        "stock" => Some(stock::plan(lesson)),
+        "checkout" => Some(checkout::plan(lesson)),
+        "events" => Some(events::plan(lesson)),
         _ => None,
     }
+}
+
+/// Whether a lesson's shops pay or send mail. Those of trials have third parties of their own.
+pub fn needs_third_parties(lesson: &str) -> bool {
+    matches!(lesson, "order_lines" | "welcome_email")
 }
 
 /// The arms of a lesson in the order of a report: the preset's baseline, further baselines, the optimized arm.

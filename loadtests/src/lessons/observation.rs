@@ -14,6 +14,12 @@ pub struct Observation {
     pub statements: Vec<StatementCost>,
     /// Connections to Postgres that were opened, for each request.
     pub connections_per_request: f64,
+    /// Exchanges with Redis, for each request.
+    pub redis_round_trips: f64,
+    /// Mails that have arrived by the time a request is answered, for each request.
+    pub mails: f64,
+    /// The share of the api's processor time that the slow requests beside take on threads for blocking work.
+    pub blocking_share: Option<f64>,
     /// The share of answers by `content-encoding`, empty for none.
     pub encodings: BTreeMap<String, f64>,
     /// The share of answers that the cache gave, by `server-timing`.
@@ -24,6 +30,8 @@ pub struct Observation {
     pub requests: u64,
     /// Items of an answer on average, where answers are lists that can be read as they come.
     pub items_per_answer: Option<f64>,
+    /// What else was counted of a request, by name.
+    pub counted: BTreeMap<&'static str, f64>,
 }
 
 impl Observation {
@@ -35,6 +43,20 @@ impl Observation {
     /// Shared buffers a request.
     pub fn buffers(&self) -> f64 {
         self.cost.buffers_per_request.unwrap_or(0.0)
+    }
+
+    /// What else was counted, by name; 0 for what was not.
+    pub fn counted(&self, what: &str) -> f64 {
+        self.counted.get(what).copied().unwrap_or(0.0)
+    }
+
+    /// Executions a request of the statements whose text contains this.
+    pub fn calls_of(&self, text: &str) -> f64 {
+        let statements = self
+            .statements
+            .iter()
+            .filter(|statement| statement.text.contains(text));
+        statements.map(|statement| statement.calls_per_request).sum()
     }
 
     /// Whether any statement's text contains this.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::Trial;
 use crate::report::Shows;
+use crate::trials::Delay;
 
 /// One workload.
 #[derive(Debug, Clone)]
@@ -26,12 +28,16 @@ pub struct Scenario {
     pub before: Before,
     /// The `accept-encoding` of the requests.
     pub accept_encoding: Option<&'static str>,
+    /// How long the mail server takes.
+    pub mails_take: Delay,
+    /// Whether the quick mode leaves it out, for time.
+    pub only_in_full: bool,
     /// Why the data cannot show it. Then it is named in the report, and not measured.
     pub missing: Option<String>,
 }
 
 /// What is asked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Requests {
     /// Every arm is asked for the same paths.
     Same(Vec<String>),
@@ -44,8 +50,36 @@ pub enum Requests {
         /// Products a page.
         limit: u64,
     },
+    /// Customers who are signed in ask for a path of their own, each with a token that the arm's shop gave.
+    SignedIn {
+        /// Whose: emails.
+        customers: Vec<String>,
+        /// What they ask for.
+        path: &'static str,
+        /// What the row of each sign-in keeps besides, in bytes. Customers who have the same are named by no scenario
+        /// that says otherwise: it stays in the rows.
+        session_bytes: u32,
+    },
+    /// These customers sign in, again and again.
+    SignIns(Vec<String>),
+    /// Requests that make something, each of which is sent once. Every arm gets the same ones, on data of its own.
+    Once(Once),
     /// Statements that write, sent to the database itself.
     Writes(Writes),
+    /// Orders, placed with all processes of a shop.
+    Trial(Trial),
+}
+
+/// Requests that make something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Once {
+    /// Somebody registers whom nobody knows.
+    Registrations,
+    /// A guest buys a cart that was filled beforehand.
+    Orders {
+        /// Its lines, of a unit each.
+        lines: u16,
+    },
 }
 
 /// A writing workload, in SQL.
@@ -83,7 +117,7 @@ pub struct SlowOnes {
     /// How many: so many slow requests are under way at any time.
     pub clients: usize,
     /// What they ask for.
-    pub paths: Vec<String>,
+    pub requests: Requests,
     /// Requests a second that are measured. Few, so that those who wait are not waiting for each other.
     pub measured_per_s: f64,
     /// What the shops of this scenario get in their environment, in place of the lesson's.
@@ -111,6 +145,8 @@ impl Scenario {
             load: Load::Latency,
             before: Before::Nothing,
             accept_encoding: None,
+            mails_take: Delay::NONE,
+            only_in_full: false,
             missing: None,
         }
     }
@@ -157,6 +193,19 @@ impl Scenario {
         self
     }
 
+    /// The same with a mail server that takes this long.
+    pub fn with_mails_taking(mut self, median_ms: f64, p99_ms: f64) -> Self {
+        self.mails_take = Delay::of(median_ms, p99_ms);
+        self.with("mail_server_median_ms", median_ms)
+            .with("mail_server_p99_ms", p99_ms)
+    }
+
+    /// The same, left out by the quick mode.
+    pub fn only_in_full(mut self) -> Self {
+        self.only_in_full = true;
+        self
+    }
+
     /// The same, left out for a reason that the data gives, if it gives one.
     pub fn missing(mut self, because: Option<String>) -> Self {
         self.missing = because;
@@ -168,7 +217,8 @@ impl Scenario {
         match &self.requests {
             Requests::Same(paths) => !paths.is_empty(),
             Requests::AtDepth { limit, .. } => *limit > 0,
-            Requests::Writes(_) => true,
+            Requests::SignedIn { customers, .. } | Requests::SignIns(customers) => !customers.is_empty(),
+            Requests::Once(_) | Requests::Writes(_) | Requests::Trial(_) => true,
         }
     }
 }

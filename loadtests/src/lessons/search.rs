@@ -3,7 +3,7 @@
 use storefront::variants::Lesson;
 
 use super::observation::{Observations, require};
-use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Scenario, arms_of, suitable};
+use super::{ClaimSpec, Direction, Exhibit, Explanation, Facts, Plan, Scenario, arms_of, suitable};
 use crate::report::{Metric, ScenarioReport, format};
 
 const HEADLINE: &str = "a rare word";
@@ -76,21 +76,25 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
     ]
 }
 
-fn exhibits(facts: &Facts) -> Vec<(&'static str, String)> {
+fn exhibits(facts: &Facts) -> Vec<Exhibit> {
     let Some(word) = facts.words.get(facts.words.len() / 2) else {
         return Vec::new();
     };
     let path = |text: &str| format!("/v1/products?q={text}&sort=newest&limit=100");
     let (first, second) = word.split_at(1);
     let typo = format!("{first}{}{}", second.get(..1).unwrap_or_default(), second);
+    let found = |what, text: &str| Exhibit::ItemsFound {
+        what,
+        path: path(text),
+    };
     vec![
-        ("a whole word", path(word)),
-        ("its first five letters", path(word.get(..5).unwrap_or(word))),
-        (
+        found("a whole word", word),
+        found("its first five letters", word.get(..5).unwrap_or(word)),
+        found(
             "its last five letters",
-            path(word.get(word.len().saturating_sub(5)..).unwrap_or(word)),
+            word.get(word.len().saturating_sub(5)..).unwrap_or(word),
         ),
-        ("the word with a letter doubled", path(&typo)),
+        found("the word with a letter doubled", &typo),
     ]
 }
 

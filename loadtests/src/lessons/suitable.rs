@@ -59,8 +59,22 @@ pub fn lesson_missing(lesson: &str, facts: &Facts) -> Option<String> {
              arm compresses",
             only(facts.products)
         )),
+        "sessions" | "password_hashing" if facts.customers.is_empty() => {
+            Some("no customers to sign in: a product export has none".to_owned())
+        }
+        "order_history" if facts.frequent_buyers.is_empty() => {
+            Some("no customer with more orders than fit on a page".to_owned())
+        }
         _ => None,
     }
+}
+
+/// Why no customer has exactly one order.
+pub(super) fn nobody_bought_once(facts: &Facts) -> Option<String> {
+    facts
+        .once_buyers
+        .is_empty()
+        .then(|| "no customer with one order".to_owned())
 }
 
 /// What of a lesson's signature is not asked of this data, and why.

@@ -135,7 +135,7 @@ impl Connection {
 }
 
 impl Target {
-    pub(super) fn message(&self, request: &Request) -> hyper::Request<Full<Bytes>> {
+    pub(crate) fn message(&self, request: &Request) -> hyper::Request<Full<Bytes>> {
         let mut message = hyper::Request::new(Full::new(request.body.clone()));
         *message.method_mut() = request.method.clone();
         *message.uri_mut() = request.path.clone();

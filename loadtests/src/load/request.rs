@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Uri};
 
 /// One request, drawn before the load starts. Cloning it copies no text.
@@ -27,6 +27,17 @@ pub struct Request {
 impl Request {
     /// A GET of a path and query, without headers, of class 0.
     pub fn get(path: &str) -> Result<Request> {
+        Request::of(Method::GET, path)
+    }
+
+    /// The same with a JSON body under another method.
+    pub fn with_json(method: Method, path: &str, body: &serde_json::Value) -> Result<Request> {
+        let mut request = Request::of(method, path)?;
+        request.body = serde_json::to_vec(body)?.into();
+        Ok(request.with_header(CONTENT_TYPE, HeaderValue::from_static("application/json")))
+    }
+
+    fn of(method: Method, path: &str) -> Result<Request> {
         if !path.starts_with('/') {
             bail!("a request's path starts with `/`; got `{path}`");
         }
@@ -36,7 +47,7 @@ impl Request {
         Ok(Request {
             path,
             headers: Arc::new([]),
-            method: Method::GET,
+            method,
             body: Bytes::new(),
             class: 0,
         })
@@ -46,6 +57,22 @@ impl Request {
     pub fn with_headers(mut self, headers: &Arc<[(HeaderName, HeaderValue)]>) -> Request {
         self.headers = Arc::clone(headers);
         self
+    }
+
+    /// The same request with this header, in place of what it has of the name.
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Request {
+        let others = self.headers.iter().filter(|(other, _)| *other != name).cloned();
+        self.headers = others.chain([(name.clone(), value)]).collect();
+        self
+    }
+
+    /// What tells this request from others: its path and query, its headers, its body.
+    pub fn bytes(&self) -> u64 {
+        let headers = self.headers.iter();
+        let of_headers: usize = headers
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        (self.path.to_string().len() + of_headers + self.body.len()) as u64
     }
 
     /// The same request as a member of this class.
@@ -107,6 +134,20 @@ mod tests {
             Target::parse("http://[::1]:81").unwrap().0.address,
             "[::1]:81".parse().unwrap()
         );
+    }
+
+    #[test]
+    fn a_header_takes_the_place_of_its_name() {
+        let body = serde_json::json!({ "quantity": 2 });
+        let request = Request::with_json(Method::PUT, "/v1/carts", &body).unwrap();
+        assert_eq!(
+            (request.method.as_str(), request.body.as_ref()),
+            ("PUT", br#"{"quantity":2}"#.as_slice())
+        );
+        let plain = HeaderValue::from_static("text/plain");
+        let request = request.with_header(CONTENT_TYPE, plain.clone());
+        assert_eq!(request.headers.as_ref(), [(CONTENT_TYPE, plain)]);
+        assert_eq!(request.bytes(), 9 + 12 + 10 + 14);
     }
 
     #[test]

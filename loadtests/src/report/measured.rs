@@ -30,7 +30,7 @@ pub struct ScenarioReport {
     pub arms: Vec<ArmReport>,
     /// Each arm against the baseline. Above 1 is always better.
     pub ratios: Vec<Ratio>,
-    /// Why the data cannot show it, when it cannot. Then nothing was measured.
+    /// Why nothing was measured: the data cannot show it, or the mode leaves it out.
     #[serde(default)]
     pub skipped: Option<String>,
 }
@@ -118,6 +118,9 @@ pub struct Cost {
     /// Bytes of write-ahead log.
     #[serde(default)]
     pub wal_bytes: Option<f64>,
+    /// Path, headers and body as the client sends them, where the arms make them differ.
+    #[serde(default)]
+    pub request_bytes: Option<f64>,
 }
 
 /// Processor time by process.

@@ -36,6 +36,8 @@ pub enum Metric {
     PostgresBytes,
     /// Bytes of write-ahead log.
     WalBytes,
+    /// Bytes of the request.
+    RequestBytes,
 }
 
 impl Metric {
@@ -57,6 +59,7 @@ impl Metric {
             Metric::ResponseBytes => "bytes of the answer",
             Metric::PostgresBytes => "bytes from Postgres",
             Metric::WalBytes => "bytes of write-ahead log",
+            Metric::RequestBytes => "bytes of the request",
         }
     }
 

@@ -56,7 +56,7 @@ pub fn table(report: &Report) -> String {
         for scenario in &lesson.scenarios {
             if let Some(reason) = &scenario.skipped {
                 let (lesson, scenario) = (&lesson.name, &scenario.name);
-                text.push_str(&format!("\n{lesson}, {scenario}: not on this data: {reason}"));
+                text.push_str(&format!("\n{lesson}, {scenario}: not measured: {reason}"));
             }
         }
     }

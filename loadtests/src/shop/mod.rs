@@ -155,12 +155,17 @@ impl ShopSettings {
     }
 }
 
-/// Two addresses that nobody listens on.
-pub(crate) fn free_addresses() -> Result<[SocketAddr; 2]> {
-    // Both are held until both are known, so that they differ.
-    let hold = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port for a shop");
-    let (public, internal) = (hold()?, hold()?);
-    Ok([public.local_addr()?, internal.local_addr()?])
+/// Addresses that nobody listens on.
+pub(crate) fn free_addresses<const COUNT: usize>() -> Result<[SocketAddr; COUNT]> {
+    // All are held until all are known, so that they differ.
+    let mut held = Vec::with_capacity(COUNT);
+    let mut addresses = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); COUNT];
+    for address in &mut addresses {
+        let listener = TcpListener::bind(*address).context("no free port for a shop")?;
+        *address = listener.local_addr()?;
+        held.push(listener);
+    }
+    Ok(addresses)
 }
 
 async fn wait_until_ready(internal: SocketAddr, keeper: &mut Keeper, log: &Path) -> Result<()> {

@@ -14,8 +14,9 @@ mod rush;
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::lesson::{Compared, nothing, report_of, signature};
+use super::lesson::{Compared, nothing, report_of};
 use super::progress::Progress;
+use super::proofs::signature;
 use super::ratios::{Pending, decide};
 use super::stand::{Ground, variants};
 use super::written::{counted_ratios, not_measured};

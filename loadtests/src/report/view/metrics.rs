@@ -33,7 +33,7 @@ pub struct RatioCell {
 /// A row before it is formatted: the label, the group, the metric that ratios carry, and where its value is.
 type Source = (&'static str, u8, Option<Metric>, fn(&ArmReport) -> Option<f64>);
 
-const SOURCES: [Source; 24] = [
+const SOURCES: [Source; 25] = [
     ("statements", 0, Some(Metric::Queries), |arm| {
         arm.cost.queries_per_request
     }),
@@ -43,6 +43,9 @@ const SOURCES: [Source; 24] = [
     }),
     ("round trips", 0, Some(Metric::RoundTrips), |arm| {
         arm.cost.round_trips_per_request
+    }),
+    ("bytes of the request", 0, Some(Metric::RequestBytes), |arm| {
+        arm.cost.request_bytes
     }),
     ("bytes of the answer", 0, Some(Metric::ResponseBytes), |arm| {
         arm.cost.response_bytes
