@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -25,10 +25,18 @@ const UNREADY_BEFORE_CLOSING: Duration = Duration::from_millis(100);
 
 /// Serves until a signal comes. Exit code 2 for settings that can't be used.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
+    let threads = match usize::from(settings.threads) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    // The runtime starts those that run requests first; all others are for blocking work. `top -H` shows which are busy.
+    let started = AtomicUsize::new(0);
+    let name = move || match started.fetch_add(1, Ordering::Relaxed) {
+        earlier if earlier < threads => "api-requests".to_owned(),
+        _ => "api-blocking".to_owned(),
+    };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if settings.threads > 0 {
-        runtime.worker_threads(usize::from(settings.threads));
-    }
+    runtime.worker_threads(threads).thread_name_fn(name);
     runtime.enable_all().build()?.block_on(serve(settings))
 }
 
