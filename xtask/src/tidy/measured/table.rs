@@ -16,7 +16,7 @@ pub(super) fn table(lesson: &Value) -> String {
             _ => line(&scenario["name"]),
         };
         if let Some(reason) = scenario["skipped"].as_str() {
-            rows.push(format!("| {name} | not on this data: {reason} | | | | |"));
+            rows.push(format!("| {name} | not measured: {reason} | | | | |"));
             continue;
         }
         let ratios = array(&scenario["ratios"])
