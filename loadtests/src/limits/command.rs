@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
 use indicatif::{ProgressBar, ProgressStyle};
 use local_services::{Purpose, Services, install_tool};
 
 use super::{
-    CachedListing, LimitResult, Listing, Turns, cached_listing_against_bare_route, generator_against_wrk,
-    generator_floor, listing_against_pgbench, listing_by_index, memory_with_open_connections, start_up_time,
+    Buying, CachedListing, LimitResult, Listing, Turns, buying, cached_listing_against_bare_route,
+    generator_against_wrk, generator_floor, listing_against_pgbench, listing_by_index,
+    memory_with_open_connections, start_up_time,
 };
 use crate::database::{clone_database, drop_database, ensure_template, measure_alone};
 use crate::generate::{DEFAULT_SEED, Scale};
@@ -37,6 +38,10 @@ pub struct Command {
     /// How large the catalogue is
     #[arg(long, value_enum, default_value_t = Scale::S)]
     pub scale: Scale,
+
+    /// Only the checks of one half of the shop
+    #[arg(long, value_enum)]
+    pub only: Option<Half>,
 
     /// The page that is listed
     #[arg(long, default_value = "/v1/products?limit=20")]
@@ -67,6 +72,15 @@ pub struct Command {
     pub json: bool,
 }
 
+/// A half of the shop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Half {
+    /// What everybody may look at.
+    Catalogue,
+    /// Where money and promises are.
+    Buying,
+}
+
 impl Command {
     /// Runs the checks and prints their table. `Ok(false)` when a target was missed; the last line then names it.
     pub async fn run(self) -> Result<bool> {
@@ -88,6 +102,7 @@ impl Command {
             services: &services,
             lab: &lab,
             api_binary: &api_binary,
+            template: &template,
         };
         let measured = self.measure(&stand).await;
         // A database that stays behind is replaced by the next run.
@@ -126,8 +141,22 @@ impl Command {
             stand.shop("optimized,catalog_cache=none"),
             stand.shop("optimized"),
         );
-        let progress = Progress::new(7);
+        let progress = Progress::new(13);
         let mut results = Vec::new();
+        if self.only != Some(Half::Catalogue) {
+            let logs = std::env::temp_dir().join("backstock-limits");
+            let plan = Buying {
+                services: stand.services,
+                api_binary: stand.api_binary,
+                logs: &logs,
+                template: stand.template,
+                turns,
+            };
+            results.extend(buying(&plan, |what| progress.next(what)).await?);
+        }
+        if self.only == Some(Half::Buying) {
+            return Ok(results);
+        }
 
         progress.next("how soon the api is ready");
         results.push(start_up_time(&cached, START_UPS).await?);
@@ -177,6 +206,7 @@ struct Stand<'a> {
     services: &'a Services,
     lab: &'a Path,
     api_binary: &'a Path,
+    template: &'a str,
 }
 
 impl Stand<'_> {

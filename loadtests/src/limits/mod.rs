@@ -5,6 +5,7 @@
 //! then `listing.rs`.
 
 mod bare_server;
+mod buying;
 mod cached_listing;
 mod command;
 mod footprint;
@@ -21,6 +22,7 @@ mod wrk;
 use serde::{Deserialize, Serialize};
 
 pub use bare_server::{BareRoute, BareServer, Command as BareServerCommand};
+pub use buying::{Buying, buying};
 pub use cached_listing::{CachedListing, cached_listing_against_bare_route};
 pub use command::Command;
 pub use footprint::{memory_with_open_connections, start_up_time};

@@ -14,9 +14,12 @@ use super::Execution;
 pub struct Pgbench {
     program: PathBuf,
     database_url: String,
-    script: Script,
+    /// Of several, each transaction takes one at random.
+    scripts: Vec<Script>,
     /// `name=value` for each parameter.
     variables: Vec<String>,
+    /// A variable that begins with a number which no earlier run reached.
+    counter: Option<&'static str>,
 }
 
 impl Pgbench {
@@ -43,8 +46,28 @@ impl Pgbench {
         Ok(Pgbench {
             program,
             database_url,
-            script: Script::write(&text)?,
+            scripts: vec![Script::write(&text)?],
             variables,
+            counter: None,
+        })
+    }
+
+    /// Prepares to run one of these scripts a transaction, drawn at random. `counter` names a variable that begins with
+    /// a number which no earlier run has reached, as long as a connection counts by one a transaction.
+    pub(super) fn of_scripts(
+        program: &Path,
+        database_url: &str,
+        scripts: &[String],
+        variables: Vec<String>,
+        counter: &'static str,
+    ) -> Result<Pgbench> {
+        let scripts = scripts.iter().map(|text| Script::write(text));
+        Ok(Pgbench {
+            program: program.to_owned(),
+            database_url: database_url.to_owned(),
+            scripts: scripts.collect::<Result<_>>()?,
+            variables,
+            counter: Some(counter),
         })
     }
 
@@ -56,8 +79,16 @@ impl Pgbench {
         let seconds = duration.as_secs_f64().ceil().max(1.0);
         let mut command = Command::new(&self.program);
         command
-            .args(["--no-vacuum", "--protocol=prepared", "--file"])
-            .arg(&self.script.path)
+            .args(["--no-vacuum", "--protocol=prepared"])
+            .args(
+                self.scripts
+                    .iter()
+                    .map(|script| format!("--file={}", script.path.display())),
+            )
+            .args(
+                self.counter
+                    .map(|name| format!("--define={name}={}", number_of_now())),
+            )
             .arg(format!("--client={connections}"))
             .arg(format!("--jobs={threads}"))
             .arg(format!("--time={seconds}"))
@@ -81,6 +112,12 @@ impl Pgbench {
         ensure!(output.status.success(), "pgbench failed: {}", complained.trim());
         transactions_per_second(&said).with_context(|| format!("pgbench printed no rate: {said}"))
     }
+}
+
+/// Grows by 16 a millisecond: faster than any connection runs transactions.
+fn number_of_now() -> i128 {
+    const BEGIN_MS: i128 = 1_767_225_600_000; // 2026
+    (time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000 - BEGIN_MS) * 16
 }
 
 fn transactions_per_second(output: &str) -> Option<f64> {
@@ -121,10 +158,10 @@ mod tests {
         let parameters: Vec<String> = (1..=10).map(|number| format!("value {number}")).collect();
         let sql = "select $1, $10 where a = any($2)".to_owned();
         let pgbench = Pgbench::new(Path::new("pgbench"), "url", &[Execution { sql, parameters }]).unwrap();
-        let script = std::fs::read_to_string(&pgbench.script.path).unwrap();
+        let script = std::fs::read_to_string(&pgbench.scripts[0].path).unwrap();
         assert_eq!(script, "select :s0p1, :s0p10 where a = any(:s0p2);\n");
         assert!(pgbench.variables.contains(&"s0p10=value 10".to_owned()));
-        let path = pgbench.script.path.clone();
+        let path = pgbench.scripts[0].path.clone();
         drop(pgbench);
         assert!(!path.exists());
     }

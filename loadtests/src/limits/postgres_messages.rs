@@ -82,10 +82,15 @@ impl ClientMessages {
             .map(|_| fields.count())
             .collect::<Result<Vec<usize>>>()?;
         let parameter_count = fields.count()?;
+        let mut sql = sql.clone();
         let parameters = (0..parameter_count)
             .map(|index| {
                 let length = fields.number()?;
-                let value = fields.bytes(usize::try_from(length).context("a null parameter")?)?;
+                if length == NULL {
+                    sql = with_null(&sql, index + 1);
+                    return Ok(String::new());
+                }
+                let value = fields.bytes(usize::try_from(length)?)?;
                 // One format stands for all parameters, none for text.
                 let is_binary = formats
                     .get(index)
@@ -99,11 +104,25 @@ impl ClientMessages {
                 }
             })
             .collect::<Result<_>>()?;
-        Ok(Execution {
-            sql: sql.clone(),
-            parameters,
-        })
+        Ok(Execution { sql, parameters })
     }
+}
+
+/// What stands in place of a null parameter's length: -1.
+const NULL: u32 = u32::MAX;
+
+/// The statement with a null in place of a parameter. pgbench has no variable that is null.
+fn with_null(sql: &str, parameter: usize) -> String {
+    let name = format!("${parameter}");
+    let mut parts = sql.split(name.as_str());
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        // $1 is no part of $10.
+        let goes_on = part.starts_with(|next: char| next.is_ascii_digit());
+        text.push_str(if goes_on { &name } else { "null" });
+        text.push_str(part);
+    }
+    text
 }
 
 /// A parameter in its text form, by the number of its type in `pg_type`.
@@ -112,9 +131,16 @@ fn binary_as_text(kind: u32, value: &[u8]) -> Result<String> {
     const INT8: u32 = 20;
     const INT2: u32 = 21;
     const INT4: u32 = 23;
+    const BYTEA: u32 = 17;
     const TEXT: u32 = 25;
     const FLOAT4: u32 = 700;
     const VARCHAR: u32 = 1043;
+    const FLOAT8: u32 = 701;
+    const INT4_ARRAY: u32 = 1007;
+    const TEXT_ARRAY: u32 = 1009;
+    const INT8_ARRAY: u32 = 1016;
+    const TIMESTAMPTZ: u32 = 1184;
+    const JSONB: u32 = 3802;
     const UUID: u32 = 2950;
     const UUID_ARRAY: u32 = 2951;
     Ok(match kind {
@@ -124,14 +150,34 @@ fn binary_as_text(kind: u32, value: &[u8]) -> Result<String> {
         INT2 => i16::from_be_bytes(value.try_into()?).to_string(),
         FLOAT4 => f32::from_be_bytes(value.try_into()?).to_string(),
         TEXT | VARCHAR => std::str::from_utf8(value)?.to_owned(),
+        FLOAT8 => f64::from_be_bytes(value.try_into()?).to_string(),
         UUID => uuid::Uuid::from_slice(value)?.to_string(),
-        UUID_ARRAY => uuid_array(value)?,
+        BYTEA => format!(
+            "\\x{}",
+            value.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        ),
+        TIMESTAMPTZ => moment(i64::from_be_bytes(value.try_into()?))?,
+        // A byte with the format's version comes first.
+        JSONB => std::str::from_utf8(value.get(1..).context("a jsonb without its version")?)?.to_owned(),
+        UUID_ARRAY => array(value, |element| Ok(uuid::Uuid::from_slice(element)?.to_string()))?,
+        INT4_ARRAY => array(value, |element| {
+            Ok(i32::from_be_bytes(element.try_into()?).to_string())
+        })?,
+        INT8_ARRAY => array(value, |element| {
+            Ok(i64::from_be_bytes(element.try_into()?).to_string())
+        })?,
+        TEXT_ARRAY => array(value, |element| {
+            let text = std::str::from_utf8(element)?
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"");
+            Ok(format!("\"{text}\""))
+        })?,
         other => bail!("parameters of the type with oid {other} cannot be given to pgbench yet"),
     })
 }
 
 /// Dimensions, whether there are nulls, the elements' type; for the dimension its length and lower bound; the elements.
-fn uuid_array(value: &[u8]) -> Result<String> {
+fn array(value: &[u8], text: impl Fn(&[u8]) -> Result<String>) -> Result<String> {
     let mut fields = Fields { rest: value };
     let (dimensions, _nulls, _kind) = (fields.number()?, fields.number()?, fields.number()?);
     if dimensions == 0 {
@@ -141,10 +187,18 @@ fn uuid_array(value: &[u8]) -> Result<String> {
     let elements = (0..length)
         .map(|_| {
             let length = fields.number()? as usize;
-            Ok(uuid::Uuid::from_slice(fields.bytes(length)?)?.to_string())
+            text(fields.bytes(length)?)
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(format!("{{{}}}", elements.join(",")))
+}
+
+/// A time in microseconds since 2000, as RFC 3339.
+fn moment(microseconds: i64) -> Result<String> {
+    let since = time::Duration::microseconds(microseconds);
+    let begin = time::macros::datetime!(2000-01-01 00:00 UTC);
+    let at = begin.checked_add(since).context("a time that is none")?;
+    Ok(at.format(&time::format_description::well_known::Rfc3339)?)
 }
 
 struct Fields<'a> {
@@ -239,5 +293,27 @@ mod tests {
                 .is_err()
         );
         assert!(binary_as_text(600, b"a point").is_err());
+    }
+
+    #[test]
+    fn parameters_of_an_order_are_told_in_their_text_form() {
+        let text = |kind, value: &[u8]| binary_as_text(kind, value).unwrap();
+        assert_eq!(text(17, &[0, 255]), "\\x00ff");
+        assert_eq!(text(1184, &1_500_000_i64.to_be_bytes()), "2000-01-01T00:00:01.5Z");
+        assert_eq!(text(3802, b"\x01{\"v\":1}"), "{\"v\":1}");
+        let numbers = [
+            1_u32.to_be_bytes(),
+            0_u32.to_be_bytes(),
+            23_u32.to_be_bytes(),
+            1_u32.to_be_bytes(),
+            1_u32.to_be_bytes(),
+            4_u32.to_be_bytes(),
+            7_u32.to_be_bytes(),
+        ];
+        assert_eq!(text(1007, &numbers.concat()), "{7}");
+        assert_eq!(
+            with_null("select $1, $10, $1::uuid", 1),
+            "select null, $10, null::uuid"
+        );
     }
 }

@@ -88,6 +88,16 @@ impl Keeper {
         status.expect("it was waited for")
     }
 
+    /// Stops the process in its tracks, as long as nobody resumes it.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a paused process go on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&self, signal: Signal) {
         // An error says that the process has ended.
         let _ = pidfd_send_signal(&self.handle, signal);

@@ -1,7 +1,7 @@
 //! The processes of a town beside the api: the worker, and the simulated third parties.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -177,12 +177,12 @@ pub struct Worker {
 
 impl Worker {
     /// Starts it and waits until it is ready.
-    pub async fn start(binary: &PathBuf, environment: &[(String, String)], log: &Path) -> Result<Worker> {
+    pub async fn start(binary: &Path, environment: &[(String, String)], log: &Path) -> Result<Worker> {
         let [internal] = free_addresses()?;
         let mut environment = environment.to_vec();
         environment.push(("BACKSTOCK_INTERNAL_LISTEN".to_owned(), internal.to_string()));
         let program = Program {
-            path: binary.clone(),
+            path: binary.to_owned(),
             arguments: Vec::new(),
             environment,
         };

@@ -44,15 +44,9 @@ pub(super) async fn checkout_against_pgbench(
     );
     let goods = Goods::choose(&mut town.monitor, VARIANTS, 1, PLENTY).await?;
     let mut carts = Carts::of(goods.clone());
-    let orders = tap(town, &mut carts).await?;
-    let statements = orders[0].statements.len();
-    let mut known: Vec<Uuid> = goods.variants.clone();
-    let products: Vec<Uuid> = sqlx::query_scalar("select product_id from variants where id = any($1)")
-        .bind(&goods.variants)
-        .fetch_all(&mut town.monitor)
-        .await?;
-    known.extend(products);
-    let pgbench = order_script::pgbench(pgbench, &town.api.database_url, &orders, &known)?;
+    let order = tap(town, &mut carts).await?;
+    let statements = order.statements.len();
+    let pgbench = order_script::pgbench(pgbench, &town.api.database_url, &order, &goods.variants)?;
     expect_right_books(town, &goods, PLENTY).await?;
 
     let Turns {
@@ -92,8 +86,8 @@ pub(super) async fn checkout_against_pgbench(
     Ok(result)
 }
 
-/// One order of each variant, and what it made the api send to Postgres.
-async fn tap(town: &mut Town, carts: &mut Carts) -> Result<Vec<Tapped>> {
+/// An order, and what it made the api send to Postgres.
+async fn tap(town: &mut Town, carts: &mut Carts) -> Result<Tapped> {
     let tap = StatementTap::start(&town.api.database_url).await?;
     let mut settings = town.api.clone();
     settings.database_url = tap.url().to_owned();
@@ -102,24 +96,30 @@ async fn tap(town: &mut Town, carts: &mut Carts) -> Result<Vec<Tapped>> {
     for request in carts.orders(&mut town.monitor, PREPARING).await?.iter() {
         place(&shop, request).await?;
     }
-    let mut orders = Vec::new();
-    for request in carts.orders(&mut town.monitor, VARIANTS).await?.iter() {
-        tap.take()?;
-        place(&shop, request).await?;
-        let mut statements = tap.take()?;
-        // Waking the relay is another connection's, at most so often, and no part of an order.
-        statements.retain(|run| !run.sql.starts_with("notify"));
-        ensure!(!statements.is_empty(), "an order ran no statement");
-        let key = HeaderName::from_static("idempotency-key");
-        let key = request.headers.iter().find(|(name, _)| *name == key);
-        let (_, key) = key.context("an order is sent with a key")?;
-        orders.push(Tapped {
-            statements,
-            key: key.to_str()?.to_owned(),
-        });
-    }
+    let cart = carts.make(&mut town.monitor, 1).await?.remove(0);
+    let request = cart.order("tok_ok")?;
+    tap.take()?;
+    place(&shop, &request).await?;
+    let mut statements = tap.take()?;
+    // Waking the relay is another connection's, at most so often, and no part of an order.
+    statements.retain(|run| !run.sql.starts_with("notify"));
+    ensure!(!statements.is_empty(), "an order ran no statement");
     shop.stop().await?;
-    Ok(orders)
+    let name = HeaderName::from_static("idempotency-key");
+    let key = request.headers.iter().find(|(other, _)| *other == name);
+    let (_, key) = key.context("an order is sent with a key")?;
+    let (variant, product): (Uuid, Uuid) = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "select id, product_id from variants where id = (select variant_id from cart_items where cart_id = $1) {LAB_MARK}"
+    )))
+    .bind(cart.id)
+    .fetch_one(&mut town.monitor)
+    .await?;
+    Ok(Tapped {
+        statements,
+        key: key.to_str()?.to_owned(),
+        variant,
+        product,
+    })
 }
 
 async fn place(shop: &Shop, request: &Request) -> Result<()> {

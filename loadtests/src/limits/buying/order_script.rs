@@ -1,7 +1,9 @@
 //! The statements of one order as a script that `pgbench` can run again and again.
 //!
 //! What is new in each order, its ids and its key, comes from a counter; all else is as the api sent it, the transaction
-//! around the reservation included. One script for each variant, so that `pgbench` contends for stock as the api does.
+//! around the reservation included. Each connection buys a variant of its own, which it looks up once: one script, so that
+//! each statement is prepared once a connection, and nobody waits for anybody's stock, which is the best that Postgres
+//! can do.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,19 +27,25 @@ pub(super) struct Tapped {
     pub(super) statements: Vec<Execution>,
     /// The key that the client sent.
     pub(super) key: String,
+    /// What was bought, a unit of it.
+    pub(super) variant: Uuid,
+    /// Of this product.
+    pub(super) product: Uuid,
 }
 
-/// Prepares `pgbench`. `known` are ids that exist: of variants and products.
+/// Prepares `pgbench`. Connections take one of these variants each, in turns.
 pub(super) fn pgbench(
     program: &Path,
     database_url: &str,
-    orders: &[Tapped],
-    known: &[Uuid],
+    order: &Tapped,
+    variants: &[Uuid],
 ) -> Result<Pgbench> {
     let mut variables = Variables::default();
-    let scripts = orders.iter().map(|order| script(order, known, &mut variables));
-    let scripts: Vec<String> = scripts.collect::<Result<_>>()?;
-    Pgbench::of_scripts(program, database_url, &scripts, variables.definitions(), COUNTER)
+    let script = script(order, variants.len(), &mut variables)?;
+    let mut definitions = variables.definitions();
+    let ids: Vec<String> = variants.iter().map(Uuid::to_string).collect();
+    definitions.extend([format!("goods={{{}}}", ids.join(",")), "begins=1".to_owned()]);
+    Pgbench::of_scripts(program, database_url, &[script], definitions, COUNTER)
 }
 
 /// Variables by value: most values are the same in all scripts.
@@ -58,9 +66,17 @@ impl Variables {
     }
 }
 
-fn script(order: &Tapped, known: &[Uuid], variables: &mut Variables) -> Result<String> {
-    let mut text =
-        format!("\\set {COUNTER} :{COUNTER} + 1\n\\set {FRESH} :{COUNTER} * 16384 + :client_id * {IDS}\n");
+fn script(order: &Tapped, goods: usize, variables: &mut Variables) -> Result<String> {
+    let (variant, product) = (format!("{{{}}}", order.variant), format!("{{{}}}", order.product));
+    let mut text = format!(
+        "\\if :begins\n\
+         select '{{' || id || '}}' as bought, '{{' || product_id || '}}' as bought_of from variants \
+         where id = any(:goods) order by id offset mod(:client_id::int, {goods}) limit 1 \\gset\n\
+         \\set begins 0\n\
+         \\endif\n\
+         \\set {COUNTER} :{COUNTER} + 1\n\
+         \\set {FRESH} :{COUNTER} * 16384 + :client_id * {IDS}\n"
+    );
     let mut ids: Vec<Uuid> = Vec::new();
     for statement in &order.statements {
         let writes = !statement.sql.trim_start().starts_with("--")
@@ -74,7 +90,8 @@ fn script(order: &Tapped, known: &[Uuid], variables: &mut Variables) -> Result<S
             .collect::<Vec<_>>()
             .join("\n");
         for (index, value) in statement.parameters.iter().enumerate().rev() {
-            let id = value.parse::<Uuid>().ok().filter(|id| !known.contains(id));
+            // An array of one is spelled as some spell a UUID, in braces.
+            let id = value.parse::<Uuid>().ok().filter(|_| !value.starts_with('{'));
             let put = match id {
                 Some(id) if writes => {
                     let place = ids.iter().position(|known| *known == id).unwrap_or_else(|| {
@@ -84,6 +101,10 @@ fn script(order: &Tapped, known: &[Uuid], variables: &mut Variables) -> Result<S
                     format!("lpad(to_hex(:{FRESH}::bigint + {place}), 32, '0')::uuid")
                 }
                 _ if writes && *value == order.key => format!("to_hex(:{FRESH}::bigint)"),
+                _ if *value == variant => ":bought".to_owned(),
+                _ if *value == product => ":bought_of".to_owned(),
+                // pgbench has no empty variables. A null has left its place already, and is not put anywhere.
+                _ if value.is_empty() => "''".to_owned(),
                 _ => format!(":{}", variables.name(value)),
             };
             sql = sql.replace(&format!("${}", index + 1), &put);
@@ -105,31 +126,35 @@ mod tests {
 
     #[test]
     fn what_is_new_in_an_order_is_counted_and_the_rest_is_as_it_was() {
-        let [order, variant] = [Uuid::from_u128(1), Uuid::from_u128(2)];
+        let [order, variant, product] = [1, 2, 3].map(Uuid::from_u128);
         let run = |sql: &str, parameters: &[&str]| Execution {
             sql: sql.to_owned(),
             parameters: parameters.iter().map(|text| (*text).to_owned()).collect(),
         };
         let tapped = Tapped {
             statements: vec![
-                run("select * from carts where id = $1", &[&order.to_string()]),
+                run(
+                    "-- $1 cart\nselect * from carts where id = $1",
+                    &[&order.to_string()],
+                ),
                 run("begin", &[]),
                 run(
-                    "insert into orders (id, key, variant) values ($1, $2, $3)",
-                    &[&order.to_string(), "the key", &variant.to_string()],
+                    "insert into orders (id, key, variants, note) values ($1, $2, $3, $4)",
+                    &[&order.to_string(), "the key", &format!("{{{variant}}}"), ""],
                 ),
             ],
             key: "the key".to_owned(),
+            variant,
+            product,
         };
-        let mut variables = Variables::default();
-        let text = script(&tapped, &[variant], &mut variables).unwrap();
-        let lines: Vec<&str> = text.lines().skip(2).collect();
+        let text = script(&tapped, 64, &mut Variables::default()).unwrap();
+        let lines: Vec<&str> = text.lines().skip(6).collect();
         assert_eq!(lines[0], "select * from carts where id = :v0;");
         assert_eq!(lines[1], "begin;");
         assert_eq!(
             lines[2],
-            "insert into orders (id, key, variant) values (lpad(to_hex(:fresh::bigint + 0), 32, '0')::uuid, \
-             to_hex(:fresh::bigint), :v1);"
+            "insert into orders (id, key, variants, note) values (lpad(to_hex(:fresh::bigint + 0), 32, '0')::uuid, \
+             to_hex(:fresh::bigint), :bought, '');"
         );
     }
 }
