@@ -1,6 +1,8 @@
 //! Comparisons in which customers sign in and buy: each arm's customers bring its own tokens, each order is placed once,
 //! and the books add up afterwards.
 
+// Without baselines there is nothing to compare.
+#![cfg(feature = "baselines")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,8 @@
 //! Comparisons on imported products: imported once by the real api, cloned for every arm, and named where they are too
 //! few to show a lesson.
 
+// Without baselines there is nothing to compare.
+#![cfg(feature = "baselines")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::{Path, PathBuf};
