@@ -98,8 +98,14 @@ async fn relay(client: TcpStream, upstream: SocketAddr, mut state: watch::Receiv
     }
     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
     let watched = Arc::new(state.clone());
-    let requests = carry(from_client, to_server, Held::Requests, Arc::clone(&watched));
-    let answers = carry(from_server, to_client, Held::Answers, watched);
+    let requests = carry(
+        from_client,
+        to_server,
+        Held::Requests,
+        number,
+        Arc::clone(&watched),
+    );
+    let answers = carry(from_server, to_client, Held::Answers, number, watched);
     tokio::select! {
         () = requests => {}
         () = answers => {}
@@ -112,12 +118,17 @@ async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     held: Held,
+    number: u64,
     state: Arc<watch::Receiver<State>>,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        let swallows = state.borrow().held == held;
-        if !swallows && to.write_all(&buffer[..length]).await.is_err() {
+        let (swallows, is_mended) = {
+            let state = state.borrow();
+            (state.held == held, state.number != number)
+        };
+        // What comes late on a connection of before is gone as well, whoever notices first that it is to be closed.
+        if is_mended || !swallows && to.write_all(&buffer[..length]).await.is_err() {
             return;
         }
     }
