@@ -23,3 +23,22 @@ impl<S: Send + Sync> FromRequestParts<S> for TraceContext {
         Ok(Self(text.filter(is_one).map(str::to_owned)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_trace_context_is_taken_only_whole() {
+        let of = async |text: &str| {
+            let request = axum::http::Request::builder().header("traceparent", text);
+            let (mut parts, ()) = request.body(()).expect("a plain header").into_parts();
+            let Ok(TraceContext(taken)) = TraceContext::from_request_parts(&mut parts, &()).await;
+            taken
+        };
+        let whole = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(of(whole).await.as_deref(), Some(whole));
+        assert_eq!(of("00-4bf9").await, None);
+        assert_eq!(of(&whole.replace('4', "x")).await, None);
+    }
+}
