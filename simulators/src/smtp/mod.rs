@@ -5,6 +5,7 @@
 pub mod inbox;
 mod lines;
 mod mailbox;
+mod prompt_ack;
 mod session;
 
 use std::sync::Arc;

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Sink;
 use super::lines::{Line, read_command, read_mail};
 use super::mailbox::Envelope;
+use super::prompt_ack::PromptAck;
 use crate::conduct::{Fate, wait_until};
 use crate::server;
 
@@ -32,7 +33,7 @@ const MOST_MISTAKES: u32 = 50;
 
 struct Session<'a> {
     sink: &'a Sink,
-    reader: BufReader<OwnedReadHalf>,
+    reader: BufReader<PromptAck>,
     writer: OwnedWriteHalf,
     /// Answers that are not sent yet: those of pipelined commands go together.
     answers: Vec<u8>,
@@ -57,7 +58,7 @@ pub(super) async fn converse(
     let (reader, writer) = stream.into_split();
     let mut session = Session {
         sink,
-        reader: BufReader::new(reader),
+        reader: BufReader::new(PromptAck(reader)),
         writer,
         answers: Vec::new(),
         is_greeted: false,
