@@ -8,7 +8,7 @@ use crate::support::answer::Answer;
 use crate::support::gateway::Mood;
 use crate::support::shop::Changes;
 
-async fn cancel(shop: &Shop, buyer: &Buyer, order: &Value) -> Answer {
+pub async fn cancel(shop: &Shop, buyer: &Buyer, order: &Value) -> Answer {
     let request = Request::post(format!("/v1/orders/{}/cancel", order["id"].as_str().unwrap()));
     let request = match order["order_token"].as_str() {
         Some(token) => request.header("x-order-token", token),

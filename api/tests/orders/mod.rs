@@ -8,6 +8,7 @@ mod carrier;
 mod history;
 mod idempotency;
 mod placing;
+mod seen_in_lists;
 
 mod arms_agree;
 

@@ -1,6 +1,7 @@
 //! **Technique**: cache-aside: a finished answer is kept in Redis under its request, and made from Postgres when Redis
 //! has none. Keys carry the catalogue's epoch: a change raises it, and nothing that was kept before is found again.
-//! **Cost**: one round trip to Redis on a hit; on a miss two, besides the work. Each change empties the whole cache.
+//! **Cost**: one round trip to Redis on a hit; on a miss two, besides the work. Each change empties the whole cache; stock
+//! that runs out or comes back does so at most every half minute.
 //! **Fails when**: few requests repeat within the time to live, or the catalogue changes all the time: then it adds
 //! round trips and saves nothing. A process that is cut off from Postgres, but not from Redis and its customers, serves
 //! what was kept for up to half a minute.
