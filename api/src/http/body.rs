@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::ApiError;
+use super::objects::Strictly;
 
 /// The longest part of a client's own text that is repeated to it, in characters.
 const MAX_REPEATED_CHARS: usize = 200;
@@ -52,12 +53,12 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// # Errors
 /// A 400 that names the field at fault, or `body` where the whole is.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    // A derived type would also read an array, as its fields in their order.
+    // The whole is a mistake of another kind than a field.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(ApiError::parameter("body", "is no JSON object"));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Strictly(&mut json)).map_err(|error| {
         let path = error.path().to_string();
         // A `?` stands for a name or a value that isn't whole: the body breaks off there.
         let parameter = match path.strip_suffix(".?").unwrap_or(&path) {
@@ -151,6 +152,9 @@ mod tests {
         let (path, detail) = fault(r#"{"address": {"city": "Oslo", "planet": "Earth"}, "lines": []}"#);
         assert_eq!(path, "address.planet");
         assert!(detail.contains("unknown field `planet`"), "{detail}");
+        let (path, detail) = fault(r#"{"address": ["Oslo"], "lines": []}"#);
+        assert_eq!(path, "address");
+        assert!(detail.contains("is an array"), "{detail}");
         let (path, _) = fault(r#"{"address": {"city": "Oslo"}, "lines": [1, -2]}"#);
         assert_eq!(path, "lines[1]");
         let (path, _) = fault(r#"{"address": {"city": "Oslo"}, "lines": [1]"#);

@@ -17,6 +17,7 @@ pub mod cursor;
 pub mod error;
 pub mod identity;
 pub mod money;
+mod objects;
 pub mod query;
 pub mod trace_context;
 pub mod whole_number;

@@ -3,3 +3,4 @@
 mod compression;
 mod documents;
 mod headers;
+mod objects;

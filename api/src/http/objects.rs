@@ -1,0 +1,294 @@
+//! Reads JSON with one liberty less than serde takes: what serde derives for a type with named fields also takes an array,
+//! as the fields in their order. A client that sends one has made a mistake, or hopes that we do. The adapter goes down
+//! with the reading, so that it holds at any depth and no type has to think of it. `body.rs` reads with it.
+
+use std::fmt;
+
+use serde::de::{
+    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+
+/// Around a deserializer, or what a deserializer hands out: all that is read through it is read strictly.
+pub(super) struct Strictly<T>(pub(super) T);
+
+/// Around a type's visitor.
+struct Reader<V> {
+    visitor: V,
+    /// The type has named fields.
+    is_object: bool,
+}
+
+impl<V> Reader<V> {
+    fn of_object(visitor: V) -> Self {
+        Self {
+            visitor,
+            is_object: true,
+        }
+    }
+
+    fn of_anything_else(visitor: V) -> Self {
+        Self {
+            visitor,
+            is_object: false,
+        }
+    }
+}
+
+macro_rules! deserialize {
+    ($($method:ident($($argument:ident: $type:ty),*) $reader:ident;)*) => {$(
+        fn $method<V: Visitor<'de>>(self $(, $argument: $type)*, visitor: V) -> Result<V::Value, D::Error> {
+            self.0.$method($($argument,)* Reader::$reader(visitor))
+        }
+    )*};
+}
+
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strictly<D> {
+    type Error = D::Error;
+
+    deserialize! {
+        deserialize_struct(name: &'static str, fields: &'static [&'static str]) of_object;
+        deserialize_any() of_anything_else;
+        deserialize_bool() of_anything_else;
+        deserialize_i8() of_anything_else;
+        deserialize_i16() of_anything_else;
+        deserialize_i32() of_anything_else;
+        deserialize_i64() of_anything_else;
+        deserialize_i128() of_anything_else;
+        deserialize_u8() of_anything_else;
+        deserialize_u16() of_anything_else;
+        deserialize_u32() of_anything_else;
+        deserialize_u64() of_anything_else;
+        deserialize_u128() of_anything_else;
+        deserialize_f32() of_anything_else;
+        deserialize_f64() of_anything_else;
+        deserialize_char() of_anything_else;
+        deserialize_str() of_anything_else;
+        deserialize_string() of_anything_else;
+        deserialize_bytes() of_anything_else;
+        deserialize_byte_buf() of_anything_else;
+        deserialize_option() of_anything_else;
+        deserialize_unit() of_anything_else;
+        deserialize_unit_struct(name: &'static str) of_anything_else;
+        deserialize_newtype_struct(name: &'static str) of_anything_else;
+        deserialize_seq() of_anything_else;
+        deserialize_tuple(length: usize) of_anything_else;
+        deserialize_tuple_struct(name: &'static str, length: usize) of_anything_else;
+        deserialize_map() of_anything_else;
+        deserialize_enum(name: &'static str, variants: &'static [&'static str]) of_anything_else;
+        deserialize_identifier() of_anything_else;
+        deserialize_ignored_any() of_anything_else;
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.0.is_human_readable()
+    }
+}
+
+macro_rules! visit {
+    ($($method:ident($type:ty);)*) => {$(
+        fn $method<E: Error>(self, value: $type) -> Result<V::Value, E> {
+            self.visitor.$method(value)
+        }
+    )*};
+}
+
+/// What JSON has. Numbers of other widths come as these.
+impl<'de, V: Visitor<'de>> Visitor<'de> for Reader<V> {
+    type Value = V::Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.visitor.expecting(formatter)
+    }
+
+    visit! {
+        visit_bool(bool);
+        visit_i64(i64);
+        visit_i128(i128);
+        visit_u64(u64);
+        visit_u128(u128);
+        visit_f64(f64);
+        visit_str(&str);
+        visit_borrowed_str(&'de str);
+        visit_string(String);
+        visit_bytes(&[u8]);
+        visit_borrowed_bytes(&'de [u8]);
+    }
+
+    fn visit_none<E: Error>(self) -> Result<V::Value, E> {
+        self.visitor.visit_none()
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<V::Value, E> {
+        self.visitor.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+        self.visitor.visit_some(Strictly(deserializer))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
+        self.visitor.visit_newtype_struct(Strictly(deserializer))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
+        if self.is_object {
+            return Err(A::Error::custom("is an array; send an object with named fields"));
+        }
+        self.visitor.visit_seq(Strictly(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<V::Value, A::Error> {
+        self.visitor.visit_map(Strictly(fields))
+    }
+
+    fn visit_enum<A: EnumAccess<'de>>(self, variant: A) -> Result<V::Value, A::Error> {
+        self.visitor.visit_enum(Strictly(variant))
+    }
+}
+
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strictly<S> {
+    type Value = S::Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
+        self.0.deserialize(Strictly(deserializer))
+    }
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strictly<A> {
+    type Error = A::Error;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        self.0.next_element_seed(Strictly(seed))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.0.size_hint()
+    }
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Strictly<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
+        self.0.next_key_seed(Strictly(seed))
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
+        self.0.next_value_seed(Strictly(seed))
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.0.size_hint()
+    }
+}
+
+impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Strictly<A> {
+    type Error = A::Error;
+    type Variant = Strictly<A::Variant>;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
+        let (value, variant) = self.0.variant_seed(Strictly(seed))?;
+        Ok((value, Strictly(variant)))
+    }
+}
+
+impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strictly<A> {
+    type Error = A::Error;
+
+    fn unit_variant(self) -> Result<(), A::Error> {
+        self.0.unit_variant()
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
+        self.0.newtype_variant_seed(Strictly(seed))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, A::Error> {
+        self.0.tuple_variant(length, Reader::of_anything_else(visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, A::Error> {
+        self.0.struct_variant(fields, Reader::of_object(visitor))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Point {
+        x: i8,
+        y: f32,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Wrapped(Point);
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    enum Shape {
+        Dot,
+        At(Point),
+        Line { from: Point, to: Point },
+        Pair(i8, i8),
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct All {
+        point: Option<Point>,
+        wrapped: Wrapped,
+        list: Vec<Point>,
+        map: BTreeMap<String, Point>,
+        pair: (char, bool),
+        shapes: Vec<Shape>,
+        text: String,
+        nothing: (),
+    }
+
+    const JSON: &str = r#"{
+        "point": {"x": -1, "y": 2.5}, "wrapped": {"x": 1, "y": 2}, "list": [{"x": 3, "y": 4}], "map": {"a": {"x": 5, "y": 6}},
+        "pair": ["c", true], "text": "t\n", "nothing": null,
+        "shapes": ["Dot", {"At": {"x": 7, "y": 8}}, {"Line": {"from": {"x": 1, "y": 1}, "to": {"x": 2, "y": 2}}}, {"Pair": [1, 2]}]
+    }"#;
+
+    fn strictly(json: &str) -> Result<All, serde_json::Error> {
+        All::deserialize(Strictly(&mut serde_json::Deserializer::from_str(json)))
+    }
+
+    #[test]
+    fn what_serde_reads_is_read_as_it_reads_it() {
+        assert_eq!(strictly(JSON).unwrap(), serde_json::from_str(JSON).unwrap());
+        let without = JSON.replace(r#"{"x": -1, "y": 2.5}"#, "null");
+        assert_eq!(strictly(&without).unwrap().point, None);
+    }
+
+    #[test]
+    fn an_array_is_no_object_wherever_it_stands() {
+        for (object, array) in [
+            (r#"{"x": -1, "y": 2.5}"#, "[-1, 2.5]"),
+            (r#"{"x": 1, "y": 2}"#, "[1, 2]"),
+            (r#"{"x": 3, "y": 4}"#, "[3, 4]"),
+            (r#"{"x": 5, "y": 6}"#, "[5, 6]"),
+            (r#"{"x": 7, "y": 8}"#, "[7, 8]"),
+            (r#"{"x": 2, "y": 2}"#, "[2, 2]"),
+            (
+                r#"{"from": {"x": 1, "y": 1}, "to": {"x": 2, "y": 2}}"#,
+                r#"[{"x": 1, "y": 1}, {"x": 2, "y": 2}]"#,
+            ),
+        ] {
+            let json = JSON.replace(object, array);
+            assert_ne!(json, JSON);
+            assert!(serde_json::from_str::<All>(&json).is_ok(), "{json}");
+            let error = strictly(&json).unwrap_err().to_string();
+            assert!(error.starts_with("is an array; send an object"), "{error}");
+        }
+    }
+}
