@@ -1,6 +1,6 @@
 //! Who buys: registering, signing in and out, and what is refused to whom.
 
-mod people;
+pub mod people;
 
 mod arms_agree;
 mod contract;

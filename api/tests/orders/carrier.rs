@@ -11,7 +11,7 @@ use crate::support::answer::Answer;
 use crate::support::shop::Changes;
 use crate::support::simulators::CARRIER_SECRET;
 
-fn signature(secret: &str, seconds_ago: i64, body: &str) -> String {
+pub fn signature(secret: &str, seconds_ago: i64, body: &str) -> String {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();

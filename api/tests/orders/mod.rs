@@ -1,10 +1,10 @@
 //! Orders. First what all arms promise, then how they differ.
 
-mod shopping;
+pub mod shopping;
 
 mod bad_input;
 mod cancelling;
-mod carrier;
+pub mod carrier;
 mod history;
 mod idempotency;
 mod placing;
