@@ -98,8 +98,9 @@ pub struct HttpSettings {
     pub drain_timeout: Duration,
 }
 
-/// How long the catalogue's cache keeps what, in seconds. A change is seen within a second whatever these say; they
-/// bound what an answer that nobody asks for again occupies.
+/// How long the catalogue's cache keeps what, in seconds. They bound what an answer that nobody asks for again occupies,
+/// not how old it may be: whatever these say, an admin's change is seen within a second. So is stock that ran out or
+/// came back, or at the end of a window of half a minute where that happens often (`catalog/cache/epoch.rs`).
 #[derive(Debug, Clone, Copy, Args)]
 pub struct CacheSettings {
     /// Lists, facets, suggestions and reviews: how long they are kept, in seconds
