@@ -4,7 +4,7 @@ use serde_json::json;
 use storefront::messages::{Consumer, Event};
 use uuid::Uuid;
 
-use crate::support::{Shop, until, until_equal};
+use crate::support::{Shop, Worker, until, until_equal};
 
 #[tokio::test]
 async fn a_paid_order_is_confirmed_shipped_captured_and_counted() {
@@ -64,7 +64,8 @@ async fn a_new_customer_is_welcomed_once_though_the_event_is_said_three_times() 
                 .counter("messages_consumed_total", &[welcome, outcome])
                 .await
         };
-        of(r#"outcome="done""#).await + of(r#"outcome="repeated""#).await == 3
+        // Or more: what the broker is slow to confirm is said again.
+        of(r#"outcome="done""#).await + of(r#"outcome="repeated""#).await >= 3
     })
     .await;
     assert_eq!(shop.simulators.mails().await, 1);
@@ -86,14 +87,14 @@ async fn an_event_that_is_said_three_times_is_worked_off_once() {
     // Two workers, so that twins meet in different processes, too.
     let (first, second) = tokio::join!(shop.worker(&[]), shop.worker(&[]));
     shop.until_all_done(5).await;
-    until_equal("all that was said was heard", 5 * 3 * 3, async || {
+    until("all that was said was heard", async || {
         let mut heard = 0;
         for worker in [&first, &second] {
             for outcome in [r#"outcome="done""#, r#"outcome="repeated""#] {
                 heard += worker.counter("messages_consumed_total", &[outcome]).await;
             }
         }
-        heard
+        heard >= 5 * 3 * 3
     })
     .await;
     shop.assert_done_once(5).await;
@@ -112,12 +113,9 @@ async fn what_the_api_did_itself_is_not_done_again() {
     );
     shop.database.execute(&noted).await;
     let worker = shop.worker(&[]).await;
-    until_equal("all were consumed", 3, async || {
-        worker
-            .counter("messages_consumed_total", &[r#"outcome="repeated""#])
-            .await
-    })
-    .await;
+    for consumer in ["confirmation_email", "shipping_label", "popularity"] {
+        until_repeated(&worker, consumer).await;
+    }
     assert_eq!(shop.statuses().await, "paid: 1");
     assert_eq!(shop.simulators.mails().await, 0);
     assert_eq!(shop.simulators.labels().await["labels"], 0);
@@ -130,6 +128,16 @@ async fn what_the_api_did_itself_is_not_done_again() {
     shop.close().await;
 }
 
+/// Until a consumer has found that a message left it nothing to do. It may hear a message more than once: the relay says
+/// again what the broker was slow to confirm.
+async fn until_repeated(worker: &Worker, consumer: &str) {
+    let labels = [&format!(r#"consumer="{consumer}""#), r#"outcome="repeated""#];
+    until(&format!("{consumer} has nothing to do"), async || {
+        worker.counter("messages_consumed_total", &labels).await > 0
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_cancelled_order_is_not_shipped() {
     let shop = Shop::open().await;
@@ -138,11 +146,7 @@ async fn a_cancelled_order_is_not_shipped() {
         .execute("update orders set status = 'cancelled', payment_voided_at = now()")
         .await;
     let worker = shop.worker(&[]).await;
-    until_equal("the label's consumer is done with it", 1, async || {
-        let labels = [r#"consumer="shipping_label""#, r#"outcome="repeated""#];
-        worker.counter("messages_consumed_total", &labels).await
-    })
-    .await;
+    until_repeated(&worker, "shipping_label").await;
     assert_eq!(shop.simulators.labels().await["labels"], 0);
     assert_eq!(shop.simulators.payment_status(orders[0].id).await, "authorized");
     shop.close().await;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 pub use servers::servers;
 pub use shop::Shop;
+pub use worker::Worker;
 
 /// Far above anything that is waited for: only a fault reaches it.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -75,6 +75,8 @@ impl Shop {
             ("BACKSTOCK_RETRY_DELAYS_MS", delays),
             ("BACKSTOCK_SMTP_TIMEOUT_MS", "2000".to_owned()),
             ("BACKSTOCK_EMAIL_CLAIM_MS", "3000".to_owned()),
+            // A busy machine's broker may take long; what is said again would be counted twice.
+            ("BACKSTOCK_CONFIRM_TIMEOUT_MS", "30000".to_owned()),
             ("BACKSTOCK_SETTLE_INTERVAL_MS", "20".to_owned()),
             ("BACKSTOCK_SETTLE_AGAIN_MS", "500".to_owned()),
             ("BACKSTOCK_PURGE_INTERVAL_MS", "20".to_owned()),
