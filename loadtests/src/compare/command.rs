@@ -10,6 +10,7 @@ use storefront::variants::LESSONS;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::clones::Clones;
 use super::data::{Data, look_at_import};
 use super::lesson;
 use super::plan::{CONCURRENCY, SlicePlan};
@@ -118,6 +119,7 @@ impl Command {
             logs,
             data,
             seed: self.seed,
+            clones: Clones::default(),
         };
         let mut facts = look_at_import(&ground).await?;
 
@@ -149,6 +151,7 @@ impl Command {
             }
         }
         progress.finish();
+        Clones::drop_all(&database).await?;
         report.duration_s = Some(begun.elapsed().as_secs_f64());
         self.publish(&report)
     }

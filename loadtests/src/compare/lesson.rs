@@ -10,6 +10,7 @@ use anyhow::Result;
 use storefront::variants::LESSONS;
 
 use super::beside::FastAndSlow;
+use super::clones::next_write;
 use super::invariants::violated;
 use super::limit;
 use super::measure::{Bench, Found};
@@ -53,24 +54,27 @@ pub async fn compare(
         lesson.name,
         plan.arms.join(", ")
     ));
-    let mut stands = Vec::new();
-    for (number, arm) in plan.arms.iter().enumerate() {
-        stands.push(Stand::build(ground, lesson, arm, number as u8, plan.environment).await?);
-    }
+    let mut stands = Stand::build_all(ground, lesson, &plan.arms, plan.environment).await?;
+    let monitor = &mut stands.last_mut().expect("a lesson has arms").monitor;
+    let at_first = next_write(monitor).await?;
     let facts = match facts {
         Some(facts) => facts,
-        None => {
-            let stand = stands.last_mut().expect("a lesson has arms");
-            facts.insert(ground.data.facts(&mut stand.monitor, ground.seed).await?)
-        }
+        None => facts.insert(ground.data.facts(monitor, ground.seed).await?),
     };
     let compared = if let Some(missing) = not_on_this_data(plan, facts) {
         Ok(missing)
     } else {
         prove_and_measure(plan, ground, mode, &mut stands, facts, progress).await
     };
+    let monitor = &mut stands.last_mut().expect("a lesson has arms").monitor;
+    let is_as_cloned = next_write(monitor).await? == at_first;
+    let mut templates = Vec::new();
     for stand in stands {
-        stand.stop(ground).await?;
+        templates.push(stand.template.clone());
+        stand.stop().await?;
+    }
+    if is_as_cloned {
+        ground.clones.keep(templates);
     }
     compared
 }

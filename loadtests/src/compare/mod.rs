@@ -11,6 +11,7 @@ mod asks;
 mod beside;
 mod blocks;
 mod client;
+mod clones;
 mod command;
 mod counted;
 mod data;

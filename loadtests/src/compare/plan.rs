@@ -36,7 +36,8 @@ impl SlicePlan {
     pub fn of(mode: Mode, lesson: &str) -> Self {
         let slice_ms = match (mode, lesson) {
             (Mode::Full, _) => 1_500,
-            (Mode::Quick, "password_hashing" | "welcome_email" | "listing") => 350,
+            (Mode::Quick, "password_hashing" | "welcome_email") => 350,
+            (Mode::Quick, "listing") => 250,
             (Mode::Quick, _) => 200,
         };
         Self {

@@ -10,9 +10,9 @@ use local_services::Services;
 use sqlx::{Connection, PgConnection};
 use storefront::variants::Lesson;
 
+use super::clones::Clones;
 use super::data::Data;
 use crate::costs::{Processes, Statements};
-use crate::database::{clone_database, drop_database};
 use crate::proxy::{Counters, Proxy};
 use crate::shop::{Shop, ShopSettings};
 use crate::trials::Simulators;
@@ -34,6 +34,8 @@ pub struct Ground {
     pub data: Data,
     /// The seed of generated data and of all draws.
     pub seed: u64,
+    /// The databases of the arms.
+    pub clones: Clones,
 }
 
 impl Ground {
@@ -65,30 +67,47 @@ pub struct Stand {
     pub monitor: PgConnection,
     /// What its database is a clone of.
     pub template: String,
-    database: String,
     variants: String,
     environment: Vec<(String, String)>,
 }
 
 impl Stand {
-    /// Clones the arm's database and starts both processes. `number` is unique among the stands that live.
-    pub async fn build(
+    /// The stands of a lesson's arms, each on a clone of its own.
+    pub async fn build_all(
+        ground: &Ground,
+        lesson: &Lesson,
+        arms: &[&'static str],
+        extra: &[(&str, &str)],
+    ) -> Result<Vec<Self>> {
+        let server_url = ground.services.database_url("postgres");
+        let mut templates = Vec::new();
+        for arm in arms {
+            let set = index_set(lesson, arm);
+            let template = ground
+                .data
+                .template(&server_url, &ground.api_binary, ground.seed, set);
+            templates.push(template.await?);
+        }
+        let databases = ground.clones.of(&server_url, &templates).await;
+        let databases = databases.with_context(|| format!("cannot clone the data for `{}`", lesson.name))?;
+        let mut stands = Vec::new();
+        for (number, (database, template)) in databases.into_iter().zip(templates).enumerate() {
+            let arm = arms[number];
+            stands.push(Self::build(ground, lesson, arm, number as u8, database, template, extra).await?);
+        }
+        Ok(stands)
+    }
+
+    /// Starts both processes. `number` is unique among the stands that live.
+    async fn build(
         ground: &Ground,
         lesson: &Lesson,
         arm: &'static str,
         number: u8,
+        database: String,
+        template: String,
         extra: &[(&str, &str)],
     ) -> Result<Self> {
-        let server_url = ground.services.database_url("postgres");
-        let set = index_set(lesson, arm);
-        let template = ground
-            .data
-            .template(&server_url, &ground.api_binary, ground.seed, set)
-            .await?;
-        let database = format!("backstock_compare_{number}");
-        clone_database(&server_url, &template, &database)
-            .await
-            .with_context(|| format!("cannot clone the data for {}={arm}", lesson.name))?;
         let database_url = ground.services.database_url(&database);
         let redis_url = ground.services.redis_url(100 + number);
         empty_redis(&redis_url).await?;
@@ -128,7 +147,6 @@ impl Stand {
             redis_proxy,
             monitor,
             template,
-            database,
             variants,
             environment,
         })
@@ -195,12 +213,11 @@ impl Stand {
         empty_redis(&self.redis_url).await
     }
 
-    /// Ends both processes and drops the arm's database.
-    pub async fn stop(self, ground: &Ground) -> Result<()> {
+    /// Ends both processes. The database stays, for whoever is next.
+    pub async fn stop(self) -> Result<()> {
         self.monitor.close().await?;
         self.counted.stop().await?;
-        self.timed.stop().await?;
-        drop_database(&ground.services.database_url("postgres"), &self.database).await
+        self.timed.stop().await
     }
 }
 

@@ -116,11 +116,11 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
     let mut scenarios = vec![
         Scenario::of(HEADLINE, by_category("sort=price_asc")),
         Scenario::of(JOIN, details),
-        Scenario::of(FACETS, facets),
+        Scenario::of(FACETS, facets).only_in_full(),
         Scenario::of("the newest of all", vec!["/v1/products".into()]),
         write("write: a new product with two variants", Writes::NewProduct),
         write("write: a changed price", Writes::Price),
-        write("write: a unit sold", Writes::Stock),
+        write("write: a unit sold", Writes::Stock).only_in_full(),
     ];
     scenarios.extend(counted(facts));
     scenarios

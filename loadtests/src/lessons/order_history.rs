@@ -5,7 +5,7 @@ use std::time::Duration;
 use storefront::variants::Lesson;
 
 use super::observation::{Observations, require};
-use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Requests, Scenario, arms_of, suitable};
+use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Requests, Scenario, arms_of, suitable};
 use crate::report::{Metric, ScenarioReport, format};
 
 /// Where the api and its database stand in one availability zone, a quarter of a millisecond one way is usual.
@@ -61,9 +61,7 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
     let frequent = &facts.frequent_buyers;
     vec![
         history(HEADLINE, frequent).at_distance(Duration::from_micros(250)),
-        history("beside the stores", frequent)
-            .at_distance(Duration::ZERO)
-            .under(Load::LatencyAndThroughput),
+        history("beside the stores", frequent).at_distance(Duration::ZERO),
         history("1 ms from the stores", frequent).at_distance(Duration::from_millis(1)),
         history("one order, 0.25 ms from the stores", &facts.once_buyers)
             .at_distance(Duration::from_micros(250))

@@ -7,7 +7,7 @@ use storefront::variants::Lesson;
 
 use super::facts::SIGNED_IN;
 use super::observation::{Observations, require};
-use super::{Exhibit, Explanation, Facts, Load, Plan, Requests, Scenario, arms_of};
+use super::{Exhibit, Explanation, Facts, Plan, Requests, Scenario, arms_of};
 use crate::report::{Metric, ScenarioReport, format};
 
 const HEADLINE: &str = "0.25 ms from the stores";
@@ -67,9 +67,7 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
     let quarter = Duration::from_micros(250);
     vec![
         signed_in(HEADLINE, plain, 0).at_distance(quarter),
-        signed_in("beside the stores", plain, 0)
-            .at_distance(Duration::ZERO)
-            .under(Load::LatencyAndThroughput),
+        signed_in("beside the stores", plain, 0).at_distance(Duration::ZERO),
         signed_in(WIDE, wide, WIDE_BYTES)
             .at_distance(quarter)
             .with("session_bytes", WIDE_BYTES),
