@@ -7,6 +7,8 @@
 mod session;
 mod side;
 
+pub mod deadlock;
+
 #[cfg(feature = "baselines")]
 pub mod per_request;
 pub mod pooled;

@@ -6,6 +6,8 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::database::deadlock::is_deadlock;
+
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -222,6 +224,7 @@ impl From<sqlx::Error> for ApiError {
         const TOO_MANY_CONNECTIONS: &str = "53300";
         const QUERY_CANCELED: &str = "57014";
         match &error {
+            _ if is_deadlock(&error) => Self::Overloaded("Postgres ended a transaction that met a deadlock"),
             sqlx::Error::PoolTimedOut => Self::Overloaded("no database connection came free in time"),
             sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::Unavailable(error)

@@ -11,6 +11,7 @@ use super::order::{Order, Status, now};
 use super::settlement;
 use super::show_order::{Reader, read_order, unknown_order};
 use crate::database::Session;
+use crate::database::deadlock::{self, is_deadlock};
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
 use crate::http::identity::{MaybeCustomer, OrderToken};
@@ -47,17 +48,11 @@ pub async fn cancel_order(
     let reader = Reader::new(customer, token);
     let mut session = app.database.session(&timings).await?;
     let said = Said::new(Event::OrderCancelled { order_id: id }, None);
-    let mut transaction = session.begin().await?;
-    let cancelled = record_cancelled(&app, &mut transaction, id, reader, &said).await?;
-    if let Some(payment_id) = cancelled {
-        settlement::give_stock_back(&mut transaction, id).await?;
-        transaction.commit().await?;
+    if let Some(payment_id) = call_off(&app, &mut session, id, reader, &said).await? {
         drop(session);
         app.orders.events.committed(&said).await;
         settlement::void(&app, &timings, id, payment_id).await?;
         session = app.database.session(&timings).await?;
-    } else {
-        drop(transaction);
     }
     let order = read_order(&mut session, id, Some(reader)).await?;
     drop(session);
@@ -73,6 +68,40 @@ pub async fn cancel_order(
     }
     let body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
     Ok(Answer::new(None, &body))
+}
+
+/// Status, coupon and stock: all or nothing, begun again when a deadlock ends it. Returns what
+/// [`record_cancelled`] does.
+async fn call_off(
+    app: &App,
+    session: &mut Session<'_>,
+    id: Uuid,
+    reader: Reader,
+    said: &Said,
+) -> Result<Option<Option<String>>, sqlx::Error> {
+    let mut tried = 1;
+    loop {
+        match call_off_once(app, session, id, reader, said).await {
+            Err(error) if is_deadlock(&error) && tried < deadlock::ATTEMPTS => tried += 1,
+            ended => return ended,
+        }
+    }
+}
+
+async fn call_off_once(
+    app: &App,
+    session: &mut Session<'_>,
+    id: Uuid,
+    reader: Reader,
+    said: &Said,
+) -> Result<Option<Option<String>>, sqlx::Error> {
+    let mut transaction = session.begin().await?;
+    let cancelled = record_cancelled(app, &mut transaction, id, reader, said).await?;
+    if cancelled.is_some() {
+        settlement::give_stock_back(&mut transaction, id).await?;
+        transaction.commit().await?;
+    }
+    Ok(cancelled)
 }
 
 /// The gateway's name for its payment, where it has one; `None` when nothing was cancelled.

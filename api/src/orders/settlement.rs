@@ -17,6 +17,7 @@ use super::order::{Order, Status, TimelineEvent, now};
 use super::place_order::PlaceOrder;
 use super::show_order;
 use crate::database::Session;
+use crate::database::deadlock::{self, is_deadlock};
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::state::App;
@@ -57,13 +58,8 @@ pub(super) async fn pay(
     let outcome = authorize(app, request, &order).await;
     let mut session = patiently(app, timings).await?;
     let settled = match outcome {
-        // Two statements that belong together.
-        Authorized::Declined { .. } | Authorized::UnknownToken => {
-            let mut transaction = session.begin().await?;
-            let settled = record(app, &mut transaction, request, order, outcome).await?;
-            transaction.commit().await?;
-            settled
-        }
+        Authorized::Declined { .. } => come_to_nothing(&mut session, request, &order, End::Declined).await?,
+        Authorized::UnknownToken => come_to_nothing(&mut session, request, &order, End::Withdrawn).await?,
         Authorized::Authorized { .. } | Authorized::Unknown => {
             record(app, &mut session, request, order, outcome).await?
         }
@@ -122,8 +118,8 @@ pub(super) async fn record(
 ) -> Result<Settled, ApiError> {
     match outcome {
         Authorized::Authorized { payment_id } => record_paid(app, session, request, order, payment_id).await,
-        Authorized::Declined { .. } => record_declined(session, request, &order).await,
-        Authorized::UnknownToken => withdraw(session, request, &order).await,
+        Authorized::Declined { .. } => Ok(record_declined(session, request, &order).await?),
+        Authorized::UnknownToken => Ok(withdraw(session, request, &order).await?),
         Authorized::Unknown => {
             request.key.unlock(session).await?;
             Ok(Settled::Unknown(Box::new(order)))
@@ -204,12 +200,52 @@ async fn record_paid(
     })
 }
 
+/// How an order that isn't paid comes to nothing.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// [`record_declined`].
+    Declined,
+    /// [`withdraw`].
+    Withdrawn,
+}
+
+/// Several statements that belong together, begun again when a deadlock ends them.
+async fn come_to_nothing(
+    session: &mut Session<'_>,
+    request: &PlaceOrder,
+    order: &Order,
+    end: End,
+) -> Result<Settled, sqlx::Error> {
+    let mut tried = 1;
+    loop {
+        match come_to_nothing_once(session, request, order, end).await {
+            Err(error) if is_deadlock(&error) && tried < deadlock::ATTEMPTS => tried += 1,
+            settled => return settled,
+        }
+    }
+}
+
+async fn come_to_nothing_once(
+    session: &mut Session<'_>,
+    request: &PlaceOrder,
+    order: &Order,
+    end: End,
+) -> Result<Settled, sqlx::Error> {
+    let mut transaction = session.begin().await?;
+    let settled = match end {
+        End::Declined => record_declined(&mut transaction, request, order).await?,
+        End::Withdrawn => withdraw(&mut transaction, request, order).await?,
+    };
+    transaction.commit().await?;
+    Ok(settled)
+}
+
 /// Failed for good. The cart is let go, so that it can be ordered again, under another key.
 async fn record_declined(
     session: &mut Session<'_>,
     request: &PlaceOrder,
     order: &Order,
-) -> Result<Settled, ApiError> {
+) -> Result<Settled, sqlx::Error> {
     let failed = sqlx::query_scalar!(
         r#"with failed as (
                update orders set status = 'payment_failed', cart_id = null, updated_at = $2
@@ -246,7 +282,7 @@ async fn withdraw(
     session: &mut Session<'_>,
     request: &PlaceOrder,
     order: &Order,
-) -> Result<Settled, ApiError> {
+) -> Result<Settled, sqlx::Error> {
     let is_pending = sqlx::query_scalar!(
         "select id from orders where id = $1 and status = 'pending_payment' for update",
         order.id

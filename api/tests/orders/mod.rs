@@ -5,6 +5,7 @@ pub mod shopping;
 mod bad_input;
 mod cancelling;
 pub mod carrier;
+mod deadlocks;
 mod history;
 mod idempotency;
 mod placing;

@@ -30,6 +30,7 @@ use self::basket::{Basket, Item};
 use super::idempotency::{IdempotencyKey, Repeated, RequestKey, in_progress};
 use super::order::Order;
 use super::{settlement, show_order};
+use crate::database::deadlock::is_deadlock;
 use crate::http::body::{JsonBody, Text};
 use crate::http::error::ApiError;
 use crate::http::identity::{CartToken, MaybeCustomer};
@@ -145,10 +146,8 @@ impl From<ApiError> for Stop {
 
 impl From<sqlx::Error> for Stop {
     fn from(error: sqlx::Error) -> Self {
-        // https://www.postgresql.org/docs/current/errcodes-appendix.html
-        const DEADLOCK_DETECTED: &str = "40P01";
         match error.as_database_error() {
-            Some(fault) if fault.code().as_deref() == Some(DEADLOCK_DETECTED) => Self::Again,
+            _ if is_deadlock(&error) => Self::Again,
             Some(fault) if fault.constraint() == Some("orders_cart_id_key") => Self::Again,
             _ => Self::With(error.into()),
         }
