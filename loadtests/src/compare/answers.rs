@@ -15,7 +15,7 @@ use crate::report::SameAnswers;
 /// Requests that are compared for each scenario, and how long that may take.
 const REQUESTS: usize = 24;
 const FEWEST: usize = 3;
-const PATIENCE: Duration = Duration::from_secs(6);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What clients accept: each arm answers as it does under load, and what its encoder made of the body is decoded before it
 /// is compared.

@@ -38,7 +38,7 @@ impl SlicePlan {
             (Mode::Full, _) => 1_500,
             (Mode::Quick, "password_hashing" | "welcome_email") => 350,
             (Mode::Quick, "listing") => 250,
-            (Mode::Quick, _) => 200,
+            (Mode::Quick, _) => 180,
         };
         Self {
             blocks: BLOCKS,

@@ -3,7 +3,7 @@
 use storefront::variants::Lesson;
 
 use super::observation::{Observation, Observations, require};
-use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, arms_of};
+use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Scenario, arms_of};
 use crate::report::{Metric, ScenarioReport, format};
 
 const HEADLINE: &str = "a page of 20 with variants and images";
@@ -74,9 +74,7 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
             .collect::<Vec<_>>()
     };
     vec![
-        Scenario::of(HEADLINE, lists("include=variants,images"))
-            .accepting(BROWSERS)
-            .under(Load::LatencyAndThroughput),
+        Scenario::of(HEADLINE, lists("include=variants,images")).accepting(BROWSERS),
         Scenario::of("a short list over loopback", lists("limit=4"))
             .accepting(BROWSERS)
             .showing_a_loss(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use storefront::variants::Lesson;
 
 use super::observation::{Observations, require};
-use super::{Explanation, Facts, Once, Plan, Requests, Scenario, arms_of};
+use super::{Explanation, Facts, Load, Once, Plan, Requests, Scenario, arms_of};
 use crate::report::{Metric, ScenarioReport, format};
 
 const HEADLINE: &str = "5 lines, 0.25 ms from the stores";
@@ -54,7 +54,7 @@ fn scenarios(_facts: &Facts) -> Vec<Scenario> {
     };
     vec![
         orders(HEADLINE, 5),
-        orders(TWENTY, 20),
+        orders(TWENTY, 20).under(Load::Counted),
         orders(ONE, 1).showing_a_loss(),
     ]
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use storefront::variants::Lesson;
 
 use super::observation::{Observations, require};
-use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, arms_of, suitable};
+use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Scenario, arms_of, suitable};
 use crate::report::{Metric, ScenarioReport, format};
 
 const HEADLINE: &str = "a page of 100";
@@ -64,9 +64,10 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
         .map(|slug| format!("/v1/products/{slug}"))
         .collect();
     vec![
-        Scenario::of(HEADLINE, paths(100)).under(Load::LatencyAndThroughput),
+        Scenario::of(HEADLINE, paths(100)),
         Scenario::of("a page of 20, 0.25 ms from the stores", paths(20))
-            .at_distance(Duration::from_micros(250)),
+            .at_distance(Duration::from_micros(250))
+            .only_in_full(),
         Scenario::of("one product, which shows its description", detail).showing_a_loss(),
     ]
 }

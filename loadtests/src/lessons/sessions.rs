@@ -67,7 +67,9 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
     let quarter = Duration::from_micros(250);
     vec![
         signed_in(HEADLINE, plain, 0).at_distance(quarter),
-        signed_in("beside the stores", plain, 0).at_distance(Duration::ZERO),
+        signed_in("beside the stores", plain, 0)
+            .at_distance(Duration::ZERO)
+            .only_in_full(),
         signed_in(WIDE, wide, WIDE_BYTES)
             .at_distance(quarter)
             .with("session_bytes", WIDE_BYTES),
