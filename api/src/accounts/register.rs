@@ -11,17 +11,17 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::NO_STORE;
-use super::attempts;
+use super::attempts::{self, Attempt};
 use super::me::Me;
 use super::password::NewPassword;
 use crate::http::body::{JsonBody, Text};
 use crate::http::client_address::ClientAddress;
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::NoParameters;
-use crate::http::timings::RequestTimings;
+use crate::http::timings::{RequestTimings, Timings};
 use crate::http::trace_context::TraceContext;
 use crate::sessions::Role;
-use crate::state::AppState;
+use crate::state::{App, AppState};
 use crate::welcome::NewCustomer;
 
 /// Who registers.
@@ -67,66 +67,72 @@ pub async fn register(
         password,
         name,
     } = registration;
+    // That an email has an account can be asked here, one by one: it is bounded as failed sign-ins are.
+    let attempt = Attempt::to_register(client);
     let mut session = app.database.session(&timings).await?;
-    attempts::check_client(&mut session, client, &app.accounts.settings).await?;
+    attempts::begin(&mut session, &attempt, &app.accounts.settings).await?;
     // No connection is held while a core is busy with the hash.
     drop(session);
-    let password_hash = app.passwords.hash(password.into_string()).await?;
+    let new = NewCustomer {
+        id: Uuid::now_v7(),
+        email: &email,
+        name: name.as_str(),
+    };
+    let inserted = insert(&app, &timings, new, password, trace_context.as_deref(), &attempt).await;
+    let created_at = match inserted {
+        Ok(created_at) => created_at.ok_or_else(email_taken)?,
+        Err(error) => return Err(attempts::taken_back(&app, &timings, &attempt, error).await),
+    };
+    app.accounts.welcome.after_commit(new).await;
+    let me = Me {
+        id: new.id,
+        email: email.to_string(),
+        name: name.into_string(),
+        role: Role::Customer.as_str().to_owned(),
+        created_at,
+    };
+    Ok((StatusCode::CREATED, NO_STORE, Json(me)))
+}
 
-    let id = Uuid::now_v7();
-    let mut session = app.database.session(&timings).await?;
+/// Since when they are a customer. `None` when there is an account with this email.
+async fn insert(
+    app: &App,
+    timings: &Timings,
+    new: NewCustomer<'_>,
+    password: NewPassword,
+    trace_context: Option<&str>,
+    attempt: &Attempt,
+) -> Result<Option<OffsetDateTime>, ApiError> {
+    let password_hash = app.passwords.hash(password.into_string()).await?;
+    let mut session = app.database.session(timings).await?;
     let mut transaction = session.begin().await?;
     let created_at = sqlx::query_scalar!(
         "insert into customers (id, email, name, password_hash) values ($1, $2, $3, $4)
          on conflict (email) do nothing
          returning created_at",
-        id,
-        email.as_str(),
-        name.as_str(),
+        new.id,
+        new.email.as_str(),
+        new.name,
         password_hash,
     )
     .fetch_optional(&mut *transaction)
     .await?;
-    let Some(created_at) = created_at else {
-        drop(transaction);
-        return Err(taken(
-            attempts::count_client(&mut session, client, &app.accounts.settings).await,
-        ));
-    };
+    if created_at.is_none() {
+        return Ok(None);
+    }
     app.accounts
         .welcome
-        .write_event(&mut transaction, id, trace_context.as_deref())
+        .write_event(&mut transaction, new.id, trace_context)
         .await?;
+    // The last statement: an office's registrations take turns at the row of their client.
+    attempts::succeeded(&mut transaction, attempt).await?;
     transaction.commit().await?;
-    drop(session);
-
-    let new = NewCustomer {
-        id,
-        email: &email,
-        name: name.as_str(),
-    };
-    app.accounts.welcome.after_commit(new).await;
-    let me = me(id, &email, name.as_str(), created_at);
-    Ok((StatusCode::CREATED, NO_STORE, Json(me)))
+    Ok(created_at)
 }
 
-/// That an email has an account can be asked here, one by one: it is bounded as failed sign-ins are.
-fn taken(counted: Result<(), sqlx::Error>) -> ApiError {
-    match counted {
-        Ok(()) => ApiError::Conflict {
-            code: "email_taken",
-            detail: "there is an account with this email; sign in with POST /v1/sessions".to_owned(),
-        },
-        Err(error) => error.into(),
-    }
-}
-
-fn me(id: Uuid, email: &EmailAddress, name: &str, created_at: OffsetDateTime) -> Me {
-    Me {
-        id,
-        email: email.to_string(),
-        name: name.to_owned(),
-        role: Role::Customer.as_str().to_owned(),
-        created_at,
+fn email_taken() -> ApiError {
+    ApiError::Conflict {
+        code: "email_taken",
+        detail: "there is an account with this email; sign in with POST /v1/sessions".to_owned(),
     }
 }

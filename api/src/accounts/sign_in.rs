@@ -12,16 +12,17 @@ use storefront::email_address::EmailAddress;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::attempts::{self, Counters};
+use super::attempts::{self, Attempt};
 use super::password::Password;
 use super::{NO_STORE, Tokens, merge_carts};
+use crate::database::Session;
 use crate::http::body::JsonBody;
 use crate::http::client_address::ClientAddress;
 use crate::http::error::{ApiError, Problem};
 use crate::http::identity::{CartToken, Role};
 use crate::http::query::NoParameters;
-use crate::http::timings::RequestTimings;
-use crate::state::AppState;
+use crate::http::timings::{RequestTimings, Timings};
+use crate::state::{App, AppState};
 
 /// Who signs in.
 #[derive(Deserialize, ToSchema)]
@@ -70,10 +71,41 @@ pub async fn sign_in(
     CartToken(cart_token): CartToken,
     JsonBody(credentials): JsonBody<Credentials>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let Credentials { email, password } = credentials;
-    let counters = Counters::new(&email, client);
+    let attempt = Attempt::to_sign_in(&credentials.email, client);
     let mut session = app.database.session(&timings).await?;
-    attempts::begin(&mut session, &counters, &app.accounts.settings).await?;
+    attempts::begin(&mut session, &attempt, &app.accounts.settings).await?;
+    let (mut session, customer) = match let_in(&app, &timings, session, credentials, &attempt).await {
+        Ok(let_in) => let_in.ok_or(ApiError::WrongCredentials)?,
+        Err(error) => return Err(attempts::taken_back(&app, &timings, &attempt, error).await),
+    };
+    let cart_id = match &cart_token {
+        Some(token) => merge_carts::merge(&mut session, customer.id, token).await?,
+        None => None,
+    };
+    let grant = app
+        .sessions
+        .open(&mut session, customer.id, customer.role)
+        .await?;
+    let signed_in = SignedIn {
+        tokens: grant.into(),
+        cart_id,
+    };
+    Ok((StatusCode::CREATED, NO_STORE, Json(signed_in)))
+}
+
+struct LetIn {
+    id: Uuid,
+    role: Role,
+}
+
+/// Whose email and password they are. `None` when they don't belong together.
+async fn let_in<'t>(
+    app: &App,
+    timings: &'t Timings,
+    mut session: Session<'t>,
+    Credentials { email, password }: Credentials,
+    attempt: &Attempt,
+) -> Result<Option<(Session<'t>, LetIn)>, ApiError> {
     let customer = sqlx::query!(
         "select id, role, password_hash from customers where email = $1",
         email.as_str()
@@ -84,19 +116,14 @@ pub async fn sign_in(
     drop(session);
     let kept = customer.as_ref().map(|customer| customer.password_hash.clone());
     let is_right = app.passwords.verify(password.into_string(), kept).await?;
-    let customer = customer.filter(|_| is_right).ok_or(ApiError::WrongCredentials)?;
-
-    let mut session = app.database.session(&timings).await?;
-    attempts::succeeded(&mut session, &counters).await?;
-    let cart_id = match &cart_token {
-        Some(token) => merge_carts::merge(&mut session, customer.id, token).await?,
-        None => None,
+    let Some(customer) = customer.filter(|_| is_right) else {
+        return Ok(None);
     };
-    let role = Role::from_name(&customer.role);
-    let grant = app.sessions.open(&mut session, customer.id, role).await?;
-    let signed_in = SignedIn {
-        tokens: grant.into(),
-        cart_id,
+    let mut session = app.database.session(timings).await?;
+    attempts::succeeded(&mut session, attempt).await?;
+    let customer = LetIn {
+        id: customer.id,
+        role: Role::from_name(&customer.role),
     };
-    Ok((StatusCode::CREATED, NO_STORE, Json(signed_in)))
+    Ok(Some((session, customer)))
 }

@@ -1,8 +1,8 @@
 //! Guessing is limited, and tells nothing.
 
 use axum::http::Request;
-use futures_util::future::join_all;
-use serde_json::json;
+use futures_util::future::{join, join_all};
+use serde_json::{Value, json};
 use storefront::variants::Indexes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -24,6 +24,13 @@ async fn limited(per_email: u32, per_client: u32) -> TestShop {
 async fn from(shop: &TestShop, client: &str, email: &str, password: &str) -> Answer {
     let request = Request::post("/v1/sessions").header("x-forwarded-for", client);
     shop.send_json(request, &json!({ "email": email, "password": password }))
+        .await
+}
+
+/// What is counted, of whomever.
+async fn failures(shop: &TestShop) -> Value {
+    shop.database
+        .json("select jsonb_agg(failures) from sign_in_failures")
         .await
 }
 
@@ -99,11 +106,7 @@ async fn who_signs_in_begins_anew_and_its_client_does_not() {
         }
         assert_eq!(sign_in(&shop, "ada@example.com", PASSWORD).await.status, 201);
     }
-    let failures = shop
-        .database
-        .json("select jsonb_agg(failures) from sign_in_failures")
-        .await;
-    assert_eq!(failures, json!([10]));
+    assert_eq!(failures(&shop).await, json!([10]));
 }
 
 #[tokio::test]
@@ -156,6 +159,102 @@ async fn guesses_that_come_at_once_are_all_counted() {
     let looked_at = answers.iter().filter(|answer| answer.status == 401).count();
     assert_eq!(looked_at, 5);
     assert_eq!(shop.state.passwords.computed() - before, 5);
+}
+
+#[tokio::test]
+async fn questions_for_taken_emails_that_come_at_once_are_all_counted() {
+    let shop = limited(1_000, 5).await;
+    Person::new(&shop, "ada").await;
+    let taken = json!({ "email": "ada@example.com", "password": PASSWORD, "name": "Eve" });
+    let answers = join_all((0..20).map(|_| post(&shop, "/v1/accounts", &taken))).await;
+    let told = answers.iter().filter(|answer| answer.status == 409).count();
+    assert_eq!(told, 5);
+    let refused = answers.iter().filter(|answer| answer.status == 429).count();
+    assert_eq!(refused, 15);
+}
+
+#[tokio::test]
+async fn who_registers_is_not_counted() {
+    let shop = limited(1_000, 5).await;
+    for wave in 0..3 {
+        let registrations = (0..5).map(|each| {
+            let email = format!("{wave}-{each}@example.com");
+            json!({ "email": email, "password": PASSWORD, "name": "Ada" })
+        });
+        let registrations: Vec<Value> = registrations.collect();
+        let answers = join_all(registrations.iter().map(|new| post(&shop, "/v1/accounts", new))).await;
+        for answer in answers {
+            assert_eq!(answer.status, 201, "{}", answer.text());
+        }
+        assert_eq!(failures(&shop).await, json!(null));
+    }
+}
+
+/// A 503 asks to come again, and who does isn't locked out for it.
+#[tokio::test]
+async fn what_a_busy_shop_did_not_look_at_is_not_counted() {
+    let changes = Changes::default()
+        .set("--sign-in-failures-per-email", 1)
+        .set("--sign-in-failures-per-client", 1)
+        .set("--password-hashes-at-once", 1);
+    let calm = TestShop::start_with("optimized", changes.clone()).await;
+    Person::new(&calm, "ada").await;
+    let busy = TestShop::on(
+        calm.database.clone(),
+        calm.variants,
+        changes.set("--password-wait-timeout-ms", 1),
+    )
+    .await;
+    let new = json!({ "email": "eve@example.com", "password": PASSWORD, "name": "Eve" });
+    let (mut sign_ins, mut registrations) = (0, 0);
+    while sign_ins < 3 || registrations < 3 {
+        let hash = || busy.state.passwords.hash("another's".to_owned());
+        let (_, answer) = join(hash(), sign_in(&busy, "ada@example.com", PASSWORD)).await;
+        sign_ins += was_refused_for_now(&answer);
+        assert_eq!(failures(&busy).await, json!(null));
+        let (_, answer) = join(hash(), post(&busy, "/v1/accounts", &new)).await;
+        registrations += was_refused_for_now(&answer);
+        assert_eq!(failures(&busy).await, json!(null));
+        busy.database
+            .execute("delete from customers where email = 'eve@example.com'")
+            .await;
+    }
+    assert_eq!(sign_in(&calm, "ada@example.com", PASSWORD).await.status, 201);
+}
+
+fn was_refused_for_now(answer: &Answer) -> u32 {
+    // A hash that was quick leaves time for the customer's.
+    if answer.status == 201 {
+        return 0;
+    }
+    answer.problem(503, "overloaded");
+    1
+}
+
+#[tokio::test]
+async fn what_a_broken_shop_did_not_look_at_is_not_counted() {
+    let shop = limited(1, 1).await;
+    Person::new(&shop, "ada").await;
+    let new = json!({ "email": "eve@example.com", "password": PASSWORD, "name": "Eve" });
+    for (breaking, mending) in [
+        ("password_hash to mislaid", "mislaid to password_hash"),
+        ("email to mislaid", "mislaid to email"),
+    ] {
+        let rename = async |what: &str| {
+            let statement = format!("alter table customers rename column {what}");
+            shop.database.execute(&statement).await;
+        };
+        rename(breaking).await;
+        for _ in 0..2 {
+            sign_in(&shop, "ada@example.com", PASSWORD)
+                .await
+                .problem(500, "internal");
+            post(&shop, "/v1/accounts", &new).await.problem(500, "internal");
+            assert_eq!(failures(&shop).await, json!(null));
+        }
+        rename(mending).await;
+    }
+    assert_eq!(sign_in(&shop, "ada@example.com", PASSWORD).await.status, 201);
 }
 
 /// The real service knows who connects.
