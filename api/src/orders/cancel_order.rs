@@ -7,8 +7,8 @@ use storefront::messages::Event;
 use uuid::Uuid;
 
 use super::events::Said;
+use super::giving_back;
 use super::order::{Order, Status, now};
-use super::settlement;
 use super::show_order::{Reader, read_order, unknown_order};
 use crate::database::Session;
 use crate::database::deadlock::{self, is_deadlock};
@@ -51,7 +51,7 @@ pub async fn cancel_order(
     if let Some(payment_id) = call_off(&app, &mut session, id, reader, &said).await? {
         drop(session);
         app.orders.events.committed(&said).await;
-        settlement::void(&app, &timings, id, payment_id).await?;
+        giving_back::void(&app, &timings, id, payment_id).await?;
         session = app.database.session(&timings).await?;
     }
     let order = read_order(&mut session, id, Some(reader)).await?;
@@ -98,7 +98,7 @@ async fn call_off_once(
     let mut transaction = session.begin().await?;
     let cancelled = record_cancelled(app, &mut transaction, id, reader, said).await?;
     if cancelled.is_some() {
-        settlement::give_stock_back(&mut transaction, id).await?;
+        giving_back::give_stock_back(&mut transaction, id).await?;
         transaction.commit().await?;
     }
     Ok(cancelled)

@@ -15,6 +15,9 @@ pub mod order;
 pub mod idempotency;
 pub mod settlement;
 
+pub mod answering;
+pub mod giving_back;
+
 pub mod checkout;
 pub mod events;
 pub mod history;

@@ -29,7 +29,7 @@ use uuid::Uuid;
 use self::basket::{Basket, Item};
 use super::idempotency::{IdempotencyKey, Repeated, RequestKey, in_progress};
 use super::order::Order;
-use super::{settlement, show_order};
+use super::{answering, settlement, show_order};
 use crate::database::deadlock::is_deadlock;
 use crate::http::body::{JsonBody, Text};
 use crate::http::error::ApiError;
@@ -169,7 +169,7 @@ pub(super) async fn begin(app: &App, timings: &Timings, request: &PlaceOrder) ->
         .map(|known| known.repeated(&request.key))
         .transpose()?
     {
-        Some(Repeated::Replay { order, status, body }) => Ok(Begun::Answered(settlement::replay(
+        Some(Repeated::Replay { order, status, body }) => Ok(Begun::Answered(answering::replay(
             app, request, order, status, &body,
         )?)),
         Some(Repeated::Resume(id)) => {

@@ -18,6 +18,7 @@ use super::{begin, insufficient_stock, reservation, to_its_end, too_contended};
 use crate::database::Session;
 use crate::http::error::{ApiError, Problem};
 use crate::http::timings::{RequestTimings, Timings};
+use crate::orders::answering;
 use crate::orders::order::Order;
 use crate::orders::settlement::{self, Settled};
 use crate::state::{App, AppState};
@@ -55,7 +56,7 @@ pub async fn place_order(
                 Begun::Draft(draft) => draft,
             };
             match reserve_and_pay(&app, &timings, &request, *draft).await {
-                Ok(settled) => return settlement::answer(&app, &timings, &request, settled).await,
+                Ok(settled) => return answering::answer(&app, &timings, &request, settled).await,
                 Err(Stop::Again) => {}
                 Err(Stop::With(error)) => return Err(error),
             }
