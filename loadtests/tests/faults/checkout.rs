@@ -1,0 +1,253 @@
+//! `kill -9` of the api between each two steps of a checkout.
+//!
+//! The steps are counted first: each round trip to Postgres or to the payment gateway that an order waits for. Then the
+//! api dies once with each step still unsaid, and once with each step done and unanswered. The client of one half of these
+//! orders asks again under the same key; the other half is left to the worker.
+//!
+//! The arms `stock=conditional` and `stock=row_lock` promise the same, but for one thing: an order of `row_lock` is
+//! forgotten whole when its process dies before the commit, and the gateway, asked by then, isn't. Its money stays held,
+//! is never taken, and is the bank's to let go; see `docs/lessons/stock.md`. The preset `baseline` promises less: what
+//! follows a payment is lost with its process, which `compare --lesson events` counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use loadtests::load::{Fetched, Request, Target, fetch};
+use loadtests::trials::{Held, Town};
+use serde_json::Value;
+use sqlx::AssertSqlSafe;
+use uuid::Uuid;
+
+use super::aftermath::{Allowed, Market};
+use super::gate::{Gate, Peer};
+use super::ground::{ALL_PARTS, services, town, url_of};
+
+/// A key stays locked to a dead process for as long as a payment may take, and ten seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Before a client asks again that was told to wait.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// One death, and the order that it met.
+struct Case {
+    step: usize,
+    held: Held,
+    is_asked_again: bool,
+    cart: Uuid,
+    request: Request,
+}
+
+/// What is left of an order whose client doesn't come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It never was.
+    None,
+    /// Its stock was held, its payment never asked for.
+    Failed,
+    /// Its payment was asked for.
+    Paid,
+}
+
+/// The steps of a checkout, by what has happened when they are answered.
+struct Steps {
+    count: usize,
+    payment: usize,
+    is_one_transaction: bool,
+}
+
+impl Steps {
+    fn of(seen: &[Peer], is_one_transaction: bool) -> Self {
+        let gateway = seen.iter().filter(|peer| **peer == Peer::Gateway).count();
+        assert_eq!(gateway, 1, "an order asks the gateway once: {seen:?}");
+        let before = seen.iter().take_while(|peer| **peer == Peer::Postgres).count();
+        assert!(before > 3 && seen.len() > before + 1, "{seen:?}");
+        Self {
+            count: seen.len(),
+            payment: before + 1,
+            is_one_transaction,
+        }
+    }
+
+    fn is_done(&self, step: usize, case: &Case) -> bool {
+        case.step > step || case.step == step && case.held == Held::Answers
+    }
+
+    fn fate(&self, case: &Case) -> Fate {
+        // The reservation's commit is the last step before the payment.
+        let reserved = if self.is_one_transaction {
+            self.count
+        } else {
+            self.payment - 1
+        };
+        if !self.is_done(reserved, case) {
+            Fate::None
+        } else if self.is_done(self.payment, case) {
+            Fate::Paid
+        } else {
+            Fate::Failed
+        }
+    }
+
+    /// The gateway knows of an order that the shop has forgotten.
+    fn is_payment_forgotten(&self, case: &Case) -> bool {
+        self.is_done(self.payment, case) && self.fate(case) == Fate::None
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_that_dies_at_any_step_of_a_checkout_loses_nothing_and_charges_nobody_twice() {
+    die_at_each_step(30, "optimized", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[cfg(feature = "baselines")]
+async fn under_row_lock_too_but_for_payments_that_are_forgotten_with_their_orders() {
+    die_at_each_step(31, "optimized,stock=row_lock", true).await;
+}
+
+async fn die_at_each_step(number: u8, variants: &str, is_one_transaction: bool) {
+    let services = services().await;
+    let mut town = town(&services, number, variants).await;
+    let gate = Gate::new();
+    put_behind(&gate, &mut town).await;
+    let mut market = Market::open(&mut town).await;
+    town.since = Uuid::now_v7();
+
+    let seen = steps_of_an_order(&gate, &mut town, &mut market).await;
+    let steps = Steps::of(&seen, is_one_transaction);
+    let mut cases = Vec::new();
+    for is_asked_again in [true, false] {
+        for step in 1..=steps.count {
+            for held in [Held::Requests, Held::Answers] {
+                let cart = market.carts.make(&mut town.monitor, 1).await.unwrap().remove(0);
+                let case = Case {
+                    step,
+                    held,
+                    is_asked_again,
+                    cart: cart.id,
+                    request: cart.order("tok_ok").unwrap(),
+                };
+                die(&gate, &mut town, &case).await;
+                cases.push(case);
+            }
+        }
+    }
+    town.start_api().await.unwrap();
+    let (again, left): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.is_asked_again);
+    let answers = ask_again(&town.shop().target(), &again, &steps).await;
+    town.start_worker(ALL_PARTS).await.unwrap();
+
+    let fates = |fate: Fate| left.iter().filter(|case| steps.fate(case) == fate).count() as i64;
+    let forgotten = again
+        .iter()
+        .chain(&left)
+        .filter(|case| steps.is_payment_forgotten(case))
+        .count() as i64;
+    assert_eq!(forgotten > 0, is_one_transaction);
+    let allowed = Allowed {
+        forgotten_payments: forgotten,
+        ..Allowed::default()
+    };
+    let paid = market.assert_adds_up(&mut town, allowed).await;
+    assert_eq!(paid, 1 + again.len() as i64 + fates(Fate::Paid));
+    assert_fates(&mut town, &left, &steps).await;
+    for (case, first) in again.iter().zip(&answers) {
+        let replayed = fetch(&town.shop().target(), &case.request).await.unwrap();
+        assert_eq!((replayed.status.as_u16(), &replayed.body), (201, &first.body));
+    }
+    // A count that had been cut short would have missed deaths.
+    assert_eq!(steps_of_an_order(&gate, &mut town, &mut market).await, seen);
+    town.stop().await.unwrap();
+}
+
+/// The api reaches Postgres and the gateway through the gate, over one connection, so that its steps are the same each
+/// time. Nobody else does.
+async fn put_behind(gate: &Gate, town: &mut Town) {
+    let payment = url_of(&town.simulators, "BACKSTOCK_PAYMENT_URL");
+    let payment = gate.door(Peer::Gateway, &payment).await;
+    town.api.database_url = gate.door(Peer::Postgres, &town.api.database_url).await;
+    town.api.extra_env.extend([
+        ("BACKSTOCK_PAYMENT_URL".to_owned(), payment),
+        ("BACKSTOCK_DATABASE_CONNECTIONS".to_owned(), "1".to_owned()),
+    ]);
+}
+
+/// Of a new api, as those that die are.
+async fn steps_of_an_order(gate: &Gate, town: &mut Town, market: &mut Market) -> Vec<Peer> {
+    town.shop = None;
+    town.start_api().await.unwrap();
+    let cart = market.carts.make(&mut town.monitor, 1).await.unwrap().remove(0);
+    gate.count();
+    let answer = fetch(&town.shop().target(), &cart.order("tok_ok").unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
+    gate.steps()
+}
+
+async fn die(gate: &Gate, town: &mut Town, case: &Case) {
+    town.shop = None;
+    town.start_api().await.unwrap();
+    gate.hold(case.step, case.held);
+    let (target, request) = (town.shop().target(), case.request.clone());
+    let client = tokio::spawn(async move { fetch(&target, &request).await });
+    gate.until_held().await;
+    town.kill();
+    let answer = client.await.unwrap();
+    assert!(answer.is_err(), "nobody was there to answer");
+    gate.count();
+}
+
+/// Until there is a final answer: the order, whenever its process died.
+async fn ask_again(target: &Target, cases: &[Case], steps: &Steps) -> Vec<Fetched> {
+    let answers = join_all(cases.iter().map(|case| async move {
+        let begun = Instant::now();
+        loop {
+            let answer = fetch(target, &case.request).await.unwrap();
+            let body: Value = serde_json::from_slice(&answer.body).unwrap();
+            if answer.status == 409 && body["code"] == "request_in_progress" && begun.elapsed() < PATIENCE {
+                // The client does as it was told; nothing depends on how long it is.
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            let when = format!("step {} of {}, {:?}", case.step, steps.count, case.held);
+            assert_eq!(answer.status, 201, "{when}: {body}");
+            assert_eq!(body["status"], "paid", "{when}");
+            let is_replayed = answer.headers.contains_key("idempotency-replayed");
+            assert_eq!(is_replayed, steps.is_done(steps.count, case), "{when}");
+            return (body["id"].as_str().unwrap().to_owned(), answer);
+        }
+    }));
+    let answers = answers.await;
+    let orders: BTreeSet<&String> = answers.iter().map(|(order, _)| order).collect();
+    assert_eq!(orders.len(), cases.len(), "each has an order of its own");
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// Of orders whose clients never came back.
+async fn assert_fates(town: &mut Town, cases: &[Case], steps: &Steps) {
+    let sql =
+        "select k.key, o.status from idempotency_keys k join orders o on o.id = k.order_id where o.id > $1";
+    let orders: Vec<(String, String)> = sqlx::query_as(AssertSqlSafe(sql.to_owned()))
+        .bind(town.since)
+        .fetch_all(&mut town.monitor)
+        .await
+        .unwrap();
+    let orders: BTreeMap<String, String> = orders.into_iter().collect();
+    for case in cases {
+        let fate = match orders.get(&format!("order-{}", case.cart)).map(String::as_str) {
+            None => Fate::None,
+            Some("payment_failed") => Fate::Failed,
+            Some(_) => Fate::Paid,
+        };
+        assert_eq!(
+            fate,
+            steps.fate(case),
+            "step {} of {}, {:?}",
+            case.step,
+            steps.count,
+            case.held
+        );
+    }
+}
