@@ -9,7 +9,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::NO_STORE;
 use crate::database::Session;
 use crate::http::body::{JsonBody, Text};
 use crate::http::error::{ApiError, Problem};
@@ -90,7 +89,7 @@ pub async fn list_addresses(
     )
     .fetch_all(&mut session)
     .await?;
-    Ok((NO_STORE, Json(KeptAddresses { items, next: None })))
+    Ok(Json(KeptAddresses { items, next: None }))
 }
 
 /// Keeps another address.
@@ -130,7 +129,7 @@ pub async fn add_address(
         detail: format!("you keep {max} addresses, which is the most; remove one first"),
     })?;
     transaction.commit().await?;
-    Ok((StatusCode::CREATED, NO_STORE, Json(added)))
+    Ok((StatusCode::CREATED, Json(added)))
 }
 
 async fn insert(
@@ -202,7 +201,7 @@ pub async fn change_address(
     )
     .fetch_optional(&mut session)
     .await?;
-    Ok((NO_STORE, Json(changed.ok_or_else(unknown_address)?)))
+    Ok(Json(changed.ok_or_else(unknown_address)?))
 }
 
 /// Keeps an address no longer.

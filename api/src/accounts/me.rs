@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::NO_STORE;
 use crate::http::body::{JsonBody, Text};
 use crate::http::error::{ApiError, Problem};
 use crate::http::identity::Customer;
@@ -71,7 +70,7 @@ pub async fn show_me(
     .await?;
     // A token may outlive its customer.
     let me = me.ok_or(ApiError::Unauthenticated)?;
-    Ok((NO_STORE, Json(me)))
+    Ok(Json(me))
 }
 
 /// Changes the customer who asks.
@@ -105,5 +104,5 @@ pub async fn change_me(
     .fetch_optional(&mut session)
     .await?;
     let me = me.ok_or(ApiError::Unauthenticated)?;
-    Ok((NO_STORE, Json(me)))
+    Ok(Json(me))
 }

@@ -81,6 +81,3 @@ impl From<Grant> for Tokens {
         }
     }
 }
-
-/// What no cache on the way may keep.
-const NO_STORE: [(axum::http::HeaderName, &str); 1] = [(axum::http::header::CACHE_CONTROL, "no-store")];

@@ -8,7 +8,7 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{NO_STORE, Tokens};
+use super::Tokens;
 use crate::http::body::{JsonBody, Text};
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::NoParameters;
@@ -48,5 +48,5 @@ pub async fn refresh_session(
         .sessions
         .refresh(&mut session, given.refresh_token.as_str())
         .await?;
-    Ok((StatusCode::CREATED, NO_STORE, Json(Tokens::from(grant))))
+    Ok((StatusCode::CREATED, Json(Tokens::from(grant))))
 }

@@ -10,7 +10,6 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::NO_STORE;
 use super::attempts::{self, Attempt};
 use super::me::Me;
 use super::password::NewPassword;
@@ -91,7 +90,7 @@ pub async fn register(
         role: Role::Customer.as_str().to_owned(),
         created_at,
     };
-    Ok((StatusCode::CREATED, NO_STORE, Json(me)))
+    Ok((StatusCode::CREATED, Json(me)))
 }
 
 /// Since when they are a customer. `None` when there is an account with this email.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::attempts::{self, Attempt};
 use super::password::Password;
-use super::{NO_STORE, Tokens, merge_carts};
+use super::{Tokens, merge_carts};
 use crate::database::Session;
 use crate::http::body::JsonBody;
 use crate::http::client_address::ClientAddress;
@@ -90,7 +90,7 @@ pub async fn sign_in(
         tokens: grant.into(),
         cart_id,
     };
-    Ok((StatusCode::CREATED, NO_STORE, Json(signed_in)))
+    Ok((StatusCode::CREATED, Json(signed_in)))
 }
 
 struct LetIn {

@@ -29,6 +29,7 @@ use self::list_columns::ListColumns;
 use self::product_details::ProductDetails;
 use self::search::Search;
 use crate::http::cursor::{self, CursorKeys};
+use crate::http::layers;
 use crate::settings::Settings;
 use crate::state::AppState;
 
@@ -71,6 +72,9 @@ pub fn router(variants: &Variants) -> OpenApiRouter<AppState> {
         .routes(routes!(list_categories::list_categories))
         .routes(routes!(show_facets::show_facets))
         .routes(routes!(show_product::show_product))
-        .routes(routes!(list_reviews::list_reviews, post_review::post_review))
+        .routes(routes!(list_reviews::list_reviews))
+        .merge(layers::private(
+            OpenApiRouter::new().routes(routes!(post_review::post_review)),
+        ))
         .routes(routes!(suggest::suggest))
 }

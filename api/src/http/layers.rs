@@ -2,11 +2,16 @@
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use storefront::variants::Compression;
+use tower::util::MapResponseLayer;
+use utoipa_axum::router::OpenApiRouter;
 
 use super::compression;
 use super::context::ContextLayer;
 use crate::settings::HttpSettings;
+use crate::state::AppState;
 
 /// Wraps all routes in
 /// 1. the request's context: its id, its clock, its deadline, its guard against panics, its metrics, its log line
@@ -27,4 +32,14 @@ pub fn wrap(router: Router, arm: Compression, settings: &HttpSettings) -> Router
         Compression::Gzip => router.layer((context, compression::gzip::layer(), body_limit)),
         Compression::Brotli => router.layer((context, compression::brotli::layer(), body_limit)),
     }
+}
+
+/// Routes whose answers are for who asks alone: no cache on the way may keep one, nor a refusal. The layer is that of
+/// these routes; what anybody may read goes without.
+pub fn private(routes: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
+    routes.layer(MapResponseLayer::new(|mut response: Response| {
+        let no_store = HeaderValue::from_static("no-store");
+        response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+        response
+    }))
 }
