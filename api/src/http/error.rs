@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -237,6 +238,16 @@ impl From<sqlx::Error> for ApiError {
                 _ => Self::internal(error),
             },
             _ => Self::internal(error),
+        }
+    }
+}
+
+/// A body that could not be read.
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        match rejection.into_response().status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
+            _ => Self::parameter("body", "ended before it was whole"),
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use crate::http::body;
 use crate::http::error::{ApiError, Problem};
+use crate::http::query::NoParameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
@@ -49,9 +51,11 @@ pub struct CarrierEvent {
 pub async fn carrier_webhook(
     State(app): State<AppState>,
     timings: RequestTimings,
+    _: NoParameters,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, ApiError> {
+    let body = body?;
     let signature = headers
         .get("x-carrier-signature")
         .and_then(|value| value.to_str().ok());
