@@ -2,6 +2,8 @@
 
 pub mod people;
 
+mod operations;
+
 mod arms_agree;
 mod contract;
 
