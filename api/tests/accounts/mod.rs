@@ -8,6 +8,7 @@ mod arms_agree;
 mod contract;
 
 mod bodies;
+mod declared;
 mod tokens;
 mod who_may;
 
