@@ -73,8 +73,9 @@ async fn the_owner_is_told_and_let_in() {
         assert!(told.contains(secret), "{secret}: {told}");
     }
     let orders = |operation: &&Operation| operation.name() == "POST /v1/orders";
-    let ordered = operations.iter().find(orders).unwrap().request(Some(&owner));
-    let ordered = shop.answer(ordered).await;
+    let order = operations.iter().find(orders).unwrap();
+    assert!(order.is_of_an_owner(), "its body names the cart");
+    let ordered = shop.answer(order.request(Some(&owner))).await;
     assert_ne!(ordered.status, 404, "{}", ordered.text());
 }
 
