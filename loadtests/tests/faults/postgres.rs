@@ -16,6 +16,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::error::Elapsed;
 use uuid::Uuid;
 
 use super::aftermath::{Allowed, Market};
@@ -42,6 +43,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks, and before a buyer asks again.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// What a buyer notes whom nobody answered in time.
+const UNANSWERED: &str = "no answer in time";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
@@ -135,6 +139,7 @@ async fn die_under_load() {
         "409 request_in_progress",
         "503 overloaded",
         "503 unavailable",
+        UNANSWERED,
     ];
     assert!(
         told.keys().all(|what| allowed.contains(&what.as_str())),
@@ -185,6 +190,8 @@ async fn buy(target: Target, requests: Vec<Request>, paid: Arc<watch::Sender<usi
                     }
                     (what, body)
                 }
+                // A client's patience, which a loaded machine may outlast: it asks again as after any other fault.
+                Err(error) if error.is::<Elapsed>() => (UNANSWERED.to_owned(), Value::Null),
                 Err(error) => (format!("{error:#}"), Value::Null),
             };
             let is_paid = what == "201";
