@@ -7,6 +7,7 @@
 
 mod support;
 
+mod abandoned_carts;
 mod broker_restart;
 mod consumers;
 mod crashes;

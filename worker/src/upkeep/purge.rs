@@ -1,5 +1,9 @@
 //! What has expired is deleted, in batches that hold no lock for long and skip what another worker deletes.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use uuid::Uuid;
+
 use super::{Round, Upkeep, count};
 use crate::parts::Stop;
 
@@ -15,6 +19,7 @@ impl Upkeep {
             Table::Sessions,
             Table::SignInFailures,
             Table::Inbox,
+            Table::GuestCarts,
         ] {
             if stop.is_given() {
                 break;
@@ -84,6 +89,23 @@ impl Upkeep {
                 .execute(&self.pool)
                 .await
             }
+            // Ids begin with the time at which they were made: the primary key leads to the old ones, which few are
+            // left of, since bought ones go as well. An index by the time of the last change would be written to by
+            // each change of each cart.
+            Table::GuestCarts => {
+                let retention = Duration::from_secs(u64::from(self.settings.cart_retention_days) * 24 * 3600);
+                sqlx::query!(
+                    "delete from carts where id in (
+                         select id from carts
+                         where id < $2 and token_hash is not null and updated_at < now() - make_interval(secs => $3)
+                         order by id limit $1 for update skip locked)",
+                    BATCH,
+                    first_id_of(SystemTime::now() - retention),
+                    retention.as_secs_f64()
+                )
+                .execute(&self.pool)
+                .await
+            }
         };
         Ok(deleted?.rows_affected())
     }
@@ -96,4 +118,11 @@ enum Table {
     Sessions,
     SignInFailures,
     Inbox,
+    GuestCarts,
+}
+
+/// The least UUIDv7 of a moment: 48 bits of milliseconds, then nothing.
+fn first_id_of(moment: SystemTime) -> Uuid {
+    let since = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Uuid::from_u128(since.as_millis() << 80)
 }
