@@ -204,3 +204,45 @@ async fn how_many_statements_an_order_takes() {
         assert_eq!(shop.buy(&buyer, cart).await.statements(), 1);
     }
 }
+
+/// As who cancels does: else two with one coupon and one SKU would wait for each other.
+#[tokio::test]
+async fn everybody_takes_the_coupon_before_the_stock() {
+    for variants in arms_of("stock") {
+        let shop = Shop::with(variants, Changes::default()).await;
+        shop.set_stock("SKU-1-0", 10).await;
+        shop.database
+            .execute(
+                "insert into coupons (code, percent, valid_until) values ('TEN', 10, now() + interval '1 day')",
+            )
+            .await;
+        let buyer = shop.customer().await;
+        let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
+        shop.database
+            .execute(&format!(
+                "update carts set coupon_code = 'TEN' where id = '{cart}'"
+            ))
+            .await;
+        let mut other = shop.database.connect().await;
+        execute(
+            &mut other,
+            "begin; select from coupons where code = 'TEN' for update",
+        )
+        .await;
+        let (placed, ()) = tokio::join!(shop.buy(&buyer, cart), async {
+            until("the order waits for the coupon", async || {
+                let waiting = "select count(*) from pg_stat_activity
+                               where datname = current_database() and wait_event_type = 'Lock'";
+                (shop.database.number(waiting).await == 1).then_some(())
+            })
+            .await;
+            // At once, or it is locked, and the two wait for each other.
+            execute(
+                &mut other,
+                "select from variants where sku = 'SKU-1-0' for update nowait; commit",
+            )
+            .await;
+        });
+        expect(placed, 201);
+    }
+}

@@ -75,9 +75,10 @@ async fn reserve_and_pay(
 ) -> Result<Settled, Stop> {
     let mut session = app.database.session(timings).await?;
     let mut transaction = session.begin().await?;
+    // The coupon before the stock, as everywhere.
+    reservation::insert_order(app, &mut transaction, request, &mut draft).await?;
     let stock = lock_stock(&mut transaction, &draft.items).await?;
     require_enough(&draft.items, &stock)?;
-    reservation::insert_order(app, &mut transaction, request, &mut draft).await?;
     app.orders
         .lines
         .insert(&mut transaction, draft.order.id, &draft.items)
