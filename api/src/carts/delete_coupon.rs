@@ -5,7 +5,7 @@ use axum::extract::{RawQuery, State};
 use super::cart::CartView;
 use super::holder::CartKey;
 use super::read_cart::read_cart;
-use super::{cart_ordered, unknown_cart};
+use super::{ATTEMPTS, cart_ordered, too_contended, unknown_cart};
 use crate::database::Session;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
@@ -44,29 +44,40 @@ pub async fn delete_coupon(
     cart.ok_or_else(unknown_cart)?.answer()
 }
 
+/// As items are written: if the cart is still the one that was looked at, so that none is changed that was ordered
+/// meanwhile.
 async fn take_off(session: &mut Session<'_>, key: &CartKey) -> Result<(), ApiError> {
-    let ordered = sqlx::query_scalar!(
-        r#"with seen as (
-               select c.id, exists (select from orders o where o.cart_id = c.id) as ordered
-               from carts c
-               where c.id = $1 and (c.customer_id = $2 or c.token_hash = $3)
-           ), cart as (
-               update carts c
-               set coupon_code = null,
-                   updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
-               from seen
-               where c.id = seen.id and not seen.ordered and c.coupon_code is not null
-           )
-           select ordered as "ordered!" from seen"#,
-        key.id,
-        key.customer,
-        key.token()
-    )
-    .fetch_optional(session)
-    .await?;
-    match ordered {
-        None => Err(unknown_cart()),
-        Some(true) => Err(cart_ordered()),
-        Some(false) => Ok(()),
+    for _ in 0..ATTEMPTS {
+        let found = sqlx::query!(
+            r#"with seen as (
+                   select c.id, c.updated_at, c.coupon_code,
+                          exists (select from orders o where o.cart_id = c.id) as ordered
+                   from carts c
+                   where c.id = $1 and (c.customer_id = $2 or c.token_hash = $3)
+               ), cart as (
+                   update carts c
+                   set coupon_code = null,
+                       updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
+                   from seen
+                   where c.id = seen.id and c.updated_at = seen.updated_at and not seen.ordered
+                     and seen.coupon_code is not null
+                   returning c.id
+               )
+               select ordered as "ordered!", coupon_code is not null as "has_coupon!",
+                      exists (select from cart) as "written!"
+               from seen"#,
+            key.id,
+            key.customer,
+            key.token()
+        )
+        .fetch_optional(&mut *session)
+        .await?;
+        match found {
+            None => return Err(unknown_cart()),
+            Some(found) if found.ordered => return Err(cart_ordered()),
+            Some(found) if found.written || !found.has_coupon => return Ok(()),
+            Some(_) => {}
+        }
     }
+    Err(too_contended())
 }

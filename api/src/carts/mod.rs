@@ -27,6 +27,10 @@ pub const MAX_LINES: i64 = 100;
 /// Units of one line: the bound of its column.
 pub const MAX_QUANTITY: i64 = 1000;
 
+/// How often a write is tried that meets another write to the same cart, or an order of it. Each turn one of them gets
+/// through, so only a client that writes to one cart many times at once sees the end of it.
+const ATTEMPTS: u32 = 10;
+
 /// The carts' routes.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -39,6 +43,11 @@ pub fn router() -> OpenApiRouter<AppState> {
 /// Also for the carts of others: whoever may not see one isn't told that there is one.
 fn unknown_cart() -> ApiError {
     ApiError::NotFound("no such cart, or none of yours; a guest's cart needs its `x-cart-token`".to_owned())
+}
+
+/// After [`ATTEMPTS`].
+fn too_contended() -> ApiError {
+    ApiError::Overloaded("many writes to one cart at once")
 }
 
 fn cart_ordered() -> ApiError {

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::cart::CartView;
 use super::holder::CartKey;
 use super::read_cart::read_cart;
-use super::{cart_ordered, unknown_cart};
+use super::{ATTEMPTS, cart_ordered, too_contended, unknown_cart};
 use crate::database::Session;
 use crate::http::answer::Answer;
 use crate::http::body::{JsonBody, Text};
@@ -77,22 +77,36 @@ pub async fn put_coupon(
     cart.answer()
 }
 
+/// As items are written: if the cart is still the one that was looked at, so that none is changed that was ordered
+/// meanwhile.
 async fn put_on(session: &mut Session<'_>, key: &CartKey, code: &str) -> Result<(), ApiError> {
-    let written = sqlx::query!(
-        "update carts c
-         set coupon_code = $4, updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
-         where c.id = $1 and (c.customer_id = $2 or c.token_hash = $3)
-           and not exists (select from orders o where o.cart_id = c.id)",
-        key.id,
-        key.customer,
-        key.token(),
-        code
-    )
-    .execute(session)
-    .await?;
-    match written.rows_affected() {
-        // It was a cart of theirs a moment ago: it can only have been ordered since.
-        0 => Err(cart_ordered()),
-        _ => Ok(()),
+    for _ in 0..ATTEMPTS {
+        let found = sqlx::query!(
+            r#"with seen as (
+                   select c.id, c.updated_at, exists (select from orders o where o.cart_id = c.id) as ordered
+                   from carts c
+                   where c.id = $1 and (c.customer_id = $2 or c.token_hash = $3)
+               ), cart as (
+                   update carts c
+                   set coupon_code = $4, updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
+                   from seen
+                   where c.id = seen.id and c.updated_at = seen.updated_at and not seen.ordered
+                   returning c.id
+               )
+               select ordered as "ordered!", exists (select from cart) as "written!" from seen"#,
+            key.id,
+            key.customer,
+            key.token(),
+            code
+        )
+        .fetch_optional(&mut *session)
+        .await?;
+        match found {
+            None => return Err(unknown_cart()),
+            Some(found) if found.ordered => return Err(cart_ordered()),
+            Some(found) if found.written => return Ok(()),
+            Some(_) => {}
+        }
     }
+    Err(too_contended())
 }

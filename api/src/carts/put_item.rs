@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::cart::CartView;
 use super::holder::CartKey;
 use super::read_cart::read_cart;
-use super::{MAX_LINES, MAX_QUANTITY, cart_ordered, unknown_cart};
+use super::{ATTEMPTS, MAX_LINES, MAX_QUANTITY, cart_ordered, too_contended, unknown_cart};
 use crate::database::Session;
 use crate::http::answer::Answer;
 use crate::http::body::JsonBody;
@@ -23,10 +23,6 @@ use crate::state::AppState;
 
 /// The longest SKU, in characters: that of its column.
 const MAX_SKU_CHARS: usize = 255;
-
-/// How often a write is tried that meets another write to the same cart. Each turn one of them gets through, so only a
-/// client that writes to one cart many times at once sees the end of it.
-const ATTEMPTS: u32 = 10;
 
 /// A quantity. Prices are the shop's to know: there is no field for them.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
@@ -114,7 +110,7 @@ async fn put_in(session: &mut Session<'_>, key: &CartKey, sku: &str, quantity: i
             return Err(refusal);
         }
     }
-    Err(ApiError::Overloaded("many writes to one cart at once"))
+    Err(too_contended())
 }
 
 /// What a write found, and whether it was done.
@@ -158,7 +154,8 @@ impl Outcome {
 
 /// Writes the line if the cart is still the one that was looked at: `updated_at` only grows, so it names a version of
 /// the cart. Of two writes at once the second finds another version than it has seen, and writes nothing; what it was
-/// about to break, the bound on lines or the one currency, can't have changed unseen.
+/// about to break, the bound on lines or the one currency, can't have changed unseen. An order of the cart moves it on as
+/// well.
 async fn write_item(
     session: &mut Session<'_>,
     key: &CartKey,
@@ -178,37 +175,49 @@ async fn write_item(
     outcome.fetch_optional(session).await
 }
 
-/// Takes a line out, whatever became of what it names. Without the line there is nothing to do.
+/// Takes a line out, whatever became of what it names. Without the line there is nothing to do. It names the version of
+/// the cart as [`write_item`] does.
 async fn take_out(session: &mut Session<'_>, key: &CartKey, sku: &str) -> Result<(), ApiError> {
-    let found = sqlx::query!(
-        r#"with seen as (
-               select c.id, exists (select from orders o where o.cart_id = c.id) as ordered
-               from carts c
-               where c.id = $1 and (c.customer_id = $2 or c.token_hash = $3)
-           ), variant as (
-               select id from variants where sku = $4
-           ), line as (
-               delete from cart_items i using seen, variant
-               where i.cart_id = seen.id and i.variant_id = variant.id and not seen.ordered
-               returning i.cart_id
-           ), cart as (
-               update carts c set updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
-               from line where c.id = line.cart_id
-           )
-           select ordered as "ordered!", exists (select from variant) as "known!" from seen"#,
-        key.id,
-        key.customer,
-        key.token(),
-        sku
-    )
-    .fetch_optional(session)
-    .await?;
-    match found {
-        None => Err(unknown_cart()),
-        Some(found) if found.ordered => Err(cart_ordered()),
-        Some(found) if !found.known => Err(unknown_sku()),
-        Some(_) => Ok(()),
+    for _ in 0..ATTEMPTS {
+        let found = sqlx::query!(
+            r#"with seen as (
+                   select c.id, c.updated_at, exists (select from orders o where o.cart_id = c.id) as ordered
+                   from carts c
+                   where c.id = $1 and (c.customer_id = $2 or c.token_hash = $3)
+               ), variant as (
+                   select id from variants where sku = $4
+               ), line as (
+                   select i.cart_id, i.variant_id
+                   from seen, variant, cart_items i
+                   where i.cart_id = seen.id and i.variant_id = variant.id
+               ), cart as (
+                   update carts c set updated_at = greatest(clock_timestamp(), c.updated_at + interval '1 microsecond')
+                   from seen, line
+                   where c.id = seen.id and c.updated_at = seen.updated_at and not seen.ordered
+                   returning c.id
+               ), taken_out as (
+                   delete from cart_items i using cart, line
+                   where i.cart_id = cart.id and i.variant_id = line.variant_id
+               )
+               select ordered as "ordered!", exists (select from variant) as "known!",
+                      exists (select from line) as "has_line!", exists (select from cart) as "written!"
+               from seen"#,
+            key.id,
+            key.customer,
+            key.token(),
+            sku
+        )
+        .fetch_optional(&mut *session)
+        .await?;
+        match found {
+            None => return Err(unknown_cart()),
+            Some(found) if found.ordered => return Err(cart_ordered()),
+            Some(found) if !found.known => return Err(unknown_sku()),
+            Some(found) if found.written || !found.has_line => return Ok(()),
+            Some(_) => {}
+        }
     }
+    Err(too_contended())
 }
 
 fn unknown_sku() -> ApiError {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::database::Session;
 use crate::http::error::ApiError;
+use crate::opaque_token::TokenHash;
 
 /// How long a key and its answer are kept.
 pub const KEPT_HOURS: i32 = 24;
@@ -55,12 +56,26 @@ pub struct RequestKey {
 }
 
 impl RequestKey {
-    /// The key of a customer, else of whoever has the cart.
-    pub fn new(customer: Option<Uuid>, cart: Uuid, IdempotencyKey(key): IdempotencyKey, body: &[u8]) -> Self {
+    /// The key of a customer, else of the guest who has the cart and what opens it. A guest is told what a key stands for
+    /// by the owner alone, also when the cart is gone: so the token is part of it.
+    pub fn new(
+        customer: Option<Uuid>,
+        (cart, cart_token): (Uuid, Option<&TokenHash>),
+        IdempotencyKey(key): IdempotencyKey,
+        body: &[u8],
+    ) -> Self {
         let mut owner = Sha256::new();
-        match customer {
-            Some(customer) => owner.update([b"customer:".as_slice(), customer.as_bytes()].concat()),
-            None => owner.update([b"cart:".as_slice(), cart.as_bytes()].concat()),
+        match (customer, cart_token) {
+            (Some(customer), _) => {
+                owner.update(b"customer:");
+                owner.update(customer);
+            }
+            // Without a token no cart is opened: no key was ever written for this owner.
+            (None, cart_token) => {
+                owner.update(b"guest:");
+                owner.update(cart);
+                owner.update(cart_token.map_or(&[][..], TokenHash::as_slice));
+            }
         }
         Self {
             owner: owner.finalize().into(),

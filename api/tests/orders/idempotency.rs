@@ -1,5 +1,6 @@
 //! A key stands for one order, whoever asks with it how often, and whatever was lost meanwhile.
 
+use axum::http::Request;
 use serde_json::json;
 
 use super::shopping::{Buyer, Shop, expect, order, with};
@@ -59,6 +60,71 @@ async fn a_key_stands_for_one_request_of_one_client() {
     let others = shop.cart(&other, &[("SKU-1-0", 1)]).await;
     expect(shop.place(&other, "key", &order(others)).await, 201);
     assert_eq!(shop.orders().await, 2);
+}
+
+/// What may become of a cart when no order has it any more: it is merged into another, or purged, or handed over.
+const GONE: [&str; 2] = [
+    "delete from carts",
+    "update carts set token_hash = case when token_hash is null then sha256('another') end,
+                      customer_id = case when customer_id is null then (select min(id::text) from customers)::uuid end",
+];
+
+#[tokio::test]
+async fn a_key_stands_for_its_order_whatever_became_of_the_cart() {
+    for gone in GONE {
+        let shop = Shop::start("optimized").await;
+        shop.set_stock("SKU-1-0", 5).await;
+        for buyer in [shop.customer().await, Buyer::Guest] {
+            let [declined, paid, pending] = [
+                shop.cart(&buyer, &[("SKU-1-0", 1)]).await,
+                shop.cart(&buyer, &[("SKU-1-0", 1)]).await,
+                shop.cart(&buyer, &[("SKU-1-0", 1)]).await,
+            ];
+            let declining = with(order(declined), "payment_token", "tok_declined");
+            shop.place(&buyer, "declined", &declining)
+                .await
+                .problem(402, "payment_declined");
+            let first = expect(shop.place(&buyer, "paid", &order(paid)).await, 201);
+            shop.gateway.is(Mood::Broken);
+            let later = expect(shop.place(&buyer, "pending", &order(pending)).await, 202).json();
+            shop.gateway.is(Mood::Well);
+            shop.database.execute(gone).await;
+
+            let again = shop.place(&buyer, "declined", &declining).await;
+            again.problem(402, "payment_declined");
+            assert_eq!(
+                (again.header("idempotency-replayed"), again.statements()),
+                (Some("true"), 1)
+            );
+            let again = expect(shop.place(&buyer, "paid", &order(paid)).await, 201);
+            assert_eq!((&again.body, again.statements()), (&first.body, 1));
+            let settled = expect(shop.place(&buyer, "pending", &order(pending)).await, 201).json();
+            assert_eq!((&settled["id"], &settled["status"]), (&later["id"], &json!("paid")));
+            // Under a new key there is no such cart.
+            shop.place(&buyer, "new", &order(declined))
+                .await
+                .problem(404, "not_found");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_guests_key_is_nothing_to_who_has_not_the_carts_token() {
+    let shop = Shop::start("optimized").await;
+    shop.set_stock("SKU-1-0", 5).await;
+    let cart = shop.cart(&Buyer::Guest, &[("SKU-1-0", 1)]).await;
+    expect(shop.place(&Buyer::Guest, "key", &order(cart)).await, 201);
+    let somebody = shop.customer().await;
+    let asked = || Request::post("/v1/orders").header("idempotency-key", "key");
+    for gone in [None, Some("delete from carts")] {
+        if let Some(gone) = gone {
+            shop.database.execute(gone).await;
+        }
+        let another = asked().header("x-cart-token", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI");
+        for request in [asked(), another, somebody.identify(asked())] {
+            shop.send_json(request, &order(cart)).await.problem(404, "not_found");
+        }
+    }
 }
 
 #[tokio::test]

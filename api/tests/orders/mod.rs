@@ -8,6 +8,7 @@ pub mod carrier;
 mod deadlocks;
 mod history;
 mod idempotency;
+mod its_cart;
 mod placing;
 mod seen_in_lists;
 

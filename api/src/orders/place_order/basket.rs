@@ -2,6 +2,7 @@
 //! written.
 
 use storefront::money::Currency;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{PlaceOrder, cart_changed, insufficient_stock};
@@ -20,10 +21,21 @@ pub(super) struct Basket {
     pub(super) coupon: Option<Coupon>,
     /// Of who is signed in.
     pub(super) customer_email: Option<String>,
+    /// Which version of it this is: each change of it moves this on.
+    pub(super) version: OffsetDateTime,
     /// There is an order of it.
     pub(super) is_ordered: bool,
-    /// The request's key, where it was used before.
-    pub(super) known_key: Option<KnownKey>,
+}
+
+/// What a request stands for.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Its key was used before. It stands for its order, whatever has become of the cart.
+    Known(KnownKey),
+    /// The cart, under a new key.
+    Cart(Basket),
+    /// Neither.
+    Nothing,
 }
 
 /// An item of a cart, with what it is and costs now.
@@ -59,14 +71,11 @@ pub(super) struct Priced {
     pub(super) coupon: Option<String>,
 }
 
-/// Reads the cart, if it is there and is the requester's.
+/// Reads what the key stands for, else the cart, if it is there and is the requester's.
 ///
 /// # Errors
 /// When the statement fails.
-pub(super) async fn read(
-    session: &mut Session<'_>,
-    request: &PlaceOrder,
-) -> Result<Option<Basket>, sqlx::Error> {
+pub(super) async fn read(session: &mut Session<'_>, request: &PlaceOrder) -> Result<Found, sqlx::Error> {
     let query = sqlx::query_file!(
         "src/orders/place_order/basket.sql",
         request.order.cart_id,
@@ -77,7 +86,20 @@ pub(super) async fn read(
     );
     let rows = query.fetch_all(session).await?;
     let Some(first) = rows.first() else {
-        return Ok(None);
+        return Ok(Found::Nothing);
+    };
+    if let Some((request_hash, order)) = first.request_hash.clone().zip(first.key_order_id) {
+        return Ok(Found::Known(KnownKey {
+            request_hash,
+            is_locked: first.is_locked,
+            order,
+            answer: first
+                .answer_status
+                .map(|status| (status, first.answer.clone().unwrap_or_default())),
+        }));
+    }
+    let Some(version) = first.cart_version else {
+        return Ok(Found::Nothing);
     };
     let coupon = first.coupon_code.clone().map(|code| Coupon {
         code,
@@ -87,23 +109,11 @@ pub(super) async fn read(
         minimum_cents: first.coupon_minimum_cents.unwrap_or_default(),
         usable: first.coupon_usable,
     });
-    let known_key = first
-        .request_hash
-        .clone()
-        .zip(first.key_order_id)
-        .map(|(request_hash, order)| KnownKey {
-            request_hash,
-            is_locked: first.is_locked,
-            order,
-            answer: first
-                .answer_status
-                .map(|status| (status, first.answer.clone().unwrap_or_default())),
-        });
-    Ok(Some(Basket {
+    Ok(Found::Cart(Basket {
         coupon,
         customer_email: first.customer_email.clone(),
+        version,
         is_ordered: first.is_ordered,
-        known_key,
         // A cart without items is one row without an item.
         items: rows
             .into_iter()

@@ -1,10 +1,12 @@
 -- $1 cart, $2 customer, $3 hash of the cart's token, $4 and $5 owner and text of the request's key.
--- A row an item; the cart, its coupon and the key are the same in each. Without items, one row.
+-- A row an item; the cart, its coupon and the key are the same in each. Without items, or with a key and no cart, one row.
+-- The key comes first: it stands for its order, whatever has become of the cart.
 select coupon.code as "coupon_code?", coupon.percent as "coupon_percent?",
        coupon.amount_cents as "coupon_amount_cents?", coupon.currency as "coupon_currency?",
        coupon.minimum_cents as "coupon_minimum_cents?",
        coalesce(coupon.valid_from <= now() and now() < coupon.valid_until
                 and (coupon.max_uses is null or coupon.uses < coupon.max_uses), false) as "coupon_usable!",
+       cart.updated_at as "cart_version?",
        (select email from customers where id = $2) as customer_email,
        exists (select from orders where orders.cart_id = cart.id) as "is_ordered!",
        known.request_hash as "request_hash?", known.order_id as "key_order_id?",
@@ -14,11 +16,12 @@ select coupon.code as "coupon_code?", coupon.percent as "coupon_percent?",
        variant.price_cents as "price_cents?", variant.stock_quantity as "stock_quantity?", variant.sku as "sku?",
        variant.title as "variant_title?", product.title as "title?", product.active as "active?",
        product.currency as "currency?"
-from carts cart
+from (values ($4::bytea, $5::text)) as asked (owner, key)
+left join idempotency_keys known on known.owner = asked.owner and known.key = asked.key
+left join carts cart on cart.id = $1 and (cart.customer_id = $2 or cart.token_hash = $3)
 left join coupons coupon on coupon.code = cart.coupon_code
-left join idempotency_keys known on known.owner = $4 and known.key = $5
 left join cart_items item on item.cart_id = cart.id
 left join variants variant on variant.id = item.variant_id
 left join products product on product.id = variant.product_id
-where cart.id = $1 and (cart.customer_id = $2 or cart.token_hash = $3)
+where known.order_id is not null or cart.id is not null
 order by variant.id

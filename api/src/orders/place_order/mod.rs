@@ -23,10 +23,11 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use storefront::email_address::EmailAddress;
 use storefront::money::Money;
+use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::basket::{Basket, Item};
+use self::basket::{Basket, Found, Item};
 use super::idempotency::{IdempotencyKey, Repeated, RequestKey, in_progress};
 use super::order::Order;
 use super::{answering, settlement, show_order};
@@ -43,7 +44,7 @@ use crate::postal_address::PostalAddress;
 use crate::pricing::ShippingMethod;
 use crate::state::{App, AppState};
 
-/// How often an order is begun again when a twin or a deadlock got in its way.
+/// How often an order is begun again when a twin, a change of its cart or a deadlock got in its way.
 const ATTEMPTS: u32 = 4;
 
 /// What is bought, by whom, where it goes, and how it is paid. It names no price: the shop does.
@@ -103,7 +104,7 @@ impl FromRequest<AppState> for PlaceOrder {
         Ok(Self {
             customer,
             cart_token,
-            key: RequestKey::new(customer, order.cart_id, key, &canonical),
+            key: RequestKey::new(customer, (order.cart_id, cart_token.as_ref()), key, &canonical),
             order,
             trace_context,
         })
@@ -119,6 +120,8 @@ pub struct Draft {
     pub items: Vec<Item>,
     /// What opens it, for a guest.
     pub token_hash: Option<TokenHash>,
+    /// The version of the cart that it was made from.
+    pub cart_version: OffsetDateTime,
 }
 
 /// How a request began.
@@ -132,7 +135,7 @@ pub(super) enum Begun {
 /// Why a reservation stopped.
 #[derive(Debug)]
 pub enum Stop {
-    /// Something else got in its way that it has to look at: a twin, or another order of the same cart.
+    /// Something else got in its way that it has to look at: a twin, another order of the same cart, or a change of it.
     Again,
     /// It can't be.
     With(ApiError),
@@ -157,22 +160,23 @@ impl From<sqlx::Error> for Stop {
 /// Reads what the cart and the key stand for. One statement for a new order.
 pub(super) async fn begin(app: &App, timings: &Timings, request: &PlaceOrder) -> Result<Begun, ApiError> {
     let mut session = app.database.session(timings).await?;
-    let basket = basket::read(&mut session, request).await?;
-    let mut basket = basket.ok_or_else(|| {
-        ApiError::NotFound(
-            "no such cart, or none of yours; a guest's cart needs its `x-cart-token`".to_owned(),
-        )
-    })?;
-    match basket
-        .known_key
-        .take()
-        .map(|known| known.repeated(&request.key))
-        .transpose()?
-    {
-        Some(Repeated::Replay { order, status, body }) => Ok(Begun::Answered(answering::replay(
+    let known = match basket::read(&mut session, request).await? {
+        Found::Known(known) => known,
+        Found::Cart(basket) => {
+            drop(session);
+            return Ok(Begun::Draft(Box::new(draft(app, request, basket)?)));
+        }
+        Found::Nothing => {
+            return Err(ApiError::NotFound(
+                "no such cart, or none of yours; a guest's cart needs its `x-cart-token`".to_owned(),
+            ));
+        }
+    };
+    match known.repeated(&request.key)? {
+        Repeated::Replay { order, status, body } => Ok(Begun::Answered(answering::replay(
             app, request, order, status, &body,
         )?)),
-        Some(Repeated::Resume(id)) => {
+        Repeated::Resume(id) => {
             if !request.key.lock(&mut session, lock_seconds(app)).await? {
                 return Err(in_progress());
             }
@@ -183,10 +187,6 @@ pub(super) async fn begin(app: &App, timings: &Timings, request: &PlaceOrder) ->
             Ok(Begun::Answered(
                 settlement::resume(app, timings, request, order).await?,
             ))
-        }
-        None => {
-            drop(session);
-            Ok(Begun::Draft(Box::new(draft(app, request, basket)?)))
         }
     }
 }
@@ -210,7 +210,7 @@ pub(super) async fn to_its_end(
     }
 }
 
-/// Too many twins and deadlocks in a row.
+/// Too many twins, changes and deadlocks in a row.
 pub(super) fn too_contended() -> ApiError {
     ApiError::Overloaded("an order was begun again too often")
 }
@@ -285,5 +285,6 @@ fn draft(app: &App, request: &PlaceOrder, basket: Basket) -> Result<Draft, ApiEr
         },
         items: basket.items,
         token_hash,
+        cart_version: basket.version,
     })
 }

@@ -5,11 +5,13 @@ use crate::database::Session;
 use crate::orders::idempotency::KEPT_HOURS;
 use crate::state::App;
 
-/// Claims the request's key, takes a use of the coupon, and makes the order, which gets its number. The key comes first:
-/// a twin waits for it, and begins again when this transaction has ended. So does another order of the same cart.
+/// Claims the request's key, holds the cart as it was read, takes a use of the coupon, and makes the order, which gets
+/// its number. The key comes first: a twin waits for it, and begins again when this transaction has ended. So does
+/// whoever writes to the cart, orders it too, or merges it with another at a sign-in.
 ///
 /// # Errors
-/// [`Stop::Again`] after a twin or another order of the cart; 409 when the coupon was used up meanwhile.
+/// [`Stop::Again`] after a twin, or when the cart has changed since it was read; 409 when the coupon was used up
+/// meanwhile.
 pub(super) async fn insert_order(
     app: &App,
     transaction: &mut Session<'_>,
@@ -39,7 +41,8 @@ pub(super) async fn insert_order(
         draft.token_hash.as_ref().map(<[u8; 32]>::as_slice),
         order.coupon,
         order.shipping_address,
-        uuid::Uuid::now_v7()
+        uuid::Uuid::now_v7(),
+        draft.cart_version
     );
     let placed = query.fetch_optional(transaction).await?.ok_or(Stop::Again)?;
     if let Some(coupon) = &order.coupon
