@@ -93,21 +93,24 @@ impl Upkeep {
             // left of, since bought ones go as well. An index by the time of the last change would be written to by
             // each change of each cart.
             Table::GuestCarts => {
-                let retention = Duration::from_secs(u64::from(self.settings.cart_retention_days) * 24 * 3600);
                 sqlx::query!(
                     "delete from carts where id in (
                          select id from carts
                          where id < $2 and token_hash is not null and updated_at < now() - make_interval(secs => $3)
                          order by id limit $1 for update skip locked)",
                     BATCH,
-                    first_id_of(SystemTime::now() - retention),
-                    retention.as_secs_f64()
+                    first_id_of(SystemTime::now() - self.cart_retention()),
+                    self.cart_retention().as_secs_f64()
                 )
                 .execute(&self.pool)
                 .await
             }
         };
         Ok(deleted?.rows_affected())
+    }
+
+    fn cart_retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.settings.cart_retention_days) * 24 * 3600)
     }
 }
 
