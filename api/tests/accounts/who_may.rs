@@ -1,6 +1,6 @@
 //! Every route of the document, tried as nobody, as another customer, and as a customer where an admin is asked for.
 //! What the document says is what is tried: a route that is added is tried without a line here, as long as its
-//! ids are those of things that somebody owns (`OWNED`).
+//! ids are those of things that somebody owns (`operations.rs`, `OWNED`).
 
 use serde_json::Value;
 
