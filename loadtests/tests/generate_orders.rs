@@ -102,7 +102,7 @@ const FAULTS: [(&str, &str); 17] = [
     (
         "a payment that doesn't fit the state",
         "select count(*) from orders where (payment_id is null) <> (status = 'payment_failed')
-            or (payment_voided_at is not null) <> (status = 'cancelled')",
+            or (payment_voided_at is not null) <> (status in ('cancelled', 'payment_failed'))",
     ),
     (
         "a parcel that doesn't fit the state",

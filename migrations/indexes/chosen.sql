@@ -52,8 +52,9 @@ create index orders_status_idx on orders (status, id);
 -- The worker settles reservations that nobody paid in time. Only those are in it, so it stays small.
 create index orders_unsettled_idx on orders (reserved_until) where status = 'pending_payment';
 
--- The worker insists on voiding what the api could not. Nearly always empty.
-create index orders_unvoided_idx on orders (updated_at) where status = 'cancelled' and payment_voided_at is null;
+-- The worker insists on voiding what the api could not. Nearly always empty: a decline is written down as voided.
+create index orders_unvoided_idx on orders (updated_at)
+    where status in ('cancelled', 'payment_failed') and payment_voided_at is null;
 
 -- The refresh tokens of a family, when it is revoked; what the worker purges, by age.
 create index refresh_tokens_session_id_idx on refresh_tokens (session_id);

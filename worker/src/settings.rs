@@ -141,9 +141,16 @@ pub struct UpkeepSettings {
     pub settle_interval: Duration,
 
     /// After this an order is settled by another worker when the first gave no answer, or the gateway none, in
-    /// milliseconds. A cancelled order's payment is voided by upkeep when nobody else did so in this time
+    /// milliseconds. The payment of an order that was cancelled or failed is voided by upkeep when nobody else did so in
+    /// this time
     #[arg(long = "settle-again-ms", env = "BACKSTOCK_SETTLE_AGAIN_MS", default_value = "30000", value_parser = parse_millis)]
     pub settle_again: Duration,
+
+    /// How long after the end of an order that was cancelled or failed a request to authorize it may still reach the
+    /// gateway, in milliseconds. Before, nobody believes the gateway that it knows of no payment. Longer than the gateway's
+    /// timeout, by what a network or a process that was stopped may hold a request back
+    #[arg(long = "void-grace-ms", env = "BACKSTOCK_VOID_GRACE_MS", default_value = "300000", value_parser = parse_millis)]
+    pub void_grace: Duration,
 
     /// How often what has expired is purged, in milliseconds
     #[arg(long = "purge-interval-ms", env = "BACKSTOCK_PURGE_INTERVAL_MS", default_value = "60000",
@@ -180,6 +187,13 @@ impl Settings {
             return Err(
                 "BACKSTOCK_EMAIL_CLAIM_MS must be longer than BACKSTOCK_SMTP_TIMEOUT_MS: else an email that is being \
                  sent could be sent by another worker, too"
+                    .to_owned(),
+            );
+        }
+        if self.upkeep.void_grace <= self.payment.payment_timeout {
+            return Err(
+                "BACKSTOCK_VOID_GRACE_MS must be longer than BACKSTOCK_PAYMENT_TIMEOUT_MS: else money that is held by a \
+                 late answer could stay held"
                     .to_owned(),
             );
         }

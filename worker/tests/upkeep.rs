@@ -126,6 +126,45 @@ async fn the_money_of_cancelled_orders_is_let_go_whether_its_payment_was_known_o
 }
 
 #[tokio::test]
+async fn a_payment_that_arrives_after_its_order_has_failed_is_let_go() {
+    let shop = Shop::open().await;
+    let orders = shop.reserve(3, "now() + interval '1 hour'").await;
+    let [soon, late, never] = [orders[0].id, orders[1].id, orders[2].id];
+    shop.database
+        .execute(
+            "update orders set status = 'payment_failed', updated_at = now() - interval '1 minute';
+             insert into order_events (order_id, id, event) select id, id, 'payment_failed' from orders",
+        )
+        .await;
+    shop.simulators.authorize(soon, 3195, "tok_ok").await;
+    let ten_minutes = ("BACKSTOCK_VOID_GRACE_MS", "600000");
+    let _worker = shop.worker(&[UPKEEP, ten_minutes]).await;
+    let asked = "select count(*) from orders where payment_voided_at is null and updated_at > now() + interval '5 minutes'";
+    until_equal("of two the gateway knows nothing yet", 2, async || {
+        shop.database.number(asked).await
+    })
+    .await;
+    assert_eq!(shop.simulators.payment_status(soon).await, "voided");
+    shop.simulators.authorize(late, 3195, "tok_ok").await;
+    // Time passes.
+    shop.database
+        .execute(
+            "update order_events set at = at - interval '2 hours';
+             update orders set updated_at = updated_at - interval '2 hours'",
+        )
+        .await;
+    let unvoided = "select count(*) from orders where payment_voided_at is null";
+    until_equal("nothing is held", 0, async || {
+        shop.database.number(unvoided).await
+    })
+    .await;
+    for (order, status) in [(soon, "voided"), (late, "voided"), (never, "none")] {
+        assert_eq!(shop.simulators.payment_status(order).await, status);
+    }
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn what_has_expired_is_purged_and_the_rest_stays() {
     let shop = Shop::open().await;
     shop.reserve(1, "now() + interval '1 hour'").await;
