@@ -126,8 +126,8 @@ pub struct ConsumerSettings {
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub max_attempts: u32,
 
-    /// How long nobody else sends an email that somebody has begun to send, in milliseconds. Longer than the mail
-    /// server's timeout
+    /// How long nobody else sends an email that somebody has begun to send, in milliseconds. At least the mail server's
+    /// timeout and a wait for a connection to Postgres. What Postgres reads so slowly that it doesn't last is tried again
     #[arg(long = "email-claim-ms", env = "BACKSTOCK_EMAIL_CLAIM_MS", default_value = "30000", value_parser = parse_millis)]
     pub email_claim: Duration,
 }
@@ -183,12 +183,14 @@ impl Settings {
                 self.consumers.prefetch, self.consumers.concurrency
             ));
         }
-        if self.consumers.email_claim <= self.mail.smtp_timeout {
-            return Err(
-                "BACKSTOCK_EMAIL_CLAIM_MS must be longer than BACKSTOCK_SMTP_TIMEOUT_MS: else an email that is being \
-                 sent could be sent by another worker, too"
-                    .to_owned(),
-            );
+        let email = self.mail.smtp_timeout + self.database.database_acquire_timeout;
+        if self.consumers.email_claim < email {
+            return Err(format!(
+                "BACKSTOCK_EMAIL_CLAIM_MS is {}, and an email may take {}: BACKSTOCK_SMTP_TIMEOUT_MS and \
+                 BACKSTOCK_DATABASE_ACQUIRE_TIMEOUT_MS; raise the first: another worker could send what is being sent",
+                self.consumers.email_claim.as_millis(),
+                email.as_millis()
+            ));
         }
         if self.upkeep.void_grace <= self.payment.payment_timeout {
             return Err(

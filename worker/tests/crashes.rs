@@ -1,8 +1,11 @@
-//! Workers that are killed in the middle of their work: nothing is lost, and nothing is done twice.
+//! Workers that are killed in the middle of their work, or left by Postgres: nothing is lost, and nothing is done twice.
 
 use serde_json::json;
+use storefront::messages::Consumer;
 
-use crate::support::{Shop, until};
+use crate::support::{Shop, until, until_equal};
+
+const EMAIL: &str = r#"consumer="confirmation_email""#;
 
 #[tokio::test]
 async fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
@@ -57,7 +60,7 @@ async fn an_email_that_a_dead_worker_had_claimed_is_sent_when_the_claim_ends() {
     shop.database.execute(&claimed).await;
     let worker = shop.worker(&[("BACKSTOCK_MAX_ATTEMPTS", "1")]).await;
     until("it finds the claim", async || {
-        let busy = [r#"consumer="confirmation_email""#, r#"outcome="busy""#];
+        let busy = [EMAIL, r#"outcome="busy""#];
         worker.counter("messages_consumed_total", &busy).await > 0
     })
     .await;
@@ -67,5 +70,90 @@ async fn an_email_that_a_dead_worker_had_claimed_is_sent_when_the_claim_ends() {
     shop.until_all_done(1).await;
     shop.assert_done_once(1).await;
     assert_eq!(shop.simulators.mails().await, 1);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_email_that_cannot_be_noted_for_longer_than_its_claim_lasts_is_not_sent_again() {
+    let shop = Shop::open().await;
+    shop.paid_orders(1).await;
+    shop.database
+        .execute(
+            "create function refuse() returns trigger language plpgsql as
+             $$ begin raise exception 'nothing is written down now'; end $$;
+             create trigger refuse before insert or update on inbox
+             for each row when (new.done_at is not null and new.consumer = 'confirmation_email')
+             execute function refuse()",
+        )
+        .await;
+    let _worker = shop.worker(&[]).await;
+    let ended = "select count(*) from inbox where claimed_until < clock_timestamp() - interval '2 seconds'";
+    until_equal("the claim has ended a while ago", 1, async || {
+        shop.database.number(ended).await
+    })
+    .await;
+    assert_eq!(shop.simulators.mails().await, 1);
+    shop.database.execute("drop trigger refuse on inbox").await;
+    shop.until_all_done(1).await;
+    shop.assert_done_once(1).await;
+    assert_eq!(shop.simulators.mails().await, 1);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn who_could_not_send_an_email_leaves_alone_what_another_has_claimed() {
+    let shop = Shop::open().await;
+    shop.paid_orders(1).await;
+    shop.simulators
+        .set(&shop.simulators.inbox, json!({ "failure_error": 1.0 }))
+        .await;
+    // Whatever is claimed is at once another's, for good.
+    shop.database
+        .execute(
+            "create function take_over() returns trigger language plpgsql as
+             $$ begin update inbox set claimed_until = 'infinity' where done_at is null; return null; end $$;
+             create trigger take_over after insert on inbox
+             for each row when (new.claimed_until is not null) execute function take_over()",
+        )
+        .await;
+    let worker = shop.worker(&[]).await;
+    let outcome = async |outcome| {
+        let labels = [EMAIL, outcome];
+        worker.counter("messages_consumed_total", &labels).await
+    };
+    until("it finds the other's claim", async || {
+        outcome(r#"outcome="busy""#).await > 0
+    })
+    .await;
+    assert_eq!(outcome(r#"outcome="retried""#).await, 1);
+    let claims = "select count(*) from inbox where claimed_until = 'infinity' and done_at is null";
+    assert_eq!(shop.database.number(claims).await, 1);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_email_is_not_begun_when_its_claim_could_end_before_it_is_sent() {
+    let shop = Shop::open().await;
+    shop.paid_orders(1).await;
+    // A Postgres that takes 2.5 s to answer: of a claim of 4 s too little is left for a mail server that may take 2 s.
+    shop.database
+        .execute(
+            "create function dawdle() returns trigger language plpgsql as
+             $$ begin perform pg_sleep(2.5); return null; end $$;
+             create trigger dawdle after insert on inbox
+             for each row when (new.claimed_until is not null) execute function dawdle()",
+        )
+        .await;
+    let _worker = shop.worker(&[("BACKSTOCK_MAX_ATTEMPTS", "1")]).await;
+    let dead = Consumer::ConfirmationEmail.dead_letter_queue();
+    until_equal("it was in vain", Some(1), async || shop.broker.ready(&dead).await).await;
+    assert_eq!(shop.simulators.mails().await, 0);
+    let letters = shop.dead_letters(&["list", "--json"]).await.json();
+    assert!(
+        letters[0]["reason"].as_str().unwrap().contains("claim"),
+        "{letters}"
+    );
+    let claims = "select count(*) from inbox where done_at is null";
+    assert_eq!(shop.database.number(claims).await, 0, "it is given back");
     shop.close().await;
 }

@@ -109,3 +109,27 @@ fn a_wrong_setting_is_named_with_what_is_allowed() {
         "{said}"
     );
 }
+
+#[test]
+fn settings_that_contradict_each_other_are_named() {
+    let services = servers();
+    for (setting, value, other) in [
+        (
+            "BACKSTOCK_EMAIL_CLAIM_MS",
+            "10999",
+            "BACKSTOCK_DATABASE_ACQUIRE_TIMEOUT_MS",
+        ),
+        ("BACKSTOCK_VOID_GRACE_MS", "5000", "BACKSTOCK_PAYMENT_TIMEOUT_MS"),
+        ("BACKSTOCK_PREFETCH", "15", "BACKSTOCK_CONCURRENCY"),
+    ] {
+        // With settings that it accepts it would end for want of a broker.
+        let output = worker(services, free_address())
+            .env("BACKSTOCK_AMQP_URL", format!("amqp://{}/%2f", free_address()))
+            .env(setting, value)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(setting) && said.contains(other), "{said}");
+    }
+}

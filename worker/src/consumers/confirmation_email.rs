@@ -7,23 +7,26 @@ use storefront::messages::Consumer;
 use storefront::money::{Currency, Money};
 use uuid::Uuid;
 
-use super::{Done, Fault, Tools, inbox};
+use super::inbox::{self, Mail};
+use super::{Done, Fault, Tools};
 
 const CONSUMER: Consumer = Consumer::ConfirmationEmail;
 
 /// Sends the confirmation, once.
 pub(super) async fn send(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Result<Done, Fault> {
-    let send = async {
-        let (to, confirmation) = read(&tools.pool, order_id).await?;
-        let cause = format!("{message_id}.confirmation");
-        tools.mailer.send(&to, &cause, &confirmation.email()).await?;
-        Ok(())
+    let write = async {
+        let read = read(&tools.pool, order_id).await?;
+        Ok(read.map(|(to, confirmation)| Mail {
+            to,
+            cause: format!("{message_id}.confirmation"),
+            email: confirmation.email(),
+        }))
     };
-    inbox::once(tools, CONSUMER, message_id, Some(order_id), send).await
+    inbox::once(tools, CONSUMER, message_id, Some(order_id), write).await
 }
 
 /// What was bought, and who gets told.
-async fn read(pool: &PgPool, order_id: Uuid) -> Result<(String, Confirmation), Fault> {
+async fn read(pool: &PgPool, order_id: Uuid) -> Result<Option<(String, Confirmation)>, Fault> {
     let rows = sqlx::query!(
         r#"
         select o.number, o.email, o.currency::text as "currency!", o.subtotal_cents, o.discount_cents, o.shipping_cents,
@@ -64,5 +67,5 @@ async fn read(pool: &PgPool, order_id: Uuid) -> Result<(String, Confirmation), F
         total: money(first.total_cents),
         address,
     };
-    Ok((first.email.clone(), confirmation))
+    Ok(Some((first.email.clone(), confirmation)))
 }

@@ -74,7 +74,7 @@ impl Shop {
             ("BACKSTOCK_LOG_FORMAT", "json".to_owned()),
             ("BACKSTOCK_RETRY_DELAYS_MS", delays),
             ("BACKSTOCK_SMTP_TIMEOUT_MS", "2000".to_owned()),
-            ("BACKSTOCK_EMAIL_CLAIM_MS", "3000".to_owned()),
+            ("BACKSTOCK_EMAIL_CLAIM_MS", "4000".to_owned()),
             // A busy machine's broker may take long; what is said again would be counted twice.
             ("BACKSTOCK_CONFIRM_TIMEOUT_MS", "30000".to_owned()),
             ("BACKSTOCK_SETTLE_INTERVAL_MS", "20".to_owned()),
