@@ -139,14 +139,21 @@ async fn until_repeated(worker: &Worker, consumer: &str) {
 }
 
 #[tokio::test]
-async fn a_cancelled_order_is_not_shipped() {
+async fn a_cancelled_order_is_neither_shipped_nor_confirmed() {
     let shop = Shop::open().await;
     let orders = shop.paid_orders(1).await;
     shop.database
         .execute("update orders set status = 'cancelled', payment_voided_at = now()")
         .await;
     let worker = shop.worker(&[]).await;
-    until_repeated(&worker, "shipping_label").await;
+    for consumer in ["shipping_label", "confirmation_email"] {
+        until_repeated(&worker, consumer).await;
+        let noted =
+            format!("select count(*) from inbox where consumer = '{consumer}' and done_at is not null");
+        assert_eq!(shop.database.number(&noted).await, 1);
+    }
+    assert_eq!(shop.simulators.mails().await, 0);
+    assert_eq!(shop.database.number("select count(*) from order_events").await, 0);
     assert_eq!(shop.simulators.labels().await["labels"], 0);
     assert_eq!(shop.simulators.payment_status(orders[0].id).await, "authorized");
     shop.close().await;

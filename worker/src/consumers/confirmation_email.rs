@@ -1,4 +1,5 @@
-//! Confirms a paid order by email, and writes `confirmation_sent` into its timeline.
+//! Confirms a paid order by email, and writes `confirmation_sent` into its timeline. Nobody is thanked for an order that
+//! was cancelled before its message came.
 
 use serde_json::Value;
 use sqlx::PgPool;
@@ -25,11 +26,11 @@ pub(super) async fn send(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Res
     inbox::once(tools, CONSUMER, message_id, Some(order_id), write).await
 }
 
-/// What was bought, and who gets told.
+/// What was bought, and who gets told. Nobody, of an order that was cancelled.
 async fn read(pool: &PgPool, order_id: Uuid) -> Result<Option<(String, Confirmation)>, Fault> {
     let rows = sqlx::query!(
         r#"
-        select o.number, o.email, o.currency::text as "currency!", o.subtotal_cents, o.discount_cents, o.shipping_cents,
+        select o.status, o.number, o.email, o.currency::text as "currency!", o.subtotal_cents, o.discount_cents, o.shipping_cents,
                o.total_cents, o.shipping_address as "shipping_address: Value",
                l.title, l.variant_title, l.quantity, l.unit_price_cents
         from orders o
@@ -43,6 +44,9 @@ async fn read(pool: &PgPool, order_id: Uuid) -> Result<Option<(String, Confirmat
     .await?;
     let unusable = |what: String| Fault::Never(format!("order {order_id} {what}"));
     let first = rows.first().ok_or_else(|| unusable("doesn't exist".to_owned()))?;
+    if first.status == "cancelled" {
+        return Ok(None);
+    }
     let currency: Currency = first
         .currency
         .parse()
