@@ -77,6 +77,29 @@ async fn what_fails_too_often_becomes_a_dead_letter_and_can_be_redriven() {
 }
 
 #[tokio::test]
+async fn an_order_whose_money_cannot_be_taken_can_be_cancelled_and_its_label_is_named() {
+    let shop = Shop::open().await;
+    let orders = shop.paid_orders(1).await;
+    let payment_id = shop.database.text("select payment_id from orders").await;
+    shop.simulators.void(&payment_id).await;
+    let _worker = shop.worker(&[]).await;
+    until_dead(&shop, Consumer::ShippingLabel, 1).await;
+    let letters = shop.dead_letters(&["list", "--json"]).await.json();
+    let reason = letters[0]["reason"].as_str().unwrap();
+    let made = format!("{}/v1/labels?reference={}", shop.simulators.carrier, orders[0].id);
+    let label = shop.simulators.get(made).await;
+    let label_id = label["items"][0]["id"].as_str().unwrap();
+    assert!(
+        reason.contains(&payment_id) && reason.contains(label_id),
+        "{reason}"
+    );
+    // What the api asks of an order that is to be cancelled.
+    let cancellable = "select count(*) from orders where status = 'paid' and shipping_started_at is null";
+    assert_eq!(shop.database.number(cancellable).await, 1);
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn a_message_that_means_nothing_is_laid_aside_at_once_and_can_be_dropped() {
     let shop = Shop::open().await;
     let worker = shop.worker(&[]).await;

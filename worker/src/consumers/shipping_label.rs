@@ -46,8 +46,10 @@ pub(super) async fn ship(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Res
         match tools.payments.capture(payment_id).await {
             Changed::Done => {}
             Changed::Refused => {
+                let_go(tools, order_id).await?;
                 return Err(Fault::Never(format!(
-                    "the gateway refuses to capture payment {payment_id}"
+                    "the gateway refuses to capture payment {payment_id}; label {} is made, and nobody may send its parcel",
+                    label.id
                 )));
             }
             Changed::Unknown => {
@@ -79,7 +81,7 @@ async fn begin(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Result<Option
     .await
 }
 
-/// There is no label and will be none: a person decides, and may cancel the order.
+/// There will be no parcel: the carrier makes no label, or nobody pays. A person decides, and may cancel the order.
 async fn let_go(tools: &Tools, order_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update orders set shipping_started_at = null where id = $1 and status = 'paid'",

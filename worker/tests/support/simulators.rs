@@ -129,6 +129,13 @@ impl Simulators {
         payment["id"].as_str().map(str::to_owned)
     }
 
+    /// As the gateway's owner may: the money is gone for good.
+    pub async fn void(&self, payment_id: &str) {
+        let url = format!("{}/v1/payments/{payment_id}/void", self.payment);
+        let answer = self.http.post(url).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
     /// The gateway's status of an order's payment.
     pub async fn payment_status(&self, order: uuid::Uuid) -> String {
         let payment = self
