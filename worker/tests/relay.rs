@@ -72,11 +72,10 @@ async fn an_event_that_nobody_knows_stays_in_the_outbox_and_holds_up_no_other() 
     let worker = shop.worker(&[RELAY, window]).await;
     fill_outbox(&shop, 10).await;
     // Known, and nobody waits for it: it may vanish at the exchange.
-    let review = Event::ReviewPosted {
-        review_id: Uuid::now_v7(),
-        product_id: Uuid::now_v7(),
+    let cancelled = Event::OrderCancelled {
+        order_id: Uuid::now_v7(),
     };
-    shop.say(Uuid::now_v7(), review).await;
+    shop.say(Uuid::now_v7(), cancelled).await;
     until_outbox_holds(&shop, 1).await;
     assert_eq!(shop.broker.ready(&Consumer::Popularity.queue()).await, Some(10));
     assert_eq!(
