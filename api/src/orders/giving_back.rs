@@ -58,7 +58,8 @@ async fn come_to_nothing_once(
     Ok(settled)
 }
 
-/// Failed for good. The cart is let go, so that it can be ordered again, under another key.
+/// Failed for good. The cart is let go, so that it can be ordered again, under another key. No money is held, which is
+/// written down, so that the worker needn't ask the gateway.
 ///
 /// # Errors
 /// When a statement fails.
@@ -69,7 +70,8 @@ pub(super) async fn record_declined(
 ) -> Result<Settled, sqlx::Error> {
     let failed = sqlx::query_scalar!(
         r#"with failed as (
-               update orders set status = 'payment_failed', cart_id = null, updated_at = $2
+               update orders
+               set status = 'payment_failed', cart_id = null, updated_at = $2, payment_voided_at = $2
                where id = $1 and status = 'pending_payment'
                returning id, coupon_code
            ), coupon as (

@@ -128,6 +128,9 @@ async fn a_declined_payment_gives_everything_back_and_the_cart_can_be_ordered_ag
         assert_eq!(shop.database.number("select uses from coupons").await, 0);
         let statuses = shop.database.json("select jsonb_agg(status) from orders").await;
         assert_eq!(statuses, json!(["payment_failed"]));
+        // The worker needn't ask whether money is held.
+        let unvoided = "select count(*) from orders where payment_voided_at is null";
+        assert_eq!(shop.database.number(unvoided).await, 0);
         // The key stands for what became of it.
         let again = shop.place(&buyer, "first", &declined).await;
         again.problem(402, "payment_declined");
