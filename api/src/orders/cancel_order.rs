@@ -17,6 +17,7 @@ use crate::http::error::{ApiError, Problem};
 use crate::http::identity::{MaybeCustomer, OrderToken};
 use crate::http::query::Parameters;
 use crate::http::timings::RequestTimings;
+use crate::http::trace_context::TraceContext;
 use crate::state::{App, AppState};
 
 /// Call an order off.
@@ -40,6 +41,7 @@ pub async fn cancel_order(
     timings: RequestTimings,
     customer: MaybeCustomer,
     token: OrderToken,
+    TraceContext(trace_context): TraceContext,
     id: Result<Path<Uuid>, PathRejection>,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
@@ -47,7 +49,7 @@ pub async fn cancel_order(
     let Path(id) = id.map_err(|_| unknown_order())?;
     let reader = Reader::new(customer, token);
     let mut session = app.database.session(&timings).await?;
-    let said = Said::new(Event::OrderCancelled { order_id: id }, None);
+    let said = Said::new(Event::OrderCancelled { order_id: id }, trace_context);
     if let Some(payment_id) = call_off(&app, &mut session, id, reader, &said).await? {
         drop(session);
         app.orders.events.committed(&said).await;

@@ -69,6 +69,21 @@ async fn a_paid_order_gives_back_stock_coupon_and_money() {
 }
 
 #[tokio::test]
+async fn who_hears_of_it_hears_by_which_request() {
+    let shop = Shop::start("optimized").await;
+    shop.set_stock("SKU-1-0", 5).await;
+    let buyer = shop.customer().await;
+    let cart = shop.cart(&buyer, &[("SKU-1-0", 2)]).await;
+    let placed = expect(shop.buy(&buyer, cart).await, 201).json();
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let path = format!("/v1/orders/{}/cancel", placed["id"].as_str().unwrap());
+    let request = buyer.identify(Request::post(path)).header("traceparent", trace);
+    shop.send(request).await.ok();
+    let said = "select jsonb_agg(trace_context) from outbox where event = 'order.cancelled'";
+    assert_eq!(shop.database.json(said).await, json!([trace]));
+}
+
+#[tokio::test]
 async fn twenty_at_once_give_back_once() {
     let changes = Changes::default().set("--database-connections", 6);
     let shop = Shop::with("optimized".parse().unwrap(), changes).await;
