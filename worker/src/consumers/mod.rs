@@ -2,7 +2,7 @@
 //!
 //! A message may come twice: after a crash, a lost acknowledgement, a relay that said it again. So a consumer writes
 //! into `inbox`, in the transaction of its work, that it has done a message, and what it does elsewhere is either
-//! idempotent by a key (the label, the capture) or claimed beforehand (the emails, see `inbox.rs`). Read next:
+//! idempotent (the label by its key, the capture by the payment) or claimed beforehand (the emails, see `inbox.rs`). Read next:
 //! `session.rs` for the way of a message, then one consumer.
 
 mod confirmation_email;
