@@ -97,11 +97,12 @@ impl Command {
             .format(&Rfc3339)?;
         let services = tokio::task::spawn_blocking(|| Services::start(Purpose::Shop)).await??;
         let (database, redis) = (services.database_url("postgres"), services.redis_url(0));
+        let broker = services.amqp_url("/");
         let _alone = measure_alone(&database).await?;
         let stores = StoreUrls {
             postgres: Some(&database),
             redis: Some(&redis),
-            amqp: None,
+            amqp: Some(&broker),
         };
         let machine = machine(stores).await?;
         std::fs::create_dir_all(&self.output)
