@@ -136,14 +136,13 @@ async fn an_email_is_not_begun_when_its_claim_could_end_before_it_is_sent() {
     let shop = Shop::open().await;
     shop.paid_orders(1).await;
     // A Postgres that takes 2.5 s to answer: of a claim of 4 s too little is left for a mail server that may take 2 s.
-    shop.database
-        .execute(
-            "create function dawdle() returns trigger language plpgsql as
-             $$ begin perform pg_sleep(2.5); return null; end $$;
-             create trigger dawdle after insert on inbox
-             for each row when (new.claimed_until is not null) execute function dawdle()",
-        )
-        .await;
+    let answer_late = "perform pg_sleep(2.5)";
+    let dawdle = format!(
+        "create function dawdle() returns trigger language plpgsql as $$ begin {answer_late}; return null; end $$;
+         create trigger dawdle after insert on inbox
+         for each row when (new.claimed_until is not null) execute function dawdle()"
+    );
+    shop.database.execute(&dawdle).await;
     let _worker = shop.worker(&[("BACKSTOCK_MAX_ATTEMPTS", "1")]).await;
     let dead = Consumer::ConfirmationEmail.dead_letter_queue();
     until_equal("it was in vain", Some(1), async || shop.broker.ready(&dead).await).await;

@@ -1,5 +1,5 @@
-//! What is done by the clock: orders whose payment nobody knows are settled, payments of cancelled orders voided, and
-//! what has expired is purged.
+//! What is done by the clock: orders whose payment nobody knows are settled, payments of orders that came to nothing
+//! voided, and what has expired is purged.
 //!
 //! Several workers do this at once. Rows are claimed `for update skip locked`, and where the gateway has to be asked,
 //! claimed for a while by moving the time by which they are found: no transaction is open while a third party is
