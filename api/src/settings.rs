@@ -187,8 +187,13 @@ pub struct OrderSettings {
     #[allow(missing_docs)]
     pub carrier: CarrierSettings,
 
-    /// How long stock is held for an order that isn't paid, in milliseconds. Longer than a payment may take: the worker
-    /// settles what is older
+    /// How long a request may work on its order besides its payment, in milliseconds. After that and the payment's timeout
+    /// its process is taken for dead, and a retry goes on with the order
+    #[arg(long = "order-margin-ms", env = "BACKSTOCK_ORDER_MARGIN_MS", default_value = "10000", value_parser = parse_millis)]
+    pub margin: Duration,
+
+    /// How long stock is held for an order that isn't paid, in milliseconds. Longer than the payment's timeout and the
+    /// margin together: the worker settles what is older
     #[arg(long = "reservation-ms", env = "BACKSTOCK_RESERVATION_MS", default_value = "60000",
           value_parser = parse_millis)]
     pub reservation: Duration,
@@ -205,6 +210,40 @@ pub struct OrderSettings {
         hide_env_values = true
     )]
     pub amqp_url: SecretString,
+}
+
+/// Stock would be given back while its payment is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "BACKSTOCK_RESERVATION_MS is {reservation_ms}; use more than {locked_ms}, which is BACKSTOCK_PAYMENT_TIMEOUT_MS and \
+     BACKSTOCK_ORDER_MARGIN_MS together, for example {}", locked_ms.saturating_mul(4)
+)]
+pub struct ReservationTooShort {
+    /// What is set.
+    reservation_ms: u128,
+    /// How long a request may work on its order.
+    locked_ms: u128,
+}
+
+impl OrderSettings {
+    /// How long a key stays locked to a request.
+    pub fn key_lock(&self) -> Duration {
+        self.payment.payment_timeout + self.margin
+    }
+
+    /// Holds them against each other.
+    ///
+    /// # Errors
+    /// When a reservation may end while a request still works on its order.
+    pub fn check(&self) -> Result<(), ReservationTooShort> {
+        match self.reservation > self.key_lock() {
+            true => Ok(()),
+            false => Err(ReservationTooShort {
+                reservation_ms: self.reservation.as_millis(),
+                locked_ms: self.key_lock().as_millis(),
+            }),
+        }
+    }
 }
 
 /// A secret that is shared with a third party.

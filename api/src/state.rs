@@ -14,7 +14,7 @@ use crate::database::{Database, SideConnection};
 use crate::orders::Orders;
 use crate::passwords::Passwords;
 use crate::sessions::Sessions;
-use crate::settings::{HttpSettings, Settings};
+use crate::settings::{HttpSettings, ReservationTooShort, Settings};
 
 /// What handlers share.
 pub type AppState = Arc<App>;
@@ -63,6 +63,9 @@ pub enum AssemblyError {
     /// A third party's client.
     #[error(transparent)]
     ThirdParty(#[from] ClientError),
+    /// Settings of orders that don't fit together.
+    #[error(transparent)]
+    Orders(#[from] ReservationTooShort),
     /// The mail server's URL.
     #[error(transparent)]
     Mail(#[from] MailUrlError),

@@ -121,6 +121,11 @@ impl DerivedKeys {
         truncated(self.keys.first().expect("a keyring is never empty"), parts)
     }
 
+    /// What each key would sign, the signing one's first: for what was made before it was the first.
+    pub fn sign_with_each<const N: usize>(&self, parts: &[&[u8]]) -> impl Iterator<Item = [u8; N]> {
+        self.keys.iter().map(|key| truncated(key, parts))
+    }
+
     /// Whether any key made this signature. Takes the same time for every wrong one.
     pub fn verify<const N: usize>(&self, parts: &[&[u8]], signature: &[u8; N]) -> bool {
         use subtle::ConstantTimeEq;

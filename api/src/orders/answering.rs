@@ -12,6 +12,7 @@ use super::settlement::Settled;
 use super::show_order;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
+use crate::opaque_token::TokenHash;
 use crate::state::App;
 
 /// Tells the client, and everybody whom a paid order concerns. Everything is committed by now.
@@ -36,7 +37,7 @@ pub(super) async fn answer(
                 .checkout
                 .after_payment(app, timings, &order, &payment_id)
                 .await;
-            tell(app, request, order.id, StatusCode::CREATED, body)
+            tell(app, (order.id, order.token_hash), StatusCode::CREATED, body)
         }
         Settled::Declined => Err(ApiError::Declined),
         Settled::Withdrawn => Err(ApiError::parameter(
@@ -45,7 +46,7 @@ pub(super) async fn answer(
         )),
         Settled::Unknown(order) => {
             let body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
-            tell(app, request, order.id, StatusCode::ACCEPTED, body)
+            tell(app, (order.id, order.token_hash), StatusCode::ACCEPTED, body)
         }
         Settled::Elsewhere { order, payment_id } => {
             let mut session = app.database.session(timings).await?;
@@ -79,7 +80,7 @@ pub(super) async fn tell_settled(
         _ => {
             let body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
             request.key.keep_answer(&mut session, 201, &body).await?;
-            tell(app, request, order.id, StatusCode::CREATED, body)
+            tell(app, (order.id, order.token_hash), StatusCode::CREATED, body)
         }
     }
 }
@@ -90,14 +91,13 @@ pub(super) async fn tell_settled(
 /// When it can't be told, which is a fault of ours.
 pub(super) fn replay(
     app: &App,
-    request: &PlaceOrder,
-    order: Uuid,
+    order: (Uuid, Option<TokenHash>),
     status: i16,
-    body: &[u8],
+    body: Vec<u8>,
 ) -> Result<Response, ApiError> {
     let mut response = match status {
         402 => ApiError::Declined.into_response(),
-        _ => tell(app, request, order, StatusCode::CREATED, body.to_vec())?,
+        _ => tell(app, order, StatusCode::CREATED, body)?,
     };
     let replayed = HeaderName::from_static("idempotency-replayed");
     response
@@ -106,20 +106,18 @@ pub(super) fn replay(
     Ok(response)
 }
 
-/// The order; a guest's with the token that opens it. The token is no part of what is kept: it can be made again.
+/// The order; a guest's with the token that opens it. The token is no part of what is kept: it can be made again, as long
+/// as the key is there that it was made with.
 fn tell(
     app: &App,
-    request: &PlaceOrder,
-    order: Uuid,
+    (order, token_hash): (Uuid, Option<TokenHash>),
     status: StatusCode,
     mut body: Vec<u8>,
 ) -> Result<Response, ApiError> {
-    if request.customer.is_none() {
+    if let Some(token) = token_hash.and_then(|hash| app.orders.tokens.again(order, &hash)) {
         let closed = body.pop();
         debug_assert_eq!(closed, Some(b'}'), "an order is a JSON object");
-        body.extend_from_slice(
-            format!(",\"order_token\":\"{}\"}}", app.orders.tokens.of(order).text()).as_bytes(),
-        );
+        body.extend_from_slice(format!(",\"order_token\":\"{}\"}}", token.text()).as_bytes());
     }
     let location = HeaderValue::try_from(format!("/v1/orders/{order}")).map_err(ApiError::internal)?;
     let headers = [

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::database::Session;
 use crate::http::error::ApiError;
 use crate::opaque_token::TokenHash;
+use crate::settings::OrderSettings;
 
 /// How long a key and its answer are kept.
 pub const KEPT_HOURS: i32 = 24;
@@ -84,20 +85,41 @@ impl RequestKey {
         }
     }
 
-    /// Takes the lock of a key whose last request gave no final answer. `false` when a twin was faster.
+    /// Takes the lock of a key whose last request gave no final answer, and holds what its order has reserved for as long
+    /// as a new one: the payment is about to be asked for again, and the worker gives up what is held no longer. `false`
+    /// when a twin was faster. The order is locked before its key, as where it is settled.
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn lock(&self, session: &mut Session<'_>, seconds: f64) -> Result<bool, sqlx::Error> {
-        let locked = sqlx::query!(
-            "update idempotency_keys set locked_until = now() + make_interval(secs => $3)
-             where owner = $1 and key = $2 and answer_status is null
-               and (locked_until is null or locked_until <= now())",
+    pub async fn lock(
+        &self,
+        session: &mut Session<'_>,
+        settings: &OrderSettings,
+    ) -> Result<bool, sqlx::Error> {
+        let locked = sqlx::query_scalar!(
+            r#"with known as (
+                   select order_id from idempotency_keys
+                   where owner = $1 and key = $2 and answer_status is null
+                     and (locked_until is null or locked_until <= now())
+               ), held as (
+                   update orders set reserved_until = now() + make_interval(secs => $4)
+                   from known
+                   where id = known.order_id
+                   returning id
+               ), locked as (
+                   update idempotency_keys set locked_until = now() + make_interval(secs => $3)
+                   from held
+                   where owner = $1 and key = $2 and answer_status is null
+                     and (locked_until is null or locked_until <= now())
+                   returning order_id
+               )
+               select exists (select from locked) as "locked!""#,
             self.owner.as_slice(),
             self.key,
-            seconds
+            settings.key_lock().as_secs_f64(),
+            settings.reservation.as_secs_f64()
         );
-        Ok(locked.execute(session).await?.rows_affected() == 1)
+        locked.fetch_one(session).await
     }
 
     /// Gives the lock up without an answer: who comes next resumes the order.
@@ -146,6 +168,8 @@ pub struct KnownKey {
     pub is_locked: bool,
     /// The order that it is bound to.
     pub order: Uuid,
+    /// Of what opens that order, for a guest.
+    pub token_hash: Option<TokenHash>,
     /// The final answer.
     pub answer: Option<(i16, Vec<u8>)>,
 }
@@ -155,8 +179,8 @@ pub struct KnownKey {
 pub enum Repeated {
     /// The same answer.
     Replay {
-        /// The order that it tells of.
-        order: Uuid,
+        /// The order that it tells of, and the hash of what opens it, for a guest.
+        order: (Uuid, Option<TokenHash>),
         /// The HTTP status.
         status: i16,
         /// The body, as it was kept.
@@ -177,7 +201,11 @@ impl KnownKey {
         }
         let order = self.order;
         match self.answer {
-            Some((status, body)) => Ok(Repeated::Replay { order, status, body }),
+            Some((status, body)) => Ok(Repeated::Replay {
+                order: (order, self.token_hash),
+                status,
+                body,
+            }),
             None if self.is_locked => Err(in_progress()),
             None => Ok(Repeated::Resume(order)),
         }

@@ -36,7 +36,7 @@ use self::events::Events;
 use self::history::OrderHistory;
 use self::order_lines::OrderLines;
 use crate::http::cursor::CursorKeys;
-use crate::opaque_token::OpaqueToken;
+use crate::opaque_token::{OpaqueToken, TokenHash};
 use crate::settings::{OrderSettings, Settings};
 use crate::state::{AppState, AssemblyError};
 
@@ -68,6 +68,7 @@ impl Orders {
     /// # Errors
     /// When a setting can't be used.
     pub fn new(variants: &Variants, settings: &Settings) -> Result<Self, AssemblyError> {
+        settings.orders.check()?;
         let payments = PaymentGateway::new(&settings.orders.payment)?;
         Ok(Self {
             lines: OrderLines::new(variants.order_lines),
@@ -92,9 +93,18 @@ impl OrderTokens {
         Self(keyring.derive("order token"))
     }
 
-    /// The token of an order.
+    /// The token of a new order.
     pub fn of(&self, order: Uuid) -> OpaqueToken {
         OpaqueToken::from_bytes(self.0.sign(&[order.as_bytes()]))
+    }
+
+    /// The token that an order was made with, of which it keeps the hash: keys may have been rotated since. `None` when
+    /// its key is no longer among them.
+    pub fn again(&self, order: Uuid, hash: &TokenHash) -> Option<OpaqueToken> {
+        self.0
+            .sign_with_each(&[order.as_bytes()])
+            .map(OpaqueToken::from_bytes)
+            .find(|token| token.hash() == *hash)
     }
 }
 

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::http::money::MoneySchema;
+use crate::opaque_token::TokenHash;
 use crate::postal_address::PostalAddress;
 
 /// Where an order stands.
@@ -93,6 +94,9 @@ pub struct Order {
     pub tracking_number: Option<String>,
     /// What happened to it, in order.
     pub timeline: Vec<TimelineEvent>,
+    /// Of what opens a guest's. It is never told, nor kept with an answer.
+    #[serde(skip)]
+    pub token_hash: Option<TokenHash>,
 }
 
 /// An order in a list: without its address and its timeline.
@@ -211,4 +215,13 @@ pub fn now() -> OffsetDateTime {
 /// When the database holds something else, which its checks don't let in.
 pub fn currency(code: &str) -> Result<Currency, sqlx::Error> {
     code.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// What opens a guest's order, from its column.
+///
+/// # Errors
+/// When the database holds something else, which its checks don't let in.
+pub fn token_hash(column: Vec<u8>) -> Result<TokenHash, sqlx::Error> {
+    let hash = column.try_into();
+    hash.map_err(|_| sqlx::Error::Decode("a token's hash has 32 bytes".into()))
 }

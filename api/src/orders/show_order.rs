@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::order::{Order, OrderLine, Status, TimelineEvent, Totals, currency};
+use super::order::{Order, OrderLine, Status, TimelineEvent, Totals, currency, token_hash};
 use crate::database::Session;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
@@ -93,7 +93,7 @@ pub(super) async fn read_order(
 ) -> Result<Option<Order>, sqlx::Error> {
     let query = sqlx::query!(
         r#"select orders.id, number, status, orders.created_at, email, subtotal_cents, discount_cents, shipping_cents,
-                  currency, coupon_code, shipping_method, shipping_address, shipments.tracking_number as "tracking_number?",
+                  currency, coupon_code, shipping_method, shipping_address, token_hash, shipments.tracking_number as "tracking_number?",
                   (select coalesce(jsonb_agg(jsonb_build_object(
                               'sku', sku, 'title', title, 'variant_title', variant_title, 'quantity', quantity,
                               'unit_price_cents', unit_price_cents) order by position), '[]')
@@ -138,5 +138,6 @@ pub(super) async fn read_order(
         shipping_address: row.shipping_address,
         tracking_number: row.tracking_number,
         timeline: row.timeline.0,
+        token_hash: row.token_hash.map(token_hash).transpose()?,
     }))
 }

@@ -99,7 +99,10 @@ async fn a_key_stands_for_its_order_whatever_became_of_the_cart() {
             let again = expect(shop.place(&buyer, "paid", &order(paid)).await, 201);
             assert_eq!((&again.body, again.statements()), (&first.body, 1));
             let settled = expect(shop.place(&buyer, "pending", &order(pending)).await, 201).json();
-            assert_eq!((&settled["id"], &settled["status"]), (&later["id"], &json!("paid")));
+            assert_eq!(
+                (&settled["id"], &settled["status"]),
+                (&later["id"], &json!("paid"))
+            );
             // Under a new key there is no such cart.
             shop.place(&buyer, "new", &order(declined))
                 .await
@@ -122,7 +125,9 @@ async fn a_guests_key_is_nothing_to_who_has_not_the_carts_token() {
         }
         let another = asked().header("x-cart-token", "AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI");
         for request in [asked(), another, somebody.identify(asked())] {
-            shop.send_json(request, &order(cart)).await.problem(404, "not_found");
+            shop.send_json(request, &order(cart))
+                .await
+                .problem(404, "not_found");
         }
     }
 }

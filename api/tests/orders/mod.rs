@@ -10,6 +10,7 @@ mod history;
 mod idempotency;
 mod its_cart;
 mod placing;
+mod resuming;
 mod seen_in_lists;
 
 mod arms_agree;

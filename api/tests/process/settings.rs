@@ -48,6 +48,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("BACKSTOCK_THREADS", "many", "invalid"),
     ("BACKSTOCK_LOG", "info,=,x=loud", "info,sqlx=warn"),
     ("BACKSTOCK_LOG_FORMAT", "xml", "text, json"),
+    // Not longer than a payment and what is around it.
+    ("BACKSTOCK_RESERVATION_MS", "15000", "for example 60000"),
 ];
 
 #[tokio::test]

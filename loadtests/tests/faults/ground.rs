@@ -22,9 +22,10 @@ const IMPATIENT: [(&str, &str); 6] = [
 ];
 
 /// How long an order is held for its payment, and how long the gateway is waited for: by the latter a key is locked.
-const HASTY: [(&str, &str); 2] = [
+const HASTY: [(&str, &str); 3] = [
     ("BACKSTOCK_RESERVATION_MS", "3000"),
     ("BACKSTOCK_PAYMENT_TIMEOUT_MS", "2000"),
+    ("BACKSTOCK_ORDER_MARGIN_MS", "500"),
 ];
 
 /// All that a worker does.

@@ -9,7 +9,7 @@ use super::{PlaceOrder, cart_changed, insufficient_stock};
 use crate::database::Session;
 use crate::http::error::ApiError;
 use crate::orders::idempotency::KnownKey;
-use crate::orders::order::{OrderLine, Totals, currency};
+use crate::orders::order::{OrderLine, Totals, currency, token_hash};
 use crate::pricing::{Coupon, Line, ShippingMethod, price, too_dear};
 
 /// A cart as it is now.
@@ -93,6 +93,7 @@ pub(super) async fn read(session: &mut Session<'_>, request: &PlaceOrder) -> Res
             request_hash,
             is_locked: first.is_locked,
             order,
+            token_hash: first.order_token_hash.clone().map(token_hash).transpose()?,
             answer: first
                 .answer_status
                 .map(|status| (status, first.answer.clone().unwrap_or_default())),

@@ -118,8 +118,6 @@ pub struct Draft {
     pub order: Order,
     /// What its lines are made of, by variant id: everybody takes stock in this order.
     pub items: Vec<Item>,
-    /// What opens it, for a guest.
-    pub token_hash: Option<TokenHash>,
     /// The version of the cart that it was made from.
     pub cart_version: OffsetDateTime,
 }
@@ -173,11 +171,11 @@ pub(super) async fn begin(app: &App, timings: &Timings, request: &PlaceOrder) ->
         }
     };
     match known.repeated(&request.key)? {
-        Repeated::Replay { order, status, body } => Ok(Begun::Answered(answering::replay(
-            app, request, order, status, &body,
-        )?)),
+        Repeated::Replay { order, status, body } => {
+            Ok(Begun::Answered(answering::replay(app, order, status, body)?))
+        }
         Repeated::Resume(id) => {
-            if !request.key.lock(&mut session, lock_seconds(app)).await? {
+            if !request.key.lock(&mut session, &app.orders.settings).await? {
                 return Err(in_progress());
             }
             let order = show_order::read_order(&mut session, id, None).await?;
@@ -189,12 +187,6 @@ pub(super) async fn begin(app: &App, timings: &Timings, request: &PlaceOrder) ->
             ))
         }
     }
-}
-
-/// How long a key stays locked to a request: longer than any payment, with time for the statements around it.
-pub(super) fn lock_seconds(app: &App) -> f64 {
-    const MARGIN_S: f64 = 10.0;
-    app.orders.payments.timeout().as_secs_f64() + MARGIN_S
 }
 
 /// Works on, also when the client has gone: an order that is half made would hold its stock until somebody settles it.
@@ -282,9 +274,9 @@ fn draft(app: &App, request: &PlaceOrder, basket: Basket) -> Result<Draft, ApiEr
                 event: "created".into(),
                 at: created_at,
             }],
+            token_hash,
         },
         items: basket.items,
-        token_hash,
         cart_version: basket.version,
     })
 }

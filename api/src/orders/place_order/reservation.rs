@@ -1,6 +1,6 @@
 //! The rows of a new order, but for its lines and its stock: all arms of `stock` write them alike.
 
-use super::{Draft, PlaceOrder, Stop, cart_changed, lock_seconds};
+use super::{Draft, PlaceOrder, Stop, cart_changed};
 use crate::database::Session;
 use crate::orders::idempotency::KEPT_HOURS;
 use crate::state::App;
@@ -25,7 +25,7 @@ pub(super) async fn insert_order(
         request.key.key,
         request.key.request_hash.as_slice(),
         KEPT_HOURS,
-        lock_seconds(app),
+        app.orders.settings.key_lock().as_secs_f64(),
         order.id,
         request.order.cart_id,
         request.customer,
@@ -38,7 +38,7 @@ pub(super) async fn insert_order(
         order.totals.total.currency.as_str(),
         order.shipping_method.as_ref(),
         order.email,
-        draft.token_hash.as_ref().map(<[u8; 32]>::as_slice),
+        order.token_hash.as_ref().map(<[u8; 32]>::as_slice),
         order.coupon,
         order.shipping_address,
         uuid::Uuid::now_v7(),
