@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use hyper::header::HeaderName;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 use super::expect_right_books;
@@ -98,6 +100,12 @@ async fn tap(town: &mut Town, carts: &mut Carts) -> Result<Tapped> {
     }
     let cart = carts.make(&mut town.monitor, 1).await?.remove(0);
     let request = cart.order("tok_ok")?;
+    let version: OffsetDateTime = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "select updated_at from carts where id = $1 {LAB_MARK}"
+    )))
+    .bind(cart.id)
+    .fetch_one(&mut town.monitor)
+    .await?;
     tap.take()?;
     place(&shop, &request).await?;
     let mut statements = tap.take()?;
@@ -117,6 +125,8 @@ async fn tap(town: &mut Town, carts: &mut Carts) -> Result<Tapped> {
     Ok(Tapped {
         statements,
         key: key.to_str()?.to_owned(),
+        cart: cart.id,
+        cart_version: version.format(&Rfc3339)?,
         variant,
         product,
     })

@@ -1,14 +1,15 @@
 //! The statements of one order as a script that `pgbench` can run again and again.
 //!
 //! What is new in each order, its ids and its key, comes from a counter; all else is as the api sent it, the transaction
-//! around the reservation included. Each connection buys a variant of its own, which it looks up once: one script, so that
+//! around the reservation included. An order holds its cart, so each connection makes carts as it goes, many at a time.
+//! Each connection buys a variant of its own, which it looks up once: one script, so that
 //! each statement is prepared once a connection, and nobody waits for anybody's stock, which is the best that Postgres
 //! can do.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use uuid::Uuid;
 
 use crate::limits::{Execution, Pgbench};
@@ -20,6 +21,12 @@ const FRESH: &str = "fresh";
 /// Ids that an order may have.
 const IDS: usize = 16;
 
+/// Between the numbers of one connection's orders: room for a thousand connections.
+const STRIDE: usize = 16_384;
+
+/// Carts that a connection makes at a time: so many that one commit for all of them costs an order nothing.
+const CARTS: usize = 512;
+
 /// What an order's statements were.
 #[derive(Debug, Clone)]
 pub(super) struct Tapped {
@@ -27,6 +34,10 @@ pub(super) struct Tapped {
     pub(super) statements: Vec<Execution>,
     /// The key that the client sent.
     pub(super) key: String,
+    /// What was ordered.
+    pub(super) cart: Uuid,
+    /// As the order found it.
+    pub(super) cart_version: String,
     /// What was bought, a unit of it.
     pub(super) variant: Uuid,
     /// Of this product.
@@ -68,15 +79,17 @@ impl Variables {
 
 fn script(order: &Tapped, goods: usize, variables: &mut Variables) -> Result<String> {
     let (variant, product) = (format!("{{{}}}", order.variant), format!("{{{}}}", order.product));
-    let mut text = format!(
+    let begin = format!(
         "\\if :begins\n\
          select '{{' || id || '}}' as bought, '{{' || product_id || '}}' as bought_of from variants \
          where id = any(:goods) order by id offset mod(:client_id::int, {goods}) limit 1 \\gset\n\
          \\set begins 0\n\
+         \\set last :{COUNTER}\n\
          \\endif\n\
          \\set {COUNTER} :{COUNTER} + 1\n\
-         \\set {FRESH} :{COUNTER} * 16384 + :client_id * {IDS}\n"
+         \\set {FRESH} :{COUNTER} * {STRIDE} + :client_id * {IDS}\n"
     );
+    let mut text = String::new();
     let mut ids: Vec<Uuid> = Vec::new();
     for statement in &order.statements {
         let writes = !statement.sql.trim_start().starts_with("--")
@@ -117,7 +130,18 @@ fn script(order: &Tapped, goods: usize, variables: &mut Variables) -> Result<Str
         "an order has {} ids, more than the script tells apart",
         ids.len()
     );
-    Ok(text)
+    let place = ids.iter().position(|id| *id == order.cart);
+    let place = place.context("no statement of an order writes to its cart")?;
+    let version = variables.name(&order.cart_version);
+    let carts = format!(
+        "\\if :{COUNTER} > :last\n\
+         insert into carts (id, token_hash, updated_at) \
+         select lpad(to_hex(:{FRESH}::bigint + {place} + ahead * {STRIDE}), 32, '0')::uuid, sha256('cart'), \
+         :{version}::timestamptz from generate_series(0, {CARTS} - 1) ahead;\n\
+         \\set last :{COUNTER} + {CARTS} - 1\n\
+         \\endif\n"
+    );
+    Ok(begin + &carts + &text)
 }
 
 #[cfg(test)]
@@ -126,7 +150,7 @@ mod tests {
 
     #[test]
     fn what_is_new_in_an_order_is_counted_and_the_rest_is_as_it_was() {
-        let [order, variant, product] = [1, 2, 3].map(Uuid::from_u128);
+        let [order, variant, product, cart] = [1, 2, 3, 4].map(Uuid::from_u128);
         let run = |sql: &str, parameters: &[&str]| Execution {
             sql: sql.to_owned(),
             parameters: parameters.iter().map(|text| (*text).to_owned()).collect(),
@@ -135,26 +159,46 @@ mod tests {
             statements: vec![
                 run(
                     "-- $1 cart\nselect * from carts where id = $1",
-                    &[&order.to_string()],
+                    &[&cart.to_string()],
                 ),
                 run("begin", &[]),
                 run(
-                    "insert into orders (id, key, variants, note) values ($1, $2, $3, $4)",
-                    &[&order.to_string(), "the key", &format!("{{{variant}}}"), ""],
+                    "insert into orders (id, key, variants, note, cart_id) values ($1, $2, $3, $4, $5)",
+                    &[
+                        &order.to_string(),
+                        "the key",
+                        &format!("{{{variant}}}"),
+                        "",
+                        &cart.to_string(),
+                    ],
                 ),
             ],
             key: "the key".to_owned(),
+            cart,
+            cart_version: "2026-11-20T12:00:00Z".to_owned(),
             variant,
             product,
         };
         let text = script(&tapped, 64, &mut Variables::default()).unwrap();
-        let lines: Vec<&str> = text.lines().skip(6).collect();
+        let lines: Vec<&str> = text.lines().skip(7).collect();
+        assert_eq!(
+            lines[..4],
+            [
+                "\\if :n > :last",
+                "insert into carts (id, token_hash, updated_at) \
+                 select lpad(to_hex(:fresh::bigint + 0 + ahead * 16384), 32, '0')::uuid, sha256('cart'), \
+                 :v1::timestamptz from generate_series(0, 512 - 1) ahead;",
+                "\\set last :n + 512 - 1",
+                "\\endif"
+            ]
+        );
+        let lines = &lines[4..];
         assert_eq!(lines[0], "select * from carts where id = :v0;");
         assert_eq!(lines[1], "begin;");
         assert_eq!(
             lines[2],
-            "insert into orders (id, key, variants, note) values (lpad(to_hex(:fresh::bigint + 0), 32, '0')::uuid, \
-             to_hex(:fresh::bigint), :bought, '');"
+            "insert into orders (id, key, variants, note, cart_id) values (lpad(to_hex(:fresh::bigint + 1), 32, '0')::uuid, \
+             to_hex(:fresh::bigint), :bought, '', lpad(to_hex(:fresh::bigint + 0), 32, '0')::uuid);"
         );
     }
 }
