@@ -1,6 +1,8 @@
 //! Upkeep: what nobody heard of any more is settled once, whoever else settles it; what has expired goes.
 
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Shop, until, until_equal};
 
@@ -76,6 +78,44 @@ async fn a_payment_whose_answer_was_lost_is_found_and_the_order_goes_its_way() {
         .number("select count(*) from order_events where event = 'paid'")
         .await;
     assert_eq!(paid, 10);
+    shop.close().await;
+}
+
+/// The next question to a gateway that knows of no payment, and what it is answered by.
+async fn asked(gateway: &TcpListener) -> BufReader<TcpStream> {
+    let (connection, _) = gateway.accept().await.unwrap();
+    let mut connection = BufReader::new(connection);
+    let mut line = String::new();
+    while connection.read_line(&mut line).await.unwrap() > 2 {
+        line.clear();
+    }
+    connection
+}
+
+#[tokio::test]
+async fn an_order_that_a_retry_goes_on_with_while_the_gateway_is_asked_is_not_given_up() {
+    let shop = Shop::open().await;
+    shop.reserve(2, "now() - interval '1 second'").await;
+    let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", gateway.local_addr().unwrap());
+    let _worker = shop
+        .worker(&[
+            UPKEEP,
+            ("BACKSTOCK_PAYMENT_URL", &url),
+            ("BACKSTOCK_SETTLE_AGAIN_MS", "60000"),
+        ])
+        .await;
+    let mut first = asked(&gateway).await;
+    // What a retry does before it authorizes.
+    shop.database
+        .execute("update orders set reserved_until = now() + interval '1 minute'")
+        .await;
+    let nothing = b"HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    first.write_all(nothing).await.unwrap();
+    // The worker asks for the second when it is done with the first.
+    let _second = asked(&gateway).await;
+    assert_eq!(shop.statuses().await, "pending_payment: 2");
+    assert_eq!(shop.database.text(HELD).await, "998,996,1000,1000 2");
     shop.close().await;
 }
 

@@ -2,14 +2,22 @@
 //!
 //! The gateway is asked under the order's id. If the money is held, the order is paid, as it would have been; if not,
 //! it has failed, and its stock, its coupon's use and its cart are given back. An order changes its status once, since
-//! each change names `pending_payment`: whoever comes second, a client's retry or another worker, changes nothing.
+//! each change names `pending_payment`: whoever comes second, a client's retry or another worker, changes nothing. A retry
+//! that goes on with an order holds it anew, so that it isn't given up on what the gateway said before.
 
+use sqlx::types::time::OffsetDateTime;
 use storefront::messages::Event;
 use storefront::third_parties::payment::{Found, PaymentStatus};
 use uuid::Uuid;
 
 use super::{BATCH, Round, Upkeep, count};
 use crate::parts::Stop;
+
+/// An order that is this worker's to settle for a while.
+struct Unsettled {
+    id: Uuid,
+    held_until: OffsetDateTime,
+}
 
 impl Upkeep {
     pub(super) async fn settle_round(&self, stop: &Stop) -> Result<Round, sqlx::Error> {
@@ -19,6 +27,10 @@ impl Upkeep {
             if stop.is_given() {
                 break;
             }
+            let Unsettled {
+                id: order,
+                held_until,
+            } = order;
             match self.payments.look_up(order).await {
                 Found::Payment {
                     payment_id,
@@ -28,7 +40,7 @@ impl Upkeep {
                     status: PaymentStatus::Declined | PaymentStatus::Voided,
                     ..
                 }
-                | Found::Nothing => count("payment_failed", self.record_failed(order).await?),
+                | Found::Nothing => count("payment_failed", self.record_failed(order, held_until).await?),
                 Found::Unknown => {
                     // It would give no answer to the next, either. All that were claimed come again.
                     tracing::warn!(%order, "the gateway can't be asked; the order is settled later");
@@ -44,8 +56,9 @@ impl Upkeep {
     }
 
     /// Claimed by holding the reservation a little longer: nobody else finds it until then.
-    async fn claim_unsettled(&self) -> Result<Vec<Uuid>, sqlx::Error> {
-        sqlx::query_scalar!(
+    async fn claim_unsettled(&self) -> Result<Vec<Unsettled>, sqlx::Error> {
+        sqlx::query_as!(
+            Unsettled,
             "
             update orders
             set reserved_until = clock_timestamp() + make_interval(secs => $1)
@@ -57,7 +70,7 @@ impl Upkeep {
                 limit $2
                 for update skip locked
             )
-            returning id
+            returning id, reserved_until as held_until
             ",
             self.settings.settle_again.as_secs_f64(),
             BATCH
@@ -99,15 +112,15 @@ impl Upkeep {
         Ok(paid.cast_unsigned())
     }
 
-    /// The coupon before the stock, and variants in the order of their ids, as everybody locks them.
-    async fn record_failed(&self, order: Uuid) -> Result<u64, sqlx::Error> {
+    /// Unless somebody else holds it by now. The coupon before the stock, and variants in the order of their ids, as everybody locks them.
+    async fn record_failed(&self, order: Uuid, held_until: OffsetDateTime) -> Result<u64, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let failed = sqlx::query_scalar!(
             r#"
             with failed as (
                 update orders
                 set status = 'payment_failed', cart_id = null, updated_at = now()
-                where id = $1 and status = 'pending_payment'
+                where id = $1 and status = 'pending_payment' and reserved_until = $3
                 returning id, coupon_code
             ), coupon as (
                 update coupons set uses = uses - 1 from failed where code = coupon_code
@@ -117,7 +130,8 @@ impl Upkeep {
             select count(*) as "failed!" from failed
             "#,
             order,
-            Uuid::now_v7()
+            Uuid::now_v7(),
+            held_until
         )
         .fetch_one(&mut *transaction)
         .await?;
