@@ -1,17 +1,16 @@
-//! Faults that a shop of real processes survives: an api that dies between any two steps of a checkout, and a Postgres
-//! that dies under load. What must hold afterwards is in `aftermath.rs`.
+//! Faults that a shop of real processes survives: an api that dies between any two steps of a checkout, a Postgres and a
+//! broker that die under load. What must hold afterwards is in `aftermath.rs`.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a test fails by panicking; clippy allows it only inside #[test] functions"
 )]
 
-mod ground;
-
 mod aftermath;
-
-mod gate;
-
+mod broker;
+mod buyers;
 mod checkout;
-
+mod gate;
+mod ground;
+mod own_servers;
 mod postgres;

@@ -1,28 +1,22 @@
 //! Postgres dies under load and comes back, twice: buyers are told to wait, and everything that they were told is true.
 //!
-//! The Postgres of the other tests can't be killed. So this test runs itself again with servers of its own.
+//! The Postgres of the other tests can't be killed: see `own_servers.rs`.
 
-use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use loadtests::load::{Request, Target, fetch};
 use loadtests::trials::Town;
 use local_services::Services;
-use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time::error::Elapsed;
 use uuid::Uuid;
 
 use super::aftermath::{Allowed, Market};
+use super::buyers::{Buyers, UNANSWERED};
 use super::ground::{ALL_PARTS, services, town};
+use super::own_servers::with_own_servers;
 
-const MARK: &str = "BACKSTOCK_TEST_HAS_ITS_OWN_SERVERS";
 const NAME: &str = "postgres::a_postgres_that_dies_under_load_loses_no_order_and_nobody_is_told_nonsense";
 
 const BUYERS: usize = 6;
@@ -38,14 +32,11 @@ const ORDERS_BETWEEN: usize = 40;
 /// Messages that the worker may have in hand when Postgres dies: `BACKSTOCK_CONCURRENCY` of the ground.
 const EMAILS_IN_HAND: i64 = 4;
 
-/// Far above what anything takes: a key that is locked to a request that died is free after twelve seconds.
+/// Far above what anything takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks, and before a buyer asks again.
+/// Between two looks.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// What a buyer notes whom nobody answered in time.
-const UNANSWERED: &str = "no answer in time";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Death {
@@ -53,53 +44,9 @@ enum Death {
     ShutDownAtOnce,
 }
 
-/// What buyers were told, and how often.
-type Told = BTreeMap<String, usize>;
-
 #[test]
 fn a_postgres_that_dies_under_load_loses_no_order_and_nobody_is_told_nonsense() {
-    if std::env::var_os(MARK).is_some() {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap();
-        return runtime.block_on(die_under_load());
-    }
-    let home = std::env::temp_dir().join(format!("backstock-lab-{}", std::process::id()));
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", NAME, "--nocapture"])
-        .env(MARK, "1")
-        .env("BACKSTOCK_HOME", &home)
-        .env("BACKSTOCK_PORT_BASE", free_port_base().to_string())
-        .env_remove("BACKSTOCK_DATABASE_URL")
-        .env_remove("BACKSTOCK_REDIS_URL")
-        .env_remove("BACKSTOCK_AMQP_URL")
-        .output()
-        .unwrap();
-    // Its servers end with their last user, by what is in that folder: only then may it go.
-    let guardian = home.join("tests/guardian");
-    if guardian.exists() {
-        let stopped = Command::new("sh").arg(&guardian).arg("stop").status().unwrap();
-        assert!(stopped.success(), "its servers could not be stopped");
-    }
-    let _ = std::fs::remove_dir_all(&home);
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(
-        said.contains("1 passed"),
-        "it was not found under its name: {said}"
-    );
-}
-
-/// The first of 20 ports, of which local-services uses the second half for tests.
-fn free_port_base() -> u16 {
-    let is_free =
-        |base: &u16| (base + 10..base + 15).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-    (27000..29000)
-        .step_by(20)
-        .find(is_free)
-        .expect("twenty free ports")
+    with_own_servers(NAME, 27000..28000, die_under_load());
 }
 
 async fn die_under_load() {
@@ -115,25 +62,13 @@ async fn die_under_load() {
         .orders(&mut town.monitor, BUYERS * ORDERS_A_BUYER)
         .await
         .unwrap();
-    let paid = Arc::new(watch::Sender::new(0));
-    let mut buyers = JoinSet::new();
-    for buyer in requests.chunks(ORDERS_A_BUYER) {
-        buyers.spawn(buy(town.shop().target(), buyer.to_vec(), Arc::clone(&paid)));
-    }
+    let buyers = Buyers::send(&town, &requests, ORDERS_A_BUYER);
     for death in DEATHS {
-        until_more_are_paid(&paid).await;
+        buyers.until_more_have_paid(ORDERS_BETWEEN).await;
         end(servers.last().unwrap().postgres_pid().unwrap(), death);
         servers.push(services().await);
     }
-    let mut orders = Vec::new();
-    let mut told = Told::new();
-    while let Some(buyer) = buyers.join_next().await {
-        let (bought, heard) = buyer.unwrap();
-        orders.extend(bought);
-        for (what, times) in heard {
-            *told.entry(what).or_default() += times;
-        }
-    }
+    let (orders, told) = buyers.all().await;
     let allowed = [
         "201",
         "409 request_in_progress",
@@ -172,48 +107,6 @@ async fn die_under_load() {
     assert_eq!(ready.status, 200);
     // Api and worker are the processes that they were: each is asked to end, and ends in order.
     town.stop().await.unwrap();
-}
-
-/// One who orders each of these, and asks again under the same key until it is paid.
-async fn buy(target: Target, requests: Vec<Request>, paid: Arc<watch::Sender<usize>>) -> (Vec<Uuid>, Told) {
-    let (mut orders, mut told) = (Vec::new(), Told::new());
-    for request in &requests {
-        let begun = Instant::now();
-        loop {
-            let (what, body) = match fetch(&target, request).await {
-                Ok(answer) => {
-                    let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-                    let code = body["code"].as_str().map(|code| format!(" {code}"));
-                    let mut what = format!("{}{}", answer.status.as_u16(), code.unwrap_or_default());
-                    if answer.status == 503 && !answer.headers.contains_key("retry-after") {
-                        what += " without retry-after";
-                    }
-                    (what, body)
-                }
-                // A client's patience, which a loaded machine may outlast: it asks again as after any other fault.
-                Err(error) if error.is::<Elapsed>() => (UNANSWERED.to_owned(), Value::Null),
-                Err(error) => (format!("{error:#}"), Value::Null),
-            };
-            let is_paid = what == "201";
-            *told.entry(what).or_default() += 1;
-            if is_paid {
-                orders.push(body["id"].as_str().unwrap().parse().unwrap());
-                paid.send_modify(|count| *count += 1);
-                break;
-            }
-            assert!(begun.elapsed() < PATIENCE, "a buyer is stuck: {told:?} {body}");
-            // A client's pause; nothing depends on how long it is.
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-    (orders, told)
-}
-
-async fn until_more_are_paid(paid: &watch::Sender<usize>) {
-    let mut counted = paid.subscribe();
-    let wanted = *counted.borrow() + ORDERS_BETWEEN;
-    let reached = tokio::time::timeout(PATIENCE, counted.wait_for(|count| *count >= wanted)).await;
-    assert!(reached.is_ok(), "the shop sells nothing");
 }
 
 /// The servers of tests don't wait for their disk, so they forget what was just committed when they die. Here a commit is
