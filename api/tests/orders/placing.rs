@@ -169,6 +169,31 @@ async fn a_token_that_the_gateway_does_not_know_changes_nothing() {
 }
 
 #[tokio::test]
+async fn no_price_is_taken_from_a_request() {
+    let shop = Shop::start("optimized").await;
+    shop.set_stock("SKU-1-0", 1).await;
+    let buyer = shop.customer().await;
+    let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
+    let one_cent = json!({ "amount": 1, "currency": "EUR" });
+    for field in [
+        "price", "total", "totals", "subtotal", "discount", "shipping", "amount", "currency", "coupon",
+    ] {
+        let cheap = with(order(cart), field, one_cent.clone());
+        let problem = shop.place(&buyer, field, &cheap).await;
+        assert_eq!(problem.problem(400, "invalid_parameter")["parameter"], field);
+    }
+    // The one that there is is only compared, and says so.
+    let cheap = with(order(cart), "expected_total", one_cent);
+    shop.place(&buyer, "cheap", &cheap)
+        .await
+        .problem(409, "cart_changed");
+    let document = shop.get("/openapi.json").await.ok().json();
+    let described = document["components"]["schemas"]["NewOrder"]["properties"]["expected_total"].to_string();
+    assert!(described.contains("never"), "{described}");
+    assert_eq!((shop.orders().await, shop.gateway.asked()), (0, 0));
+}
+
+#[tokio::test]
 async fn what_is_sold_out_is_named_and_costs_nobody_anything() {
     for shop in shops().await {
         shop.set_stock("SKU-1-0", 5).await;

@@ -64,8 +64,8 @@ pub struct NewOrder {
     /// The gateway's name for the means of payment.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     pub payment_token: Text<255>,
-    /// What the customer was told that it costs, shipping included. Where it costs something else now, nothing is
-    /// ordered: 409 `cart_changed`.
+    /// What the customer was told that it costs, shipping included. It is compared with the shop's own total, and never
+    /// used as the price: where it costs something else now, nothing is ordered, 409 `cart_changed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<MoneySchema>)]
     pub expected_total: Option<Money>,
