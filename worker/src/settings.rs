@@ -163,7 +163,7 @@ pub struct UpkeepSettings {
           value_parser = clap::value_parser!(u32).range(1..))]
     pub inbox_retention_s: u32,
 
-    /// How long a guest's cart is kept that nobody touches, in days. Anybody may open carts, and few come back to one; an
+    /// How long a cart is kept that nobody touches, in days. Anybody may open carts, and few come back to one; an
     /// order keeps what it needs of its cart
     #[arg(long, env = "BACKSTOCK_CART_RETENTION_DAYS", default_value_t = 30,
           value_parser = clap::value_parser!(u16).range(1..))]

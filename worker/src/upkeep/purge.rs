@@ -19,7 +19,7 @@ impl Upkeep {
             Table::Sessions,
             Table::SignInFailures,
             Table::Inbox,
-            Table::GuestCarts,
+            Table::Carts,
         ] {
             if stop.is_given() {
                 break;
@@ -89,14 +89,14 @@ impl Upkeep {
                 .execute(&self.pool)
                 .await
             }
-            // Ids begin with the time at which they were made: the primary key leads to the old ones, which few are
-            // left of, since bought ones go as well. An index by the time of the last change would be written to by
-            // each change of each cart.
-            Table::GuestCarts => {
+            // Bought ones as well. Ids begin with the time at which they were made: the primary key leads to the old
+            // ones, of which few are left. An index by the time of the last change would be written to by each change
+            // of each cart.
+            Table::Carts => {
                 sqlx::query!(
                     "delete from carts where id in (
                          select id from carts
-                         where id < $2 and token_hash is not null and updated_at < now() - make_interval(secs => $3)
+                         where id < $2 and updated_at < now() - make_interval(secs => $3)
                          order by id limit $1 for update skip locked)",
                     BATCH,
                     first_id_of(SystemTime::now() - self.cart_retention()),
@@ -121,7 +121,7 @@ enum Table {
     Sessions,
     SignInFailures,
     Inbox,
-    GuestCarts,
+    Carts,
 }
 
 /// The least UUIDv7 of a moment: 48 bits of milliseconds, then nothing.
