@@ -47,7 +47,9 @@ pub(super) async fn once(
     };
     match send(tools, begun, write).await {
         Ok(Sent::Now) => {
-            insist_on_note(&tools.pool, consumer, message_id, order).await;
+            insist_on_note(&tools.pool, consumer, message_id, order)
+                .await
+                .map_err(|error| Fault::Never(format!("it was sent, and that can't be noted: {error}")))?;
             Ok(Done::Now)
         }
         Ok(Sent::Needless) => {
@@ -84,15 +86,39 @@ async fn send(
     Ok(Sent::Now)
 }
 
-/// Until it is noted, or the process ends: giving up would send the email again with the next delivery.
-async fn insist_on_note(pool: &PgPool, consumer: Consumer, message_id: Uuid, order: Option<Uuid>) {
+/// While Postgres is away, until it is noted or the process ends: giving up would send the email again with the next
+/// delivery.
+async fn insist_on_note(
+    pool: &PgPool,
+    consumer: Consumer,
+    message_id: Uuid,
+    order: Option<Uuid>,
+) -> Result<(), sqlx::Error> {
     let mut is_told = false;
     while let Err(error) = note(pool, consumer, message_id, order).await {
+        if !is_away(&error) {
+            return Err(error);
+        }
         if !is_told {
             tracing::error!(%error, message = %message_id, "an email was sent, and that can't be noted yet");
             is_told = true;
         }
         tokio::time::sleep(NOTE_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Whether the fault is of the way to Postgres, or of one that starts, ends or is full, and passes.
+fn is_away(error: &sqlx::Error) -> bool {
+    match error.as_database_error() {
+        // Classes of https://www.postgresql.org/docs/current/errcodes-appendix.html: connection, rollback, resources,
+        // operator intervention, system.
+        Some(fault) => fault.code().is_some_and(|code| {
+            ["08", "40", "53", "57", "58"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        }),
+        None => true,
     }
 }
 
