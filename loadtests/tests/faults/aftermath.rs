@@ -35,8 +35,6 @@ pub struct Market {
 pub struct Allowed {
     /// Exactly so many payments that no order knows of: money that stays held.
     pub forgotten_payments: i64,
-    /// At most so many emails that were sent again because their first answer was lost.
-    pub emails_twice: i64,
 }
 
 impl Market {
@@ -96,7 +94,7 @@ impl Market {
             "what is sold and what is left are what there was: {books:?}"
         );
         self.assert_money_adds_up(town, fulfilled, allowed).await;
-        assert_told_once(town, fulfilled, allowed).await;
+        assert_told_once(town, fulfilled).await;
         assert_no_dead_letters(&town.amqp_url).await;
         fulfilled
     }
@@ -205,7 +203,7 @@ async fn until(connection: &mut PgConnection, sql: &str, expected: i64) {
 }
 
 /// The carrier and the mail server: a label and an email an order.
-async fn assert_told_once(town: &Town, fulfilled: i64, allowed: Allowed) {
+async fn assert_told_once(town: &Town, fulfilled: i64) {
     let labels = totals(&town.simulators, "BACKSTOCK_CARRIER_URL").await;
     assert_eq!(
         (labels["labels"].as_i64(), labels["doubled"].as_i64()),
@@ -213,10 +211,7 @@ async fn assert_told_once(town: &Town, fulfilled: i64, allowed: Allowed) {
         "{labels}"
     );
     let emails = i64::try_from(town.simulators.mails().await.unwrap()).unwrap();
-    assert!(
-        (fulfilled..=fulfilled + allowed.emails_twice).contains(&emails),
-        "{emails} emails for {fulfilled} orders"
-    );
+    assert_eq!(emails, fulfilled, "an email for each order");
 }
 
 async fn assert_no_dead_letters(amqp_url: &str) {

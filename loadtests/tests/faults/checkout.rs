@@ -22,7 +22,7 @@ use super::aftermath::{Allowed, Market};
 use super::gate::{Gate, Peer};
 use super::ground::{ALL_PARTS, services, town, url_of};
 
-/// A key stays locked to a dead process for as long as a payment may take, and ten seconds.
+/// Far above the time for which a key stays locked to a dead process, see `ground.rs`.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Before a client asks again that was told to wait.
@@ -193,7 +193,6 @@ async fn die_at_each_step(trial: Trial) {
     assert_eq!(forgotten > 0, trial.is_one_transaction);
     let allowed = Allowed {
         forgotten_payments: forgotten,
-        ..Allowed::default()
     };
     let paid = market.assert_adds_up(&mut town, allowed).await;
     let of_clients_that_stayed = if steps.is_declined {

@@ -21,7 +21,8 @@ const IMPATIENT: [(&str, &str); 6] = [
     ("BACKSTOCK_SETTLE_AGAIN_MS", "1000"),
 ];
 
-/// How long an order is held for its payment, and how long the gateway is waited for: by the latter a key is locked.
+/// How long an order is held for its payment, and how long the gateway is waited for: by the latter and
+/// a margin a key is locked.
 const HASTY: [(&str, &str); 3] = [
     ("BACKSTOCK_RESERVATION_MS", "3000"),
     ("BACKSTOCK_PAYMENT_TIMEOUT_MS", "2000"),

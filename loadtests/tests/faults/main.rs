@@ -1,5 +1,5 @@
-//! Faults that a shop of real processes survives: an api that dies between any two steps of a checkout, a Postgres and a
-//! broker that die under load. What must hold afterwards is in `aftermath.rs`.
+//! Faults that a shop of real processes survives: an api that dies between any two steps of a checkout; a Postgres, a Redis
+//! and a broker that die under load. What must hold afterwards is in `aftermath.rs`.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,3 +14,4 @@ mod gate;
 mod ground;
 mod own_servers;
 mod postgres;
+mod redis;
