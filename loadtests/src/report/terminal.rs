@@ -39,7 +39,7 @@ pub fn table(report: &Report) -> String {
         }
         table.add_row([
             lesson,
-            Cell::new(row.scenario),
+            Cell::new(format!("{}\n{}", row.scenario, row.wrong).trim_end()),
             Cell::new(row.p50),
             Cell::new(row.ratio).add_attribute(Attribute::Bold),
             Cell::new(row.interval),

@@ -95,7 +95,7 @@ fn table(report: Option<&Recorded>) -> String {
         let text = |name: &str| json[name].as_str().unwrap_or("unknown");
         table.push_str(&format!(
             "\nThe optimized arm against the baseline in the lesson's first scenario; above 1 is better, with the 95 % \
-             interval. Recorded at scale `{}` on {}: [report.json]({path}).\n",
+             interval. Where the baseline is wrong and not slow, how often. Recorded at scale `{}` on {}: [report.json]({path}).\n",
             text("scale"),
             text("started_at").split('T').next().unwrap_or("an unknown day"),
         ));
@@ -129,7 +129,10 @@ fn recorded_report(files: &Files) -> Result<Option<Recorded>> {
         .max_by(|a, b| a.json["started_at"].as_str().cmp(&b.json["started_at"].as_str())))
 }
 
-/// The lesson's headline: its first scenario's median latency, else its CPU time.
+/// Outcomes of trials that are faults, in words: what such a lesson is about.
+const FAULTS: [(&str, &str); 2] = [("oversold", "units oversold"), ("lost", "events lost")];
+
+/// The lesson's headline: what its baseline does wrong, else its first scenario's median latency, else its CPU time.
 fn effect(report: &Value, lesson: &Lesson) -> String {
     let lessons = report["lessons"]
         .as_array()
@@ -143,6 +146,9 @@ fn effect(report: &Value, lesson: &Lesson) -> String {
     }
     if found["signature"]["holds"] != true {
         return "comparison failed".to_owned();
+    }
+    if let Some(fault) = fault(found, lesson) {
+        return fault;
     }
     let scenario = &found["scenarios"][0];
     let ratios = scenario["ratios"]
@@ -160,6 +166,24 @@ fn effect(report: &Value, lesson: &Lesson) -> String {
         Some((ratio, label)) => format!("{} ({label}, {name})", number_with_interval(ratio)),
         None => format!("not measured ({name})"),
     }
+}
+
+/// Of the first scenario in which the baseline has one.
+fn fault(found: &Value, lesson: &Lesson) -> Option<String> {
+    for scenario in found["scenarios"].as_array()? {
+        let arms = scenario["arms"].as_array()?;
+        let count = |arm: &str, fault: &str| {
+            arms.iter().find(|other| other["name"] == arm)?["outcomes"][fault].as_u64()
+        };
+        for (fault, words) in FAULTS {
+            let (before, after) = (count(lesson.baseline, fault), count(lesson.optimized, fault));
+            if let (Some(before @ 1..), Some(after)) = (before, after) {
+                let name = scenario["name"].as_str().unwrap_or_default();
+                return Some(format!("**{before} → {after}** {words} ({name})"));
+            }
+        }
+    }
+    None
 }
 
 fn number_with_interval(ratio: &Value) -> String {
@@ -221,6 +245,14 @@ mod tests {
             effect(&report, pagination()),
             "**3.0×** [2.0, 4.0] (CPU, depth 10k)"
         );
+    }
+
+    #[test]
+    fn what_the_baseline_does_wrong_comes_before_what_it_costs() {
+        let mut report = report();
+        let arm = |name: &str, lost: u64| serde_json::json!({ "name": name, "outcomes": { "lost": lost } });
+        report["lessons"][0]["scenarios"][0]["arms"] = vec![arm("offset", 3), arm("cursor", 0)].into();
+        assert_eq!(effect(&report, pagination()), "**3 → 0** events lost (depth 10k)");
     }
 
     #[test]

@@ -7,10 +7,12 @@ mod claim;
 pub mod format;
 mod lesson;
 mod metrics;
+mod wrong;
 
 use anyhow::Result;
 
 pub use lesson::LessonView;
+use wrong::wrong;
 
 use super::schema::{LessonReport, Mode, Report};
 
@@ -38,6 +40,8 @@ pub struct SummaryRow {
     pub arms: String,
     /// The headline scenario.
     pub scenario: String,
+    /// Empty, or what the baseline does wrong.
+    pub wrong: String,
     /// Median latency, before and after.
     pub p50: String,
     /// Its ratio.
@@ -144,6 +148,7 @@ impl SummaryRow {
             name: lesson.name.clone(),
             arms: format!("{} → {}", lesson.baseline, lesson.optimized),
             scenario: String::new(),
+            wrong: wrong(&lesson.scenarios, &lesson.baseline, &lesson.optimized),
             p50: String::new(),
             ratio: String::new(),
             interval: String::new(),
