@@ -18,7 +18,7 @@ use crate::trials::Simulators;
 /// Requests of a pass at most, and fewer where they are slow: counting needs no more. Yet more than the pool has
 /// connections, so that the pass before has prepared the statements on each of them.
 const REQUESTS: usize = 100;
-const FEWEST: usize = 5;
+const FEWEST: usize = CONNECTIONS + 1;
 const PATIENCE: Duration = Duration::from_millis(1_000);
 
 /// The connections of a shop's pool, which lends them in turns. Where each has run a statement, it is prepared.

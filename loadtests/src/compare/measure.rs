@@ -164,7 +164,7 @@ impl Bench<'_> {
             fill_latency(&mut into.report.arms[0], &sides.0);
             fill_latency(&mut into.report.arms[arm], &sides.1);
             note_arrivals(&mut into.report, arrivals, name, arm + 1 == self.stands.len());
-            if scenario.load == Load::LatencyAndThroughput {
+            if scenario.load == Load::LatencyAndThroughput || self.mode == Mode::Full {
                 let arrivals = Arrivals::Closed { clients: CONCURRENCY };
                 let blocks = abba(&baseline, &other, self.plan, arrivals, seed + 500, self.progress).await?;
                 pending.extend(self.pending(number, arm, Metric::Throughput, &blocks));

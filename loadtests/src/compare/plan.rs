@@ -31,14 +31,12 @@ pub struct SlicePlan {
 impl SlicePlan {
     /// A slice must be long enough for its percentiles, and short enough that what the machine does meanwhile befalls
     /// both arms: one to two seconds. The quick mode has less, for speed: its intervals are wider, its verdicts fewer.
-    /// Where a request takes tens of milliseconds, for a password's hash or for distance, a shorter slice would hold too
-    /// few.
+    /// Where a request takes tens of milliseconds, for a password's hash, a shorter slice would hold too few.
     pub fn of(mode: Mode, lesson: &str) -> Self {
         let slice_ms = match (mode, lesson) {
             (Mode::Full, _) => 1_500,
-            (Mode::Quick, "password_hashing" | "welcome_email") => 350,
-            (Mode::Quick, "listing") => 250,
-            (Mode::Quick, _) => 180,
+            (Mode::Quick, "password_hashing" | "welcome_email") => 250,
+            (Mode::Quick, _) => 160,
         };
         Self {
             blocks: BLOCKS,

@@ -119,7 +119,7 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
         Scenario::of(FACETS, facets).only_in_full(),
         Scenario::of("the newest of all", vec!["/v1/products".into()]).only_in_full(),
         write("write: a new product with two variants", Writes::NewProduct),
-        write("write: a changed price", Writes::Price),
+        write("write: a changed price", Writes::Price).only_in_full(),
         write("write: a unit sold", Writes::Stock).only_in_full(),
     ];
     scenarios.extend(counted(facts));

@@ -61,7 +61,9 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
         Scenario::of("beside the stores", detailed.clone())
             .at_distance(Duration::ZERO)
             .under(Load::LatencyAndThroughput),
-        Scenario::of("1 ms from the stores", detailed).at_distance(Duration::from_millis(1)),
+        Scenario::of("1 ms from the stores", detailed)
+            .at_distance(Duration::from_millis(1))
+            .only_in_full(),
         Scenario::of("a list without details", paths("")).showing_a_loss(),
     ]
 }

@@ -62,7 +62,9 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
     vec![
         history(HEADLINE, frequent).at_distance(Duration::from_micros(250)),
         history("beside the stores", frequent).at_distance(Duration::ZERO),
-        history("1 ms from the stores", frequent).at_distance(Duration::from_millis(1)),
+        history("1 ms from the stores", frequent)
+            .at_distance(Duration::from_millis(1))
+            .only_in_full(),
         history("one order, 0.25 ms from the stores", &facts.once_buyers)
             .at_distance(Duration::from_micros(250))
             .missing(suitable::nobody_bought_once(facts))
