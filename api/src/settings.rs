@@ -155,7 +155,7 @@ pub struct AccountSettings {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub sign_in_failures_per_email: u32,
 
-    /// Sign-ins that may fail for one client address within the window; an office shares one
+    /// Sign-ins and registrations that may fail for one client address within the window; an office shares one
     #[arg(long, env = "BACKSTOCK_SIGN_IN_FAILURES_PER_CLIENT", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub sign_in_failures_per_client: u32,

@@ -68,10 +68,7 @@ pub async fn create_cart(
 }
 
 fn refuse_fields(sent: Result<Bytes, BytesRejection>) -> Result<(), ApiError> {
-    let sent = sent.map_err(|rejection| match rejection.into_response().status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::PayloadTooLarge,
-        _ => ApiError::parameter("body", "ended before it was whole"),
-    })?;
+    let sent = sent?;
     match sent.is_empty() {
         true => Ok(()),
         false => body::parse::<NewCart>(&sent).map(|NewCart {}| ()),
