@@ -80,7 +80,7 @@ async fn an_email_that_cannot_be_noted_for_longer_than_its_claim_lasts_is_not_se
     shop.database
         .execute(
             "create function refuse() returns trigger language plpgsql as
-             $$ begin raise exception 'nothing is written down now'; end $$;
+             $$ begin raise exception 'nothing is written down now' using errcode = 'cannot_connect_now'; end $$;
              create trigger refuse before insert or update on inbox
              for each row when (new.done_at is not null and new.consumer = 'confirmation_email')
              execute function refuse()",
