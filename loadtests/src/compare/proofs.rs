@@ -48,7 +48,7 @@ pub(super) async fn examine(
         let asks = preparation.of_arms(scenario, stands).await?;
         let mut seen_of_arms = vec![Observation::default(); stands.len()];
         if !matches!(scenario.requests, Requests::Writes(_)) {
-            answers::compare(&scenario.name, stands, &asks, times, &mut same_answers).await?;
+            answers::compare(scenario, stands, &asks, times, &mut same_answers).await?;
             let mut asked = Vec::new();
             for (stand, asks) in stands.iter().zip(&asks) {
                 asked.push(counted::affordable(scenario, asks, stand).await?);

@@ -77,7 +77,8 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
         Scenario::of(HEADLINE, lists("include=variants,images")).accepting(BROWSERS),
         Scenario::of("a short list over loopback", lists("limit=4"))
             .accepting(BROWSERS)
-            .showing_a_loss(),
+            .showing_a_loss()
+            .only_in_full(),
     ]
 }
 

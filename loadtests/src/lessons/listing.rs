@@ -5,7 +5,7 @@ use std::time::Duration;
 use storefront::variants::Lesson;
 
 use super::observation::{Observations, require};
-use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, arms_of};
+use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Scenario, arms_of};
 use crate::report::{Metric, ScenarioReport, format};
 
 /// The list, and for each product its variants and its images; one more or less, for what the api asks by the way.
@@ -58,9 +58,7 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
     let detailed = paths("&include=variants,images");
     vec![
         Scenario::of(HEADLINE, detailed.clone()).at_distance(Duration::from_micros(250)),
-        Scenario::of("beside the stores", detailed.clone())
-            .at_distance(Duration::ZERO)
-            .under(Load::LatencyAndThroughput),
+        Scenario::of("beside the stores", detailed.clone()).at_distance(Duration::ZERO),
         Scenario::of("1 ms from the stores", detailed)
             .at_distance(Duration::from_millis(1))
             .only_in_full(),
