@@ -103,9 +103,9 @@ fn explain(scenarios: &[ScenarioReport], _facts: &Facts) -> Explanation {
             "No worker runs beside this comparison: the queue's mails are events that wait, one for each customer, or no number \
              would be here. How long after the answer a queue's work is done is measured in `checkout`."
                 .into(),
-            "A mail server that answers at once is waited for all the same: the client of this shop sends a mail's last line in \
-             a packet of its own, which TCP holds back until the server has acknowledged the one before, and a Linux server \
-             may take 40 ms for that (RFC 896; RFC 1122, 4.2.3.2)."
+            "The lab's mail server acknowledges what it reads at once. With another, a mail may take 40 ms more: the client of \
+             this shop sends a mail's last line in a packet of its own, which TCP holds back until the one before is \
+             acknowledged (RFC 896; RFC 1122, 4.2.3.2)."
                 .into(),
             "There is no limit beside it: nobody registers twice with the same statements.".into(),
         ],
