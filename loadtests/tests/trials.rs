@@ -240,13 +240,13 @@ fn the_lesson_of_events_loses_and_doubles_what_it_says() {
     let report: serde_json::Value = serde_json::from_slice(&compared.stdout).expect(&said);
     let _ = std::fs::remove_dir_all(&output);
     let lesson = &report["lessons"][0];
+    assert_eq!(lesson["failed"], serde_json::Value::Null, "{said}");
     assert_eq!(lesson["signature"]["holds"], true, "{}", lesson["signature"]);
     assert_eq!(
         lesson["same_answers"]["different"], 0,
         "{}",
         lesson["same_answers"]
     );
-    assert_eq!(lesson["failed"], serde_json::Value::Null);
     let outcomes = |scenario: usize, arm: usize| &lesson["scenarios"][scenario]["arms"][arm]["outcomes"];
     let (before, after) = (0, 1);
     let (dual_write, outbox) = (0, 1);

@@ -9,7 +9,7 @@ use storefront::messages::Consumer;
 use super::tap::TAP;
 
 /// How long the broker may take to open a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The delays that a worker's settings have by default, in milliseconds, and those of towns.
 const RETRY_DELAYS_MS: [u32; 9] = [250, 500, 1_000, 2_000, 5_000, 25_000, 120_000, 600_000, 60_000];

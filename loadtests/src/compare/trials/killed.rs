@@ -23,7 +23,7 @@ use crate::trials::{Carts, Heard, Held, Tap, Town};
 
 /// How long a moment is waited for: until all orders are paid, until the broker has all events, until the outbox is
 /// empty.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often it is looked for.
 const POLL: Duration = Duration::from_millis(5);

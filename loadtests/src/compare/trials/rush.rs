@@ -13,7 +13,7 @@ use crate::load::{Request, Target, fetch};
 use crate::trials::done_times;
 
 /// How long the work that an outage left may take afterwards: all retries of a message.
-const RECOVERY_PATIENCE: Duration = Duration::from_secs(15);
+const RECOVERY_PATIENCE: Duration = Duration::from_secs(60);
 
 /// So many buyers of so few units, so many of them at a time. Each buyer comes once.
 pub(super) async fn rush(
