@@ -3,23 +3,36 @@
 use anyhow::{Context, Result};
 use lapin::options::QueueDeleteOptions;
 use lapin::{Channel, Connection, ConnectionProperties};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use storefront::messages::Consumer;
 
 use super::tap::TAP;
 
-/// How long the broker may take to open a connection.
+/// How long the broker may take to open a connection. It resets some while it makes a virtual host.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Before it is tried again.
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The delays that a worker's settings have by default, in milliseconds, and those of towns.
 const RETRY_DELAYS_MS: [u32; 9] = [250, 500, 1_000, 2_000, 5_000, 25_000, 120_000, 600_000, 60_000];
 
 /// A connection with a channel. Both live as long as the value.
 pub(super) async fn connect(amqp_url: &str) -> Result<(Connection, Channel)> {
-    let connecting = Connection::connect(amqp_url, ConnectionProperties::default());
-    let connection = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
-        .await
-        .context("the broker opens no connection")??;
+    let begun = Instant::now();
+    let connection = loop {
+        let connecting = Connection::connect(amqp_url, ConnectionProperties::default());
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting)
+            .await
+            .context("the broker opens no connection")?;
+        match connected {
+            Ok(connection) => break connection,
+            Err(error) if begun.elapsed() > CONNECT_TIMEOUT => {
+                return Err(error).context("the broker opens no connection");
+            }
+            Err(_) => tokio::time::sleep(CONNECT_PAUSE).await,
+        }
+    };
     let channel = connection.create_channel().await?;
     Ok((connection, channel))
 }

@@ -1,5 +1,7 @@
 //! The test's own way to RabbitMQ: to count, to publish, to destroy.
 
+use std::time::Instant;
+
 use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -7,6 +9,7 @@ use storefront::messages::{Consumer, EXCHANGE};
 
 use super::servers::VirtualHost;
 use super::worker::RETRY_DELAYS_MS;
+use super::{DEADLINE, PAUSE};
 
 pub struct TestBroker {
     pub host: VirtualHost,
@@ -18,8 +21,16 @@ impl TestBroker {
     pub async fn new() -> Self {
         let host = VirtualHost::take();
         let url = host.url();
-        let connection = Connection::connect(&url, ConnectionProperties::default());
-        let connection = connection.await.unwrap();
+        let begun = Instant::now();
+        // The broker resets connections while it makes a virtual host.
+        let connection = loop {
+            match Connection::connect(&url, ConnectionProperties::default()).await {
+                Ok(connection) => break connection,
+                Err(error) => assert!(begun.elapsed() < DEADLINE, "{error}"),
+            }
+            // Between two attempts: the loop waits for a connection, and fails without it.
+            tokio::time::sleep(PAUSE).await;
+        };
         let broker = Self { host, connection };
         let channel = broker.channel().await;
         for consumer in Consumer::ALL {
