@@ -2,17 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::path::{Path, PathBuf};
+mod town_support;
+
 use std::process::Command;
 use std::time::Duration;
 
-use loadtests::database::ensure_template;
-use loadtests::generate::{DEFAULT_SEED, Scale};
 use loadtests::load::fetch;
-use loadtests::trials::{Carts, Goods, Held, Line, Place, Tap, ThirdParties, Town, TownSettings};
+use loadtests::trials::{Carts, Goods, Held, Line, Tap, ThirdParties};
 use local_services::{Purpose, Services};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+use town_support::{api_binary, services, town};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -23,66 +24,10 @@ const IMPATIENT: [(&str, &str); 3] = [
     ("BACKSTOCK_RETRY_DELAYS_MS", "500,1000,2000"),
 ];
 
-/// The real api, with the worker and the simulators beside it. They are other crates': a run of all tests has built them,
-/// a run of this crate's may have not.
-fn api_binary() -> PathBuf {
-    let api = Path::new(env!("CARGO_BIN_EXE_backstock-lab")).with_file_name("backstock-api");
-    let beside = ["backstock-api", "backstock-worker", "backstock-simulators"];
-    if beside.iter().any(|name| !api.with_file_name(name).exists()) {
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "-p",
-                "api",
-                "-p",
-                "worker",
-                "-p",
-                "simulators",
-                "--manifest-path",
-            ])
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
-            .status();
-        assert!(built.unwrap().success());
-    }
-    api
-}
-
-async fn services() -> Services {
-    tokio::task::spawn_blocking(|| Services::start(Purpose::Tests))
-        .await
-        .unwrap()
-        .unwrap()
-}
-
-async fn town(services: &Services, number: u8, variants: &str) -> Town {
-    let api_binary = api_binary();
-    let server_url = services.database_url("postgres");
-    let template = ensure_template(&server_url, &api_binary, Scale::Xs, DEFAULT_SEED, "chosen")
-        .await
-        .unwrap();
-    let logs = std::env::temp_dir().join(format!("backstock-trials-{}", std::process::id()));
-    let place = Place {
-        services,
-        api_binary: &api_binary,
-        logs: &logs,
-    };
-    let settings = TownSettings {
-        name: format!("test-{number}"),
-        number,
-        variants: variants.to_owned(),
-        template,
-        environment: IMPATIENT
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .to_vec(),
-    };
-    Town::build(place, settings).await.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_town_does_all_that_follows_an_order_and_its_books_are_right() {
     let services = services().await;
-    let mut town = town(&services, 20, "optimized").await;
+    let mut town = town(&services, 20, "optimized", &IMPATIENT).await;
     town.set_delays(&ThirdParties::AT_ONCE).await.unwrap();
     let goods = Goods::choose(&mut town.monitor, 4, 2, 10).await.unwrap();
     let tap = Tap::start(&town.amqp_url).await.unwrap();
@@ -124,7 +69,7 @@ async fn a_town_does_all_that_follows_an_order_and_its_books_are_right() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_worker_leaves_work_that_the_next_one_does() {
     let services = services().await;
-    let mut town = town(&services, 21, "optimized").await;
+    let mut town = town(&services, 21, "optimized", &IMPATIENT).await;
     let goods = Goods::choose(&mut town.monitor, 4, 1, 100).await.unwrap();
     let mut carts = Carts::of(goods.clone());
     town.start_worker("relay,consumers").await.unwrap();

@@ -15,6 +15,7 @@ mod external;
 mod home;
 mod install;
 mod locks;
+mod own;
 mod place;
 mod ports;
 mod postgres;
@@ -25,6 +26,7 @@ mod services;
 
 pub use home::{home, workspace_root};
 pub use install::{install_missing, install_tool};
+pub use own::with_own_servers;
 pub use ports::DEFAULT_PORT_BASE;
 pub use services::{Services, Stopped, status, stop_unused};
 

@@ -1,62 +1,24 @@
 //! A broker that is killed while workers consume, and comes back: nothing is lost that is in the outbox or in a queue, and
 //! nothing is done twice. No api runs here: orders are written as it leaves them.
 //!
-//! The broker of the other tests can't be killed. So this test runs itself again with servers of its own.
+//! The broker of the other tests can't be killed, so this one has servers of its own.
 
-use std::net::TcpListener;
 use std::process::Command;
 
-use local_services::{Purpose, Services};
+use local_services::{Purpose, Services, with_own_servers};
 use serde_json::json;
 
 use crate::support::{Shop, until};
 
-const MARK: &str = "BACKSTOCK_TEST_HAS_ITS_OWN_SERVERS";
 const NAME: &str = "broker_restart::a_broker_that_is_killed_and_comes_back_loses_nothing";
 
 #[test]
 fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
-    if std::env::var_os(MARK).is_some() {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        return runtime.block_on(kill_and_start_again());
-    }
-    let home = std::env::temp_dir().join(format!("backstock-worker-{}", std::process::id()));
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", NAME, "--nocapture"])
-        .env(MARK, "1")
-        .env("BACKSTOCK_HOME", &home)
-        .env("BACKSTOCK_PORT_BASE", free_port_base().to_string())
-        .env_remove("BACKSTOCK_DATABASE_URL")
-        .env_remove("BACKSTOCK_REDIS_URL")
-        .env_remove("BACKSTOCK_AMQP_URL")
-        .output()
-        .unwrap();
-    // Its servers end with their last user, by what is in that folder: only then may it go.
-    let guardian = home.join("tests/guardian");
-    if guardian.exists() {
-        let stopped = Command::new("sh").arg(&guardian).arg("stop").status().unwrap();
-        assert!(stopped.success(), "its servers could not be stopped");
-    }
-    let _ = std::fs::remove_dir_all(&home);
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(
-        said.contains("1 passed"),
-        "it was not found under its name: {said}"
-    );
-}
-
-/// The first of 20 ports, of which local-services uses the second half for tests.
-fn free_port_base() -> u16 {
-    let is_free =
-        |base: &u16| (base + 10..base + 15).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-    (24000..27000)
-        .step_by(20)
-        .find(is_free)
-        .expect("twenty free ports")
+    let test = || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        runtime.unwrap().block_on(kill_and_start_again());
+    };
+    with_own_servers(NAME, 24000..27000, test).unwrap();
 }
 
 async fn kill_and_start_again() {

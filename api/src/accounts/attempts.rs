@@ -4,8 +4,8 @@
 //! An attempt is counted before it is looked at, and taken back when it was none to guess: so a thousand guesses that
 //! come at once are a thousand, not the first one a thousand times. One that couldn't be looked at, since the shop is busy
 //! or broken, is taken back as well, unless that takes a database connection and there is none; one whose request was given
-//! up stays. The price is that somebody else's guesses can
-//! lock an email for the rest of a window; a shop that minds asks such a client for a proof of work instead.
+//! up stays. The price is that somebody else's guesses can lock an email for the rest of a window; a shop that minds asks
+//! such a client for a proof of work instead.
 
 use sha2::{Digest, Sha256};
 use storefront::email_address::EmailAddress;

@@ -2,7 +2,7 @@
 //! field by its path. Types that are read this way have `#[serde(deny_unknown_fields)]`.
 
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -28,12 +28,7 @@ where
         if !is_json(request.headers()) {
             return Err(ApiError::UnsupportedMediaType);
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| {
-            match axum::response::IntoResponse::into_response(rejection).status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ApiError::PayloadTooLarge,
-                _ => ApiError::parameter("body", "ended before it was whole"),
-            }
-        })?;
+        let bytes = Bytes::from_request(request, state).await?;
         parse(&bytes).map(Self)
     }
 }

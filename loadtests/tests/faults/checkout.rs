@@ -20,7 +20,8 @@ use uuid::Uuid;
 
 use super::aftermath::{Allowed, Market};
 use super::gate::{Gate, Peer};
-use super::ground::{ALL_PARTS, services, town, url_of};
+use super::ground::{ALL_PARTS, town, url_of};
+use super::town_support::services;
 
 /// Far above the time for which a key stays locked to a dead process, see `ground.rs`.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,15 +1,14 @@
 //! Where the faults happen: servers, and a town that settles and tries again soon.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::ops::Range;
 
 use hyper::Uri;
-use loadtests::database::ensure_template;
-use loadtests::generate::{DEFAULT_SEED, Scale};
 use loadtests::load::{Request, Target, fetch};
-use loadtests::trials::{Place, Simulators, Town, TownSettings};
-use local_services::{Purpose, Services};
+use loadtests::trials::{Simulators, Town};
+use local_services::Services;
 use serde_json::Value;
+
+use super::town_support;
 
 /// What was begun is free again soon, what failed is tried again soon, and what nobody paid is settled soon.
 const IMPATIENT: [(&str, &str); 6] = [
@@ -32,64 +31,27 @@ const HASTY: [(&str, &str); 3] = [
 /// All that a worker does.
 pub const ALL_PARTS: &str = "relay,consumers,upkeep";
 
-/// The real api, with the worker and the simulators beside it. They are other crates': a run of all tests has built them,
-/// a run of this crate's may have not.
-fn api_binary() -> PathBuf {
-    let api = Path::new(env!("CARGO_BIN_EXE_backstock-lab")).with_file_name("backstock-api");
-    let beside = ["backstock-api", "backstock-worker", "backstock-simulators"];
-    if beside.iter().any(|name| !api.with_file_name(name).exists()) {
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "-p",
-                "api",
-                "-p",
-                "worker",
-                "-p",
-                "simulators",
-            ])
-            .arg("--manifest-path")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
-            .status();
-        assert!(built.unwrap().success());
-    }
-    api
-}
-
-/// The servers, started where they don't run.
-pub async fn services() -> Services {
-    tokio::task::spawn_blocking(|| Services::start(Purpose::Tests))
-        .await
-        .unwrap()
-        .unwrap()
-}
-
 /// A town of 1,000 products, without a worker.
 pub async fn town(services: &Services, number: u8, variants: &str) -> Town {
-    let api_binary = api_binary();
-    let server_url = services.database_url("postgres");
-    let template = ensure_template(&server_url, &api_binary, Scale::Xs, DEFAULT_SEED, "chosen")
-        .await
-        .unwrap();
-    let logs = std::env::temp_dir().join(format!("backstock-faults-{}", std::process::id()));
-    let place = Place {
+    town_support::town(
         services,
-        api_binary: &api_binary,
-        logs: &logs,
-    };
-    let settings = TownSettings {
-        name: format!("faults-{number}"),
         number,
-        variants: variants.to_owned(),
-        template,
-        environment: [IMPATIENT.as_slice(), &HASTY]
-            .concat()
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
+        variants,
+        &[IMPATIENT.as_slice(), &HASTY].concat(),
+    )
+    .await
+}
+
+/// Runs a test with servers of its own, which it may kill.
+pub fn with_own_servers(name: &str, ports: Range<u16>, test: impl Future<Output = ()>) {
+    let test = || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
+        runtime.unwrap().block_on(test);
     };
-    Town::build(place, settings).await.unwrap()
+    local_services::with_own_servers(name, ports, test).unwrap();
 }
 
 /// Where a third party is, by the setting that says so.

@@ -7,11 +7,11 @@
 )]
 
 mod aftermath;
-mod broker;
 mod buyers;
 mod checkout;
 mod gate;
 mod ground;
-mod own_servers;
 mod postgres;
-mod redis;
+#[path = "../town_support/mod.rs"]
+mod town_support;
+mod unnoticed;

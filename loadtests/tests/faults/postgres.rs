@@ -1,6 +1,6 @@
 //! Postgres dies under load and comes back, twice: buyers are told to wait, and everything that they were told is true.
 //!
-//! The Postgres of the other tests can't be killed: see `own_servers.rs`.
+//! The Postgres of the other tests can't be killed, so this one has servers of its own.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::aftermath::{Allowed, Market};
 use super::buyers::{Buyers, UNANSWERED};
-use super::ground::{ALL_PARTS, services, town};
-use super::own_servers::with_own_servers;
+use super::ground::{ALL_PARTS, town, with_own_servers};
+use super::town_support::services;
 
 const NAME: &str = "postgres::a_postgres_that_dies_under_load_loses_no_order_and_nobody_is_told_nonsense";
 

@@ -168,15 +168,16 @@ fn effect(report: &Value, lesson: &Lesson) -> String {
     }
 }
 
-/// Of the first scenario in which the baseline has one.
+/// Of the first scenario in which the baseline has one. A report names the baseline's arm first: it is read from there,
+/// since this build may be without it.
 fn fault(found: &Value, lesson: &Lesson) -> Option<String> {
     for scenario in found["scenarios"].as_array()? {
         let arms = scenario["arms"].as_array()?;
-        let count = |arm: &str, fault: &str| {
-            arms.iter().find(|other| other["name"] == arm)?["outcomes"][fault].as_u64()
-        };
+        let baseline = arms.first()?;
+        let optimized = arms.iter().find(|arm| arm["name"] == lesson.optimized)?;
+        let count = |arm: &Value, fault: &str| arm["outcomes"][fault].as_u64();
         for (fault, words) in FAULTS {
-            let (before, after) = (count(lesson.baseline, fault), count(lesson.optimized, fault));
+            let (before, after) = (count(baseline, fault), count(optimized, fault));
             if let (Some(before @ 1..), Some(after)) = (before, after) {
                 let name = scenario["name"].as_str().unwrap_or_default();
                 return Some(format!("**{before} → {after}** {words} ({name})"));

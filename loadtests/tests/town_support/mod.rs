@@ -1,0 +1,68 @@
+//! Towns for tests.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use loadtests::database::ensure_template;
+use loadtests::generate::{DEFAULT_SEED, Scale};
+use loadtests::trials::{Place, Town, TownSettings};
+use local_services::{Purpose, Services};
+
+/// The real api, with the worker and the simulators beside it. They are other crates': a run of all tests has built them,
+/// a run of this crate's may have not.
+pub fn api_binary() -> PathBuf {
+    let api = Path::new(env!("CARGO_BIN_EXE_backstock-lab")).with_file_name("backstock-api");
+    let beside = ["backstock-api", "backstock-worker", "backstock-simulators"];
+    if beside.iter().any(|name| !api.with_file_name(name).exists()) {
+        let built = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--quiet",
+                "-p",
+                "api",
+                "-p",
+                "worker",
+                "-p",
+                "simulators",
+            ])
+            .arg("--manifest-path")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
+            .status();
+        assert!(built.unwrap().success());
+    }
+    api
+}
+
+/// The servers, started where they don't run.
+pub async fn services() -> Services {
+    tokio::task::spawn_blocking(|| Services::start(Purpose::Tests))
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+/// A town of 1,000 products, without a worker. `environment` is that of api and worker.
+pub async fn town(services: &Services, number: u8, variants: &str, environment: &[(&str, &str)]) -> Town {
+    let api_binary = api_binary();
+    let server_url = services.database_url("postgres");
+    let template = ensure_template(&server_url, &api_binary, Scale::Xs, DEFAULT_SEED, "chosen")
+        .await
+        .unwrap();
+    let logs = std::env::temp_dir().join(format!("backstock-towns-{}", std::process::id()));
+    let place = Place {
+        services,
+        api_binary: &api_binary,
+        logs: &logs,
+    };
+    let settings = TownSettings {
+        name: format!("test-{number}"),
+        number,
+        variants: variants.to_owned(),
+        template,
+        environment: environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+    };
+    Town::build(place, settings).await.unwrap()
+}
