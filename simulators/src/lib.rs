@@ -7,6 +7,7 @@
 pub mod carrier;
 pub mod conduct;
 pub mod latency;
+pub mod memory;
 pub mod payment;
 pub mod refusal;
 pub mod server;

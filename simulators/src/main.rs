@@ -2,33 +2,51 @@
 //!
 //! Read next: `run.rs`, then the library.
 
+mod health;
 mod run;
 mod settings;
 
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::health::HealthCommand;
 use crate::settings::Settings;
 
 /// A payment gateway, a parcel carrier and a mail server that stand in for real ones. Every setting is a flag or an
 /// environment variable; PROTOCOLS.md says what they speak.
 #[derive(Debug, Parser)]
-#[command(name = "backstock-simulators", version)]
+#[command(
+    name = "backstock-simulators",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     #[command(flatten)]
     settings: Settings,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Asks the process that serves beside this one whether it lives: a health check that needs no shell
+    Health(HealthCommand),
 }
 
 fn main() -> ExitCode {
     let parsed = Cli::command()
         .try_get_matches()
         .and_then(|matches| Cli::from_arg_matches(&matches));
-    let Cli { settings } = match parsed {
+    let Cli { command, settings } = match parsed {
         Ok(cli) => cli,
         Err(error) => return explain(&error),
     };
+    if let Some(Command::Health(command)) = command {
+        return command.run();
+    }
     match run::run(settings) {
         Ok(code) => code,
         Err(error) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use simulators::carrier::{self, CarrierOptions};
 use simulators::conduct::{Conduct, Party};
+use simulators::memory::Memory;
 use simulators::smtp::{self, Bounds, Mailbox, Sink, inbox};
 use simulators::{payment, server};
 use tokio::net::TcpListener;
@@ -66,18 +67,30 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let (payment_listen, carrier_listen) = (payment.local_addr()?, carrier.local_addr()?);
     let (smtp_listen, inbox_listen) = (smtp.local_addr()?, inbox.local_addr()?);
 
+    let Memory {
+        payments: kept_payments,
+        parcels: kept_parcels,
+        mails: kept_mails,
+    } = match &settings.state {
+        Some(path) => Memory::read(path)?,
+        None => Memory::default(),
+    };
+    let base_url = settings.carrier.carrier_public_url.clone();
     let carrier_options = CarrierOptions {
         secret: settings.carrier.carrier_secret.clone(),
         most_labels: settings.carrier.carrier_max_labels,
-        base_url: format!("http://{carrier_listen}"),
+        base_url: base_url.unwrap_or_else(|| format!("http://{carrier_listen}")),
+        kept: kept_parcels,
     };
-    let gateway = payment::router(payments, settings.payment.payment_max_payments);
+    let most_payments = settings.payment.payment_max_payments;
+    let (gateway, all_payments) = payment::router(payments, most_payments, kept_payments);
     let carrier_router = carrier::router(parcels, carrier_options);
-    let carrier_router = carrier_router.map_err(setting("BACKSTOCK_CARRIER_SECRET"))?;
-    let mailbox = Arc::new(Mailbox::new(Bounds {
+    let (carrier_router, all_parcels) = carrier_router.map_err(setting("BACKSTOCK_CARRIER_SECRET"))?;
+    let bounds = Bounds {
         mails: settings.smtp.inbox_max_mails,
         bytes: settings.smtp.inbox_max_bytes,
-    }));
+    };
+    let mailbox = Arc::new(Mailbox::restored(bounds, kept_mails));
     let sink = Arc::new(Sink {
         party: mails.clone(),
         mailbox: mailbox.clone(),
@@ -90,19 +103,32 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     servers.spawn(server::serve(carrier, carrier_router, stopped.clone()));
     servers.spawn(server::serve(
         inbox,
-        inbox::router(mailbox, mails),
+        inbox::router(mailbox.clone(), mails),
         stopped.clone(),
     ));
     servers.spawn(smtp::serve(smtp, sink, stopped));
     tracing::info!(%payment_listen, %carrier_listen, %smtp_listen, %inbox_listen, seed = settings.seed, "serving");
 
     wait_for_either(&mut terminate, &mut interrupt).await;
+    tokio::spawn(async move {
+        wait_for_either(&mut terminate, &mut interrupt).await;
+        tracing::warn!("asked a second time: it ends at once, whatever is in flight");
+        std::process::exit(1);
+    });
     tracing::info!("stopping: requests in flight are finished first");
     stop.send_replace(true);
     let draining = async { while servers.join_next().await.is_some() {} };
     let drain_timeout = Duration::from_millis(settings.drain_timeout_ms);
     if tokio::time::timeout(drain_timeout, draining).await.is_err() {
         tracing::warn!("requests were still in flight at the deadline; they are cut off");
+    }
+    if let Some(path) = &settings.state {
+        let memory = Memory {
+            payments: all_payments.kept(),
+            parcels: all_parcels.kept(),
+            mails: mailbox.kept(),
+        };
+        memory.write(path)?;
     }
     tracing::info!("stopped");
     Ok(())

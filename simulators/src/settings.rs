@@ -4,6 +4,7 @@
 //! only what it asks for.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use simulators::carrier::CarrierConduct;
@@ -43,6 +44,11 @@ pub struct Settings {
     #[arg(long, env = "BACKSTOCK_DRAIN_TIMEOUT_MS", default_value_t = 2_000,
           value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub drain_timeout_ms: u64,
+
+    /// A file in which everything is kept that the parties remember: written when the process stops in order, read when
+    /// it starts [default: none, so that each start begins with nothing]
+    #[arg(long = "state", env = "BACKSTOCK_SIMULATORS_STATE", value_name = "FILE")]
+    pub state: Option<PathBuf>,
 
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -197,6 +203,11 @@ pub struct CarrierSettings {
         value_name = "SECRET"
     )]
     pub carrier_secret: Option<String>,
+
+    /// What links to labels begin with, where the carrier is reached under another address than it listens on, for
+    /// example http://127.0.0.1:8091
+    #[arg(long, env = "BACKSTOCK_CARRIER_PUBLIC_URL", value_name = "URL")]
+    pub carrier_public_url: Option<String>,
 
     /// How often a callback is tried before it is given up
     #[arg(

@@ -15,6 +15,8 @@ mod conduct;
 
 mod mail;
 
+mod memory;
+
 mod payment;
 
 mod process;

@@ -145,3 +145,20 @@ async fn a_secret_is_shown_neither_in_help_nor_in_the_log() {
     simulators.terminate().await;
     assert!(!simulators.ended().await.1.contains(SECRET));
 }
+
+#[tokio::test]
+async fn a_health_check_says_whether_it_lives() {
+    let simulators = Simulators::start(&[]).await;
+    let at = simulators.payment.address.to_string();
+    let healthy = run(&["health"], &[("BACKSTOCK_PAYMENT_LISTEN", &at)]).await;
+    assert_eq!((healthy.code, healthy.stdout.as_str()), (Some(0), "alive\n"));
+    // As in a container, where it listens on all addresses.
+    let everywhere = format!("0.0.0.0:{}", simulators.payment.address.port());
+    let healthy = run(&["health"], &[("BACKSTOCK_PAYMENT_LISTEN", &everywhere)]).await;
+    assert_eq!(healthy.code, Some(0), "{}", healthy.stderr);
+    simulators.terminate().await;
+    simulators.ended().await;
+    let gone = run(&["health"], &[("BACKSTOCK_PAYMENT_LISTEN", &at)]).await;
+    assert_eq!(gone.code, Some(1), "{}", gone.stderr);
+    assert!(gone.stderr.contains(&at), "{}", gone.stderr);
+}

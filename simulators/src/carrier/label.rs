@@ -10,7 +10,7 @@ use super::callback;
 use crate::refusal::{Refusal, check_text};
 
 /// The body of `POST /v1/labels`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parcel {
     /// The shop's own name of the parcel: an order's id.
@@ -29,7 +29,7 @@ enum Service {
 }
 
 /// Where a parcel goes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Address {
     name: String,
@@ -71,7 +71,7 @@ impl Parcel {
 }
 
 /// A label, as it is answered.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Label {
     pub(super) id: String,
     pub(super) reference: String,
@@ -100,7 +100,7 @@ pub(super) struct Delivery {
 }
 
 /// What `GET /v1/totals` answers; evicted labels are counted.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Totals {
     labels: u64,
     delivered: u64,
@@ -112,18 +112,27 @@ pub(super) struct Totals {
 }
 
 /// Callbacks by what became of them.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct CallbackCounts {
     pub(super) pending: u64,
     pub(super) acknowledged: u64,
     pub(super) given_up: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Entry {
     label: Label,
     parcel: Parcel,
     key: String,
+    /// Nothing more comes of it: the shop was told, or will not be.
+    is_finished: bool,
+}
+
+/// What is kept over a restart. The rest of a store follows from it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Kept {
+    oldest_first: Vec<Entry>,
+    totals: Totals,
 }
 
 /// Everything that the carrier remembers.
@@ -149,6 +158,53 @@ impl Store {
             oldest_first: VecDeque::new(),
             totals: Totals::default(),
             epoch: 0,
+        }
+    }
+
+    /// With what was kept.
+    pub(super) fn restored(most: usize, kept: Kept) -> Self {
+        let mut store = Self {
+            totals: kept.totals,
+            ..Self::new(most)
+        };
+        // Those that were under way are begun again.
+        store.totals.callbacks.pending = 0;
+        for entry in kept.oldest_first {
+            let id = entry.label.id.clone();
+            store.id_by_key.insert(entry.key.clone(), id.clone());
+            let of_reference = store.ids_by_reference.entry(entry.label.reference.clone());
+            of_reference.or_default().push(id.clone());
+            store.oldest_first.push_back(id.clone());
+            store.entries.insert(id, entry);
+        }
+        store
+    }
+
+    /// What [`Store::restored`] takes.
+    pub(super) fn kept(&self) -> Kept {
+        let entries = self.oldest_first.iter().filter_map(|id| self.entries.get(id));
+        Kept {
+            oldest_first: entries.cloned().collect(),
+            totals: self.totals.clone(),
+        }
+    }
+
+    /// What is still to be delivered, or told of, with the time of its label.
+    pub(super) fn unfinished(&self) -> Vec<(Delivery, OffsetDateTime)> {
+        let entries = self.entries.values().filter(|entry| !entry.is_finished);
+        let delivery = |entry: &Entry| Delivery {
+            id: entry.label.id.clone(),
+            epoch: self.epoch,
+        };
+        entries
+            .map(|entry| (delivery(entry), entry.label.created_at))
+            .collect()
+    }
+
+    /// Nothing more comes of this delivery.
+    pub(super) fn finish(&mut self, delivery: &Delivery) {
+        if let Some(entry) = self.entries.get_mut(&delivery.id) {
+            entry.is_finished = true;
         }
     }
 
@@ -223,6 +279,7 @@ impl Store {
             label: label.clone(),
             parcel,
             key: key.to_owned(),
+            is_finished: false,
         };
         self.entries.insert(id.clone(), entry);
         let delivery = Delivery {
@@ -253,8 +310,11 @@ impl Store {
     /// The delivered label, and where its shop wants to be told. `None` when it was forgotten meanwhile.
     pub(super) fn deliver(&mut self, delivery: &Delivery) -> Option<(Label, Option<String>)> {
         let entry = self.entries.get_mut(&delivery.id)?;
-        entry.label.delivered_at = Some(OffsetDateTime::now_utc());
-        self.totals.delivered += 1;
+        // It may have been before a restart, and only its shop not told.
+        if entry.label.delivered_at.is_none() {
+            entry.label.delivered_at = Some(OffsetDateTime::now_utc());
+            self.totals.delivered += 1;
+        }
         Some((entry.label.clone(), entry.parcel.callback_url.clone()))
     }
 

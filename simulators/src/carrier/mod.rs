@@ -18,8 +18,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
 use self::callback::Callbacks;
+pub use self::label::Kept;
 use self::label::{Attempt, Delivery, Label, Parcel, Store};
 use crate::conduct::{self, Conduct, Faults, Party};
 use crate::refusal::{Refusal, idempotency_key, read_json};
@@ -64,7 +66,7 @@ impl Conduct for CarrierConduct {
 }
 
 /// What is fixed when the carrier starts.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct CarrierOptions {
     /// Signs callbacks. Without one there are none.
     pub secret: Option<String>,
@@ -72,6 +74,19 @@ pub struct CarrierOptions {
     pub most_labels: usize,
     /// What the links to labels begin with.
     pub base_url: String,
+    /// What it remembers from before.
+    pub kept: Kept,
+}
+
+/// What the carrier remembers, while it serves.
+#[derive(Debug, Clone)]
+pub struct Remembered(Arc<Carrier>);
+
+impl Remembered {
+    /// At this moment.
+    pub fn kept(&self) -> Kept {
+        self.0.store().kept()
+    }
 }
 
 #[derive(Debug)]
@@ -89,11 +104,14 @@ impl Carrier {
     }
 }
 
-/// The carrier's routes.
+/// The carrier's routes. Parcels that were on their way when it was stopped go on: call it inside a runtime.
 ///
 /// # Errors
 /// When callbacks are asked for and can't be signed; the message says what is missing.
-pub fn router(party: Arc<Party<CarrierConduct>>, options: CarrierOptions) -> Result<Router, String> {
+pub fn router(
+    party: Arc<Party<CarrierConduct>>,
+    options: CarrierOptions,
+) -> Result<(Router, Remembered), String> {
     let is_short = |secret: &String| secret.len() < SHORTEST_SECRET_BYTES;
     if options.secret.as_ref().is_some_and(is_short) {
         return Err(format!("the secret has fewer than {SHORTEST_SECRET_BYTES} bytes"));
@@ -103,10 +121,11 @@ pub fn router(party: Arc<Party<CarrierConduct>>, options: CarrierOptions) -> Res
     }
     let carrier = Arc::new(Carrier {
         party: party.clone(),
-        store: Mutex::new(Store::new(options.most_labels)),
+        store: Mutex::new(Store::restored(options.most_labels, options.kept)),
         callbacks: options.secret.map(Callbacks::new),
         base_url: options.base_url,
     });
+    resume(&carrier);
     let work = Router::new()
         .route("/v1/labels", post(create).get(look_up))
         .route("/v1/labels/{id}", get(show))
@@ -115,10 +134,23 @@ pub fn router(party: Arc<Party<CarrierConduct>>, options: CarrierOptions) -> Res
         .route("/v1/labels", axum::routing::delete(reset))
         .route("/v1/labels/{id}/label.txt", get(print))
         .route("/v1/totals", get(totals));
-    let router = work.merge(beside).with_state(carrier);
-    Ok(router
+    let router = work.merge(beside).with_state(carrier.clone());
+    let router = router
         .layer(DefaultBodyLimit::max(LARGEST_BODY_BYTES))
-        .merge(conduct::routes(party)))
+        .merge(conduct::routes(party));
+    Ok((router, Remembered(carrier)))
+}
+
+/// Each parcel takes what is left of its way.
+fn resume(carrier: &Arc<Carrier>) {
+    let whole = Duration::from_millis(carrier.party.conduct().deliver_after_ms);
+    if whole.is_zero() {
+        return;
+    }
+    for (delivery, since) in carrier.store().unfinished() {
+        let passed = (OffsetDateTime::now_utc() - since).unsigned_abs();
+        tokio::spawn(deliver(carrier.clone(), delivery, whole.saturating_sub(passed)));
+    }
 }
 
 async fn create(
@@ -161,6 +193,7 @@ async fn deliver(carrier: Arc<Carrier>, delivery: Delivery, delay: Duration) {
     };
     let settings = carrier.party.conduct();
     let (Some(callbacks), Some(url)) = (&carrier.callbacks, url.or(settings.callback_url.clone())) else {
+        carrier.store().finish(&delivery);
         return;
     };
     carrier
@@ -175,6 +208,7 @@ async fn deliver(carrier: Arc<Carrier>, delivery: Delivery, delay: Duration) {
             counts.given_up += 1;
         }
     });
+    carrier.store().finish(&delivery);
 }
 
 async fn show(State(carrier): State<Arc<Carrier>>, Path(id): Path<String>) -> Result<Json<Label>, Refusal> {

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use self::order::{Order, Token};
+pub use self::store::Kept;
 use self::store::{Attempt, Change, Payment, Status, Store};
 use crate::conduct::{self, Conduct, Faults, Party};
 use crate::refusal::{Refusal, idempotency_key, read_json};
@@ -63,11 +64,22 @@ impl Gateway {
     }
 }
 
-/// The gateway's routes. It remembers as many payments as given.
-pub fn router(party: Arc<Party<PaymentConduct>>, most_payments: usize) -> Router {
+/// What the gateway remembers, while it serves.
+#[derive(Debug, Clone)]
+pub struct Remembered(Arc<Gateway>);
+
+impl Remembered {
+    /// At this moment.
+    pub fn kept(&self) -> Kept {
+        self.0.store().kept()
+    }
+}
+
+/// The gateway's routes. It remembers as many payments as given, those that were kept among them.
+pub fn router(party: Arc<Party<PaymentConduct>>, most_payments: usize, kept: Kept) -> (Router, Remembered) {
     let gateway = Arc::new(Gateway {
         party: party.clone(),
-        store: Mutex::new(Store::new(most_payments)),
+        store: Mutex::new(Store::restored(most_payments, kept)),
     });
     let work = Router::new()
         .route("/v1/payments", post(authorize).get(look_up))
@@ -78,10 +90,12 @@ pub fn router(party: Arc<Party<PaymentConduct>>, most_payments: usize) -> Router
     let beside = Router::new()
         .route("/v1/payments", axum::routing::delete(reset))
         .route("/v1/totals", get(totals));
-    work.merge(beside)
-        .with_state(gateway)
+    let router = work
+        .merge(beside)
+        .with_state(gateway.clone())
         .layer(DefaultBodyLimit::max(LARGEST_BODY_BYTES))
-        .merge(conduct::routes(party))
+        .merge(conduct::routes(party));
+    (router, Remembered(gateway))
 }
 
 async fn authorize(

@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::order::{Order, Token};
 
 /// Where a payment stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Status {
     Authorized,
@@ -32,7 +32,7 @@ impl Status {
 }
 
 /// A payment, as it is answered.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Payment {
     pub(super) id: String,
     pub(super) status: Status,
@@ -47,7 +47,7 @@ pub(super) struct Payment {
 }
 
 /// What a payment shows of its order. The token isn't shown: it stands for a card.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Paid {
     amount: i64,
     currency: String,
@@ -84,7 +84,7 @@ pub(super) enum Change {
 }
 
 /// What `GET /v1/totals` answers. The counts by status and the sums include payments that were evicted.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Totals {
     authorized: u64,
     captured: u64,
@@ -101,7 +101,7 @@ pub(super) struct Totals {
 }
 
 /// Sums in minor units, by the payments' status now.
-#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Amounts {
     authorized: i64,
     captured: i64,
@@ -151,7 +151,63 @@ pub(super) struct Store {
     totals: Totals,
 }
 
+/// What is kept over a restart. The rest of a store follows from it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Kept {
+    payments: Vec<KeptPayment>,
+    finished: VecDeque<String>,
+    flaky: HashMap<String, u32>,
+    totals: Totals,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptPayment {
+    payment: Payment,
+    payment_token: String,
+}
+
 impl Store {
+    /// With what was kept.
+    pub(super) fn restored(most: usize, kept: Kept) -> Self {
+        let mut store = Self {
+            finished: kept.finished,
+            flaky: kept.flaky,
+            totals: kept.totals,
+            ..Self::new(most)
+        };
+        for KeptPayment {
+            mut payment,
+            payment_token,
+        } in kept.payments
+        {
+            payment.order.payment_token = payment_token;
+            if payment.status != Status::Declined {
+                let reference = payment.order.reference.clone();
+                let authorizations = store.by_reference.entry(reference).or_default();
+                authorizations.ever += 1;
+                authorizations.standing += u32::from(payment.status != Status::Voided);
+            }
+            let (key, id) = (payment.idempotency_key.clone(), payment.id.clone());
+            store.id_by_key.insert(key, id.clone());
+            store.payments.insert(id, payment);
+        }
+        store
+    }
+
+    /// What [`Store::restored`] takes.
+    pub(super) fn kept(&self) -> Kept {
+        let payments = self.payments.values().map(|payment| KeptPayment {
+            payment: payment.clone(),
+            payment_token: payment.order.payment_token.clone(),
+        });
+        Kept {
+            payments: payments.collect(),
+            finished: self.finished.clone(),
+            flaky: self.flaky.clone(),
+            totals: self.totals.clone(),
+        }
+    }
+
     pub(super) fn new(most: usize) -> Self {
         Self {
             most,
@@ -355,6 +411,36 @@ mod tests {
             store.settle(&id, Status::Voided);
         }
         assert_eq!((store.totals().doubled, store.totals().doubled_now), (1, 0));
+    }
+
+    #[test]
+    fn what_is_kept_makes_the_same_store_again() {
+        let mut store = Store::new(10);
+        for key in ["a", "b"] {
+            store.authorize(key, order("one"), Token::Ok, 0);
+        }
+        let second = store.find_by_key("b").unwrap().id;
+        store.settle(&second, Status::Captured);
+        store.authorize("c", order("two"), Token::Flaky, 2);
+        let kept = serde_json::to_vec(&store.kept()).unwrap();
+        let mut again = Store::restored(10, serde_json::from_slice(&kept).unwrap());
+        assert!(matches!(
+            again.authorize("a", order("one"), Token::Ok, 0),
+            Attempt::Known(_)
+        ));
+        assert!(matches!(
+            again.authorize("c", order("two"), Token::Flaky, 2),
+            Attempt::Flaky { failed_before: 1 }
+        ));
+        // The counts by reference as well: they follow from the payments.
+        let first = again.find_by_key("a").unwrap().id;
+        again.settle(&first, Status::Voided);
+        let totals = again.totals();
+        assert_eq!(
+            (totals.doubled, totals.doubled_now, totals.captured, totals.voided),
+            (1, 0, 1, 1)
+        );
+        assert_eq!(again.finished.len(), 2);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 /// How much is kept.
@@ -16,7 +16,7 @@ pub struct Bounds {
 }
 
 /// From whom and to whom, as was said in the conversation; a mail's headers may say otherwise.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Envelope {
     pub(super) from: String,
     pub(super) to: Vec<String>,
@@ -41,7 +41,7 @@ impl Mail {
 }
 
 /// What `GET /messages/count` answers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Counts {
     /// That can be read now, and are to the address that was asked for.
     pub(super) stored: usize,
@@ -62,6 +62,24 @@ struct Contents {
     counts: Counts,
 }
 
+/// What is kept over a restart.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Kept {
+    mails: Vec<KeptMail>,
+    last_id: u64,
+    counts: Counts,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptMail {
+    #[serde(with = "time::serde::rfc3339")]
+    received_at: OffsetDateTime,
+    envelope: Envelope,
+    /// A character for each byte. Mails are ASCII as a rule, and numbers in JSON would be four times as long.
+    raw: String,
+    is_answered: bool,
+}
+
 /// All mails.
 #[derive(Debug)]
 pub struct Mailbox {
@@ -78,6 +96,36 @@ impl Mailbox {
         }
     }
 
+    /// With the mails that were kept.
+    pub fn restored(bounds: Bounds, kept: Kept) -> Self {
+        let mailbox = Self::new(bounds);
+        let mails = u64::try_from(kept.mails.len()).expect("no memory holds more mails");
+        // The ids of what is kept have no gaps, and end with the last.
+        mailbox.lock().last_id = kept.last_id.saturating_sub(mails);
+        for mail in kept.mails {
+            let raw = mail.raw.chars().map(|c| u8::try_from(c).unwrap_or(b'?'));
+            mailbox.put_at(mail.received_at, mail.envelope, raw.collect(), mail.is_answered);
+        }
+        mailbox.lock().counts = kept.counts;
+        mailbox
+    }
+
+    /// What [`Mailbox::restored`] takes.
+    pub fn kept(&self) -> Kept {
+        let contents = self.lock();
+        let mails = contents.mails.iter().map(|mail| KeptMail {
+            received_at: mail.received_at,
+            envelope: mail.envelope.clone(),
+            raw: mail.raw.iter().copied().map(char::from).collect(),
+            is_answered: mail.is_answered,
+        });
+        Kept {
+            mails: mails.collect(),
+            last_id: contents.last_id,
+            counts: contents.counts,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Contents> {
         // Nothing panics while it holds the lock.
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
@@ -85,6 +133,16 @@ impl Mailbox {
 
     /// Its id.
     pub(super) fn put(&self, envelope: Envelope, raw: Vec<u8>, is_answered: bool) -> u64 {
+        self.put_at(OffsetDateTime::now_utc(), envelope, raw, is_answered)
+    }
+
+    fn put_at(
+        &self,
+        received_at: OffsetDateTime,
+        envelope: Envelope,
+        raw: Vec<u8>,
+        is_answered: bool,
+    ) -> u64 {
         let mut contents = self.lock();
         contents.last_id += 1;
         contents.bytes += raw.len();
@@ -92,7 +150,7 @@ impl Mailbox {
         contents.counts.unanswered += u64::from(!is_answered);
         let mail = Mail {
             id: contents.last_id,
-            received_at: OffsetDateTime::now_utc(),
+            received_at,
             envelope,
             raw,
             is_answered,
@@ -176,6 +234,29 @@ mod tests {
             (mailbox.counts(None).received, mailbox.counts(None).evicted),
             (6, 5)
         );
+    }
+
+    #[test]
+    fn what_is_kept_makes_the_same_mailbox_again() {
+        let bounds = Bounds { mails: 2, bytes: 100 };
+        let mailbox = Mailbox::new(bounds);
+        for text in ["one", "two", "Grüße"] {
+            let envelope = Envelope {
+                from: "shop@x".to_owned(),
+                to: vec!["a@x".to_owned()],
+            };
+            mailbox.put(envelope, text.as_bytes().to_vec(), true);
+        }
+        let kept = serde_json::to_vec(&mailbox.kept()).unwrap();
+        let again = Mailbox::restored(bounds, serde_json::from_slice(&kept).unwrap());
+        assert_eq!(again.counts(Some("a@x")), mailbox.counts(Some("a@x")));
+        assert_eq!(again.find(3).unwrap().raw, "Grüße".as_bytes());
+        assert_eq!(
+            again.find(3).unwrap().received_at,
+            mailbox.find(3).unwrap().received_at
+        );
+        assert!(again.find(1).is_none());
+        assert_eq!(put(&again, "b@x", 1), 4);
     }
 
     #[test]

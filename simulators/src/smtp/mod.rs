@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-pub use self::mailbox::{Bounds, Mailbox};
+pub use self::mailbox::{Bounds, Kept, Mailbox};
 use crate::conduct::{Conduct, Faults, Party};
 use crate::server;
 
