@@ -4,6 +4,7 @@ mod serve;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -41,6 +42,8 @@ enum Command {
     Import(ImportCommand),
     /// Makes an account an admin's, and makes the account when there is none
     CreateAdmin(CreateAdminCommand),
+    /// Asks the process that serves beside this one whether it is ready: a health check that needs no shell
+    Health(HealthCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -97,6 +100,13 @@ struct CreateAdminCommand {
     log: LogSettings,
 }
 
+#[derive(Debug, clap::Args)]
+struct HealthCommand {
+    /// Where that process listens for operators
+    #[arg(long, env = "BACKSTOCK_INTERNAL_LISTEN", default_value = "127.0.0.1:9080")]
+    internal_listen: SocketAddr,
+}
+
 fn main() -> ExitCode {
     let arguments = with_default_command(std::env::args_os().collect());
     let parsed = Cli::command()
@@ -111,6 +121,7 @@ fn main() -> ExitCode {
         Command::Migrate(command) => on_one_thread(run_migrate(command)),
         Command::Import(command) => on_one_thread(run_import(command)),
         Command::CreateAdmin(command) => on_one_thread(run_create_admin(command)),
+        Command::Health(command) => return storefront::probe::report(command.internal_listen),
     };
     match outcome {
         Ok(code) => code,

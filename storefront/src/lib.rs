@@ -13,6 +13,7 @@ pub mod settings;
 
 pub mod amqp;
 pub mod postgres;
+pub mod probe;
 pub mod redis;
 pub mod telemetry;
 

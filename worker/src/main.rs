@@ -16,6 +16,7 @@ mod topology;
 mod upkeep;
 
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -37,6 +38,15 @@ enum Command {
     Work(Box<Settings>),
     /// Shows what couldn't be worked off, gives it back to its consumer, or throws it away
     DeadLetters(Box<DeadLettersCommand>),
+    /// Asks the process that works beside this one whether it is ready: a health check that needs no shell
+    Health(HealthCommand),
+}
+
+#[derive(Debug, clap::Args)]
+struct HealthCommand {
+    /// Where that process listens for operators
+    #[arg(long, env = "BACKSTOCK_INTERNAL_LISTEN", default_value = "127.0.0.1:9090")]
+    internal_listen: SocketAddr,
 }
 
 fn main() -> ExitCode {
@@ -55,6 +65,7 @@ fn main() -> ExitCode {
             .build()
             .map_err(anyhow::Error::from)
             .and_then(|runtime| runtime.block_on(dead_letters::run(*command))),
+        Command::Health(command) => return storefront::probe::report(command.internal_listen),
     };
     match outcome {
         Ok(code) => code,

@@ -12,6 +12,7 @@ mod broker_restart;
 mod consumers;
 mod crashes;
 mod dead_letters;
+mod health;
 mod process;
 mod relay;
 mod upkeep;
