@@ -172,6 +172,7 @@ impl Simulators {
 /// A running `backstock-worker`. Dropping it ends the process at once, as `kill -9` does.
 #[derive(Debug)]
 pub struct Worker {
+    internal_address: SocketAddr,
     keeper: Keeper,
 }
 
@@ -188,7 +189,15 @@ impl Worker {
         };
         let mut keeper = Keeper::start(program, log)?;
         wait_until_ready(internal, "/readyz", &mut keeper, log).await?;
-        Ok(Worker { keeper })
+        Ok(Worker {
+            internal_address: internal,
+            keeper,
+        })
+    }
+
+    /// Where its health and its metrics are.
+    pub fn internal_address(&self) -> SocketAddr {
+        self.internal_address
     }
 
     /// Its process id.
