@@ -2,12 +2,14 @@
 //!
 //! Read next: any of the modules below; each holds the rules on one subject.
 
+mod alerts;
 mod arms;
 mod dependencies;
 mod files;
 mod lessons;
 mod links;
 mod measured;
+mod settings;
 mod sources;
 mod sql;
 
@@ -50,10 +52,12 @@ pub(crate) fn check() -> Result<ExitCode> {
     let root = workspace_root()?;
     let files = Files::read(&root)?;
     let mut findings = Vec::new();
+    findings.extend(alerts::check(&files));
     findings.extend(sources::check(&files));
     findings.extend(arms::check(&files));
     findings.extend(lessons::check(&files)?);
     findings.extend(measured::check(&files)?);
+    findings.extend(settings::check(&files, &root)?);
     findings.extend(sql::check(&files));
     findings.extend(links::check(&files));
     findings.extend(dependencies::check(&files, &root)?);
@@ -78,5 +82,6 @@ pub(crate) fn fix() -> Result<ExitCode> {
     let files = Files::read(&root)?;
     lessons::rewrite_table(&files, &root)?;
     measured::rewrite_blocks(&files, &root)?;
+    settings::rewrite_tables(&files, &root)?;
     check()
 }
