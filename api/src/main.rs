@@ -1,5 +1,6 @@
 //! `backstock-api`: the command line. Each command is a few lines around the library.
 
+mod listening;
 mod serve;
 
 use std::ffi::OsString;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{ConnectOptions, PgConnection};
 use storefront::email_address::EmailAddress;
@@ -109,12 +110,9 @@ struct HealthCommand {
 
 fn main() -> ExitCode {
     let arguments = with_default_command(std::env::args_os().collect());
-    let parsed = Cli::command()
-        .try_get_matches_from(arguments)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let Cli { command } = match parsed {
+    let Cli { command } = match storefront::command_line::read(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return storefront::settings::explain(&error, &Cli::command()),
+        Err(code) => return code,
     };
     let outcome = match command {
         Command::Serve(settings) => serve::run(*settings),

@@ -2,29 +2,18 @@
 //!
 //! Index sets are no migrations: they are the lesson `indexes`, and can be changed back and forth.
 
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::migrate::MigrateError;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection, PgConnection};
+use storefront::schema::{self, SchemaError};
 use storefront::variants::Indexes;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
-
-/// Why a schema can't be used.
+/// Why a database can't be served.
 #[derive(Debug, thiserror::Error)]
-pub enum SchemaError {
-    /// There is none yet.
-    #[error("the database has no schema; run `backstock-api migrate` first")]
-    Missing,
-    /// It lacks migrations that this build knows.
-    #[error(
-        "the database's schema is older than this build ({missing} missing); run `backstock-api migrate`"
-    )]
-    Older {
-        /// How many migrations.
-        missing: usize,
-    },
-    /// It has migrations that this build doesn't know.
-    #[error("the database's schema is newer than this build; start a newer build")]
-    Newer,
+pub enum UnusableDatabase {
+    /// It has another schema, or can't be asked.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// Another index set is applied than the variants say.
     #[error(
         "the database has the index set `{applied}`, the variants say `indexes={wanted}`; \
@@ -36,9 +25,27 @@ pub enum SchemaError {
         /// What the variants say.
         wanted: &'static str,
     },
-    /// A statement failed.
+}
+
+impl UnusableDatabase {
+    /// Whether waiting may help. An index set changes by somebody's doing.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Schema(error) if error.may_pass())
+    }
+}
+
+/// What ends a migration.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// There is nothing to do for this build.
     #[error(transparent)]
-    Database(#[from] sqlx::Error),
+    Schema(#[from] SchemaError),
+    /// A migration can't be applied.
+    #[error(transparent)]
+    Failed(#[from] MigrateError),
+    /// The index set can't.
+    #[error(transparent)]
+    Indexes(#[from] sqlx::Error),
 }
 
 /// The SQL of an index set.
@@ -55,13 +62,14 @@ fn index_set(arm: Indexes) -> &'static str {
 /// Applies all migrations that are missing, then the index set, unless it is applied already.
 ///
 /// # Errors
-/// When a migration or a statement fails; what was applied before it stays, whole.
-pub async fn migrate(connection: &mut PgConnection, indexes: Indexes) -> Result<(), MigrateError> {
+/// When the schema is newer than this build, or a migration or a statement fails; what was applied before it stays, whole.
+pub async fn migrate(connection: &mut PgConnection, indexes: Indexes) -> Result<(), MigrationError> {
+    schema::check_not_newer(connection).await?;
     // An index over a large table takes longer than any request may.
     sqlx::query("set statement_timeout = 0")
         .execute(&mut *connection)
         .await?;
-    MIGRATIONS.run(&mut *connection).await?;
+    schema::MIGRATIONS.run(&mut *connection).await?;
     if applied_indexes(connection).await? != indexes.as_str() {
         apply_indexes(connection, indexes).await?;
     }
@@ -119,38 +127,20 @@ async fn applied_indexes(connection: &mut PgConnection) -> Result<String, sqlx::
         .await
 }
 
-/// Checks that the database has this build's schema and the variants' index set.
+/// Connects to a database that has this build's schema and the variants' index set.
 ///
 /// # Errors
-/// When it has not; each message says what to do.
-pub async fn check(connection: &mut PgConnection, indexes: Indexes) -> Result<(), SchemaError> {
-    const TABLE: &str = "_sqlx_migrations";
-    let table: Option<String> =
-        sqlx::query_scalar(AssertSqlSafe(format!("select to_regclass('{TABLE}')::text")))
-            .fetch_one(&mut *connection)
-            .await?;
-    if table.is_none() {
-        return Err(SchemaError::Missing);
-    }
-    let applied: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(format!(
-        "select version from {TABLE} where success"
-    )))
-    .fetch_all(&mut *connection)
-    .await?;
-    let known: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
-    if applied.iter().any(|version| !known.contains(version)) {
-        return Err(SchemaError::Newer);
-    }
-    let missing = known.iter().filter(|version| !applied.contains(version)).count();
-    if missing > 0 {
-        return Err(SchemaError::Older { missing });
-    }
-    let applied = applied_indexes(connection).await?;
+/// When it has not, or doesn't answer; each message says what to do.
+pub async fn connect(options: &PgConnectOptions, indexes: Indexes) -> Result<PgConnection, UnusableDatabase> {
+    let mut connection = schema::connect(options).await?;
+    let applied = applied_indexes(&mut connection)
+        .await
+        .map_err(SchemaError::from)?;
     if applied != indexes.as_str() {
-        return Err(SchemaError::Indexes {
+        return Err(UnusableDatabase::Indexes {
             applied,
             wanted: indexes.as_str(),
         });
     }
-    Ok(())
+    Ok(connection)
 }

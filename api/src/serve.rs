@@ -1,4 +1,8 @@
 //! `backstock-api serve`: from settings to listening sockets, and back to nothing on SIGTERM or Ctrl-C.
+//!
+//! How it starts: operators are answered at once; Postgres is waited for; then customers are let in. How it goes: for the
+//! closing notice it is unready and asks every client to come back over another connection; then the door is closed; then
+//! what is in flight is finished, up to the drain timeout. Read next: `listening.rs`.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -7,21 +11,30 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use axum::ServiceExt;
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use axum::serve::ListenerExt;
-use sqlx::ConnectOptions;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tower::Layer;
+use tower::util::MapResponseLayer;
 
+use api::app;
 use api::http::internal::{self, Internal};
-use api::settings::Settings;
+use api::migrate::{self, UnusableDatabase};
+use api::settings::{HttpSettings, Settings};
 use api::state::assemble;
-use api::{app, migrate};
-use storefront::telemetry;
+use storefront::starting::{POSTGRES, Start};
+use storefront::stopping::Signals;
+use storefront::supervisor::{self, News};
+use storefront::{postgres, telemetry};
 
-/// How long the process says that it is not ready before it stops taking connections, so that a balancer can look
-/// away first. Short: behind none, nobody waits for it.
-const UNREADY_BEFORE_CLOSING: Duration = Duration::from_millis(100);
+use crate::listening::{Door, Listener};
+
+/// For a request that is on its way over a connection that was taken as the last.
+const LAST_ARRIVALS: Duration = Duration::from_millis(50);
 
 /// Serves until a signal comes. Exit code 2 for settings that can't be used.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
@@ -46,8 +59,17 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         eprintln!("backstock-api: BACKSTOCK_LOG: {error}; an example: info,sqlx=warn");
         return Ok(ExitCode::from(2));
     }
-    let metrics = telemetry::init_metrics(&settings.variants);
+    // Before anything that takes time, so that no signal is missed.
+    let mut signals = Signals::listen()?;
+    let metrics = telemetry::init_metrics(&settings.variants, "backstock-api");
     api::metrics::describe();
+    let traces = match telemetry::init_traces(&settings.traces, "backstock-api") {
+        Ok(traces) => traces,
+        Err(error) => {
+            eprintln!("backstock-api: {error}");
+            return Ok(ExitCode::from(2));
+        }
+    };
     let assembly = match assemble(&settings) {
         Ok(assembly) => assembly,
         Err(error) => {
@@ -55,38 +77,72 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    check_schema(&settings).await?;
 
-    let public = bind(settings.listen, "BACKSTOCK_LISTEN").await?;
-    let private = bind(settings.internal_listen, "BACKSTOCK_INTERNAL_LISTEN").await?;
-    // The system chooses a port for a setting that ends in `:0`.
-    let (listen, internal_listen) = (public.local_addr()?, private.local_addr()?);
-    let draining = Arc::new(AtomicBool::new(false));
+    let door = Door::find(settings.listen)?;
+    let private = bind(settings.internal_listen).await?;
+    let internal_listen = private.local_addr()?;
+    let (start, draining) = (Start::needs(&[POSTGRES]), Arc::new(AtomicBool::new(false)));
     let internal = internal::router(Internal {
         app: assembly.state.clone(),
         variants: assembly.variants,
         metrics,
+        start: start.clone(),
         draining: draining.clone(),
     });
-    let (stop, stopped) = watch::channel(false);
     let internal_server = tokio::spawn(axum::serve(private, internal).into_future());
+    let options = postgres::connect_options(&settings.database, "backstock-api")?;
+    let connecting = async || migrate::connect(&options, settings.variants.indexes).await;
+    tokio::select! {
+        reached = start.reach(POSTGRES, UnusableDatabase::may_pass, connecting) => drop(reached?),
+        () = signals.next() => {
+            tracing::info!("stopped before it served");
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+
+    let (close, closing) = watch::channel(false);
+    let (stop, stopped) = watch::channel(false);
+    let is_handed_over = door.is_handed_over();
+    let listener = door.open(closing)?;
+    // The system chooses a port for a setting that ends in `:0`.
+    let listen = listener.address();
     let epoch = tokio::spawn(follow_epoch(assembly.state.clone()));
-    let public_server = tokio::spawn(serve_public(public, app(&assembly), stopped));
+    let public_server = tokio::spawn(serve_public(listener, app(&assembly), draining.clone(), stopped));
+    start.is_over();
     tracing::info!(
         variants = %assembly.variants,
         %listen,
         %internal_listen,
+        is_handed_over,
         database_connections = settings.database.database_connections,
         ready_after_ms = started.elapsed().as_millis() as u64,
         "serving"
     );
+    supervisor::tell(News::Ready);
 
-    wait_for_signal().await?;
+    signals.next().await;
+    signals.end_at_the_next();
+    supervisor::tell(News::Stopping);
     draining.store(true, Ordering::Relaxed);
-    tracing::info!(drain_timeout = ?settings.http.drain_timeout, "stopping: requests in flight are finished first");
-    tokio::time::sleep(UNREADY_BEFORE_CLOSING).await;
+    let HttpSettings {
+        closing_notice,
+        drain_timeout,
+        ..
+    } = settings.http;
+    tracing::info!(
+        ?closing_notice,
+        ?drain_timeout,
+        "stopping: requests in flight are finished first"
+    );
+    // Who comes from now on waits for the next process. Nobody would be there for them at a socket of our own.
+    close.send_replace(is_handed_over);
+    tokio::time::sleep(closing_notice).await;
+    if !is_handed_over {
+        close.send_replace(true);
+        tokio::time::sleep(LAST_ARRIVALS).await;
+    }
     stop.send_replace(true);
-    let drained = tokio::time::timeout(settings.http.drain_timeout, public_server).await;
+    let drained = tokio::time::timeout(drain_timeout, public_server).await;
     epoch.abort();
     internal_server.abort();
     match drained {
@@ -95,30 +151,22 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     let closing = assembly.state.database.close();
     let _ = tokio::time::timeout(Duration::from_secs(1), closing).await;
+    traces.stop().await;
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-async fn check_schema(settings: &Settings) -> anyhow::Result<()> {
-    let options = storefront::postgres::connect_options(&settings.database, "backstock-api")?;
-    let mut connection = options
-        .connect()
-        .await
-        .context("can't connect to Postgres at BACKSTOCK_DATABASE_URL")?;
-    migrate::check(&mut connection, settings.variants.indexes).await?;
-    Ok(())
-}
-
-async fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).await;
     listener.with_context(|| {
-        format!("can't listen on {address}; set {setting} to a free address, for example 127.0.0.1:0")
+        format!("can't listen on {address}; set BACKSTOCK_INTERNAL_LISTEN to a free address, for example 127.0.0.1:0")
     })
 }
 
 async fn serve_public(
-    listener: TcpListener,
+    listener: Listener,
     router: axum::Router,
+    draining: Arc<AtomicBool>,
     mut stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     // Without it, the last part of an answer waits for the client's acknowledgement of the one before.
@@ -130,21 +178,22 @@ async fn serve_public(
     let stop = async move {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
+    // A connection that is closed while it is idle may be closed under a request that was just sent. One that is closed
+    // after an answer that says so isn't: its client sends the next request elsewhere. Around the router and not one of
+    // its layers, which would cost each request two boxes; this one costs it a look at a flag.
+    let goodbye = MapResponseLayer::new(move |mut response: Response| {
+        if draining.load(Ordering::Relaxed) {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    });
     // Limits on attempts count by the address that connects.
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let service =
+        ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(goodbye.layer(router));
     axum::serve(listener, service).with_graceful_shutdown(stop).await
 }
 
 async fn follow_epoch(app: api::state::AppState) {
     app.catalog.cache.follow_epoch(&app.side).await;
-}
-
-async fn wait_for_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

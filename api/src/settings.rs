@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use secrecy::SecretString;
 use storefront::keyring::Keyring;
-use storefront::settings::{DatabaseSettings, LogSettings, RedisSettings, parse_millis};
+use storefront::settings::{DatabaseSettings, LogSettings, RedisSettings, TraceSettings, parse_amqp_url, parse_millis};
 use storefront::third_parties::carrier::CarrierSettings;
 use storefront::third_parties::mail::MailSettings;
 use storefront::third_parties::payment::PaymentSettings;
@@ -15,7 +15,7 @@ use storefront::variants::Variants;
 /// Everything that `backstock-api serve` needs.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Where customers connect
+    /// Where customers connect, unless a listening socket is handed over by systemd's protocol (LISTEN_FDS)
     #[arg(long, env = "BACKSTOCK_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
@@ -78,6 +78,10 @@ pub struct Settings {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub traces: TraceSettings,
 }
 
 /// Bounds on every request.
@@ -92,7 +96,13 @@ pub struct HttpSettings {
     #[arg(long, env = "BACKSTOCK_MAX_BODY_BYTES", default_value_t = 65_536)]
     pub max_body_bytes: usize,
 
-    /// How long requests in flight may take to end after SIGTERM, in milliseconds
+    /// How long after SIGTERM idle connections stay open, while /readyz and `connection: close` say that the process
+    /// goes, in milliseconds. Longer than a balancer takes to look away, and than clients pause between two requests
+    #[arg(long = "closing-notice-ms", env = "BACKSTOCK_CLOSING_NOTICE_MS", default_value = "100",
+          value_parser = parse_millis)]
+    pub closing_notice: Duration,
+
+    /// How long requests in flight may take to end after the closing notice, in milliseconds
     #[arg(long = "drain-timeout-ms", env = "BACKSTOCK_DRAIN_TIMEOUT_MS", default_value = "10000",
           value_parser = parse_millis)]
     pub drain_timeout: Duration,
@@ -207,7 +217,8 @@ pub struct OrderSettings {
         long,
         env = "BACKSTOCK_AMQP_URL",
         default_value = "amqp://127.0.0.1:5672/%2f",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = parse_amqp_url
     )]
     pub amqp_url: SecretString,
 }

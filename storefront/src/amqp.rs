@@ -21,6 +21,27 @@ pub enum ConnectError {
     Failed(#[from] lapin::Error),
 }
 
+impl ConnectError {
+    /// Whether waiting may help.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Timeout => true,
+            Self::Failed(error) => may_pass(error),
+        }
+    }
+}
+
+/// Whether waiting may help: nobody answers, or the broker doesn't yet. It makes its users and virtual hosts before it lets
+/// anybody in, so what it refuses then it refuses for good.
+pub fn may_pass(error: &lapin::Error) -> bool {
+    // Codes of AMQP 0-9-1: no such path, access refused, a queue that is declared otherwise, not allowed.
+    const FOR_GOOD: [u16; 4] = [402, 403, 406, 530];
+    match error.kind() {
+        lapin::ErrorKind::ProtocolError(refusal) => !FOR_GOOD.contains(&refusal.get_id()),
+        _ => true,
+    }
+}
+
 /// Connects, under a name that RabbitMQ shows. A lost *connection* is recovered with its topology by lapin; a closed
 /// *channel* is for its user to reopen.
 ///

@@ -11,10 +11,16 @@ pub mod email_address;
 pub mod keyring;
 pub mod settings;
 
+pub mod command_line;
+pub mod starting;
+pub mod stopping;
+pub mod supervisor;
+
 pub mod amqp;
 pub mod postgres;
 pub mod probe;
 pub mod redis;
+pub mod schema;
 pub mod telemetry;
 
 pub mod messages;

@@ -47,3 +47,20 @@ pub fn pool(settings: &DatabaseSettings, options: PgConnectOptions) -> PgPool {
         .test_before_acquire(false)
         .connect_lazy_with(options)
 }
+
+/// Whether waiting may help: nobody answers, or a server says that it is starting, stopping, or full.
+///
+/// A refused password and a database that doesn't exist don't pass by themselves. They might while a server is being set
+/// up, but one that is lets nobody in over the network until all of it is there: so do Postgres' own container and its
+/// operators.
+pub fn may_pass(error: &sqlx::Error) -> bool {
+    // Classes of https://www.postgresql.org/docs/current/errcodes-appendix.html: connections, resources, interventions.
+    const PASSING: [&str; 3] = ["08", "53", "57"];
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) => true,
+        sqlx::Error::Database(refusal) => refusal
+            .code()
+            .is_some_and(|code| PASSING.iter().any(|class| code.starts_with(class))),
+        _ => false,
+    }
+}

@@ -1,17 +1,17 @@
 //! Settings that the api and the worker share. Every one can be given as a flag or in the environment, has its unit
 //! and its default in `--help`, and is checked when the process starts.
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
 use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
 
 /// How to reach Postgres, and how much of it to use.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseSettings {
     /// Postgres, for example postgres://shop:secret@127.0.0.1:5432/shop
-    #[arg(long, env = "BACKSTOCK_DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "BACKSTOCK_DATABASE_URL", hide_env_values = true, value_parser = parse_database_url)]
     pub database_url: SecretString,
 
     /// Connections of this process. Postgres serves best with few: about twice its cores, shared by all processes
@@ -34,7 +34,7 @@ pub struct DatabaseSettings {
 #[derive(Debug, Clone, Args)]
 pub struct RedisSettings {
     /// Redis, for example redis://127.0.0.1:6379/0
-    #[arg(long, env = "BACKSTOCK_REDIS_URL", hide_env_values = true)]
+    #[arg(long, env = "BACKSTOCK_REDIS_URL", hide_env_values = true, value_parser = parse_redis_url)]
     pub redis_url: SecretString,
 
     /// Put before every key, so that shops can share a Redis
@@ -50,7 +50,7 @@ pub struct RedisSettings {
 #[derive(Debug, Clone, Args)]
 pub struct AmqpSettings {
     /// RabbitMQ, for example amqp://shop:secret@127.0.0.1:5672/%2f
-    #[arg(long, env = "BACKSTOCK_AMQP_URL", hide_env_values = true)]
+    #[arg(long, env = "BACKSTOCK_AMQP_URL", hide_env_values = true, value_parser = parse_amqp_url)]
     pub amqp_url: SecretString,
 }
 
@@ -61,13 +61,39 @@ pub struct LogSettings {
     #[arg(
         long = "log",
         env = "BACKSTOCK_LOG",
-        default_value = "info,sqlx=warn,lapin=warn"
+        default_value = "info,sqlx=warn,lapin=warn",
+        value_parser = parse_filter
     )]
     pub filter: String,
 
     /// text or json
     #[arg(long, env = "BACKSTOCK_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
+}
+
+/// Which traces are kept, and who gets them.
+#[derive(Debug, Clone, Args)]
+pub struct TraceSettings {
+    /// The collector that traces are sent to, by OTLP over HTTP, for example http://127.0.0.1:4318. Without it, none are
+    /// made
+    #[arg(long, env = "BACKSTOCK_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<reqwest::Url>,
+
+    /// The share of the traces that is kept, from 0 to 1. Failed and slow work is kept besides
+    #[arg(long, env = "BACKSTOCK_TRACE_SAMPLE_RATIO", default_value_t = 0.01, value_parser = parse_share)]
+    pub trace_sample_ratio: f64,
+
+    /// Work that takes longer is kept, whatever the share, in milliseconds
+    #[arg(long = "trace-slow-ms", env = "BACKSTOCK_TRACE_SLOW_MS", default_value = "500", value_parser = parse_millis)]
+    pub trace_slow: Duration,
+}
+
+/// Parses a share.
+fn parse_share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("must be a number from 0 to 1, for example 0.01".to_owned()),
+    }
 }
 
 /// The form of a log line.
@@ -90,49 +116,32 @@ pub fn parse_millis(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Prints what is wrong with a command line or the environment, and gives the exit code: 2, or 0 for `--help`.
+/// Takes a URL of Postgres. The messages of these three don't repeat the URL, which holds a password.
+fn parse_database_url(text: &str) -> Result<SecretString, String> {
+    let usable = text.parse::<sqlx::postgres::PgConnectOptions>();
+    usable.map_err(|_| "must be a URL of Postgres, for example postgres://shop:secret@127.0.0.1:5432/shop".to_owned())?;
+    Ok(text.into())
+}
+
+fn parse_redis_url(text: &str) -> Result<SecretString, String> {
+    let usable = ::redis::Client::open(text);
+    usable.map_err(|_| "must be a URL of Redis, for example redis://127.0.0.1:6379/0".to_owned())?;
+    Ok(text.into())
+}
+
+/// Takes a URL of RabbitMQ.
 ///
-/// clap names the flag; most settings come from the environment, so the variable's name is said as well.
-pub fn explain(error: &clap::Error, command: &clap::Command) -> ExitCode {
-    use clap::error::{ContextKind, ContextValue};
-    if !error.use_stderr() {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    let mentioned: Vec<String> = match error.get(ContextKind::InvalidArg) {
-        Some(ContextValue::String(one)) => vec![one.clone()],
-        Some(ContextValue::Strings(several)) => several.clone(),
-        _ => Vec::new(),
-    };
-    let arguments = command
-        .get_arguments()
-        .chain(command.get_subcommands().flat_map(clap::Command::get_arguments));
-    let (mut said, mut explanations, mut holds_secret) = (Vec::new(), String::new(), false);
-    for argument in arguments {
-        let (Some(flag), Some(variable)) = (argument.get_long(), argument.get_env()) else {
-            continue;
-        };
-        let flag = format!("--{flag}");
-        let named = mentioned
-            .iter()
-            .any(|text| text.split([' ', '=']).next() == Some(flag.as_str()));
-        if named && !said.contains(&variable) {
-            said.push(variable);
-            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
-            explanations += &format!("The setting is {}, or {flag}: {help}\n", variable.display());
-            holds_secret |= argument.is_hide_env_values_set();
-        }
-    }
-    match error.get(ContextKind::InvalidValue) {
-        // clap repeats the value that it refuses, which nobody may read in a log.
-        Some(ContextValue::String(secret)) if holds_secret && !secret.is_empty() => {
-            let message = error.render().to_string();
-            eprint!("{}", message.replace(&format!("'{secret}'"), "(not shown)"));
-        }
-        _ => {
-            let _ = error.print();
-        }
-    }
-    eprint!("{explanations}");
-    ExitCode::from(2)
+/// # Errors
+/// When it is none; the message doesn't repeat it.
+pub fn parse_amqp_url(text: &str) -> Result<SecretString, String> {
+    let usable = text.parse::<lapin::uri::AMQPUri>();
+    usable.map_err(|_| "must be a URL of RabbitMQ, for example amqp://shop:secret@127.0.0.1:5672/%2f".to_owned())?;
+    Ok(text.into())
+}
+
+/// Takes a filter of log lines as it is, if it is one.
+fn parse_filter(text: &str) -> Result<String, String> {
+    let usable = EnvFilter::builder().parse(text);
+    usable.map_err(|error| format!("{error}; an example: info,sqlx=warn"))?;
+    Ok(text.to_owned())
 }

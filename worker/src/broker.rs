@@ -41,29 +41,46 @@ pub enum BrokerError {
     Cancelled,
 }
 
+impl BrokerError {
+    /// Whether waiting may help.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Connect(error) => error.may_pass(),
+            Self::Failed(error) => amqp::may_pass(error),
+            Self::Timeout(_) | Self::Cancelled => true,
+            Self::Refused(_) | Self::Unroutable(_) => false,
+        }
+    }
+}
+
 /// The way to the broker, for all parts of the process.
 #[derive(Debug)]
 pub struct Broker {
     settings: AmqpSettings,
     topology: Topology,
-    current: RwLock<Arc<Connection>>,
+    /// `None` until the first one is open.
+    current: RwLock<Option<Arc<Connection>>>,
     /// Held while a connection is opened, so that all parts wait for one instead of opening one each.
     opening: Mutex<()>,
 }
 
 impl Broker {
-    /// Connects and declares the topology.
+    /// Connects to nothing yet.
+    pub fn new(settings: AmqpSettings, topology: Topology) -> Self {
+        Self {
+            settings,
+            topology,
+            current: RwLock::new(None),
+            opening: Mutex::new(()),
+        }
+    }
+
+    /// Connects and declares the topology, unless that is done.
     ///
     /// # Errors
     /// When there is no broker, or it has queues of the same names and other properties.
-    pub async fn connect(settings: AmqpSettings, topology: Topology) -> Result<Self, BrokerError> {
-        let connection = open(&settings, &topology).await?;
-        Ok(Self {
-            settings,
-            topology,
-            current: RwLock::new(Arc::new(connection)),
-            opening: Mutex::new(()),
-        })
+    pub async fn connect(&self) -> Result<(), BrokerError> {
+        self.connection().await.map(drop)
     }
 
     /// What is declared on each connection.
@@ -73,7 +90,7 @@ impl Broker {
 
     /// Whether there is a connection now.
     pub fn is_connected(&self) -> bool {
-        self.current().status().connected()
+        self.current().is_some_and(|current| current.status().connected())
     }
 
     /// A new channel, on a new connection if the last one is lost.
@@ -88,12 +105,13 @@ impl Broker {
 
     /// Says goodbye. Deliveries that were not acknowledged go back to their queues.
     pub async fn close(&self) {
-        if let Err(error) = self.current().close(200, "the worker stops".into()).await {
+        let Some(current) = self.current() else { return };
+        if let Err(error) = current.close(200, "the worker stops".into()).await {
             tracing::debug!(%error, "the connection to RabbitMQ didn't close cleanly");
         }
     }
 
-    fn current(&self) -> Arc<Connection> {
+    fn current(&self) -> Option<Arc<Connection>> {
         self.current
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -103,12 +121,16 @@ impl Broker {
     async fn connection(&self) -> Result<Arc<Connection>, BrokerError> {
         let _one_at_a_time = self.opening.lock().await;
         let current = self.current();
-        if current.status().connected() {
-            return Ok(current);
+        if let Some(current) = &current
+            && current.status().connected()
+        {
+            return Ok(current.clone());
         }
         let opened = Arc::new(open(&self.settings, &self.topology).await?);
-        tracing::info!("connected to RabbitMQ again");
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = opened.clone();
+        if current.is_some() {
+            tracing::info!("connected to RabbitMQ again");
+        }
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(opened.clone());
         Ok(opened)
     }
 }

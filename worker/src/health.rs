@@ -11,7 +11,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use storefront::telemetry::PrometheusHandle;
+use storefront::starting::Start;
+use storefront::telemetry::{Metrics, record_pool};
 use storefront::variants::Variants;
 
 use crate::broker::Broker;
@@ -32,7 +33,9 @@ pub struct Health {
     /// What `/internal/variants` shows.
     pub variants: Variants,
     /// Renders the metrics.
-    pub metrics: PrometheusHandle,
+    pub metrics: Metrics,
+    /// How far the process's start has come.
+    pub start: Start,
     /// Set when the process has begun to stop.
     pub draining: Arc<AtomicBool>,
 }
@@ -53,6 +56,9 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
             StatusCode::SERVICE_UNAVAILABLE,
             Json(json!({ "status": "draining" })),
         );
+    }
+    if let Some((obstacle, why)) = health.start.obstacle() {
+        return not_ready(obstacle, &why);
     }
     if !health.broker.is_connected() {
         return not_ready("rabbitmq", "the connection is lost; it is opened again");
@@ -80,6 +86,8 @@ fn not_ready(dependency: &str, why: &str) -> (StatusCode, Json<Value>) {
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
+    let limit = health.pool.options().get_max_connections();
+    record_pool(health.pool.size(), health.pool.num_idle(), limit);
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
         health.metrics.render(),

@@ -6,6 +6,7 @@
 mod broker;
 mod consumers;
 mod dead_letters;
+mod gauges;
 mod health;
 mod metrics;
 mod parts;
@@ -19,7 +20,7 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::dead_letters::DeadLettersCommand;
 use crate::settings::Settings;
@@ -51,12 +52,9 @@ struct HealthCommand {
 
 fn main() -> ExitCode {
     let arguments = with_default_command(std::env::args_os().collect());
-    let parsed = Cli::command()
-        .try_get_matches_from(arguments)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    let Cli { command } = match parsed {
+    let Cli { command } = match storefront::command_line::read(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return storefront::settings::explain(&error, &Cli::command()),
+        Err(code) => return code,
     };
     let outcome = match command {
         Command::Work(settings) => run::run(*settings),

@@ -9,17 +9,21 @@ use anyhow::Context;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use storefront::messages::Consumer;
+use storefront::schema::{self, SchemaError};
+use storefront::starting::{POSTGRES, RABBITMQ, Start};
+use storefront::stopping::Signals;
+use storefront::supervisor::{self, News};
 use storefront::third_parties::carrier::Carrier;
 use storefront::third_parties::mail::Mailer;
 use storefront::third_parties::payment::PaymentGateway;
 use storefront::{postgres, telemetry};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, BrokerError};
 use crate::consumers::{Consuming, Tools};
+use crate::gauges::Gauges;
 use crate::health::{self, Health};
 use crate::parts::{Parts, Stop};
 use crate::relay::{self, Relay};
@@ -44,22 +48,27 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         eprintln!("backstock-worker: BACKSTOCK_LOG: {error}; an example: info,sqlx=warn");
         return Ok(ExitCode::from(2));
     }
-    let metrics = telemetry::init_metrics(&settings.variants);
+    // Before anything that takes time, so that no signal is missed.
+    let mut signals = Signals::listen()?;
+    let metrics = telemetry::init_metrics(&settings.variants, "backstock-worker");
     crate::metrics::describe();
-    let (options, tools) = match assemble(&settings) {
-        Ok(assembled) => assembled,
+    let traces = match telemetry::init_traces(&settings.traces, "backstock-worker") {
+        Ok(traces) => traces,
         Err(error) => {
             eprintln!("backstock-worker: {error}");
             return Ok(ExitCode::from(2));
         }
     };
+    let contradictions = settings.contradictions();
+    for contradiction in &contradictions {
+        eprintln!("backstock-worker: {contradiction}");
+    }
+    if !contradictions.is_empty() {
+        return Ok(ExitCode::from(2));
+    }
+    let (options, tools) = assemble(&settings)?;
     let topology = Topology::new(settings.consumers.retry_delays.clone());
-    let connecting = Broker::connect(settings.amqp.clone(), topology);
-    let broker = Arc::new(
-        connecting
-            .await
-            .context("can't use the RabbitMQ at BACKSTOCK_AMQP_URL")?,
-    );
+    let broker = Arc::new(Broker::new(settings.amqp.clone(), topology));
 
     let address = settings.internal_listen;
     let listener = TcpListener::bind(address).await;
@@ -67,7 +76,10 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         format!("can't listen on {address}; set BACKSTOCK_INTERNAL_LISTEN to a free address, for example 127.0.0.1:0")
     })?;
     let internal_listen = listener.local_addr()?;
-    let draining = Arc::new(AtomicBool::new(false));
+    let (start_up, draining) = (
+        Start::needs(&[POSTGRES, RABBITMQ]),
+        Arc::new(AtomicBool::new(false)),
+    );
     let parts = Parts::default();
     let health = Health {
         pool: tools.pool.clone(),
@@ -75,20 +87,32 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         parts: parts.clone(),
         variants: settings.variants,
         metrics,
+        start: start_up.clone(),
         draining: draining.clone(),
     };
     let internal_server = tokio::spawn(axum::serve(listener, health::router(health)).into_future());
+    tokio::select! {
+        reached = reach_stores(&start_up, &options, &broker) => reached?,
+        () = signals.next() => {
+            tracing::info!("stopped before it worked");
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
 
     let (stopper, stop) = Stop::new();
     let mut running = start(&settings, options, &broker, &tools, &parts, &stop);
+    start_up.is_over();
     tracing::info!(
         variants = %settings.variants,
         %internal_listen,
         ready_after_ms = started.elapsed().as_millis() as u64,
         "working"
     );
+    supervisor::tell(News::Ready);
 
-    wait_for_signal().await?;
+    signals.next().await;
+    signals.end_at_the_next();
+    supervisor::tell(News::Stopping);
     draining.store(true, Ordering::Relaxed);
     let _ = stopper.send(true);
     tracing::info!(drain_timeout = ?settings.drain_timeout, "stopping: work in flight is finished first");
@@ -106,14 +130,29 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         tools.pool.close().await;
     };
     let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
+    traces.stop().await;
     internal_server.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
+/// Waits for both at once.
+async fn reach_stores(start: &Start, options: &PgConnectOptions, broker: &Broker) -> anyhow::Result<()> {
+    let postgres = async {
+        let connecting = async || schema::connect(options).await;
+        let reached = start.reach(POSTGRES, SchemaError::may_pass, connecting).await;
+        reached.map(drop).map_err(anyhow::Error::from)
+    };
+    let rabbitmq = async {
+        let connecting = async || broker.connect().await;
+        let reached = start.reach(RABBITMQ, BrokerError::may_pass, connecting).await;
+        reached.context("can't use the RabbitMQ at BACKSTOCK_AMQP_URL")
+    };
+    tokio::try_join!(postgres, rabbitmq).map(drop)
+}
+
 /// What can be made of settings alone. Connects to nothing yet.
 fn assemble(settings: &Settings) -> anyhow::Result<(PgConnectOptions, Arc<Tools>)> {
-    settings.check().map_err(anyhow::Error::msg)?;
     let options = postgres::connect_options(&settings.database, "backstock-worker")?;
     let tools = Tools {
         pool: postgres::pool(&settings.database, options.clone()),
@@ -135,6 +174,8 @@ fn start(
     stop: &Stop,
 ) -> JoinSet<()> {
     let mut running = JoinSet::new();
+    let interval = settings.gauges_interval;
+    running.spawn(gauges(interval, broker.clone(), tools.pool.clone(), stop.clone()));
     if settings.parts.contains(&Part::Relay) {
         let wake = Arc::new(Notify::new());
         running.spawn(listen(options, wake.clone(), parts.clone(), stop.clone()));
@@ -171,6 +212,16 @@ fn start(
     running
 }
 
+/// Its faults are no reason to call the process unready: it works, and nobody counts.
+async fn gauges(interval: Duration, broker: Arc<Broker>, pool: PgPool, stop: Stop) {
+    let gauges = Gauges {
+        pool: &pool,
+        broker: &broker,
+        interval,
+    };
+    gauges.run(&Parts::default(), &stop).await;
+}
+
 async fn relay(
     settings: Settings,
     broker: Arc<Broker>,
@@ -192,14 +243,4 @@ async fn relay(
 async fn listen(options: PgConnectOptions, wake: Arc<Notify>, parts: Parts, stop: Stop) {
     let one = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
     relay::listen(&one, &wake, &parts, &stop).await;
-}
-
-async fn wait_for_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use storefront::settings::{AmqpSettings, DatabaseSettings, LogSettings, parse_millis};
+use storefront::settings::{AmqpSettings, DatabaseSettings, LogSettings, TraceSettings, parse_millis};
 use storefront::third_parties::carrier::CarrierSettings;
 use storefront::third_parties::mail::MailSettings;
 use storefront::third_parties::payment::PaymentSettings;
@@ -70,6 +70,15 @@ pub struct Settings {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub log: LogSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub traces: TraceSettings,
+
+    /// How often queues, outbox and waiting orders are counted for the metrics, in milliseconds
+    #[arg(long = "gauges-interval-ms", env = "BACKSTOCK_GAUGES_INTERVAL_MS", default_value = "5000",
+          value_parser = parse_millis)]
+    pub gauges_interval: Duration,
 }
 
 /// What a worker can do.
@@ -171,13 +180,11 @@ pub struct UpkeepSettings {
 }
 
 impl Settings {
-    /// What clap can't check: settings that only make sense together.
-    ///
-    /// # Errors
-    /// Which, and what to do.
-    pub fn check(&self) -> Result<(), String> {
+    /// What clap can't check: settings that only make sense together. Which don't, and what to do.
+    pub fn contradictions(&self) -> Vec<String> {
+        let mut found = Vec::new();
         if self.consumers.prefetch < self.consumers.concurrency {
-            return Err(format!(
+            found.push(format!(
                 "BACKSTOCK_PREFETCH is {} and BACKSTOCK_CONCURRENCY {}: so many would never be worked on at a time; \
                  raise the first or lower the second",
                 self.consumers.prefetch, self.consumers.concurrency
@@ -185,7 +192,7 @@ impl Settings {
         }
         let email = self.mail.smtp_timeout + self.database.database_acquire_timeout;
         if self.consumers.email_claim < email {
-            return Err(format!(
+            found.push(format!(
                 "BACKSTOCK_EMAIL_CLAIM_MS is {}, and an email may take {}: BACKSTOCK_SMTP_TIMEOUT_MS and \
                  BACKSTOCK_DATABASE_ACQUIRE_TIMEOUT_MS; raise the first: another worker could send what is being sent",
                 self.consumers.email_claim.as_millis(),
@@ -193,12 +200,12 @@ impl Settings {
             ));
         }
         if self.upkeep.void_grace <= self.payment.payment_timeout {
-            return Err(
+            found.push(
                 "BACKSTOCK_VOID_GRACE_MS must be longer than BACKSTOCK_PAYMENT_TIMEOUT_MS: else money that is held by a \
                  late answer could stay held"
                     .to_owned(),
             );
         }
-        Ok(())
+        found
     }
 }

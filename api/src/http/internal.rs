@@ -9,9 +9,11 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
-use storefront::telemetry::PrometheusHandle;
+use storefront::starting::Start;
+use storefront::telemetry::{Metrics, record_pool};
 use storefront::variants::Variants;
 
+use crate::database::PoolUse;
 use crate::state::AppState;
 
 /// What the internal routes share.
@@ -22,7 +24,9 @@ pub struct Internal {
     /// What `/internal/variants` shows.
     pub variants: Variants,
     /// Renders the metrics.
-    pub metrics: PrometheusHandle,
+    pub metrics: Metrics,
+    /// How far the process's start has come.
+    pub start: Start,
     /// Set when the process has begun to stop: it is alive, and takes no new customers.
     pub draining: Arc<AtomicBool>,
 }
@@ -44,6 +48,9 @@ async fn readyz(State(internal): State<Internal>) -> impl IntoResponse {
             Json(json!({ "status": "draining" })),
         );
     }
+    if let Some((obstacle, why)) = internal.start.obstacle() {
+        return not_ready(obstacle, &why);
+    }
     let redis = internal.app.catalog.cache.health();
     // Not from the pool: a shop whose connections are all in use is busy, and a balancer that takes it away makes the
     // others busier.
@@ -64,8 +71,8 @@ fn not_ready(dependency: &str, why: &str) -> (StatusCode, Json<serde_json::Value
 }
 
 async fn metrics(State(internal): State<Internal>) -> impl IntoResponse {
-    if let Some((open, idle)) = internal.app.database.pool_use() {
-        crate::metrics::record_pool(open, idle);
+    if let Some(PoolUse { open, idle, limit }) = internal.app.database.pool_use() {
+        record_pool(open, idle, limit);
     }
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],

@@ -87,6 +87,38 @@ async fn a_missing_setting_ends_it_with_code_2_and_its_name() {
 }
 
 #[tokio::test]
+async fn all_wrong_settings_are_named_at_once() {
+    let wrong = [
+        ("BACKSTOCK_LISTEN", "8080"),
+        ("BACKSTOCK_VARIANTS", "fastest"),
+        ("BACKSTOCK_JWT_SECRETS", "first:hunter2"),
+        (
+            "BACKSTOCK_DATABASE_URL",
+            "postgres://shop:hunter3@127.0.0.1:port/shop",
+        ),
+        ("BACKSTOCK_DATABASE_CONNECTIONS", "0"),
+        ("BACKSTOCK_DRAIN_TIMEOUT_MS", "10s"),
+        ("BACKSTOCK_AMQP_URL", "http://shop:hunter4@127.0.0.1/"),
+        ("BACKSTOCK_SMTP_URL", "mail"),
+        ("BACKSTOCK_LOG", "x=loud"),
+    ];
+    let wrong: Vec<_> = wrong.map(|(name, value)| (name, value.to_owned())).into();
+    let ended = run(&["serve", "--request-timeout-ms=soon"], &wrong).await;
+    let said = &ended.stderr;
+    assert_eq!(ended.code, Some(2), "{said}");
+    let others = ["BACKSTOCK_REQUEST_TIMEOUT_MS", "BACKSTOCK_REDIS_URL"];
+    for name in wrong.iter().map(|(name, _)| *name).chain(others) {
+        let named = format!("The setting is {name}, or --");
+        assert_eq!(said.matches(&named).count(), 1, "{name}: {said}");
+    }
+    assert!(
+        said.starts_with("11 settings or arguments can't be used."),
+        "{said}"
+    );
+    assert!(!said.contains("hunter"), "{said}");
+}
+
+#[tokio::test]
 async fn no_secret_is_ever_said() {
     let database = Database::empty().await;
     let mut all = settings(&database);

@@ -1,10 +1,11 @@
 //! How the process goes: requests in flight are finished first; and how it says that it is not ready.
 
 use storefront::variants::Variants;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::support::database::{Content, Database, execute};
-use crate::support::process::{Process, get, settings};
+use crate::support::process::{Process, Starting, get, settings};
 use crate::support::until;
 use crate::support::wire::Wire;
 
@@ -81,6 +82,65 @@ async fn a_request_that_does_not_end_is_cut_off_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn clients_are_asked_to_come_back_elsewhere_before_idle_connections_are_closed() {
+    let database = catalogue().await;
+    let mut all = settings(&database);
+    all.push(("BACKSTOCK_CLOSING_NOTICE_MS", "600000".to_owned()));
+    let shop = Process::serve(&all).await;
+    let mut connections = Vec::new();
+    for _ in 0..2 {
+        let mut connection = Kept::open(shop.public).await;
+        assert!(
+            !connection
+                .get("/v1/products?limit=3")
+                .await
+                .contains("connection: close")
+        );
+        connections.push(connection);
+    }
+    shop.terminate().await;
+    until("it says that it goes", async || {
+        let answer = get(shop.internal, "/readyz").await?;
+        (answer.status == 503).then_some(())
+    })
+    .await;
+    for mut connection in connections {
+        let answer = connection.get("/v1/products?limit=3").await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("connection: close"),
+            "{answer}"
+        );
+        assert!(connection.is_closed().await);
+    }
+    // A balancer that hasn't looked away yet.
+    shop.get("/v1/products?limit=3").await.ok();
+
+    shop.terminate().await;
+    let (status, log) = shop.ended().await;
+    assert_eq!(status.code(), Some(1), "the second signal ends it at once: {log}");
+    assert!(log.contains("asked a second time"), "{log}");
+}
+
+#[tokio::test]
+async fn a_socket_that_was_handed_over_outlives_the_process_and_takes_who_comes_between() {
+    let database = catalogue().await;
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let early = tokio::spawn(async move { get(address, "/v1/products?limit=3").await });
+    let first = Starting::spawn_on(&socket, &settings(&database)).served().await;
+    assert_eq!(first.public, address);
+    early.await.unwrap().expect("it was waited for").ok();
+    first.terminate().await;
+    let (status, log) = first.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+
+    let between = tokio::spawn(async move { get(address, "/v1/products?limit=3").await });
+    let second = Starting::spawn_on(&socket, &settings(&database)).served().await;
+    between.await.unwrap().expect("nobody is refused").ok();
+    second.get("/v1/products?limit=3").await.ok();
+}
+
+#[tokio::test]
 async fn it_stops_at_once_when_idle_connections_are_open() {
     let database = catalogue().await;
     let shop = Process::serve(&settings(&database)).await;
@@ -116,4 +176,34 @@ async fn it_is_not_ready_while_postgres_is_gone_and_alive_all_the_time() {
     })
     .await;
     shop.get("/v1/products?limit=3").await.ok();
+}
+
+/// A connection that is kept, for one request after the other.
+struct Kept(BufReader<TcpStream>);
+
+impl Kept {
+    async fn open(address: std::net::SocketAddr) -> Self {
+        Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
+    }
+
+    /// The answer's head.
+    async fn get(&mut self, path: &str) -> String {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: shop\r\n\r\n");
+        self.0.write_all(request.as_bytes()).await.unwrap();
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert_ne!(self.0.read_line(&mut head).await.unwrap(), 0, "{head}");
+        }
+        let length = head
+            .split_once("content-length: ")
+            .expect("the length is known")
+            .1;
+        let mut body = vec![0; length.split("\r\n").next().unwrap().parse().unwrap()];
+        self.0.read_exact(&mut body).await.unwrap();
+        head
+    }
+
+    async fn is_closed(&mut self) -> bool {
+        self.0.read(&mut [0]).await.unwrap() == 0
+    }
 }

@@ -1,6 +1,7 @@
 //! The real binary, as an operator runs it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -24,6 +25,12 @@ pub struct Process {
     log: Lines<BufReader<ChildStderr>>,
     pub public: SocketAddr,
     pub internal: SocketAddr,
+}
+
+/// A service that doesn't serve yet.
+pub struct Starting {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
 }
 
 /// What a command said before it ended.
@@ -76,26 +83,7 @@ pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> Ended {
 impl Process {
     /// Returns when it serves. The log says where.
     pub async fn serve(settings: &[(&str, String)]) -> Self {
-        let mut child = command(&["serve"], settings)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut seen = String::new();
-        while let Some(line) = log.next_line().await.unwrap() {
-            let fields = serde_json::from_str::<Value>(&line).unwrap_or_default()["fields"].take();
-            if fields["message"] == "serving" {
-                let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
-                return Self {
-                    child,
-                    log,
-                    public: address("listen"),
-                    internal: address("internal_listen"),
-                };
-            }
-            seen.extend([&line, "\n"]);
-        }
-        panic!("it ended before it served:\n{seen}");
+        Starting::spawn(settings).served().await
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -104,25 +92,90 @@ impl Process {
 
     /// Asks it to stop, as an orchestrator does.
     pub async fn terminate(&self) {
-        let pid = self.child.id().unwrap().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .await
-                .unwrap()
-                .success()
-        );
+        terminate(&self.child).await;
     }
 
     /// How it ended, and what it logged meanwhile.
-    pub async fn ended(mut self) -> (ExitStatus, String) {
-        let mut log = String::new();
+    pub async fn ended(self) -> (ExitStatus, String) {
+        ended(self.child, self.log).await
+    }
+}
+
+impl Starting {
+    pub fn spawn(settings: &[(&str, String)]) -> Self {
+        Self::of(command(&["serve"], settings))
+    }
+
+    /// Hands it a listening socket, by systemd's protocol: as descriptor 3, and under the process id that the shell has
+    /// before it becomes the service.
+    pub fn spawn_on(socket: &TcpListener, settings: &[(&str, String)]) -> Self {
+        let hand_over = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve";
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .args(["-c", hand_over, env!("CARGO_BIN_EXE_backstock-api")])
+            .env_clear()
+            .envs(settings.iter().map(|(name, value)| (*name, value.as_str())))
+            .stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())))
+            .kill_on_drop(true);
+        Self::of(shell)
+    }
+
+    fn of(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, log }
+    }
+
+    /// Reads its log up to a line with this message, and returns that line's fields.
+    pub async fn said(&mut self, message: &str) -> Value {
+        let mut seen = String::new();
         while let Some(line) = self.log.next_line().await.unwrap() {
+            let fields = serde_json::from_str::<Value>(&line).unwrap_or_default()["fields"].take();
+            if fields["message"] == message {
+                return fields;
+            }
+            seen.extend([&line, "\n"]);
+        }
+        panic!("it ended before it said `{message}`:\n{seen}");
+    }
+
+    /// Returns when it serves. The log says where.
+    pub async fn served(mut self) -> Process {
+        let fields = self.said("serving").await;
+        let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
+        Process {
+            child: self.child,
+            log: self.log,
+            public: address("listen"),
+            internal: address("internal_listen"),
+        }
+    }
+
+    pub async fn terminate(&self) {
+        terminate(&self.child).await;
+    }
+
+    /// How it ended, and what it logged meanwhile.
+    pub async fn ended(self) -> (ExitStatus, String) {
+        ended(self.child, self.log).await
+    }
+}
+
+async fn terminate(child: &Child) {
+    let pid = child.id().unwrap().to_string();
+    let killed = Command::new("kill").args(["-TERM", &pid]).status().await;
+    assert!(killed.unwrap().success());
+}
+
+async fn ended(mut child: Child, mut lines: Lines<BufReader<ChildStderr>>) -> (ExitStatus, String) {
+    let reading = async {
+        let mut log = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
             log.extend([&line, "\n"]);
         }
-        (self.child.wait().await.unwrap(), log)
-    }
+        (child.wait().await.unwrap(), log)
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("it ends")
 }
 
 /// One request over a connection of its own. `None` when there is nobody, or no whole answer.

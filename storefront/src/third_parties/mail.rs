@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::emails::Email;
 use crate::settings::parse_millis;
+use crate::telemetry::ThirdParty;
 
 /// Idle connections are closed after this: servers close theirs after some minutes.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -26,7 +27,8 @@ pub struct MailSettings {
         long,
         env = "BACKSTOCK_SMTP_URL",
         default_value = "smtp://127.0.0.1:8025",
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = parse_smtp_url
     )]
     pub smtp_url: SecretString,
 
@@ -53,6 +55,12 @@ pub struct MailSettings {
 #[derive(Debug, thiserror::Error)]
 #[error("BACKSTOCK_SMTP_URL is no URL of a mail server; an example: smtp://127.0.0.1:8025")]
 pub struct MailUrlError;
+
+fn parse_smtp_url(text: &str) -> Result<SecretString, String> {
+    let usable = AsyncSmtpTransport::<Tokio1Executor>::from_url(text);
+    usable.map_err(|_| "must be a URL of a mail server, for example smtp://127.0.0.1:8025".to_owned())?;
+    Ok(text.into())
+}
 
 /// Why an email was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -120,11 +128,18 @@ impl Mailer {
             ))
             .map_err(|error| MailError::Refused(error.to_string()))?;
         // lettre's own timeout bounds each command; this one bounds all of them, and the wait for a connection.
-        match tokio::time::timeout(self.timeout, self.smtp.send(message)).await {
+        let call = ThirdParty::called("mail", "send");
+        let sent = match tokio::time::timeout(self.timeout, self.smtp.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) if error.is_permanent() => Err(MailError::Refused(error.to_string())),
             Ok(Err(error)) => Err(MailError::Unavailable(error.to_string())),
             Err(_) => Err(MailError::Unavailable(format!("none within {:?}", self.timeout))),
-        }
+        };
+        call.ended(match &sent {
+            Ok(()) => "ok",
+            Err(MailError::Refused(_)) => "refused",
+            Err(MailError::Unavailable(_)) => "unknown",
+        });
+        sent
     }
 }

@@ -39,10 +39,8 @@ impl Letters {
         limit: u32,
     ) -> anyhow::Result<Self> {
         // No delays: what is declared here are the queues, which may not exist yet.
-        let broker = Broker::connect(amqp.clone(), Topology::new(Vec::new()))
-            .await
-            .context("BACKSTOCK_AMQP_URL")?;
-        let channel = broker.channel().await?;
+        let broker = Broker::new(amqp.clone(), Topology::new(Vec::new()));
+        let channel = broker.channel().await.context("BACKSTOCK_AMQP_URL")?;
         let publisher = Publisher::open(&broker, CONFIRM_TIMEOUT).await?;
         let mut all = Vec::new();
         for consumer in Consumer::ALL {

@@ -9,6 +9,7 @@ mod worker;
 
 use std::time::{Duration, Instant};
 
+pub use database::TestDatabase;
 pub use servers::servers;
 pub use shop::Shop;
 pub use worker::Worker;

@@ -1,0 +1,214 @@
+//! Reads a command line and the environment, and says everything that is wrong with them at once: who starts a shop with
+//! five wrong settings isn't told of them one start after the other.
+//!
+//! clap stops at the first fault. So what it found is noted, the argument accepts anything from then on, and all is parsed
+//! again, until nothing is found that wasn't before. What only makes sense together is checked by the programs, once each
+//! setting is right by itself.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, Command, Parser};
+
+/// What the arguments and the environment say. If that can't be used, what is wrong is printed, and this is the exit code:
+/// 2, or 0 for `--help`.
+///
+/// # Errors
+/// The exit code.
+pub fn read<C: Parser>(arguments: &[OsString]) -> Result<C, ExitCode> {
+    let faults = match C::try_parse_from(arguments) {
+        Ok(parsed) => return Ok(parsed),
+        Err(asked) if !asked.use_stderr() => {
+            let _ = asked.print();
+            return Err(ExitCode::SUCCESS);
+        }
+        Err(first) => all_faults(first, &C::command(), arguments),
+    };
+    if faults.len() > 1 {
+        eprintln!("{} settings or arguments can't be used.\n", faults.len());
+    }
+    for fault in faults {
+        eprintln!("{fault}");
+    }
+    eprintln!("For more information, try '--help'.");
+    Err(ExitCode::from(2))
+}
+
+/// The first fault and those behind it, as texts.
+fn all_faults(first: clap::Error, command: &Command, arguments: &[OsString]) -> Vec<String> {
+    let (mut faults, mut lenient) = (Vec::new(), BTreeSet::new());
+    let mut found = Some(first);
+    while let Some(error) = found.take() {
+        let faulty = faulty_arguments(&error, command);
+        faults.push(describe(&error, &faulty));
+        let known = lenient.len();
+        lenient.extend(faulty.iter().map(|argument| argument.get_id().clone()));
+        // A fault of the line itself, say a flag that doesn't exist, hides what is behind it.
+        if lenient.len() > known {
+            found = made_lenient(command.clone(), &lenient)
+                .try_get_matches_from(arguments)
+                .err();
+        }
+    }
+    faults
+}
+
+/// The arguments that clap names, wherever they are in the command.
+fn faulty_arguments<'a>(error: &clap::Error, command: &'a Command) -> Vec<&'a Arg> {
+    let named: Vec<&str> = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(one)) => vec![one],
+        Some(ContextValue::Strings(several)) => several.iter().map(String::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let flags: Vec<&str> = named
+        .iter()
+        .filter_map(|text| text.split([' ', '=']).next()?.strip_prefix("--"))
+        .collect();
+    let is_named = |argument: &&Arg| argument.get_long().is_some_and(|flag| flags.contains(&flag));
+    let (mut found, mut known) = (Vec::new(), BTreeSet::new());
+    // The same setting may be an argument of several commands.
+    for argument in with_subcommands(command)
+        .flat_map(Command::get_arguments)
+        .filter(is_named)
+    {
+        if known.insert(argument.get_id()) {
+            found.push(argument);
+        }
+    }
+    found
+}
+
+fn with_subcommands(command: &Command) -> impl Iterator<Item = &Command> {
+    std::iter::once(command).chain(command.get_subcommands())
+}
+
+/// Takes anything for these arguments, and nothing, too.
+fn made_lenient(command: Command, lenient: &BTreeSet<clap::Id>) -> Command {
+    let accept = |argument: Arg| match lenient.contains(argument.get_id()) {
+        true => argument
+            .required(false)
+            .value_parser(clap::value_parser!(OsString)),
+        false => argument,
+    };
+    command
+        .mut_args(accept)
+        .mut_subcommands(|subcommand| subcommand.mut_args(accept))
+}
+
+/// What clap says, and how the setting is called: clap names the flag, and most settings come from the environment.
+fn describe(error: &clap::Error, faulty: &[&Arg]) -> String {
+    let said = error.render().to_string();
+    // The hint at `--help` is given once, at the end.
+    let mut text = match said.split_once("\n\nFor more information") {
+        Some((what, _)) => what.to_owned(),
+        None => said.trim_end().to_owned(),
+    };
+    let holds_secret = faulty.iter().any(|argument| argument.is_hide_env_values_set());
+    if let Some(ContextValue::String(secret)) = error.get(ContextKind::InvalidValue)
+        && holds_secret
+        && !secret.is_empty()
+    {
+        // clap repeats the value that it refuses, which nobody may read in a log.
+        text = text.replace(&format!("'{secret}'"), "(not shown)");
+    }
+    text.push('\n');
+    for argument in faulty {
+        let (Some(flag), Some(variable)) = (argument.get_long(), argument.get_env()) else {
+            continue;
+        };
+        let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        text += &format!("The setting is {}, or --{flag}: {help}\n", variable.display());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+    use crate::settings::{AmqpSettings, DatabaseSettings, parse_millis};
+
+    #[derive(Debug, Parser)]
+    struct Cli {
+        #[command(subcommand)]
+        command: Sub,
+    }
+
+    #[derive(Debug, clap::Subcommand)]
+    enum Sub {
+        Run(Run),
+        Migrate(Migrate),
+    }
+
+    #[derive(Debug, clap::Args)]
+    struct Run {
+        /// Where customers connect
+        #[arg(long, env = "COMMAND_LINE_TEST_LISTEN")]
+        listen: std::net::SocketAddr,
+
+        /// Pauses
+        #[arg(long = "pauses-ms", env = "COMMAND_LINE_TEST_PAUSES_MS", value_delimiter = ',', default_value = "1,2",
+              value_parser = parse_millis)]
+        pauses: Vec<std::time::Duration>,
+
+        #[command(flatten)]
+        database: DatabaseSettings,
+
+        #[command(flatten)]
+        amqp: AmqpSettings,
+    }
+
+    #[derive(Debug, clap::Args)]
+    struct Migrate {
+        #[command(flatten)]
+        database: DatabaseSettings,
+    }
+
+    fn faults(arguments: &[&str]) -> Vec<String> {
+        let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
+        let first = Cli::try_parse_from(&arguments).unwrap_err();
+        all_faults(first, &Cli::command(), &arguments)
+    }
+
+    #[test]
+    fn each_fault_is_said_once_with_its_variable_and_no_secret() {
+        let found = faults(&[
+            "shop",
+            "run",
+            "--database-url=postgres://shop:hunter2@127.0.0.1:port/shop",
+            "--listen=8080",
+            "--pauses-ms=1,two",
+            "--database-connections=0",
+        ]);
+        assert_eq!(found.len(), 5, "{found:#?}");
+        for (fault, said) in [
+            ("COMMAND_LINE_TEST_LISTEN", "socket address"),
+            ("COMMAND_LINE_TEST_PAUSES_MS", "whole milliseconds"),
+            ("BACKSTOCK_DATABASE_URL", "postgres://shop:secret@"),
+            ("BACKSTOCK_DATABASE_CONNECTIONS", "1..=1000"),
+            ("BACKSTOCK_AMQP_URL", "required"),
+        ] {
+            let about: Vec<_> = found.iter().filter(|text| text.contains(fault)).collect();
+            assert_eq!(about.len(), 1, "{fault}: {found:#?}");
+            assert!(about[0].contains(said), "{about:?}");
+        }
+        assert!(!found.concat().contains("hunter2"), "{found:#?}");
+    }
+
+    #[test]
+    fn a_flag_that_does_not_exist_ends_the_search() {
+        let found = faults(&["shop", "run", "--listn=127.0.0.1:1", "--listen=8080"]);
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(found[0].contains("--listn"));
+    }
+
+    #[test]
+    fn a_value_that_is_missing_on_the_line_is_said_once() {
+        let found = faults(&["shop", "run", "--listen"]);
+        assert!(found[0].contains("COMMAND_LINE_TEST_LISTEN"), "{found:#?}");
+        assert!(found.len() < 4, "{found:#?}");
+    }
+}
