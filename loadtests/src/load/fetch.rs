@@ -1,4 +1,4 @@
-//! One request outside any load: for health checks and for comparing answers.
+//! Requests outside any load: for health checks, for comparing answers, and for those who go about a shop.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{HeaderMap, StatusCode};
 
-use super::connection::connect;
+use super::connection::{Open, connect};
 use super::{Request, Target};
 
 /// How long an answer may take.
@@ -28,28 +28,62 @@ pub struct Fetched {
 
 /// Sends one request on a connection of its own and returns the answer, whatever its status.
 pub async fn fetch(target: &Target, request: &Request) -> Result<Fetched> {
-    let asked = async {
-        let mut open = connect(target, &Arc::new(AtomicU64::new(0))).await?;
+    Visitor::to(target).fetch(request).await
+}
+
+/// Asks one request after the other over a connection that is kept as long as the server keeps it, as browsers do.
+pub struct Visitor {
+    target: Target,
+    open: Option<Open>,
+}
+
+impl Visitor {
+    /// Connects to nothing yet.
+    pub fn to(target: &Target) -> Visitor {
+        Visitor {
+            target: target.clone(),
+            open: None,
+        }
+    }
+
+    /// Sends a request and returns the answer, whatever its status. Nothing is asked twice: a connection that breaks
+    /// under a request is an error.
+    pub async fn fetch(&mut self, request: &Request) -> Result<Fetched> {
+        let address = self.target.address;
+        let answered = tokio::time::timeout(PATIENCE, self.fetch_patiently(request)).await;
+        answered
+            .with_context(|| format!("{address} does not answer {} {}", request.method, request.path))?
+            .with_context(|| {
+                format!(
+                    "cannot request {} {} from {address}",
+                    request.method, request.path
+                )
+            })
+    }
+
+    async fn fetch_patiently(&mut self, request: &Request) -> Result<Fetched> {
+        let mut open = match self.kept().await {
+            Some(open) => open,
+            None => connect(&self.target, &Arc::new(AtomicU64::new(0))).await?,
+        };
         let (head, body) = open
             .sender
-            .send_request(target.message(request))
+            .send_request(self.target.message(request))
             .await?
             .into_parts();
         let body = body.collect().await?.to_bytes();
-        Ok::<_, anyhow::Error>(Fetched {
+        self.open = Some(open);
+        Ok(Fetched {
             status: head.status,
             headers: head.headers,
             body,
         })
-    };
-    let answered = tokio::time::timeout(PATIENCE, asked).await;
-    let address = target.address;
-    answered
-        .with_context(|| format!("{address} does not answer {} {}", request.method, request.path))?
-        .with_context(|| {
-            format!(
-                "cannot request {} {} from {address}",
-                request.method, request.path
-            )
-        })
+    }
+
+    /// The connection of the last request, unless the server has closed it since.
+    async fn kept(&mut self) -> Option<Open> {
+        let mut open = self.open.take()?;
+        open.sender.ready().await.ok()?;
+        Some(open)
+    }
 }

@@ -22,7 +22,7 @@ mod warm_up;
 pub use capacity::{Capacity, CapacityPlan, Probe, capacity};
 pub use closed_loop::closed_loop;
 pub use command::Command;
-pub use fetch::{Fetched, fetch};
+pub use fetch::{Fetched, Visitor, fetch};
 pub use held::{HeldConnections, hold_open};
 pub use open_loop::open_loop;
 pub use outcome::{Errors, Outcome, from_base64, percentile_ms, to_base64};
