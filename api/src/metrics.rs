@@ -2,11 +2,18 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 
+use crate::database::summary;
 use crate::http::timings::{CacheOutcome, Timings};
+
+/// Texts of statements that a thread knows by heart. The code has fewer, with all combinations of filters; what is
+/// beyond is looked up each time.
+const MAX_KNOWN_STATEMENTS: usize = 4096;
 
 /// Describes every metric, so that `/metrics` has a `# HELP` line for each.
 pub fn describe() {
@@ -14,15 +21,92 @@ pub fn describe() {
         "http_request_duration_seconds",
         "Time to answer a request, by route and status."
     );
+    metrics::describe_gauge!("http_requests_in_flight", "Requests that are being answered.");
     metrics::describe_counter!(
         "catalog_cache_lookups_total",
         "Look-ups in the catalogue's cache, by outcome."
     );
-    metrics::describe_gauge!("database_connections", "Connections to Postgres, by state.");
     metrics::describe_counter!(
         "database_statements_total",
         "Statements sent to Postgres for requests."
     );
+    metrics::describe_histogram!(
+        "database_statement_duration_seconds",
+        "Time until Postgres had answered a statement, by what it does to which table first."
+    );
+    metrics::describe_histogram!(
+        "database_connection_wait_seconds",
+        "Time that a request waited for a connection to Postgres."
+    );
+    metrics::describe_counter!(
+        "database_connection_timeouts_total",
+        "Requests that got no connection to Postgres in time, and were answered 503."
+    );
+    // What has not happened yet is 0, which a rule can count with; what isn't there it can't.
+    HANDLES.with_borrow(|_| ());
+}
+
+/// A request that is being answered.
+pub struct InFlight(());
+
+impl InFlight {
+    /// It has come in. It ends when this is dropped, also with a client that has gone.
+    pub fn begin() -> Self {
+        HANDLES.with_borrow(|handles| handles.in_flight.increment(1));
+        Self(())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        HANDLES.with_borrow(|handles| handles.in_flight.decrement(1));
+    }
+}
+
+/// A statement as metrics and traces know it.
+pub struct KnownStatement {
+    /// What it does, for example `select products`.
+    pub summary: Arc<str>,
+    duration: Histogram,
+}
+
+impl KnownStatement {
+    fn new(sql: &str) -> Self {
+        let summary = summary(sql);
+        Self {
+            duration: metrics::histogram!("database_statement_duration_seconds", "statement" => summary.clone()),
+            summary: summary.into(),
+        }
+    }
+
+    /// It was answered.
+    pub fn record(&self, took: Duration) {
+        self.duration.record(took);
+    }
+}
+
+/// What is known of a statement by its text.
+pub fn statement(sql: &str) -> Arc<KnownStatement> {
+    HANDLES.with_borrow_mut(|handles| {
+        if let Some(known) = handles.known_statements.get(sql) {
+            return known.clone();
+        }
+        let statement = Arc::new(KnownStatement::new(sql));
+        if handles.known_statements.len() < MAX_KNOWN_STATEMENTS {
+            handles.known_statements.insert(sql.into(), statement.clone());
+        }
+        statement
+    })
+}
+
+/// A request waited for a connection.
+pub fn record_connection_wait(waited: Duration, timed_out: bool) {
+    HANDLES.with_borrow(|handles| {
+        handles.connection_wait.record(waited);
+        if timed_out {
+            handles.connection_timeouts.increment(1);
+        }
+    });
 }
 
 /// One answered request.
@@ -48,6 +132,10 @@ thread_local! {
 /// A thread's own handles on what each request counts: looking one up in the registry builds its labels and takes a
 /// lock, which a request would pay for each time.
 struct Handles {
+    in_flight: Gauge,
+    connection_wait: Histogram,
+    connection_timeouts: Counter,
+    known_statements: HashMap<Box<str>, Arc<KnownStatement>, foldhash::fast::RandomState>,
     statements: Counter,
     cache_hits: Counter,
     cache_misses: Counter,
@@ -60,6 +148,10 @@ impl Handles {
     fn new() -> Self {
         let cache = |outcome: CacheOutcome| metrics::counter!("catalog_cache_lookups_total", "outcome" => outcome.as_str());
         Self {
+            in_flight: metrics::gauge!("http_requests_in_flight"),
+            connection_wait: metrics::histogram!("database_connection_wait_seconds"),
+            connection_timeouts: metrics::counter!("database_connection_timeouts_total"),
+            known_statements: HashMap::default(),
             statements: metrics::counter!("database_statements_total"),
             cache_hits: cache(CacheOutcome::Hit),
             cache_misses: cache(CacheOutcome::Miss),
@@ -86,12 +178,6 @@ impl Handles {
         });
         &of_route[at].2
     }
-}
-
-/// The pool's state, when someone asks for the metrics.
-pub fn record_pool(open: u32, idle: usize) {
-    metrics::gauge!("database_connections", "state" => "idle").set(idle as f64);
-    metrics::gauge!("database_connections", "state" => "used").set(f64::from(open) - idle as f64);
 }
 
 /// A client can invent methods; a label can't.

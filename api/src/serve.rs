@@ -61,9 +61,9 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     // Before anything that takes time, so that no signal is missed.
     let mut signals = Signals::listen()?;
-    let metrics = telemetry::init_metrics(&settings.variants, "backstock-api");
+    let metrics = telemetry::init_metrics(&settings.telemetry, &settings.variants, "backstock-api");
     api::metrics::describe();
-    let traces = match telemetry::init_traces(&settings.traces, "backstock-api") {
+    let traces = match telemetry::init_traces(&settings.telemetry, "backstock-api") {
         Ok(traces) => traces,
         Err(error) => {
             eprintln!("backstock-api: {error}");

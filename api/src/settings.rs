@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::Args;
 use secrecy::SecretString;
 use storefront::keyring::Keyring;
-use storefront::settings::{DatabaseSettings, LogSettings, RedisSettings, TraceSettings, parse_amqp_url, parse_millis};
+use storefront::settings::{
+    DatabaseSettings, LogSettings, RedisSettings, TelemetrySettings, parse_amqp_url, parse_millis,
+};
 use storefront::third_parties::carrier::CarrierSettings;
 use storefront::third_parties::mail::MailSettings;
 use storefront::third_parties::payment::PaymentSettings;
@@ -81,7 +83,7 @@ pub struct Settings {
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub traces: TraceSettings,
+    pub telemetry: TelemetrySettings,
 }
 
 /// Bounds on every request.

@@ -10,6 +10,7 @@ use redis::{Cmd, FromRedisValue};
 use secrecy::ExposeSecret;
 
 use crate::settings::RedisSettings;
+use crate::telemetry::trace;
 
 /// How long Redis is left alone after a failure. Half of the second within which readers must see a change, so that
 /// a Redis that comes back is in use again soon.
@@ -78,18 +79,30 @@ impl Redis {
         if self.pause.is_on() {
             return Err(RedisError::Paused);
         }
+        let mut span = trace::client(|| name_of(command));
+        span.attribute("db.system.name", "redis");
         let mut connection = self.connection.clone();
         match tokio::time::timeout(self.timeout, command.query_async(&mut connection)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
+                span.failed("it failed");
                 self.pause.begin();
                 Err(error.into())
             }
             Err(_) => {
+                span.failed("no answer in time");
                 self.pause.begin();
                 Err(RedisError::Timeout(self.timeout))
             }
         }
+    }
+}
+
+/// Its first word.
+fn name_of(command: &Cmd) -> String {
+    match command.args_iter().next() {
+        Some(redis::Arg::Simple(word)) => format!("redis {}", String::from_utf8_lossy(word)),
+        _ => "redis".to_owned(),
     }
 }
 

@@ -71,9 +71,13 @@ pub struct LogSettings {
     pub log_format: LogFormat,
 }
 
-/// Which traces are kept, and who gets them.
+/// What is recorded of a process's work, and who gets it.
 #[derive(Debug, Clone, Args)]
-pub struct TraceSettings {
+pub struct TelemetrySettings {
+    /// Whether metrics are recorded: on or off. Off is for measuring what they cost
+    #[arg(long, env = "BACKSTOCK_METRICS", default_value = "on")]
+    pub metrics: Switch,
+
     /// The collector that traces are sent to, by OTLP over HTTP, for example http://127.0.0.1:4318. Without it, none are
     /// made
     #[arg(long, env = "BACKSTOCK_OTLP_ENDPOINT")]
@@ -86,6 +90,15 @@ pub struct TraceSettings {
     /// Work that takes longer is kept, whatever the share, in milliseconds
     #[arg(long = "trace-slow-ms", env = "BACKSTOCK_TRACE_SLOW_MS", default_value = "500", value_parser = parse_millis)]
     pub trace_slow: Duration,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Switch {
+    /// It is done.
+    On,
+    /// It isn't.
+    Off,
 }
 
 /// Parses a share.
@@ -119,7 +132,9 @@ pub fn parse_millis(text: &str) -> Result<Duration, String> {
 /// Takes a URL of Postgres. The messages of these three don't repeat the URL, which holds a password.
 fn parse_database_url(text: &str) -> Result<SecretString, String> {
     let usable = text.parse::<sqlx::postgres::PgConnectOptions>();
-    usable.map_err(|_| "must be a URL of Postgres, for example postgres://shop:secret@127.0.0.1:5432/shop".to_owned())?;
+    usable.map_err(|_| {
+        "must be a URL of Postgres, for example postgres://shop:secret@127.0.0.1:5432/shop".to_owned()
+    })?;
     Ok(text.into())
 }
 
@@ -135,7 +150,9 @@ fn parse_redis_url(text: &str) -> Result<SecretString, String> {
 /// When it is none; the message doesn't repeat it.
 pub fn parse_amqp_url(text: &str) -> Result<SecretString, String> {
     let usable = text.parse::<lapin::uri::AMQPUri>();
-    usable.map_err(|_| "must be a URL of RabbitMQ, for example amqp://shop:secret@127.0.0.1:5672/%2f".to_owned())?;
+    usable.map_err(|_| {
+        "must be a URL of RabbitMQ, for example amqp://shop:secret@127.0.0.1:5672/%2f".to_owned()
+    })?;
     Ok(text.into())
 }
 

@@ -50,9 +50,9 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     // Before anything that takes time, so that no signal is missed.
     let mut signals = Signals::listen()?;
-    let metrics = telemetry::init_metrics(&settings.variants, "backstock-worker");
+    let metrics = telemetry::init_metrics(&settings.telemetry, &settings.variants, "backstock-worker");
     crate::metrics::describe();
-    let traces = match telemetry::init_traces(&settings.traces, "backstock-worker") {
+    let traces = match telemetry::init_traces(&settings.telemetry, "backstock-worker") {
         Ok(traces) => traces,
         Err(error) => {
             eprintln!("backstock-worker: {error}");

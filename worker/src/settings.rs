@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use storefront::settings::{AmqpSettings, DatabaseSettings, LogSettings, TraceSettings, parse_millis};
+use storefront::settings::{AmqpSettings, DatabaseSettings, LogSettings, TelemetrySettings, parse_millis};
 use storefront::third_parties::carrier::CarrierSettings;
 use storefront::third_parties::mail::MailSettings;
 use storefront::third_parties::payment::PaymentSettings;
@@ -73,7 +73,7 @@ pub struct Settings {
 
     #[command(flatten)]
     #[allow(missing_docs)]
-    pub traces: TraceSettings,
+    pub telemetry: TelemetrySettings,
 
     /// How often queues, outbox and waiting orders are counted for the metrics, in milliseconds
     #[arg(long = "gauges-interval-ms", env = "BACKSTOCK_GAUGES_INTERVAL_MS", default_value = "5000",

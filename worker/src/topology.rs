@@ -59,6 +59,16 @@ impl Topology {
         )
     }
 
+    /// The names of all queues.
+    pub fn queues(&self) -> Vec<String> {
+        let of_consumers = Consumer::ALL
+            .into_iter()
+            .flat_map(|consumer| [consumer.queue(), consumer.dead_letter_queue()]);
+        of_consumers
+            .chain(self.delays.iter().map(|delay| delay_name(*delay)))
+            .collect()
+    }
+
     /// Declares everything that doesn't exist yet.
     ///
     /// # Errors

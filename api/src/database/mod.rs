@@ -6,6 +6,7 @@
 
 mod session;
 mod side;
+mod summary;
 
 pub mod deadlock;
 
@@ -21,7 +22,19 @@ use storefront::variants::Connections;
 
 pub use self::session::{Session, Transaction};
 pub use self::side::SideConnection;
+pub use self::summary::summary;
 use crate::http::timings::Timings;
+
+/// How much of a pool is in use.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolUse {
+    /// Connections that are open.
+    pub open: u32,
+    /// Of these, those that nobody uses.
+    pub idle: usize,
+    /// Connections that may be open.
+    pub limit: u32,
+}
 
 /// The arm of `connections` that this process was built with.
 pub enum Database {
@@ -59,12 +72,15 @@ impl Database {
             Self::PerRequest(per_request) => per_request.session(timings).await,
             Self::Pooled(pooled) => pooled.session(timings).await,
         };
-        timings.add_connection_wait(asked.elapsed());
+        let waited = asked.elapsed();
+        timings.add_connection_wait(waited);
+        let timed_out = matches!(session, Err(sqlx::Error::PoolTimedOut));
+        crate::metrics::record_connection_wait(waited, timed_out);
         session
     }
 
-    /// Connections that are open now, and how many of them are idle. `None` where no pool keeps any.
-    pub fn pool_use(&self) -> Option<(u32, usize)> {
+    /// How much of the pool is in use. `None` where there is none.
+    pub fn pool_use(&self) -> Option<PoolUse> {
         match self {
             #[cfg(feature = "baselines")]
             Self::PerRequest(_) => None,

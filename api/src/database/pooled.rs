@@ -8,6 +8,7 @@
 use sqlx::postgres::{PgConnectOptions, PgPool};
 use storefront::settings::DatabaseSettings;
 
+use super::PoolUse;
 use super::session::{Connection, Session};
 use crate::http::timings::Timings;
 
@@ -23,8 +24,12 @@ impl Pooled {
         Ok(Session::new(Connection::Pooled(self.0.acquire().await?), timings))
     }
 
-    pub(super) fn usage(&self) -> (u32, usize) {
-        (self.0.size(), self.0.num_idle())
+    pub(super) fn usage(&self) -> PoolUse {
+        PoolUse {
+            open: self.0.size(),
+            idle: self.0.num_idle(),
+            limit: self.0.options().get_max_connections(),
+        }
     }
 
     pub(super) async fn close(&self) {

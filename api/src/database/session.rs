@@ -1,18 +1,23 @@
 //! A request's connection: an sqlx executor that counts.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
+use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{Connection as _, Either, Execute, Executor, SqlStr};
+use storefront::telemetry::trace::{self, KeyValue};
 
 use crate::http::timings::Timings;
+use crate::metrics::{self, KnownStatement};
 
 /// One connection, lent to one request. Pass it as `&mut session` to sqlx's queries.
 pub struct Session<'t> {
@@ -41,7 +46,7 @@ impl<'t> Session<'t> {
     /// When Postgres can't be asked.
     pub async fn begin(&mut self) -> Result<Transaction<'_>, sqlx::Error> {
         let timings = self.timings;
-        let _statement = Statement::start(timings);
+        let _statement = Statement::start(timings, "begin");
         let inner = self.connection().begin().await?;
         Ok(Transaction(Session::new(
             Connection::InTransaction(Some(inner)),
@@ -72,7 +77,7 @@ impl Transaction<'_> {
     /// # Errors
     /// When Postgres can't be asked, or won't: then nothing of it lasts, unless it was the answer that got lost.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        let _statement = Statement::start(self.0.timings);
+        let _statement = Statement::start(self.0.timings, "commit");
         match &mut self.0.connection {
             Connection::InTransaction(inner) => {
                 let inner = inner.take().expect("it ends once");
@@ -127,7 +132,8 @@ impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let statement = Statement::start(self.timings);
+        let query = Taken::from(query);
+        let statement = Statement::start(self.timings, query.sql.as_str());
         let rows = self.connection().fetch_many(query);
         Counted {
             rows,
@@ -142,7 +148,8 @@ impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
-            let _statement = Statement::start(self.timings);
+            let query = Taken::from(query);
+            let _statement = Statement::start(self.timings, query.sql.as_str());
             self.connection().fetch_optional(query).await
         })
     }
@@ -170,13 +177,15 @@ impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
 /// One statement under way. It is counted when it ends, however it ends.
 struct Statement<'t> {
     timings: &'t Timings,
+    known: Arc<KnownStatement>,
     started: Instant,
 }
 
 impl<'t> Statement<'t> {
-    fn start(timings: &'t Timings) -> Self {
+    fn start(timings: &'t Timings, sql: &str) -> Self {
         Self {
             timings,
+            known: metrics::statement(sql),
             started: Instant::now(),
         }
     }
@@ -184,7 +193,49 @@ impl<'t> Statement<'t> {
 
 impl Drop for Statement<'_> {
     fn drop(&mut self) {
-        self.timings.add_statement(self.started.elapsed());
+        let took = self.started.elapsed();
+        self.timings.add_statement(took);
+        self.known.record(took);
+        let name = || Cow::from(self.known.summary.to_string());
+        trace::record_client(name, self.started, || {
+            vec![KeyValue::new("db.system.name", "postgresql")]
+        });
+    }
+}
+
+/// A query, taken apart so that its text can be looked at before it is sent.
+struct Taken {
+    sql: SqlStr,
+    arguments: Result<Option<PgArguments>, BoxDynError>,
+    is_persistent: bool,
+}
+
+impl Taken {
+    fn from<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
+        Self {
+            arguments: query.take_arguments(),
+            is_persistent: query.persistent(),
+            sql: query.sql(),
+        }
+    }
+}
+
+impl<'q> Execute<'q, Postgres> for Taken {
+    fn sql(self) -> SqlStr {
+        self.sql
+    }
+
+    fn statement(&self) -> Option<&PgStatement> {
+        // One that was prepared by hand; here they are prepared by their text.
+        None
+    }
+
+    fn take_arguments(&mut self) -> Result<Option<PgArguments>, BoxDynError> {
+        std::mem::replace(&mut self.arguments, Ok(None))
+    }
+
+    fn persistent(&self) -> bool {
+        self.is_persistent
     }
 }
 

@@ -1,6 +1,6 @@
 //! The outermost layer: gives each request an id, a clock and a deadline, turns a panic into a 500, and gives each
-//! response its `x-request-id`, its `server-timing`, its place in the metrics and, when it failed, its log line. One
-//! layer instead of six, since each layer costs every request.
+//! response its `x-request-id`, its `server-timing`, its place in the metrics and in a trace and, when it failed, its log
+//! line. One layer instead of seven, since each layer costs every request.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -15,11 +15,14 @@ use axum::http::{HeaderName, HeaderValue, Request, Response};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use storefront::telemetry::trace::{self, KeyValue, Kind};
 use tower::{Layer, Service};
 use uuid::Uuid;
 
 use super::error::{ApiError, Failure};
 use super::timings::{RequestTimings, Timings};
+use super::trace_context;
+use crate::metrics::InFlight;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -73,10 +76,13 @@ where
         let method = request.method().clone();
         request.extensions_mut().insert(RequestTimings(timings.clone()));
         let uri = request.uri().clone();
+        let in_flight = InFlight::begin();
+        let trace = trace::begin(Kind::Server, || trace_context::of_client(request.headers()));
+        let own_trace = trace.clone();
         // Nothing of a request outlives it but what is shared for good, and that is never left half-changed.
         let guarded = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         let answering = tokio::time::timeout(self.request_timeout, guarded);
-        Box::pin(async move {
+        let work = async move {
             let mut response = match answering.await {
                 Ok(Ok(answered)) => answered?.map(Body::new),
                 Ok(Err(panic)) => panicked(&*panic).into_response(),
@@ -89,9 +95,27 @@ where
             headers.insert(REQUEST_ID.clone(), id);
             headers.insert(SERVER_TIMING.clone(), timings.header());
             let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-            crate::metrics::record_request(&method, route, response.status(), &timings);
+            let status = response.status();
+            crate::metrics::record_request(&method, route, status, &timings);
+            if let Some(trace) = own_trace {
+                let attributes = vec![
+                    KeyValue::new("http.request.method", method.to_string()),
+                    KeyValue::new("http.route", route.to_owned()),
+                    KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
+                    KeyValue::new("url.path", uri.path().to_owned()),
+                ];
+                let failure = status
+                    .is_server_error()
+                    .then(|| status.as_str().to_owned().into());
+                trace.end(format!("{method} {route}"), attributes, failure);
+            }
+            drop(in_flight);
             Ok(response)
-        })
+        };
+        match trace {
+            None => Box::pin(work),
+            Some(trace) => Box::pin(trace::within(trace, work)),
+        }
     }
 }
 

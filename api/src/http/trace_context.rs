@@ -3,24 +3,25 @@
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use storefront::telemetry::trace::{self, Parent};
 
-/// `traceparent`, where it is one.
+/// `traceparent` for what comes of a request: the request's own, or the client's where no traces are made here.
 #[derive(Debug, Clone, Default)]
 pub struct TraceContext(pub Option<String>);
+
+/// The client's `traceparent`, where it is one.
+pub fn of_client(headers: &HeaderMap) -> Option<Parent> {
+    headers.get("traceparent")?.to_str().ok()?.parse().ok()
+}
 
 impl<S: Send + Sync> FromRequestParts<S> for TraceContext {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        let text = parts
-            .headers
-            .get("traceparent")
-            .and_then(|value| value.to_str().ok());
-        let is_one = |text: &&str| {
-            text.len() == 55 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
-        };
-        Ok(Self(text.filter(is_one).map(str::to_owned)))
+        let parent = trace::current().or_else(|| of_client(&parts.headers));
+        Ok(Self(parent.map(|parent| parent.to_string())))
     }
 }
 

@@ -4,6 +4,7 @@
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use storefront::messages::Event;
+use storefront::telemetry::order_reached;
 use uuid::Uuid;
 
 use super::events::Said;
@@ -102,6 +103,7 @@ async fn call_off_once(
     if cancelled.is_some() {
         giving_back::give_stock_back(&mut transaction, id).await?;
         transaction.commit().await?;
+        order_reached("cancelled");
     }
     Ok(cancelled)
 }

@@ -9,6 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::Sha256;
+use storefront::telemetry::order_reached;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -72,7 +73,7 @@ pub async fn carrier_webhook(
     }
     let mut session = app.database.session(&timings).await?;
     // An order that isn't fulfilled yet isn't delivered either: the carrier is asked to come again.
-    let known = sqlx::query_scalar!(
+    let parcel = sqlx::query!(
         r#"with parcel as (
                select order_id, delivered_at from shipments where tracking_number = $1
            ), delivered as (
@@ -85,12 +86,16 @@ pub async fn carrier_webhook(
            ), event as (
                insert into order_events (order_id, id, event) select id, $2, 'delivered' from delivered
            )
-           select exists (select from delivered) or exists (select from parcel where delivered_at is not null)
-                  as "known!""#,
+           select exists (select from delivered) as "is_new!",
+                  exists (select from parcel where delivered_at is not null) as "is_known!""#,
         event.tracking_number,
         Uuid::now_v7()
     );
-    if known.fetch_one(&mut session).await? {
+    let parcel = parcel.fetch_one(&mut session).await?;
+    if parcel.is_new {
+        order_reached("delivered");
+    }
+    if parcel.is_new || parcel.is_known {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(ApiError::NotFound(

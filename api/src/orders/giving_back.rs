@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use storefront::telemetry::order_reached;
 use storefront::third_parties::payment::{Changed, Found, PaymentStatus};
 use uuid::Uuid;
 
@@ -97,6 +98,7 @@ pub(super) async fn record_declined(
         });
     }
     give_stock_back(session, order.id).await?;
+    order_reached("payment_failed");
     Ok(Settled::Declined)
 }
 

@@ -6,6 +6,7 @@
 
 use axum::response::Response;
 use storefront::messages::Event;
+use storefront::telemetry::order_reached;
 use storefront::third_parties::payment::{Authorization, Authorized};
 use uuid::Uuid;
 
@@ -189,6 +190,7 @@ async fn record_paid(
             payment_id: Some(payment_id),
         });
     }
+    order_reached("paid");
     Ok(Settled::Paid {
         order: Box::new(order),
         body,

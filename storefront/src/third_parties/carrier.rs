@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ClientError, base_url, http_client};
+use super::{ClientError, base_url, http_client, in_its_trace, outcome_of};
 use crate::settings::parse_millis;
+use crate::telemetry::ThirdParty;
 
 /// The longest reason of the carrier's that is kept.
 const MAX_REASON_CHARS: usize = 200;
@@ -112,6 +113,7 @@ impl Carrier {
             address: parcel.address,
             callback_url: self.callback_url.as_ref().map(Url::as_str),
         };
+        let call = ThirdParty::called("carrier", "create_label");
         let request = self
             .http
             .post(format!("{}/v1/labels", self.url))
@@ -121,7 +123,9 @@ impl Carrier {
         let unknown = |error: &reqwest::Error| Labelled::Unknown {
             why: format!("the carrier gave no answer: {error}"),
         };
-        let response = match request.send().await {
+        let sent = in_its_trace(request, &call).send().await;
+        call.ended(outcome_of(sent.as_ref().ok().map(reqwest::Response::status)));
+        let response = match sent {
             Ok(response) => response,
             Err(error) => return unknown(&error),
         };

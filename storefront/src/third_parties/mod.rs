@@ -12,6 +12,10 @@ pub mod mail;
 
 use std::time::Duration;
 
+use reqwest::{RequestBuilder, StatusCode};
+
+use crate::telemetry::ThirdParty;
+
 /// How long a connection to a third party may take, within the deadline of the call.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -32,6 +36,23 @@ fn http_client() -> Result<reqwest::Client, ClientError> {
         .redirect(reqwest::redirect::Policy::none())
         .user_agent("backstock")
         .build()?)
+}
+
+/// The request with the trace that it belongs to, where there is one.
+fn in_its_trace(request: RequestBuilder, call: &ThirdParty) -> RequestBuilder {
+    match call.traceparent() {
+        Some(traceparent) => request.header("traceparent", traceparent),
+        None => request,
+    }
+}
+
+/// How metrics call what a third party said.
+fn outcome_of(status: Option<StatusCode>) -> &'static str {
+    match status {
+        Some(status) if status.is_success() => "ok",
+        Some(status) if status.is_client_error() => "refused",
+        _ => "unknown",
+    }
 }
 
 /// A base URL as it was given, without the slash at its end.

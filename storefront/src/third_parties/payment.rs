@@ -11,9 +11,10 @@ use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ClientError, base_url, http_client};
+use super::{ClientError, base_url, http_client, in_its_trace, outcome_of};
 use crate::money::Money;
 use crate::settings::parse_millis;
+use crate::telemetry::ThirdParty;
 
 /// How often a gateway that answers with a fault is asked within the deadline.
 const ATTEMPTS: u32 = 3;
@@ -86,7 +87,7 @@ pub enum Found {
         /// Where it stands.
         status: PaymentStatus,
     },
-    /// Nothing was ever authorized under that key.
+    /// There is no payment under that key: none was asked for, or the gateway didn't know the means of payment.
     Nothing,
     /// No answer in time, or a fault.
     Unknown,
@@ -167,7 +168,7 @@ impl PaymentGateway {
                 .header("idempotency-key", authorization.order.to_string())
                 .json(&body)
         };
-        let Some(response) = self.ask(request).await else {
+        let Some(response) = self.ask("authorize", request).await else {
             return Authorized::Unknown;
         };
         match response.status() {
@@ -210,7 +211,7 @@ impl PaymentGateway {
             self.http
                 .get(format!("{}/v1/payments?idempotency_key={order}", self.url))
         };
-        let Some(response) = self.ask(request).await else {
+        let Some(response) = self.ask("look_up", request).await else {
             return Found::Unknown;
         };
         match response.status() {
@@ -226,12 +227,12 @@ impl PaymentGateway {
         }
     }
 
-    async fn change(&self, payment_id: &str, verb: &str) -> Changed {
+    async fn change(&self, payment_id: &str, verb: &'static str) -> Changed {
         let request = || {
             self.http
                 .post(format!("{}/v1/payments/{payment_id}/{verb}", self.url))
         };
-        match self.ask(request).await.map(|response| response.status()) {
+        match self.ask(verb, request).await.map(|response| response.status()) {
             Some(status) if status.is_success() => Changed::Done,
             Some(StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) => {
                 Changed::Refused
@@ -242,7 +243,14 @@ impl PaymentGateway {
 
     /// Asks, and asks again after a fault of the gateway's or a lost connection, all within one deadline. `None` when
     /// no answer came that is worth reading. Everything that is asked may be asked twice.
-    async fn ask(&self, request: impl Fn() -> RequestBuilder) -> Option<Response> {
+    async fn ask(&self, operation: &'static str, request: impl Fn() -> RequestBuilder) -> Option<Response> {
+        let call = ThirdParty::called("payment", operation);
+        let answer = self.insist(|| in_its_trace(request(), &call)).await;
+        call.ended(outcome_of(answer.as_ref().map(Response::status)));
+        answer
+    }
+
+    async fn insist(&self, request: impl Fn() -> RequestBuilder) -> Option<Response> {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=ATTEMPTS {

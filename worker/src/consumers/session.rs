@@ -4,7 +4,7 @@
 //! two has the message twice, which the inbox knows, and never not at all.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::StreamExt;
 use lapin::Channel;
@@ -12,12 +12,14 @@ use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use storefront::messages::Consumer;
+use storefront::telemetry::trace::{self, KeyValue, Kind};
 use tokio::task::JoinSet;
 
 use super::message::carried_on;
 use super::{Done, Fault, Message, Tools, work};
 use crate::broker::{Broker, BrokerError, Publisher};
-use crate::metrics;
+use crate::gauges::time_of;
+use crate::metrics::{self, LastDelivered};
 use crate::parts::{Parts, Stop, keep_alive};
 
 /// A delivery's way back to the broker.
@@ -125,7 +127,56 @@ async fn handle(delivery: Delivery, post: Arc<Post>, tools: Arc<Tools>) -> Resul
         Ok(message) => message,
         Err(why) => return post.lay_aside(&delivery, 0, &why).await,
     };
-    let ended = work(&tools, post.consumer, message.id, message.event).await;
+    let event_at = time_of(message.id);
+    if let Some(event_at) = event_at.filter(|_| message.attempts == 0) {
+        LastDelivered::was(post.consumer.queue(), event_at);
+    }
+    let parent = || message.trace_context.as_deref()?.parse().ok();
+    let Some(trace) = trace::begin(Kind::Consumer, parent) else {
+        return handle_message(&delivery, &message, &post, &tools, event_at)
+            .await
+            .0;
+    };
+    let handling = handle_message(&delivery, &message, &post, &tools, event_at);
+    let (handled, failure) = trace::within(trace.clone(), handling).await;
+    let attributes = vec![
+        KeyValue::new("messaging.system", "rabbitmq"),
+        KeyValue::new("messaging.destination.name", post.consumer.queue()),
+        KeyValue::new("messaging.message.id", message.id.to_string()),
+        KeyValue::new("attempts", i64::from(message.attempts)),
+    ];
+    trace.end(
+        format!("process {}", post.consumer.as_str()),
+        attributes,
+        failure.map(Into::into),
+    );
+    handled
+}
+
+/// What became of the delivery, and why its work failed, if it did.
+async fn handle_message(
+    delivery: &Delivery,
+    message: &Message,
+    post: &Post,
+    tools: &Tools,
+    event_at: Option<SystemTime>,
+) -> (Result<(), BrokerError>, Option<String>) {
+    let begun = Instant::now();
+    let ended = work(tools, post.consumer, message.id, message.event).await;
+    metrics::worked(post.consumer, begun.elapsed());
+    if let (Ok(Done::Now), Some(event_at)) = (&ended, event_at) {
+        metrics::done(post.consumer, event_at);
+    }
+    let failure = ended.as_ref().err().map(ToString::to_string);
+    (conclude(ended, delivery, message, post).await, failure)
+}
+
+async fn conclude(
+    ended: Result<Done, Fault>,
+    delivery: &Delivery,
+    message: &Message,
+    post: &Post,
+) -> Result<(), BrokerError> {
     let trace_context = message.trace_context.as_deref().unwrap_or_default();
     let consumer = post.consumer.as_str();
     match ended {
@@ -136,20 +187,20 @@ async fn handle(delivery: Delivery, post: Arc<Post>, tools: Arc<Tools>) -> Resul
                 Done::Before => "repeated",
             };
             metrics::consumed(post.consumer, outcome);
-            acknowledge(&delivery).await
+            acknowledge(delivery).await
         }
         Err(Fault::Busy) => {
             metrics::consumed(post.consumer, "busy");
-            post.delay(&delivery, &message, message.attempts).await
+            post.delay(delivery, message, message.attempts).await
         }
         Err(fault) => {
             let attempts = message.attempts.saturating_add(1);
             tracing::warn!(consumer, message = %message.id, trace_context, attempts, %fault, "in vain");
             if matches!(fault, Fault::Never(_)) || attempts >= post.max_attempts {
-                return post.lay_aside(&delivery, attempts, &fault.to_string()).await;
+                return post.lay_aside(delivery, attempts, &fault.to_string()).await;
             }
             metrics::consumed(post.consumer, "retried");
-            post.delay(&delivery, &message, attempts).await
+            post.delay(delivery, message, attempts).await
         }
     }
 }

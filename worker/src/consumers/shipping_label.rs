@@ -9,6 +9,7 @@
 
 use serde_json::Value;
 use storefront::messages::Consumer;
+use storefront::telemetry::order_reached;
 use storefront::third_parties::carrier::{Label, Labelled, Parcel};
 use storefront::third_parties::payment::Changed;
 use uuid::Uuid;
@@ -161,5 +162,8 @@ async fn finish(tools: &Tools, message_id: Uuid, order_id: Uuid, label: &Label) 
     )
     .fetch_one(&tools.pool)
     .await?;
+    if is_first {
+        order_reached("fulfilled");
+    }
     Ok(if is_first { Done::Now } else { Done::Before })
 }

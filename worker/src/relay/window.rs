@@ -1,11 +1,14 @@
 //! One window: claim rows, publish them, wait for the confirms, delete the rows.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation, PublisherConfirm};
 use sqlx::PgConnection;
 use storefront::messages::{EXCHANGE, properties};
+use storefront::telemetry::trace::{self, KeyValue, Kind, Trace};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -89,11 +92,15 @@ async fn publish(
     let mut confirmed = Vec::with_capacity(rows.len());
     let sending = async {
         for row in rows {
-            let confirm = send(channel, row).await?;
-            waiting.push(async move { (row, confirm.await) });
+            let (confirm, trace) = send(channel, row).await?;
+            waiting.push(async move { (row, trace, confirm.await) });
         }
-        while let Some((row, confirmation)) = waiting.next().await {
-            match confirmation? {
+        while let Some((row, trace, confirmation)) = waiting.next().await {
+            let confirmation = confirmation?;
+            if let Some(trace) = trace {
+                end(&trace, row, &confirmation);
+            }
+            match confirmation {
                 Confirmation::Ack(None) => confirmed.push(row.id),
                 Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => {
                     window.returned.push(row.event.clone());
@@ -115,13 +122,21 @@ async fn publish(
     Ok((confirmed, window))
 }
 
-async fn send(channel: &Channel, row: &Row) -> Result<PublisherConfirm, lapin::Error> {
+/// With the trace of the request that caused the event, where traces are made: the publication belongs to it, and is
+/// what the consumers' work hangs on.
+async fn send(channel: &Channel, row: &Row) -> Result<(PublisherConfirm, Option<Arc<Trace>>), lapin::Error> {
+    let cause = row.trace_context.as_deref().and_then(|text| text.parse().ok());
+    let trace = cause.and_then(|cause| trace::begin(Kind::Producer, || Some(cause)));
+    let trace_context = match &trace {
+        Some(trace) => Some(trace.own().to_string()),
+        None => row.trace_context.clone(),
+    };
     let options = BasicPublishOptions {
         mandatory: must_be_routed(&row.event),
         ..Default::default()
     };
-    let properties = properties(row.message_id, &row.event, row.trace_context.as_deref());
-    channel
+    let properties = properties(row.message_id, &row.event, trace_context.as_deref());
+    let confirm = channel
         .basic_publish(
             EXCHANGE.into(),
             row.event.as_str().into(),
@@ -129,5 +144,20 @@ async fn send(channel: &Channel, row: &Row) -> Result<PublisherConfirm, lapin::E
             row.body.as_bytes(),
             properties,
         )
-        .await
+        .await?;
+    Ok((confirm, trace))
+}
+
+fn end(trace: &Trace, row: &Row, confirmation: &Confirmation) {
+    let attributes = vec![
+        KeyValue::new("messaging.system", "rabbitmq"),
+        KeyValue::new("messaging.destination.name", EXCHANGE),
+        KeyValue::new("messaging.message.id", row.message_id.to_string()),
+    ];
+    let failure = match confirmation {
+        Confirmation::Ack(None) => None,
+        Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => Some("no queue takes it".into()),
+        Confirmation::Nack(None) | Confirmation::NotRequested => Some("refused".into()),
+    };
+    trace.end(format!("publish {}", row.event), attributes, failure);
 }

@@ -7,6 +7,7 @@
 
 use sqlx::types::time::OffsetDateTime;
 use storefront::messages::Event;
+use storefront::telemetry::orders_reached;
 use storefront::third_parties::payment::{Found, PaymentStatus};
 use uuid::Uuid;
 
@@ -35,12 +36,14 @@ impl Upkeep {
                 Found::Payment {
                     payment_id,
                     status: PaymentStatus::Authorized | PaymentStatus::Captured,
-                } => count("paid", self.record_paid(order, &payment_id).await?),
+                } => count_orders("paid", self.record_paid(order, &payment_id).await?),
                 Found::Payment {
                     status: PaymentStatus::Declined | PaymentStatus::Voided,
                     ..
                 }
-                | Found::Nothing => count("payment_failed", self.record_failed(order, held_until).await?),
+                | Found::Nothing => {
+                    count_orders("payment_failed", self.record_failed(order, held_until).await?)
+                }
                 Found::Unknown => {
                     // It would give no answer to the next, either. All that were claimed come again.
                     tracing::warn!(%order, "the gateway can't be asked; the order is settled later");
@@ -164,4 +167,9 @@ impl Upkeep {
         transaction.commit().await?;
         Ok(failed.cast_unsigned())
     }
+}
+
+fn count_orders(status: &'static str, orders: u64) {
+    count(status, orders);
+    orders_reached(status, orders);
 }

@@ -6,6 +6,7 @@
 
 use storefront::emails::{Confirmation, Line};
 use storefront::messages::Consumer;
+use storefront::telemetry::order_reached;
 use storefront::third_parties::carrier::{Carrier, Labelled, Parcel};
 use storefront::third_parties::mail::Mailer;
 use storefront::third_parties::payment::{Changed, PaymentGateway};
@@ -129,7 +130,9 @@ impl Inline {
             Uuid::now_v7(),
             Uuid::now_v7()
         );
-        fulfilled.execute(&mut session).await?;
+        if fulfilled.execute(&mut session).await?.rows_affected() > 0 {
+            order_reached("fulfilled");
+        }
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use storefront::telemetry::order_reached;
 use uuid::Uuid;
 
 use super::basket::Item;
@@ -82,6 +83,7 @@ async fn reserve(app: &App, timings: &Timings, request: &PlaceOrder, draft: &mut
         return Err(insufficient_stock(&short).into());
     }
     transaction.commit().await?;
+    order_reached("pending_payment");
     Ok(())
 }
 

@@ -23,6 +23,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use storefront::email_address::EmailAddress;
 use storefront::money::Money;
+use storefront::telemetry::trace;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -193,7 +194,7 @@ pub(super) async fn begin(app: &App, timings: &Timings, request: &PlaceOrder) ->
 pub(super) async fn to_its_end(
     work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    match tokio::spawn(work).await {
+    match tokio::spawn(trace::carried(work)).await {
         Ok(answer) => answer,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

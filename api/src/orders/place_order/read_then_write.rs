@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::Response;
+use storefront::telemetry::order_reached;
 use uuid::Uuid;
 
 use super::basket::Item;
@@ -77,6 +78,7 @@ async fn reserve(app: &App, timings: &Timings, request: &PlaceOrder, draft: &mut
         .await?;
     write_stock(&mut transaction, &draft.items, &left).await?;
     transaction.commit().await?;
+    order_reached("pending_payment");
     Ok(())
 }
 

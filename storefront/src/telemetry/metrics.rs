@@ -1,0 +1,189 @@
+//! Metrics of a process, and those that api and worker have in common. Names follow Prometheus
+//! (<https://prometheus.io/docs/practices/naming/>): base units, `_total` for counters; labels are bounded sets.
+
+use std::time::{Duration, Instant};
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
+use tokio::runtime;
+
+use crate::settings::{Switch, TelemetrySettings};
+use crate::variants::Variants;
+
+/// Upper bounds of the duration histograms, in seconds. They include both objectives of the shop: 200 ms for critical
+/// flows, 500 ms for the others.
+const DURATION_BUCKETS_SECONDS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Upper bounds of how old a message is when it is worked off, in seconds: from a queue that keeps up to one that was
+/// stopped for an hour.
+const AGE_BUCKETS_SECONDS: &[f64] = &[
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
+];
+
+/// The states that an order can reach.
+const ORDER_STATES: [&str; 6] = [
+    "pending_payment",
+    "paid",
+    "payment_failed",
+    "cancelled",
+    "fulfilled",
+    "delivered",
+];
+
+/// What `/metrics` shows. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    recorded: PrometheusHandle,
+    process: Collector,
+    runtime: runtime::Handle,
+}
+
+impl Metrics {
+    /// All metrics in Prometheus' text format.
+    pub fn render(&self) -> String {
+        // What is read from the system and the runtime is read when someone asks.
+        self.process.collect();
+        let runtime = self.runtime.metrics();
+        metrics::gauge!("tokio_alive_tasks").set(runtime.num_alive_tasks() as f64);
+        metrics::gauge!("tokio_global_queue_depth").set(runtime.global_queue_depth() as f64);
+        let busy: Duration = (0..runtime.num_workers())
+            .map(|worker| runtime.worker_total_busy_duration(worker))
+            .sum();
+        metrics::gauge!("tokio_workers").set(runtime.num_workers() as f64);
+        metrics::gauge!("tokio_busy_seconds_total").set(busy.as_secs_f64());
+        self.recorded.render()
+    }
+}
+
+/// Installs the process-wide recorder, and returns what renders it. `process` is the program's name. Called once, in a
+/// runtime.
+///
+/// # Panics
+/// When a recorder is already installed.
+pub fn init_metrics(settings: &TelemetrySettings, variants: &Variants, process: &'static str) -> Metrics {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), DURATION_BUCKETS_SECONDS)
+        .and_then(|builder| {
+            let ages = Matcher::Full("message_age_seconds".to_owned());
+            builder.set_buckets_for_metric(ages, AGE_BUCKETS_SECONDS)
+        })
+        .expect("the buckets are not empty");
+    let recorder = builder.build_recorder();
+    let recorded = recorder.handle();
+    // Without a recorder, what is counted is counted by nobody.
+    if settings.metrics == Switch::On {
+        metrics::set_global_recorder(recorder).expect("no recorder was installed before");
+    }
+    let upkeep = recorded.clone();
+    tokio::spawn(async move {
+        // Folds what was recorded into the histograms, so that memory stays bounded when nobody scrapes.
+        let mut interval = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            interval.tick().await;
+            upkeep.run_upkeep();
+        }
+    });
+    let of_process = Collector::default();
+    of_process.describe();
+    describe();
+    metrics::gauge!("backstock_build_info", "process" => process, "version" => env!("CARGO_PKG_VERSION"))
+        .set(1.0);
+    for (lesson, arm) in variants.arms() {
+        metrics::gauge!("backstock_variant_info", "lesson" => lesson, "arm" => arm).set(1.0);
+    }
+    for status in ORDER_STATES {
+        metrics::counter!("orders_total", "status" => status).absolute(0);
+    }
+    Metrics {
+        recorded,
+        process: of_process,
+        runtime: runtime::Handle::current(),
+    }
+}
+
+fn describe() {
+    metrics::describe_gauge!(
+        "backstock_variant_info",
+        "The arm of each lesson that this process runs; always 1."
+    );
+    metrics::describe_gauge!("backstock_build_info", "The program and its version; always 1.");
+    metrics::describe_gauge!("tokio_workers", "Threads that run requests or messages.");
+    metrics::describe_gauge!("tokio_alive_tasks", "Tasks that have begun and not ended.");
+    metrics::describe_gauge!(
+        "tokio_global_queue_depth",
+        "Tasks that wait for a thread, in the queue that all share."
+    );
+    metrics::describe_gauge!(
+        "tokio_busy_seconds_total",
+        "Time that the threads spent with tasks, all together."
+    );
+    metrics::describe_gauge!("database_connections", "Connections to Postgres, by state.");
+    metrics::describe_gauge!(
+        "database_connections_limit",
+        "Connections to Postgres that this process may have."
+    );
+    metrics::describe_histogram!(
+        "third_party_duration_seconds",
+        "Time until a third party had answered, with what was asked again."
+    );
+    metrics::describe_counter!("orders_total", "Orders that reached a state in this process.");
+}
+
+/// The pool's state, when someone asks for the metrics.
+pub fn record_pool(open: u32, idle: usize, limit: u32) {
+    metrics::gauge!("database_connections", "state" => "idle").set(idle as f64);
+    metrics::gauge!("database_connections", "state" => "used").set(f64::from(open) - idle as f64);
+    metrics::gauge!("database_connections_limit").set(f64::from(limit));
+}
+
+/// An order reached this state.
+pub fn order_reached(status: &'static str) {
+    orders_reached(status, 1);
+}
+
+/// So many did.
+pub fn orders_reached(status: &'static str, orders: u64) {
+    metrics::counter!("orders_total", "status" => status).increment(orders);
+}
+
+/// A call to a third party, measured and traced.
+pub struct ThirdParty {
+    party: &'static str,
+    operation: &'static str,
+    started: Instant,
+    span: super::trace::Span,
+}
+
+impl ThirdParty {
+    /// The call begins.
+    pub fn called(party: &'static str, operation: &'static str) -> Self {
+        Self {
+            party,
+            operation,
+            started: Instant::now(),
+            span: super::trace::client(|| format!("{party} {operation}")),
+        }
+    }
+
+    /// What to send along, so that the other side's work belongs to the same trace.
+    pub fn traceparent(&self) -> Option<String> {
+        self.span.parent().map(|parent| parent.to_string())
+    }
+
+    /// It ended. `outcome` is one of a few words.
+    pub fn ended(mut self, outcome: &'static str) {
+        metrics::histogram!(
+            "third_party_duration_seconds",
+            "party" => self.party,
+            "operation" => self.operation,
+            "outcome" => outcome,
+        )
+        .record(self.started.elapsed());
+        self.span.attribute("outcome", outcome);
+        if outcome == "unknown" {
+            self.span.failed("no answer in time, or a fault");
+        }
+    }
+}

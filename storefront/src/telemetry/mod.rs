@@ -1,0 +1,11 @@
+//! Logs, metrics and traces of a process: set up once in `main`, used everywhere through `tracing`, `metrics` and
+//! [`trace`].
+
+mod logs;
+mod metrics;
+mod otlp;
+pub mod trace;
+
+pub use self::logs::init_logs;
+pub use self::metrics::{Metrics, ThirdParty, init_metrics, order_reached, orders_reached, record_pool};
+pub use self::otlp::{Exporting, TraceError, init_traces};
