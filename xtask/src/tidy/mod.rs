@@ -12,6 +12,7 @@ mod measured;
 mod settings;
 mod sources;
 mod sql;
+mod workflows;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ pub(crate) fn check() -> Result<ExitCode> {
     findings.extend(measured::check(&files)?);
     findings.extend(settings::check(&files, &root)?);
     findings.extend(sql::check(&files));
+    findings.extend(workflows::check(&files));
     findings.extend(links::check(&files));
     findings.extend(dependencies::check(&files, &root)?);
     findings.sort();
