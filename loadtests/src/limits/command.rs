@@ -12,9 +12,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use local_services::{Purpose, Services, install_tool};
 
 use super::{
-    Buying, CachedListing, LimitResult, Listing, Turns, buying, cached_listing_against_bare_route,
-    generator_against_wrk, generator_floor, listing_against_pgbench, listing_by_index,
-    memory_with_open_connections, start_up_time,
+    Buying, CachedListing, LimitResult, Listing, Turns, being_watched, buying,
+    cached_listing_against_bare_route, generator_against_wrk, generator_floor, listing_against_pgbench,
+    listing_by_index, memory_with_open_connections, start_up_time,
 };
 use crate::database::{clone_database, drop_database, ensure_template, measure_alone};
 use crate::generate::{DEFAULT_SEED, Scale};
@@ -39,9 +39,9 @@ pub struct Command {
     #[arg(long, value_enum, default_value_t = Scale::S)]
     pub scale: Scale,
 
-    /// Only the checks of one half of the shop
+    /// Only the checks of one part
     #[arg(long, value_enum)]
-    pub only: Option<Half>,
+    pub only: Option<Part>,
 
     /// The page that is listed
     #[arg(long, default_value = "/v1/products?limit=20")]
@@ -63,6 +63,10 @@ pub struct Command {
     #[arg(long)]
     pub api_binary: Option<PathBuf>,
 
+    /// Another build of the api, against which this one's throughput is held with traces off
+    #[arg(long, value_name = "FILE")]
+    pub other_api: Option<PathBuf>,
+
     /// Keep the results as loadtests/results/NAME/limits.json
     #[arg(long, value_name = "NAME", value_parser = record_name)]
     pub record: Option<String>,
@@ -72,13 +76,15 @@ pub struct Command {
     pub json: bool,
 }
 
-/// A half of the shop.
+/// What is checked together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Half {
+pub enum Part {
     /// What everybody may look at.
     Catalogue,
     /// Where money and promises are.
     Buying,
+    /// What metrics and traces cost.
+    Observation,
 }
 
 impl Command {
@@ -141,9 +147,10 @@ impl Command {
             stand.shop("optimized,catalog_cache=none"),
             stand.shop("optimized"),
         );
-        let progress = Progress::new(13);
+        let progress = Progress::new(14);
         let mut results = Vec::new();
-        if self.only != Some(Half::Catalogue) {
+        let is_wanted = |part| self.only.is_none_or(|only| only == part);
+        if is_wanted(Part::Buying) {
             let logs = std::env::temp_dir().join("backstock-limits");
             let plan = Buying {
                 services: stand.services,
@@ -154,7 +161,12 @@ impl Command {
             };
             results.extend(buying(&plan, |what| progress.next(what)).await?);
         }
-        if self.only == Some(Half::Buying) {
+        if is_wanted(Part::Observation) {
+            progress.next("what it costs to be watched");
+            let other_api = self.other_api.as_deref();
+            results.extend(being_watched(&cached, &self.path, other_api, turns).await?);
+        }
+        if !is_wanted(Part::Catalogue) {
             return Ok(results);
         }
 

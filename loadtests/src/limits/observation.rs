@@ -1,0 +1,151 @@
+//! What it costs to be watched: the listing from the cache, with metrics and traces and without.
+//!
+//! The cached listing is the shortest way through the api, so what is the same for every request is the largest share of
+//! it there.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request as HttpRequest, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use super::turns::Rivalry;
+use super::{LimitResult, Turns};
+use crate::load::{Request, closed_loop, warm_up};
+use crate::shop::{Shop, ShopSettings};
+
+const LEAST_SHARE: f64 = 0.95;
+
+/// The api's default.
+const SAMPLE_RATIO: &str = "0.01";
+
+/// Throughput with metrics and 1 % of the traces ÷ without either; without either ÷ the same again, which is the noise
+/// floor; and, where there is another build of the api, this one without traces ÷ that one, for which equality is the
+/// target: so a build from before there were traces shows what they cost when they are off.
+pub async fn being_watched(
+    settings: &ShopSettings,
+    path: &str,
+    other_api: Option<&Path>,
+    turns: Turns,
+) -> Result<Vec<LimitResult>> {
+    let collector = collector().await?;
+    let blind = with(settings, &[("BACKSTOCK_METRICS", "off")]);
+    let watched = with(
+        settings,
+        &[
+            ("BACKSTOCK_OTLP_ENDPOINT", collector.as_str()),
+            ("BACKSTOCK_TRACE_SAMPLE_RATIO", SAMPLE_RATIO),
+        ],
+    );
+    let rivals = rivalry(&watched, &blind, path, turns).await?;
+    let share = rivals.ratio.value;
+    let cost = result(
+        "metrics_and_traces",
+        format!("GET {path} from Redis with metrics and 1 % of the traces ÷ without either"),
+        "at least 0.95",
+        &rivals,
+        share >= LEAST_SHARE,
+    );
+    let rivals = rivalry(&blind, &blind, path, turns).await?;
+    let floor = result(
+        "noise_floor",
+        format!("GET {path} from Redis without metrics and traces ÷ the same again"),
+        "about 1",
+        &rivals,
+        contains_one(&rivals),
+    );
+    let mut results = vec![cost, floor];
+    if let Some(other) = other_api {
+        let older = ShopSettings {
+            api_binary: other.to_owned(),
+            ..settings.clone()
+        };
+        let rivals = rivalry(settings, &older, path, turns).await?;
+        results.push(result(
+            "traces_off",
+            format!("GET {path} from Redis, traces off ÷ another build of the api"),
+            "an interval that contains 1",
+            &rivals,
+            contains_one(&rivals) || rivals.ratio.value >= 1.0,
+        ));
+    }
+    Ok(results)
+}
+
+fn contains_one(rivals: &Rivalry) -> bool {
+    let (low, high) = rivals.ratio.ci95;
+    low <= 1.0 && high >= 1.0
+}
+
+fn result(name: &str, what: String, target: &str, rivals: &Rivalry, is_met: bool) -> LimitResult {
+    let mut result = LimitResult::new(name, what, target, rivals.ratio.value, "", is_met);
+    result.ci95 = Some(rivals.ratio.ci95);
+    result.limit = Some(rivals.theirs);
+    result.details = vec![("requests_per_s".to_owned(), rivals.ours)];
+    result
+}
+
+fn with(settings: &ShopSettings, environment: &[(&str, &str)]) -> ShopSettings {
+    let mut settings = settings.clone();
+    let own = environment
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    settings.extra_env.extend(own);
+    settings
+}
+
+async fn rivalry(ours: &ShopSettings, theirs: &ShopSettings, path: &str, turns: Turns) -> Result<Rivalry> {
+    let (ours, theirs) = (
+        Shop::start(ours.clone()).await?,
+        Shop::start(theirs.clone()).await?,
+    );
+    let requests: Arc<[Request]> = [Request::get(path)?].into();
+    let Turns {
+        slice, connections, ..
+    } = turns;
+    let rate = async |shop: &Shop, seed| {
+        let outcome = closed_loop(&shop.target(), &requests, connections, slice, seed).await?;
+        ensure!(
+            outcome.errors.total() == 0,
+            "requests failed under load: {:?}",
+            outcome.errors
+        );
+        Ok(outcome.throughput())
+    };
+    warm_up(&ours.target(), &requests, connections).await?;
+    warm_up(&theirs.target(), &requests, connections).await?;
+    let rivals = turns
+        .take(
+            async |seed| rate(&ours, seed).await,
+            async |seed| rate(&theirs, seed).await,
+        )
+        .await?;
+    ours.stop().await?;
+    theirs.stop().await?;
+    Ok(rivals)
+}
+
+/// Somebody who takes traces, and does nothing about them.
+async fn collector() -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let swallow = service_fn(async |request: HttpRequest<Incoming>| {
+                let _ = request.into_body().collect().await;
+                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+            });
+            tokio::spawn(
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), swallow),
+            );
+        }
+    });
+    Ok(url)
+}
