@@ -83,7 +83,7 @@ fn scenarios(_facts: &Facts) -> Vec<Scenario> {
         slice: Duration::from_millis(slice_ms),
     };
     vec![
-        of(USUAL, ThirdParties::USUAL, arrivals(50.0, 400)),
+        of(USUAL, ThirdParties::USUAL, arrivals(50.0, 300)),
         of(AT_ONCE, ThirdParties::AT_ONCE, arrivals(100.0, 200)).showing_a_loss(),
         of(OUTAGE, ThirdParties::AT_ONCE, Course::MailOutage { orders: 20 }),
     ]

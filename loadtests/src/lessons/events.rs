@@ -65,7 +65,7 @@ fn scenarios(_facts: &Facts) -> Vec<Scenario> {
     };
     let buyers = Course::Buyers {
         clients: 8,
-        slice: Duration::from_millis(250),
+        slice: Duration::from_millis(160),
     };
     vec![
         of(BEFORE, killed(Held::Requests)),

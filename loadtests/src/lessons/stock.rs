@@ -79,8 +79,8 @@ fn scenarios(_facts: &Facts) -> Vec<Scenario> {
     };
     let of = |name, trial| Scenario::of(name, Vec::new()).asking(trial);
     vec![
-        of(PLENTY, trial(AT_ONCE, 1, buyers(200))),
-        of(SLOW_PAYMENTS, trial(PAYMENTS, 1, buyers(200))),
+        of(PLENTY, trial(AT_ONCE, 1, buyers(160))),
+        of(SLOW_PAYMENTS, trial(PAYMENTS, 1, buyers(160))),
         of(SCARCE, trial(AT_ONCE, 1, rush)),
         of(SPREAD, trial(PAYMENTS, 256, buyers(300))).only_in_full(),
     ]
