@@ -30,8 +30,12 @@ use super::town_support::services;
 /// How often both are replaced.
 const TIMES: usize = 4;
 
-/// Who shops meanwhile, each over a connection that is kept as long as the shop keeps it.
+/// Who buys meanwhile, each over a connection that is kept as long as the shop keeps it.
 const SHOPPERS: usize = 6;
+
+/// Who looks at the shop's first page meanwhile, and asks again as soon as it is there: their connections are idle for a
+/// moment after each answer, which is when a server that closes them breaks a request.
+const PASSERS_BY: usize = 24;
 
 /// Orders that are paid between two replacements, at the least.
 const ORDERS_BETWEEN: usize = 20;
@@ -194,6 +198,9 @@ impl Shoppers {
             Arc::new(watch::Sender::new(false)),
         );
         let mut shopping = JoinSet::new();
+        for _ in 0..PASSERS_BY {
+            shopping.spawn(pass_by(Visitor::to(&target), is_closing_time.subscribe()));
+        }
         for share in orders.chunks(orders.len().div_ceil(SHOPPERS)) {
             shopping.spawn(shop(
                 Visitor::to(&target),
@@ -229,6 +236,20 @@ impl Shoppers {
         }
         (bought, told)
     }
+}
+
+/// One who looks at the first page, over and over.
+async fn pass_by(mut visitor: Visitor, is_closing_time: watch::Receiver<bool>) -> (Vec<Uuid>, Told) {
+    let page = Request::get("/").unwrap();
+    let mut told = Told::new();
+    while !*is_closing_time.borrow() {
+        let what = match visitor.fetch(&page).await {
+            Ok(answer) => answer.status.as_u16().to_string(),
+            Err(error) => format!("{error:#}"),
+        };
+        *told.entry(what).or_default() += 1;
+    }
+    (Vec::new(), told)
 }
 
 /// One who looks at the goods and buys some, over and over. Asks nothing twice, whatever the answer.
