@@ -55,7 +55,7 @@ fn targets(line: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The link's path from the root; none when it leads out of the repository.
-fn resolve(from: &str, link: &str) -> Option<String> {
+pub(super) fn resolve(from: &str, link: &str) -> Option<String> {
     let mut parts: Vec<&str> = from.split('/').collect();
     parts.pop();
     for part in link.split('/') {

@@ -9,6 +9,7 @@ mod files;
 mod lessons;
 mod links;
 mod measured;
+mod recorded;
 mod settings;
 mod sources;
 mod sql;
@@ -58,6 +59,7 @@ pub(crate) fn check() -> Result<ExitCode> {
     findings.extend(arms::check(&files));
     findings.extend(lessons::check(&files)?);
     findings.extend(measured::check(&files)?);
+    findings.extend(recorded::check(&files));
     findings.extend(settings::check(&files, &root)?);
     findings.extend(sql::check(&files));
     findings.extend(workflows::check(&files));
