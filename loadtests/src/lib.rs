@@ -13,5 +13,6 @@ pub mod load;
 pub mod proxy;
 pub mod report;
 pub mod shop;
+pub mod side_by_side;
 pub mod statistics;
 pub mod trials;

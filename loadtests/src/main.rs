@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use loadtests::{compare, database, generate, lessons, limits, load, report};
+use loadtests::{compare, database, generate, lessons, limits, load, report, side_by_side};
 
 /// Measures what each technique of the storefront costs and saves.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ enum Command {
     BareServer(limits::BareServerCommand),
     /// Puts one workload on a URL
     Load(load::Command),
+    /// Shows two running shops side by side
+    SideBySide(side_by_side::Command),
     /// Rebuilds the page from a report.json
     Report(report::Command),
     /// Lists the lessons
@@ -67,6 +69,7 @@ async fn run(command: Command) -> anyhow::Result<bool> {
         Command::Limits(command) => command.run().await,
         Command::BareServer(command) => command.run().await.map(done),
         Command::Load(command) => command.run().await.map(done),
+        Command::SideBySide(command) => command.run().await.map(done),
         Command::Report(command) => command.run().map(done),
         Command::Lessons(command) => command.run().map(done),
     }

@@ -137,6 +137,11 @@ impl Command {
             duration_s: None,
             settings: settings(mode, &plans),
         };
+        if ground.services.postgres_pid().is_none() {
+            let text = "not measured: the environment names stores that run elsewhere, out of sight of this machine's /proc";
+            eprintln!("CPU of the stores: {text}");
+            report.settings.insert("CPU of the stores".into(), text.into());
+        }
         if let (Data::Imported(file), Some(facts)) = (&ground.data, &facts) {
             report.note_import(file.name(), file.digest.clone(), facts.products);
         }
@@ -277,7 +282,8 @@ fn commit() -> String {
             .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let Some(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
-        return "unknown".into();
+        // An image has no repository; whoever built it says what from (Dockerfile).
+        return std::env::var("BACKSTOCK_COMMIT").unwrap_or_else(|_| "unknown".into());
     };
     let clean =
         git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| changes.is_empty());

@@ -49,8 +49,8 @@ pub struct Slice {
     pub written: u64,
     /// The time for all of them.
     pub seconds: f64,
-    /// Processor time of Postgres.
-    pub cpu_us: f64,
+    /// Processor time of Postgres; `None` when it runs elsewhere.
+    pub cpu_us: Option<f64>,
 }
 
 /// What transactions change in sum: products, of these in stock, variants, units in stock, cents of all prices.
@@ -131,11 +131,11 @@ impl Writer {
             self.write().await?;
         }
         let seconds = begun.elapsed().as_secs_f64();
-        let used: Duration = Cpu::read(&postgres)?.since(&before).postgres.unwrap_or_default();
+        let used: Option<Duration> = Cpu::read(&postgres)?.since(&before).postgres;
         Ok(Slice {
             written: transactions,
             seconds,
-            cpu_us: used.as_secs_f64() * 1e6,
+            cpu_us: used.map(|used| used.as_secs_f64() * 1e6),
         })
     }
 

@@ -18,6 +18,7 @@ use crate::report::{ArmReport, Cost, Metric};
 #[derive(Debug, Default)]
 struct Slices {
     throughput: Vec<f64>,
+    /// Empty when Postgres runs elsewhere.
     cpu_us: Vec<f64>,
     written: u64,
     seconds: f64,
@@ -36,15 +37,16 @@ pub struct WritePair {
 impl Slices {
     fn add(&mut self, early: Slice, late: Slice) {
         let written = early.written + late.written;
-        let (seconds, cpu_us) = (early.seconds + late.seconds, early.cpu_us + late.cpu_us);
+        let seconds = early.seconds + late.seconds;
         self.throughput.push(written as f64 / seconds);
-        self.cpu_us.push(cpu_us / written.max(1) as f64);
+        if let (Some(early), Some(late)) = (early.cpu_us, late.cpu_us) {
+            self.cpu_us.push((early + late) / written.max(1) as f64);
+        }
         self.written += written;
         self.seconds += seconds;
     }
 
     fn report(&self, arm: &str, wal_bytes: f64) -> ArmReport {
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let mut report = ArmReport {
             name: arm.to_owned(),
             cost: Cost {
@@ -55,7 +57,9 @@ impl Slices {
             errors: Some(0),
             ..ArmReport::default()
         };
-        report.cpu_us_per_request.postgres = Some(mean(&self.cpu_us));
+        let blocks = self.cpu_us.len() as f64;
+        report.cpu_us_per_request.postgres =
+            (!self.cpu_us.is_empty()).then(|| self.cpu_us.iter().sum::<f64>() / blocks);
         report
     }
 }
@@ -102,4 +106,25 @@ pub async fn measure(
         pairs,
         violated: violated.0.or(violated.1),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_of_a_postgres_elsewhere_is_unknown_and_not_nothing() {
+        let report = |cpu_us| {
+            let slice = Slice {
+                written: 10,
+                seconds: 1.0,
+                cpu_us,
+            };
+            let mut slices = Slices::default();
+            slices.add(slice, slice);
+            slices.report("chosen", 100.0).cpu_us_per_request.postgres
+        };
+        assert_eq!(report(Some(500.0)), Some(50.0));
+        assert_eq!(report(None), None);
+    }
 }

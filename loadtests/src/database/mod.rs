@@ -92,6 +92,9 @@ pub struct Prepare {
     /// The index set: an arm of the lesson `indexes`.
     #[arg(long, default_value = "chosen")]
     indexes: String,
+    /// Leaves a database that is there as it is, whatever its index set: `backstock-api migrate` swaps that in place.
+    #[arg(long)]
+    keep: bool,
     /// The api, which applies the schema [default: the backstock-api beside this program].
     #[arg(long)]
     api_binary: Option<PathBuf>,
@@ -107,10 +110,13 @@ impl Prepare {
             Some(path) => path,
             None => beside_this_program("backstock-api")?,
         };
-        if !is_ready(&mut server, &self.name, &self.indexes).await? {
+        if self.keep && server.has(&self.name).await? {
+            eprintln!("The database `{}` is there: nothing to do.", self.name);
+        } else if !is_ready(&mut server, &self.name, &self.indexes).await? {
             let template =
                 ensure_template(&server_url, &api_binary, self.scale, self.seed, &self.indexes).await?;
             clone_database(&server_url, &template, &self.name).await?;
+            eprintln!("The database `{}` has data of scale {}.", self.name, self.scale);
         }
         println!("{}", server.url_of(&self.name));
         Ok(())
