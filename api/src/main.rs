@@ -1,5 +1,6 @@
 //! `backstock-api`: the command line. Each command is a few lines around the library.
 
+mod customers;
 mod listening;
 mod serve;
 

@@ -1,9 +1,9 @@
 //! `backstock-api serve`: from settings to listening sockets, and back to nothing on SIGTERM or Ctrl-C.
 //!
-//! How it starts: operators are answered at once; Postgres is waited for; then customers are let in. How it goes: for the
-//! closing notice it is unready and asks every client to come back over another connection; then the door is closed; then
-//! what is in flight is finished, up to the drain timeout. Read next: `listening.rs`.
+//! Operators are answered at once; Postgres is waited for; then customers are let in. Read next: `customers.rs`, how they are
+//! sent home again.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,30 +11,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use axum::ServiceExt;
-use axum::extract::Request;
-use axum::http::{HeaderValue, header};
-use axum::response::Response;
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use tower::Layer;
-use tower::util::MapResponseLayer;
 
 use api::app;
 use api::http::internal::{self, Internal};
 use api::migrate::{self, UnusableDatabase};
-use api::settings::{HttpSettings, Settings};
+use api::settings::Settings;
 use api::state::assemble;
 use storefront::starting::{POSTGRES, Start};
 use storefront::stopping::Signals;
 use storefront::supervisor::{self, News};
 use storefront::{postgres, telemetry};
 
-use crate::listening::{Door, Listener};
-
-/// For a request that is on its way over a connection that was taken as the last.
-const LAST_ARRIVALS: Duration = Duration::from_millis(50);
+use crate::customers::Customers;
+use crate::listening::Door;
 
 /// Serves until a signal comes. Exit code 2 for settings that can't be used.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
@@ -56,8 +46,7 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     if let Err(error) = telemetry::init_logs(&settings.log) {
-        eprintln!("backstock-api: BACKSTOCK_LOG: {error}; an example: info,sqlx=warn");
-        return Ok(ExitCode::from(2));
+        return unusable(&format!("BACKSTOCK_LOG: {error}; an example: info,sqlx=warn"));
     }
     // Before anything that takes time, so that no signal is missed.
     let mut signals = Signals::listen()?;
@@ -65,17 +54,11 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     api::metrics::describe();
     let traces = match telemetry::init_traces(&settings.telemetry, "backstock-api") {
         Ok(traces) => traces,
-        Err(error) => {
-            eprintln!("backstock-api: {error}");
-            return Ok(ExitCode::from(2));
-        }
+        Err(error) => return unusable(&error),
     };
     let assembly = match assemble(&settings) {
         Ok(assembly) => assembly,
-        Err(error) => {
-            eprintln!("backstock-api: {error}");
-            return Ok(ExitCode::from(2));
-        }
+        Err(error) => return unusable(&error),
     };
 
     let door = Door::find(settings.listen)?;
@@ -100,20 +83,15 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         }
     }
 
-    let (close, closing) = watch::channel(false);
-    let (stop, stopped) = watch::channel(false);
-    let is_handed_over = door.is_handed_over();
-    let listener = door.open(closing)?;
-    // The system chooses a port for a setting that ends in `:0`.
-    let listen = listener.address();
+    let customers = Customers::let_in(door, app(&assembly), draining.clone())?;
     let epoch = tokio::spawn(follow_epoch(assembly.state.clone()));
-    let public_server = tokio::spawn(serve_public(listener, app(&assembly), draining.clone(), stopped));
     start.is_over();
     tracing::info!(
         variants = %assembly.variants,
-        %listen,
+        // The system chooses a port for a setting that ends in `:0`.
+        listen = %customers.listen,
         %internal_listen,
-        is_handed_over,
+        is_handed_over = customers.is_handed_over,
         database_connections = settings.database.database_connections,
         ready_after_ms = started.elapsed().as_millis() as u64,
         "serving"
@@ -124,36 +102,25 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     signals.end_at_the_next();
     supervisor::tell(News::Stopping);
     draining.store(true, Ordering::Relaxed);
-    let HttpSettings {
-        closing_notice,
-        drain_timeout,
-        ..
-    } = settings.http;
     tracing::info!(
-        ?closing_notice,
-        ?drain_timeout,
+        closing_notice = ?settings.http.closing_notice,
+        drain_timeout = ?settings.http.drain_timeout,
         "stopping: requests in flight are finished first"
     );
-    // Who comes from now on waits for the next process. Nobody would be there for them at a socket of our own.
-    close.send_replace(is_handed_over);
-    tokio::time::sleep(closing_notice).await;
-    if !is_handed_over {
-        close.send_replace(true);
-        tokio::time::sleep(LAST_ARRIVALS).await;
-    }
-    stop.send_replace(true);
-    let drained = tokio::time::timeout(drain_timeout, public_server).await;
+    let sent_home = customers.send_home(settings.http).await;
     epoch.abort();
     internal_server.abort();
-    match drained {
-        Ok(ended) => ended.context("the server ended unexpectedly")??,
-        Err(_) => tracing::warn!("requests were still in flight at the deadline; they are cut off"),
-    }
     let closing = assembly.state.database.close();
     let _ = tokio::time::timeout(Duration::from_secs(1), closing).await;
     traces.stop().await;
     tracing::info!("stopped");
-    Ok(ExitCode::SUCCESS)
+    sent_home.map(|()| ExitCode::SUCCESS)
+}
+
+/// A setting is, and this says why.
+fn unusable(why: &dyn Display) -> anyhow::Result<ExitCode> {
+    eprintln!("backstock-api: {why}");
+    Ok(ExitCode::from(2))
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
@@ -161,37 +128,6 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     listener.with_context(|| {
         format!("can't listen on {address}; set BACKSTOCK_INTERNAL_LISTEN to a free address, for example 127.0.0.1:0")
     })
-}
-
-async fn serve_public(
-    listener: Listener,
-    router: axum::Router,
-    draining: Arc<AtomicBool>,
-    mut stopped: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    // Without it, the last part of an answer waits for the client's acknowledgement of the one before.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY can't be set");
-        }
-    });
-    let stop = async move {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    };
-    // A connection that is closed while it is idle may be closed under a request that was just sent. One that is closed
-    // after an answer that says so isn't: its client sends the next request elsewhere. Around the router and not one of
-    // its layers, which would cost each request two boxes; this one costs it a look at a flag.
-    let goodbye = MapResponseLayer::new(move |mut response: Response| {
-        if draining.load(Ordering::Relaxed) {
-            let close = HeaderValue::from_static("close");
-            response.headers_mut().insert(header::CONNECTION, close);
-        }
-        response
-    });
-    // Limits on attempts count by the address that connects.
-    let service =
-        ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(goodbye.layer(router));
-    axum::serve(listener, service).with_graceful_shutdown(stop).await
 }
 
 async fn follow_epoch(app: api::state::AppState) {

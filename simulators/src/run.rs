@@ -110,18 +110,10 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     tracing::info!(%payment_listen, %carrier_listen, %smtp_listen, %inbox_listen, seed = settings.seed, "serving");
 
     wait_for_either(&mut terminate, &mut interrupt).await;
-    tokio::spawn(async move {
-        wait_for_either(&mut terminate, &mut interrupt).await;
-        tracing::warn!("asked a second time: it ends at once, whatever is in flight");
-        std::process::exit(1);
-    });
+    tokio::spawn(end_at_the_next(terminate, interrupt));
     tracing::info!("stopping: requests in flight are finished first");
     stop.send_replace(true);
-    let draining = async { while servers.join_next().await.is_some() {} };
-    let drain_timeout = Duration::from_millis(settings.drain_timeout_ms);
-    if tokio::time::timeout(drain_timeout, draining).await.is_err() {
-        tracing::warn!("requests were still in flight at the deadline; they are cut off");
-    }
+    finish(servers, Duration::from_millis(settings.drain_timeout_ms)).await;
     if let Some(path) = &settings.state {
         let memory = Memory {
             payments: all_payments.kept(),
@@ -150,6 +142,20 @@ async fn wait_for_either(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+async fn end_at_the_next(mut terminate: Signal, mut interrupt: Signal) {
+    wait_for_either(&mut terminate, &mut interrupt).await;
+    tracing::warn!("asked a second time: it ends at once, whatever is in flight");
+    std::process::exit(1);
+}
+
+/// Returns when all servers have ended, or the time is over.
+async fn finish(mut servers: JoinSet<()>, drain_timeout: Duration) {
+    let draining = async { while servers.join_next().await.is_some() {} };
+    if tokio::time::timeout(drain_timeout, draining).await.is_err() {
+        tracing::warn!("requests were still in flight at the deadline; they are cut off");
     }
 }
 

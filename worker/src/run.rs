@@ -1,5 +1,6 @@
 //! From settings to a working process, and back to nothing on SIGTERM or Ctrl-C.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,8 +46,7 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
 async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     if let Err(error) = telemetry::init_logs(&settings.log) {
-        eprintln!("backstock-worker: BACKSTOCK_LOG: {error}; an example: info,sqlx=warn");
-        return Ok(ExitCode::from(2));
+        return unusable(&[format!("BACKSTOCK_LOG: {error}; an example: info,sqlx=warn")]);
     }
     // Before anything that takes time, so that no signal is missed.
     let mut signals = Signals::listen()?;
@@ -54,27 +54,17 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     crate::metrics::describe();
     let traces = match telemetry::init_traces(&settings.telemetry, "backstock-worker") {
         Ok(traces) => traces,
-        Err(error) => {
-            eprintln!("backstock-worker: {error}");
-            return Ok(ExitCode::from(2));
-        }
+        Err(error) => return unusable(&[error.to_string()]),
     };
     let contradictions = settings.contradictions();
-    for contradiction in &contradictions {
-        eprintln!("backstock-worker: {contradiction}");
-    }
     if !contradictions.is_empty() {
-        return Ok(ExitCode::from(2));
+        return unusable(&contradictions);
     }
     let (options, tools) = assemble(&settings)?;
     let topology = Topology::new(settings.consumers.retry_delays.clone());
     let broker = Arc::new(Broker::new(settings.amqp.clone(), topology));
 
-    let address = settings.internal_listen;
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.with_context(|| {
-        format!("can't listen on {address}; set BACKSTOCK_INTERNAL_LISTEN to a free address, for example 127.0.0.1:0")
-    })?;
+    let listener = bind(settings.internal_listen).await?;
     let internal_listen = listener.local_addr()?;
     let (start_up, draining) = (
         Start::needs(&[POSTGRES, RABBITMQ]),
@@ -100,7 +90,7 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 
     let (stopper, stop) = Stop::new();
-    let mut running = start(&settings, options, &broker, &tools, &parts, &stop);
+    let running = start(&settings, options, &broker, &tools, &parts, &stop);
     start_up.is_over();
     tracing::info!(
         variants = %settings.variants,
@@ -116,15 +106,7 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     draining.store(true, Ordering::Relaxed);
     let _ = stopper.send(true);
     tracing::info!(drain_timeout = ?settings.drain_timeout, "stopping: work in flight is finished first");
-    let draining = async { while running.join_next().await.is_some() {} };
-    if tokio::time::timeout(settings.drain_timeout, draining)
-        .await
-        .is_err()
-    {
-        tracing::warn!(
-            "work was still in flight at the deadline; it is cut off, and will be delivered again"
-        );
-    }
+    finish(running, settings.drain_timeout).await;
     let goodbye = async {
         broker.close().await;
         tools.pool.close().await;
@@ -134,6 +116,31 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     internal_server.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await;
+    listener.with_context(|| {
+        format!("can't listen on {address}; set BACKSTOCK_INTERNAL_LISTEN to a free address, for example 127.0.0.1:0")
+    })
+}
+
+/// Settings are, and these say why.
+fn unusable(why: &[String]) -> anyhow::Result<ExitCode> {
+    for why in why {
+        eprintln!("backstock-worker: {why}");
+    }
+    Ok(ExitCode::from(2))
+}
+
+/// Returns when all parts have ended, or the time is over.
+async fn finish(mut running: JoinSet<()>, drain_timeout: Duration) {
+    let draining = async { while running.join_next().await.is_some() {} };
+    if tokio::time::timeout(drain_timeout, draining).await.is_err() {
+        tracing::warn!(
+            "work was still in flight at the deadline; it is cut off, and will be delivered again"
+        );
+    }
 }
 
 /// Waits for both at once.
