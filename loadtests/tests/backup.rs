@@ -1,6 +1,6 @@
-//! A shop whose database is lost and goes back to a backup, by the scripts that operators are given: what was there is
-//! there again, nothing old is served, and what was committed since is gone, with the consequences that
-//! docs/OPERATIONS.md names.
+//! A shop whose database is lost and goes back to a backup, or whose broker loses its queues, by the scripts that operators
+//! are given: what was there is there again, nothing old is served, and what was committed since is gone, with the
+//! consequences that docs/OPERATIONS.md names.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use hyper::Uri;
 use loadtests::database::drop_database;
 use loadtests::load::{Request, Target, fetch};
-use loadtests::trials::{Carts, Goods, Town};
+use loadtests::trials::{Carts, Goods, Town, empty_vhost};
 use local_services::Services;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -148,6 +148,40 @@ async fn repair(town: &mut Town, scripts: &Scripts) {
     town.start_worker("relay,consumers").await.unwrap();
     assert_eq!(town.drain(PATIENCE).await.unwrap(), 0);
     assert_eq!(scripts.say_again(), 0, "all is done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_broker_lost_with_its_queues_is_said_again_and_nobody_gets_a_second_mail() {
+    let services = services().await;
+    let mut town = town(&services, 41, "optimized", &[]).await;
+    let goods = Goods::choose(&mut town.monitor, 4, 1, 100).await.unwrap();
+    let mut carts = Carts::of(goods);
+    let scripts = Scripts::new(&services, &town.api.database_url);
+    buy(&mut town, &mut carts, SAID).await;
+    town.start_worker("relay").await.unwrap();
+    town.wait_until_said(PATIENCE).await.unwrap();
+    town.stop_worker().await.unwrap();
+    let confirmed = "insert into order_events (order_id, id, event) \
+                     select id, gen_random_uuid(), 'confirmation_sent' from orders order by number desc limit 1";
+    sqlx::raw_sql(confirmed).execute(&mut town.monitor).await.unwrap();
+
+    empty_vhost(&town.amqp_url).await.unwrap();
+    buy(&mut town, &mut carts, UNSAID).await;
+    town.start_worker("relay,consumers").await.unwrap();
+    until_undone(&mut town, SAID).await;
+    town.stop_worker().await.unwrap();
+    assert_eq!(town.undone().await.unwrap(), SAID as i64, "nobody looks for them");
+    assert_eq!(scripts.say_again(), SAID);
+    town.start_worker("relay,consumers").await.unwrap();
+    assert_eq!(town.drain(PATIENCE).await.unwrap(), 0);
+    let all = (SAID + UNSAID) as u64;
+    assert_eq!(labels(&town).await, (all, 0));
+    assert_eq!(
+        town.simulators.mails().await.unwrap(),
+        all - 1,
+        "one had its mail before"
+    );
+    town.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
