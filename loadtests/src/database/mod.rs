@@ -93,6 +93,7 @@ pub struct Prepare {
     #[arg(long, default_value = "chosen")]
     indexes: String,
     /// Leaves a database that is there as it is, whatever its index set: `backstock-api migrate` swaps that in place.
+    /// Prints no URL, since it is for a job whose output is a log.
     #[arg(long)]
     keep: bool,
     /// The api, which applies the schema [default: the backstock-api beside this program].
@@ -112,13 +113,17 @@ impl Prepare {
         };
         if self.keep && server.has(&self.name).await? {
             eprintln!("The database `{}` is there: nothing to do.", self.name);
-        } else if !is_ready(&mut server, &self.name, &self.indexes).await? {
+            return Ok(());
+        }
+        if !is_ready(&mut server, &self.name, &self.indexes).await? {
             let template =
                 ensure_template(&server_url, &api_binary, self.scale, self.seed, &self.indexes).await?;
             clone_database(&server_url, &template, &self.name).await?;
             eprintln!("The database `{}` has data of scale {}.", self.name, self.scale);
         }
-        println!("{}", server.url_of(&self.name));
+        if !self.keep {
+            println!("{}", server.url_of(&self.name));
+        }
         Ok(())
     }
 }

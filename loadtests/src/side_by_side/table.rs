@@ -51,6 +51,7 @@ fn milliseconds(value: Option<f64>) -> String {
 
 fn ratio(left: Option<f64>, right: Option<f64>) -> String {
     match (left, right) {
+        (Some(left), Some(right)) if left >= 10.0 * right && right > 0.0 => format!("{:.0}×", left / right),
         (Some(left), Some(right)) if right > 0.0 => format!("{:.1}×", left / right),
         _ => "—".to_owned(),
     }
@@ -76,7 +77,7 @@ mod tests {
         let said = render(["slow", "fast"], &[row(Some(0.5)), row(None)]);
         let lines: Vec<&str> = said.lines().filter(|line| line.contains("a route")).collect();
         assert!(
-            lines[0].contains("41") && lines[0].contains("0.50 ms") && lines[0].contains("60.0×"),
+            lines[0].contains("41") && lines[0].contains("0.50 ms") && lines[0].contains("60×"),
             "{said}"
         );
         assert!(lines[1].contains("failed") && lines[1].contains('—'), "{said}");
