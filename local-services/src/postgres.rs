@@ -158,6 +158,10 @@ fn settings(purpose: Purpose, port: u16, hba: &Path) -> String {
         Purpose::Shop => ((memory_mb / 8).clamp(128, 2048), DURABLE),
         Purpose::Tests => ((memory_mb / 32).clamp(64, 256), VOLATILE),
     };
+    let watched = match purpose {
+        Purpose::Shop => WATCHED,
+        Purpose::Tests => COUNTED,
+    };
     let maintenance_mb = (memory_mb / 16).clamp(64, 512);
     let address = Ipv4Addr::LOCALHOST;
     let hba = hba.display().to_string().replace('\'', "''");
@@ -195,7 +199,7 @@ max_wal_size = 8GB
 
 # Compiling an expression takes longer than any query of the storefront; it would show up as noise.
 jit = off
-shared_preload_libraries = 'pg_stat_statements'
+{watched}
 # Enough that no statement is evicted while its cost is counted.
 pg_stat_statements.max = 20000
 pg_stat_statements.track = top
@@ -212,6 +216,24 @@ log_line_prefix = '%m [%p] %d '
         cache_mb = memory_mb / 2,
     )
 }
+
+/// What the log says of slow statements, for whoever tries the shops by hand.
+const WATCHED: &str = "\
+shared_preload_libraries = 'pg_stat_statements, auto_explain'
+# What the shop promises is answered in 500 ms: a statement that takes half of it alone is a finding.
+log_min_duration_statement = 250ms
+# The plan of what is slower still, as it was estimated. To time each of its steps (log_analyze) would make every statement
+# slower, and measure that.
+auto_explain.log_min_duration = 500ms
+auto_explain.log_analyze = off
+# Who waits for another's lock for a second.
+log_lock_waits = on
+";
+
+/// Tests count statements, and have nobody who reads a log.
+const COUNTED: &str = "\
+shared_preload_libraries = 'pg_stat_statements'
+";
 
 const DURABLE: &str = "\
 # What a commit costs is part of what is measured: it is on disk before it is acknowledged.
