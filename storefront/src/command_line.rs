@@ -26,13 +26,15 @@ pub fn read<C: Parser>(arguments: &[OsString]) -> Result<C, ExitCode> {
         }
         Err(first) => all_faults(first, &C::command(), arguments),
     };
-    if faults.len() > 1 {
-        eprintln!("{} settings or arguments can't be used.\n", faults.len());
-    }
+    let subject = match faults.len() {
+        1 => "A setting or an argument".to_owned(),
+        several => format!("{several} settings or arguments"),
+    };
+    // First, so that the last line, which supervisors show, is about a fault.
+    eprintln!("{subject} can't be used. All are documented by --help.\n");
     for fault in faults {
         eprintln!("{fault}");
     }
-    eprintln!("For more information, try '--help'.");
     Err(ExitCode::from(2))
 }
 
@@ -100,7 +102,7 @@ fn made_lenient(command: Command, lenient: &BTreeSet<clap::Id>) -> Command {
 /// What clap says, and how the setting is called: clap names the flag, and most settings come from the environment.
 fn describe(error: &clap::Error, faulty: &[&Arg]) -> String {
     let said = error.render().to_string();
-    // The hint at `--help` is given once, at the end.
+    // The hint at `--help` is given once.
     let mut text = match said.split_once("\n\nFor more information") {
         Some((what, _)) => what.to_owned(),
         None => said.trim_end().to_owned(),
@@ -129,7 +131,7 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::settings::{AmqpSettings, DatabaseSettings, parse_millis};
+    use crate::settings::{DatabaseSettings, parse_millis};
 
     #[derive(Debug, Parser)]
     struct Cli {
@@ -157,8 +159,9 @@ mod tests {
         #[command(flatten)]
         database: DatabaseSettings,
 
-        #[command(flatten)]
-        amqp: AmqpSettings,
+        /// The broker
+        #[arg(long, env = "COMMAND_LINE_TEST_BROKER")]
+        broker: String,
     }
 
     #[derive(Debug, clap::Args)]
@@ -189,7 +192,7 @@ mod tests {
             ("COMMAND_LINE_TEST_PAUSES_MS", "whole milliseconds"),
             ("BACKSTOCK_DATABASE_URL", "postgres://shop:secret@"),
             ("BACKSTOCK_DATABASE_CONNECTIONS", "1..=1000"),
-            ("BACKSTOCK_AMQP_URL", "required"),
+            ("COMMAND_LINE_TEST_BROKER", "required"),
         ] {
             let about: Vec<_> = found.iter().filter(|text| text.contains(fault)).collect();
             assert_eq!(about.len(), 1, "{fault}: {found:#?}");

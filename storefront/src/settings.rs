@@ -80,8 +80,8 @@ pub struct TelemetrySettings {
 
     /// The collector that traces are sent to, by OTLP over HTTP, for example http://127.0.0.1:4318. Without it, none are
     /// made
-    #[arg(long, env = "BACKSTOCK_OTLP_ENDPOINT")]
-    pub otlp_endpoint: Option<reqwest::Url>,
+    #[arg(long, env = "BACKSTOCK_OTLP_ENDPOINT", hide_env_values = true, value_parser = parse_collector)]
+    pub otlp_endpoint: Option<SecretString>,
 
     /// The share of the traces that is kept, from 0 to 1. Failed and slow work is kept besides
     #[arg(long, env = "BACKSTOCK_TRACE_SAMPLE_RATIO", default_value_t = 0.01, value_parser = parse_share)]
@@ -90,6 +90,14 @@ pub struct TelemetrySettings {
     /// Work that takes longer is kept, whatever the share, in milliseconds
     #[arg(long = "trace-slow-ms", env = "BACKSTOCK_TRACE_SLOW_MS", default_value = "500", value_parser = parse_millis)]
     pub trace_slow: Duration,
+}
+
+/// Parses the URL of a collector, which may hold a password.
+fn parse_collector(text: &str) -> Result<SecretString, String> {
+    match reqwest::Url::parse(text) {
+        Ok(url) if ["http", "https"].contains(&url.scheme()) => Ok(text.trim_end_matches('/').into()),
+        _ => Err("must begin with http:// or https://, for example http://127.0.0.1:4318".to_owned()),
+    }
 }
 
 /// On or off.

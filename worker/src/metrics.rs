@@ -33,7 +33,7 @@ pub fn describe() {
     metrics::describe_gauge!("queue_messages", "Messages that wait in a queue.");
     metrics::describe_gauge!(
         "queue_oldest_message_age_seconds",
-        "How long the oldest message of a queue has waited at most; 0 when it is empty."
+        "About how long the oldest message of a queue has waited, as far as this process has seen; 0 when it is empty."
     );
     metrics::describe_gauge!(
         "orders_waiting",
@@ -87,20 +87,24 @@ pub fn upkept(task: &'static str, rows: u64) {
 }
 
 /// How many events wait, and the oldest one's age in seconds.
-pub fn outbox(events: i64, oldest_age_s: f64) {
-    metrics::gauge!("outbox_events").set(events as f64);
+pub fn outbox(events: f64, oldest_age_s: f64) {
+    metrics::gauge!("outbox_events").set(events);
     metrics::gauge!("outbox_oldest_event_age_seconds").set(oldest_age_s);
 }
 
 /// Orders of a status that is left for another.
-pub fn orders_waiting(status: &'static str, orders: i64) {
-    metrics::gauge!("orders_waiting", "status" => status).set(orders as f64);
+pub fn orders_waiting(status: &'static str, orders: f64) {
+    metrics::gauge!("orders_waiting", "status" => status).set(orders);
 }
 
-/// How long a queue is, and how old its oldest message is at most.
-pub fn queue(queue: &str, messages: u32, age: Duration) {
-    metrics::gauge!("queue_messages", "queue" => queue.to_owned()).set(f64::from(messages));
-    metrics::gauge!("queue_oldest_message_age_seconds", "queue" => queue.to_owned()).set(age.as_secs_f64());
+/// How long a queue is.
+pub fn queue(queue: &str, messages: f64) {
+    metrics::gauge!("queue_messages", "queue" => queue.to_owned()).set(messages);
+}
+
+/// About how old its oldest message is, in seconds.
+pub fn queue_age(queue: &str, age_s: f64) {
+    metrics::gauge!("queue_oldest_message_age_seconds", "queue" => queue.to_owned()).set(age_s);
 }
 
 /// The work on a message has ended.

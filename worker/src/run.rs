@@ -181,8 +181,14 @@ fn start(
     stop: &Stop,
 ) -> JoinSet<()> {
     let mut running = JoinSet::new();
-    let interval = settings.gauges_interval;
-    running.spawn(gauges(interval, broker.clone(), tools.pool.clone(), stop.clone()));
+    let gauges = Gauges {
+        pool: tools.pool.clone(),
+        broker: broker.clone(),
+        interval: settings.gauges_interval,
+        consumes: settings.parts.contains(&Part::Consumers),
+    };
+    let counted_until = stop.clone();
+    running.spawn(async move { gauges.run(&counted_until).await });
     if settings.parts.contains(&Part::Relay) {
         let wake = Arc::new(Notify::new());
         running.spawn(listen(options, wake.clone(), parts.clone(), stop.clone()));
@@ -217,16 +223,6 @@ fn start(
         running.spawn(upkeep.run(parts.clone(), stop.clone()));
     }
     running
-}
-
-/// Its faults are no reason to call the process unready: it works, and nobody counts.
-async fn gauges(interval: Duration, broker: Arc<Broker>, pool: PgPool, stop: Stop) {
-    let gauges = Gauges {
-        pool: &pool,
-        broker: &broker,
-        interval,
-    };
-    gauges.run(&Parts::default(), &stop).await;
 }
 
 async fn relay(

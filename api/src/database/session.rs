@@ -135,11 +135,7 @@ impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
         let query = Taken::from(query);
         let statement = Statement::start(self.timings, query.sql.as_str());
         let rows = self.connection().fetch_many(query);
-        Counted {
-            rows,
-            _statement: statement,
-        }
-        .boxed()
+        Counted { rows, statement }.boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
@@ -149,8 +145,10 @@ impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
     {
         Box::pin(async move {
             let query = Taken::from(query);
-            let _statement = Statement::start(self.timings, query.sql.as_str());
-            self.connection().fetch_optional(query).await
+            let mut statement = Statement::start(self.timings, query.sql.as_str());
+            let row = self.connection().fetch_optional(query).await;
+            statement.has_failed = row.is_err();
+            row
         })
     }
 
@@ -179,6 +177,7 @@ struct Statement<'t> {
     timings: &'t Timings,
     known: Arc<KnownStatement>,
     started: Instant,
+    has_failed: bool,
 }
 
 impl<'t> Statement<'t> {
@@ -187,6 +186,7 @@ impl<'t> Statement<'t> {
             timings,
             known: metrics::statement(sql),
             started: Instant::now(),
+            has_failed: false,
         }
     }
 }
@@ -197,9 +197,9 @@ impl Drop for Statement<'_> {
         self.timings.add_statement(took);
         self.known.record(took);
         let name = || Cow::from(self.known.summary.to_string());
-        trace::record_client(name, self.started, || {
-            vec![KeyValue::new("db.system.name", "postgresql")]
-        });
+        let attributes = || vec![KeyValue::new("db.system.name", "postgresql")];
+        let failure = self.has_failed.then_some("it failed");
+        trace::record_client(name, self.started, attributes, failure);
     }
 }
 
@@ -241,13 +241,17 @@ impl<'q> Execute<'q, Postgres> for Taken {
 
 struct Counted<'e> {
     rows: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
-    _statement: Statement<'e>,
+    statement: Statement<'e>,
 }
 
 impl Stream for Counted<'_> {
     type Item = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.rows.poll_next_unpin(context)
+        let row = self.rows.poll_next_unpin(context);
+        if let Poll::Ready(Some(Err(_))) = row {
+            self.statement.has_failed = true;
+        }
+        row
     }
 }

@@ -15,13 +15,14 @@ use axum::http::{HeaderName, HeaderValue, Request, Response};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use storefront::telemetry::trace::{self, KeyValue, Kind};
+use storefront::telemetry::trace::{self, Kind};
 use tower::{Layer, Service};
 use uuid::Uuid;
 
 use super::error::{ApiError, Failure};
 use super::timings::{RequestTimings, Timings};
 use super::trace_context;
+use super::under_way::UnderWay;
 use crate::metrics::InFlight;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -72,13 +73,17 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let id = request_id(&request);
         let timings = Arc::new(Timings::start());
-        let route = request.extensions().get::<MatchedPath>().cloned();
-        let method = request.method().clone();
         request.extensions_mut().insert(RequestTimings(timings.clone()));
-        let uri = request.uri().clone();
-        let in_flight = InFlight::begin();
         let trace = trace::begin(Kind::Server, || trace_context::of_client(request.headers()));
-        let own_trace = trace.clone();
+        let under_way = UnderWay {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            timings,
+            trace: trace.clone(),
+            _in_flight: InFlight::begin(),
+            answered: None,
+        };
         // Nothing of a request outlives it but what is shared for good, and that is never left half-changed.
         let guarded = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         let answering = tokio::time::timeout(self.request_timeout, guarded);
@@ -89,27 +94,12 @@ where
                 Err(_) => ApiError::TimedOut.into_response(),
             };
             if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-                failure.log(id.to_str().unwrap_or_default(), &method, &uri);
+                failure.log(id.to_str().unwrap_or_default(), &under_way.method, &under_way.uri);
             }
             let headers = response.headers_mut();
             headers.insert(REQUEST_ID.clone(), id);
-            headers.insert(SERVER_TIMING.clone(), timings.header());
-            let route = route.as_ref().map_or("unmatched", MatchedPath::as_str);
-            let status = response.status();
-            crate::metrics::record_request(&method, route, status, &timings);
-            if let Some(trace) = own_trace {
-                let attributes = vec![
-                    KeyValue::new("http.request.method", method.to_string()),
-                    KeyValue::new("http.route", route.to_owned()),
-                    KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
-                    KeyValue::new("url.path", uri.path().to_owned()),
-                ];
-                let failure = status
-                    .is_server_error()
-                    .then(|| status.as_str().to_owned().into());
-                trace.end(format!("{method} {route}"), attributes, failure);
-            }
-            drop(in_flight);
+            headers.insert(SERVER_TIMING.clone(), under_way.timings.header());
+            under_way.end(response.status());
             Ok(response)
         };
         match trace {

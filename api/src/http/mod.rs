@@ -20,6 +20,7 @@ pub mod money;
 mod objects;
 pub mod query;
 pub mod trace_context;
+mod under_way;
 pub mod whole_number;
 
 pub mod docs;

@@ -56,6 +56,9 @@ async fn come_to_nothing_once(
         End::Withdrawn => withdraw(&mut transaction, request, order).await?,
     };
     transaction.commit().await?;
+    if matches!(settled, Settled::Declined) {
+        order_reached("payment_failed");
+    }
     Ok(settled)
 }
 
@@ -98,7 +101,6 @@ pub(super) async fn record_declined(
         });
     }
     give_stock_back(session, order.id).await?;
-    order_reached("payment_failed");
     Ok(Settled::Declined)
 }
 

@@ -31,7 +31,7 @@ pub fn init_logs(settings: &LogSettings) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Adds `trace_id` and `span_id` to the lines that another format writes, where there is a trace.
+/// Adds `trace_id`, and in JSON `span_id` as well, to the lines that another format writes, where there is a trace.
 struct WithTraceIds<F>(F);
 
 impl<S, N, F> FormatEvent<S, N> for WithTraceIds<F>

@@ -52,7 +52,7 @@ impl Metrics {
             .map(|worker| runtime.worker_total_busy_duration(worker))
             .sum();
         metrics::gauge!("tokio_workers").set(runtime.num_workers() as f64);
-        metrics::gauge!("tokio_busy_seconds_total").set(busy.as_secs_f64());
+        metrics::gauge!("tokio_busy_seconds").set(busy.as_secs_f64());
         self.recorded.render()
     }
 }
@@ -116,7 +116,7 @@ fn describe() {
         "Tasks that wait for a thread, in the queue that all share."
     );
     metrics::describe_gauge!(
-        "tokio_busy_seconds_total",
+        "tokio_busy_seconds",
         "Time that the threads spent with tasks, all together."
     );
     metrics::describe_gauge!("database_connections", "Connections to Postgres, by state.");

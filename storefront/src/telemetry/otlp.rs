@@ -8,6 +8,8 @@ use opentelemetry_otlp::{ExporterBuildError, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor};
 
+use secrecy::ExposeSecret;
+
 use super::trace::{self, Kept, Kind, SpanRecord, Tracer};
 use crate::settings::TelemetrySettings;
 
@@ -50,7 +52,7 @@ pub fn init_traces(settings: &TelemetrySettings, process: &'static str) -> Resul
     };
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
-        .with_endpoint(format!("{}/v1/traces", endpoint.as_str().trim_end_matches('/')))
+        .with_endpoint(format!("{}/v1/traces", endpoint.expose_secret()))
         .with_timeout(EXPORT_TIMEOUT)
         .build()?;
     let mut processor = BatchSpanProcessor::builder(exporter).build();

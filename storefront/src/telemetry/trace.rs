@@ -13,12 +13,12 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 pub use opentelemetry::{KeyValue, Value};
 
-/// Spans of one piece of work that are kept. An N+1 over a page of a hundred fits; what is beyond is counted.
+/// Spans of one piece of work that are kept. An N+1 over a page of a hundred fits; how many are beyond is an attribute.
 const MAX_SPANS: usize = 256;
 
 static TRACER: OnceLock<Tracer> = OnceLock::new();
@@ -160,7 +160,18 @@ pub struct Trace {
     kind: Kind,
     started: Instant,
     started_at: SystemTime,
-    spans: Mutex<Vec<SpanRecord>>,
+    spans: Mutex<Spans>,
+}
+
+/// What a piece of work consists of.
+#[derive(Debug)]
+enum Spans {
+    /// It is under way.
+    Collected { spans: Vec<SpanRecord>, dropped: i64 },
+    /// It has ended and is kept. What another task does for it still is sent at once.
+    Kept,
+    /// It has ended, and nobody will ask for it.
+    Forgotten,
 }
 
 /// Begins a piece of work. `None` when traces are off.
@@ -184,7 +195,10 @@ pub fn begin(kind: Kind, parent: impl FnOnce() -> Option<Parent>) -> Option<Arc<
         kind,
         started: Instant::now(),
         started_at: SystemTime::now(),
-        spans: Mutex::new(Vec::new()),
+        spans: Mutex::new(Spans::Collected {
+            spans: Vec::new(),
+            dropped: 0,
+        }),
     }))
 }
 
@@ -234,17 +248,23 @@ impl Trace {
     pub fn end(
         &self,
         name: impl Into<Cow<'static, str>>,
-        attributes: Vec<KeyValue>,
+        mut attributes: Vec<KeyValue>,
         failure: Option<Cow<'static, str>>,
     ) {
         let Some(tracer) = TRACER.get() else {
             return;
         };
         let took = self.started.elapsed();
-        if !(self.own.is_drawn || failure.is_some() || took >= tracer.slow) {
+        let is_kept = self.own.is_drawn || failure.is_some() || took >= tracer.slow;
+        let outcome = if is_kept { Spans::Kept } else { Spans::Forgotten };
+        let collected = std::mem::replace(&mut *self.spans(), outcome);
+        let (true, Spans::Collected { spans, dropped }) = (is_kept, collected) else {
             return;
+        };
+        if dropped > 0 {
+            attributes.push(KeyValue::new("spans.dropped", dropped));
         }
-        let mut spans = vec![SpanRecord {
+        let own = SpanRecord {
             id: self.own.span_id,
             parent: self.parent.map_or(0, |parent| parent.span_id),
             parent_is_remote: self.parent.is_some(),
@@ -254,19 +274,37 @@ impl Trace {
             took,
             attributes,
             failure,
-        }];
-        spans.append(&mut self.spans.lock().unwrap_or_else(PoisonError::into_inner));
-        (tracer.keep)(Kept {
-            trace_id: self.own.trace_id,
-            spans,
-        });
+        };
+        self.send(std::iter::once(own).chain(spans).collect());
     }
 
     fn add(&self, span: SpanRecord) {
-        let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        if spans.len() < MAX_SPANS {
-            spans.push(span);
+        match &mut *self.spans() {
+            Spans::Collected { spans, .. } if spans.len() < MAX_SPANS => {
+                spans.push(span);
+                return;
+            }
+            Spans::Collected { dropped, .. } => {
+                *dropped += 1;
+                return;
+            }
+            Spans::Forgotten => return,
+            Spans::Kept => {}
         }
+        self.send(vec![span]);
+    }
+
+    fn send(&self, spans: Vec<SpanRecord>) {
+        if let Some(tracer) = TRACER.get() {
+            (tracer.keep)(Kept {
+                trace_id: self.own.trace_id,
+                spans,
+            });
+        }
+    }
+
+    fn spans(&self) -> MutexGuard<'_, Spans> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn time_of(&self, instant: Instant) -> SystemTime {
@@ -279,6 +317,7 @@ pub fn record_client(
     name: impl FnOnce() -> Cow<'static, str>,
     started: Instant,
     attributes: impl FnOnce() -> Vec<KeyValue>,
+    failure: Option<&'static str>,
 ) {
     if !is_on() {
         return;
@@ -293,7 +332,7 @@ pub fn record_client(
             started: trace.time_of(started),
             took: started.elapsed(),
             attributes: attributes(),
-            failure: None,
+            failure: failure.map(Cow::from),
         });
     });
 }

@@ -167,7 +167,11 @@ async fn handle_message(
     if let (Ok(Done::Now), Some(event_at)) = (&ended, event_at) {
         metrics::done(post.consumer, event_at);
     }
-    let failure = ended.as_ref().err().map(ToString::to_string);
+    // That somebody else works on it is no failure.
+    let failure = match &ended {
+        Ok(_) | Err(Fault::Busy) => None,
+        Err(fault) => Some(fault.to_string()),
+    };
     (conclude(ended, delivery, message, post).await, failure)
 }
 
@@ -186,12 +190,14 @@ async fn conclude(
                 Done::Now => "done",
                 Done::Before => "repeated",
             };
+            acknowledge(delivery).await?;
             metrics::consumed(post.consumer, outcome);
-            acknowledge(delivery).await
+            Ok(())
         }
         Err(Fault::Busy) => {
+            post.delay(delivery, message, message.attempts).await?;
             metrics::consumed(post.consumer, "busy");
-            post.delay(delivery, message, message.attempts).await
+            Ok(())
         }
         Err(fault) => {
             let attempts = message.attempts.saturating_add(1);
@@ -199,8 +205,9 @@ async fn conclude(
             if matches!(fault, Fault::Never(_)) || attempts >= post.max_attempts {
                 return post.lay_aside(delivery, attempts, &fault.to_string()).await;
             }
+            post.delay(delivery, message, attempts).await?;
             metrics::consumed(post.consumer, "retried");
-            post.delay(delivery, message, attempts).await
+            Ok(())
         }
     }
 }
@@ -226,12 +233,13 @@ impl Post {
             why,
             "a message became a dead letter; see `backstock-worker dead-letters list`"
         );
-        metrics::consumed(self.consumer, "dead");
         let properties = carried_on(delivery, attempts, Some(why));
         self.publisher
             .publish("", &self.consumer.dead_letter_queue(), &delivery.data, properties)
             .await?;
-        acknowledge(delivery).await
+        acknowledge(delivery).await?;
+        metrics::consumed(self.consumer, "dead");
+        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! One window: claim rows, publish them, wait for the confirms, delete the rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -89,16 +90,19 @@ async fn publish(
         ..Window::default()
     };
     let mut waiting = FuturesUnordered::new();
+    let mut traced: HashMap<i64, Arc<Trace>> = HashMap::new();
     let mut confirmed = Vec::with_capacity(rows.len());
     let sending = async {
         for row in rows {
-            let (confirm, trace) = send(channel, row).await?;
-            waiting.push(async move { (row, trace, confirm.await) });
+            let trace = begin_trace(row);
+            let confirm = send(channel, row, trace.as_deref()).await?;
+            traced.extend(trace.map(|trace| (row.id, trace)));
+            waiting.push(async move { (row, confirm.await) });
         }
-        while let Some((row, trace, confirmation)) = waiting.next().await {
+        while let Some((row, confirmation)) = waiting.next().await {
             let confirmation = confirmation?;
-            if let Some(trace) = trace {
-                end(&trace, row, &confirmation);
+            if let Some(trace) = traced.remove(&row.id) {
+                end_trace(&trace, row, failure(&confirmation));
             }
             match confirmation {
                 Confirmation::Ack(None) => confirmed.push(row.id),
@@ -114,6 +118,11 @@ async fn publish(
     if let Ok(Err(error)) = tokio::time::timeout_at(deadline, sending).await {
         tracing::warn!(%error, "RabbitMQ failed within a window");
     }
+    for row in rows {
+        if let Some(trace) = traced.remove(&row.id) {
+            end_trace(&trace, row, Some("not confirmed"));
+        }
+    }
     window.returned.sort();
     let returned = window.returned.len();
     window.returned.dedup();
@@ -122,21 +131,43 @@ async fn publish(
     Ok((confirmed, window))
 }
 
-/// With the trace of the request that caused the event, where traces are made: the publication belongs to it, and is
-/// what the consumers' work hangs on.
-async fn send(channel: &Channel, row: &Row) -> Result<(PublisherConfirm, Option<Arc<Trace>>), lapin::Error> {
-    let cause = row.trace_context.as_deref().and_then(|text| text.parse().ok());
-    let trace = cause.and_then(|cause| trace::begin(Kind::Producer, || Some(cause)));
-    let trace_context = match &trace {
-        Some(trace) => Some(trace.own().to_string()),
-        None => row.trace_context.clone(),
-    };
+/// The publication belongs to the trace of the request that caused the event, where traces are made, and is what the
+/// consumers' work hangs on.
+fn begin_trace(row: &Row) -> Option<Arc<Trace>> {
+    let cause = row.trace_context.as_deref()?.parse().ok()?;
+    trace::begin(Kind::Producer, || Some(cause))
+}
+
+fn end_trace(trace: &Trace, row: &Row, failure: Option<&'static str>) {
+    let attributes = vec![
+        KeyValue::new("messaging.system", "rabbitmq"),
+        KeyValue::new("messaging.destination.name", EXCHANGE),
+        KeyValue::new("messaging.message.id", row.message_id.to_string()),
+    ];
+    trace.end(
+        format!("publish {}", row.event),
+        attributes,
+        failure.map(Into::into),
+    );
+}
+
+fn failure(confirmation: &Confirmation) -> Option<&'static str> {
+    match confirmation {
+        Confirmation::Ack(None) => None,
+        Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => Some("no queue takes it"),
+        Confirmation::Nack(None) | Confirmation::NotRequested => Some("refused"),
+    }
+}
+
+async fn send(channel: &Channel, row: &Row, trace: Option<&Trace>) -> Result<PublisherConfirm, lapin::Error> {
     let options = BasicPublishOptions {
         mandatory: must_be_routed(&row.event),
         ..Default::default()
     };
-    let properties = properties(row.message_id, &row.event, trace_context.as_deref());
-    let confirm = channel
+    let own = trace.map(|trace| trace.own().to_string());
+    let trace_context = own.as_deref().or(row.trace_context.as_deref());
+    let properties = properties(row.message_id, &row.event, trace_context);
+    channel
         .basic_publish(
             EXCHANGE.into(),
             row.event.as_str().into(),
@@ -144,20 +175,5 @@ async fn send(channel: &Channel, row: &Row) -> Result<(PublisherConfirm, Option<
             row.body.as_bytes(),
             properties,
         )
-        .await?;
-    Ok((confirm, trace))
-}
-
-fn end(trace: &Trace, row: &Row, confirmation: &Confirmation) {
-    let attributes = vec![
-        KeyValue::new("messaging.system", "rabbitmq"),
-        KeyValue::new("messaging.destination.name", EXCHANGE),
-        KeyValue::new("messaging.message.id", row.message_id.to_string()),
-    ];
-    let failure = match confirmation {
-        Confirmation::Ack(None) => None,
-        Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => Some("no queue takes it".into()),
-        Confirmation::Nack(None) | Confirmation::NotRequested => Some("refused".into()),
-    };
-    trace.end(format!("publish {}", row.event), attributes, failure);
+        .await
 }
