@@ -26,6 +26,9 @@ use storefront::{postgres, telemetry};
 use crate::customers::Customers;
 use crate::listening::Door;
 
+/// How long the process waits for blocking work when all else has ended.
+const BLOCKING_WORK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Serves until a signal comes. Exit code 2 for settings that can't be used.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let threads = match usize::from(settings.threads) {
@@ -40,7 +43,11 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(threads).thread_name_fn(name);
-    runtime.enable_all().build()?.block_on(serve(settings))
+    let runtime = runtime.enable_all().build()?;
+    let ended = runtime.block_on(serve(settings));
+    // Dropped, it would wait for blocking work without end: a name that is looked up, for example.
+    runtime.shutdown_timeout(BLOCKING_WORK_TIMEOUT);
+    ended
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {

@@ -164,8 +164,8 @@ async fn of_what_was_not_drawn_only_the_failed_and_the_slow_is_kept() {
     let settings = [
         ("BACKSTOCK_OTLP_ENDPOINT", collector.url.as_str()),
         ("BACKSTOCK_TRACE_SAMPLE_RATIO", "0"),
-        ("BACKSTOCK_TRACE_SLOW_MS", "400"),
-        ("BACKSTOCK_PAYMENT_TIMEOUT_MS", "600"),
+        ("BACKSTOCK_TRACE_SLOW_MS", "3000"),
+        ("BACKSTOCK_PAYMENT_TIMEOUT_MS", "4000"),
     ];
     let mut town = town(&services, 37, "optimized", &settings).await;
     let goods = Goods::choose(&mut town.monitor, 4, 1, 10).await.unwrap();

@@ -2,7 +2,8 @@
 //! new process works, and not before.
 
 use std::env;
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// What systemd is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,12 @@ pub fn tell(news: News) {
         News::Ready => "READY=1",
         News::Stopping => "STOPPING=1",
     };
-    let told = UnixDatagram::unbound().and_then(|sender| sender.send_to(text.as_bytes(), &socket));
+    // A name that begins with `@` is one of Linux's abstract ones, and no file's.
+    let address = match socket.as_encoded_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(&socket),
+    };
+    let told = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(text.as_bytes(), &address));
     if let Err(error) = told {
         tracing::warn!(%error, ?socket, ?news, "the supervisor can't be told (NOTIFY_SOCKET)");
     }
