@@ -51,10 +51,9 @@ fn ask(address: SocketAddr, path: &str, deadline: Duration) -> io::Result<(u16, 
     let begun = Instant::now();
     let mut stream = TcpStream::connect_timeout(&address, deadline)?;
     stream.set_write_timeout(Some(deadline))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
-    )?;
+    // As one write: in pieces it would be several packets.
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     loop {
         // A timeout bounds one reading; a server that trickles must not stretch the whole.
