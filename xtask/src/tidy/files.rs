@@ -1,4 +1,4 @@
-//! The repository's text files, read once.
+//! The repository's files, read once.
 
 use std::fs;
 use std::path::Path;
@@ -8,12 +8,12 @@ use anyhow::{Context, Result};
 /// Directories that hold nothing of the repository's own.
 const SKIPPED: [&str; 3] = ["target", ".git", ".backstock"];
 
-/// All text files, in the order of their paths.
+/// All files, in the order of their paths.
 pub(crate) struct Files {
     pub(crate) all: Vec<TextFile>,
 }
 
-/// A file's path, relative to the root and with slashes, and its text.
+/// A file's path, relative to the root and with slashes, and its text. A picture has none.
 pub(crate) struct TextFile {
     pub(crate) path: String,
     pub(crate) text: String,
@@ -62,9 +62,8 @@ fn read_directory(root: &Path, relative: &str, all: &mut Vec<TextFile>) -> Resul
             if !SKIPPED.contains(&name.as_str()) {
                 read_directory(root, &path, all)?;
             }
-        } else if kind.is_file()
-            && let Ok(text) = fs::read_to_string(entry.path())
-        {
+        } else if kind.is_file() {
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
             all.push(TextFile { path, text });
         }
     }
