@@ -37,9 +37,7 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Works until a signal comes. Exit code 2 for settings that can't be used.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(work(settings));
     // Dropped, it would wait for blocking work without end: a name that is looked up, for example.
     runtime.shutdown_timeout(GOODBYE_TIMEOUT);

@@ -18,9 +18,14 @@ fn a_worker_that_is_not_ready_is_unhealthy_and_its_reason_is_said() {
     let port = listener.local_addr().unwrap().port();
     let answering = std::thread::spawn(move || {
         let (mut connection, _) = listener.accept().unwrap();
-        let mut request = [0; 1024];
-        let read = connection.read(&mut request).unwrap();
-        assert!(request[..read].starts_with(b"GET /readyz "));
+        // It may come in pieces.
+        let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+        while !request.ends_with(b"\r\n\r\n") {
+            let read = connection.read(&mut piece).unwrap();
+            assert!(read > 0, "the request has no end");
+            request.extend_from_slice(&piece[..read]);
+        }
+        assert!(request.starts_with(b"GET /readyz "));
         let answer = "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"failing\":\"rabbitmq\"}";
         connection.write_all(answer.as_bytes()).unwrap();
     });
