@@ -16,7 +16,7 @@ use tokio::sync::Mutex;
 use crate::topology::Topology;
 
 /// How long the broker may take to open a channel or to declare the topology.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the broker can't be used now. All of it passes, or is repaired by a person; none of it is a message's fault.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +103,18 @@ impl Broker {
         Ok(channel.map_err(|_| BrokerError::Timeout("open a channel"))??)
     }
 
+    /// A channel on a connection of its own, which ends with it: for what may fail without disturbing anybody's work. Some
+    /// faults of a channel close its whole connection.
+    ///
+    /// # Errors
+    /// When there is no broker.
+    pub async fn channel_apart(&self) -> Result<(Connection, Channel), BrokerError> {
+        let connection = amqp::connect_without_recovery(&self.settings, "backstock-worker gauges").await?;
+        let channel = tokio::time::timeout(ANSWER_TIMEOUT, connection.create_channel()).await;
+        let channel = channel.map_err(|_| BrokerError::Timeout("open a channel"))??;
+        Ok((connection, channel))
+    }
+
     /// Says goodbye. Deliveries that were not acknowledged go back to their queues.
     pub async fn close(&self) {
         let Some(current) = self.current() else { return };
@@ -161,7 +173,9 @@ impl Publisher {
     /// When there is no broker.
     pub async fn open(broker: &Broker, confirm_timeout: Duration) -> Result<Self, BrokerError> {
         let channel = broker.channel().await?;
-        channel.confirm_select(Default::default()).await?;
+        let selecting = channel.confirm_select(Default::default());
+        let selected = tokio::time::timeout(ANSWER_TIMEOUT, selecting).await;
+        selected.map_err(|_| BrokerError::Timeout("begin to confirm"))??;
         Ok(Self {
             channel,
             confirm_timeout,

@@ -91,7 +91,7 @@ impl Gauges {
     }
 
     async fn count_messages(&self, queues: &mut Queues, stop: &Stop) -> Result<(), BrokerError> {
-        let channel = self.broker.channel().await?;
+        let (_connection, channel) = self.broker.channel_apart().await?;
         while !stop.is_given() {
             for queue in self.broker.topology().queues() {
                 let passive = QueueDeclareOptions {

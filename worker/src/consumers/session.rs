@@ -17,10 +17,13 @@ use tokio::task::JoinSet;
 
 use super::message::carried_on;
 use super::{Done, Fault, Message, Tools, work};
-use crate::broker::{Broker, BrokerError, Publisher};
+use crate::broker::{ANSWER_TIMEOUT, Broker, BrokerError, Publisher};
 use crate::gauges::time_of;
 use crate::metrics::{self, LastDelivered};
 use crate::parts::{Parts, Stop, keep_alive};
+
+/// How often a consumer looks whether its channel lives.
+const LOOK_AT_THE_CHANNEL: Duration = Duration::from_secs(1);
 
 /// A delivery's way back to the broker.
 struct Post {
@@ -74,17 +77,19 @@ async fn consume(
     stop: &Stop,
 ) -> Result<(), BrokerError> {
     let name = post.consumer.as_str();
-    channel
-        .basic_qos(tools.settings.prefetch, BasicQosOptions::default())
-        .await?;
-    let mut deliveries = channel
-        .basic_consume(
-            post.consumer.queue().into(),
-            name.into(),
-            Default::default(),
-            FieldTable::default(),
-        )
-        .await?;
+    let beginning = async {
+        channel
+            .basic_qos(tools.settings.prefetch, BasicQosOptions::default())
+            .await?;
+        let queue = post.consumer.queue().into();
+        channel
+            .basic_consume(queue, name.into(), Default::default(), FieldTable::default())
+            .await
+    };
+    let begun = tokio::time::timeout(ANSWER_TIMEOUT, beginning).await;
+    let mut deliveries = begun.map_err(|_| BrokerError::Timeout("begin to deliver"))??;
+    // A connection that is lost ends the deliveries; not always, so somebody looks.
+    let mut look = tokio::time::interval(LOOK_AT_THE_CHANNEL);
     parts.works(name);
     let concurrency = usize::from(tools.settings.concurrency);
     let mut under_way: JoinSet<Result<(), BrokerError>> = JoinSet::new();
@@ -101,6 +106,9 @@ async fn consume(
                     break Err(BrokerError::Cancelled);
                 }
             },
+            _ = look.tick() => if !channel.status().connected() {
+                break Err(BrokerError::Cancelled);
+            },
             delivery = deliveries.next(), if under_way.len() < concurrency => match delivery {
                 Some(Ok(delivery)) => {
                     under_way.spawn(handle(delivery, post.clone(), tools.clone()));
@@ -111,14 +119,14 @@ async fn consume(
         }
     };
     if ended.is_ok() {
-        let _ = channel
-            .basic_cancel(name.into(), BasicCancelOptions::default())
-            .await;
+        let cancelling = channel.basic_cancel(name.into(), BasicCancelOptions::default());
+        let _ = tokio::time::timeout(ANSWER_TIMEOUT, cancelling).await;
     }
     // Also after a fault: what is under way may be sending an email, and is delivered again with the next session.
     while under_way.join_next().await.is_some() {}
     // What was given to us and not begun goes back to its queue.
-    let _ = channel.close(200, "no more work".into()).await;
+    let closing = channel.close(200, "no more work".into());
+    let _ = tokio::time::timeout(ANSWER_TIMEOUT, closing).await;
     ended
 }
 
@@ -244,6 +252,8 @@ impl Post {
 }
 
 async fn acknowledge(delivery: &Delivery) -> Result<(), BrokerError> {
-    delivery.ack(Default::default()).await?;
+    // On a connection that breaks at this moment it would be waited for without end.
+    let acknowledging = tokio::time::timeout(ANSWER_TIMEOUT, delivery.ack(Default::default())).await;
+    acknowledging.map_err(|_| BrokerError::Timeout("take an acknowledgement"))??;
     Ok(())
 }

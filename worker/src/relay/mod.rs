@@ -67,9 +67,10 @@ impl Relay<'_> {
     /// Relays on one channel, until it fails.
     async fn session(self, parts: &Parts, stop: &Stop) -> Result<(), RelayError> {
         let channel = self.broker.channel().await?;
-        channel
-            .confirm_select(Default::default())
-            .await
+        let selecting = channel.confirm_select(Default::default());
+        let selected = tokio::time::timeout(self.settings.confirm_timeout, selecting).await;
+        selected
+            .map_err(|_| BrokerError::Timeout("begin to confirm"))?
             .map_err(BrokerError::from)?;
         self.declare(&channel).await?;
         parts.works(PART);

@@ -125,19 +125,13 @@ fn ask(program: &Path, command: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Builds the programs where they aren't, and says where they are.
+/// Builds the programs where they aren't, and says where they are. As for all tests: other selections of packages have
+/// other features of the libraries, and would compile half of them again.
 fn build(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["build", "--quiet", "--message-format=json-render-diagnostics"])
-        .args([
-            "--package",
-            "api",
-            "--package",
-            "worker",
-            "--package",
-            "simulators",
-        ])
+        .args(["test", "--no-run", "--workspace", "--quiet"])
+        .arg("--message-format=json-render-diagnostics")
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
@@ -148,8 +142,12 @@ fn build(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let mut programs = BTreeMap::new();
     for line in String::from_utf8(output.stdout)?.lines() {
         let message: Value = serde_json::from_str(line).context("cargo said no JSON")?;
-        if let (Some(name), Some(path)) = (message["target"]["name"].as_str(), message["executable"].as_str())
-        {
+        let is_test = message["profile"]["test"] == true;
+        if let (Some(name), Some(path), false) = (
+            message["target"]["name"].as_str(),
+            message["executable"].as_str(),
+            is_test,
+        ) {
             programs.insert(name.to_owned(), PathBuf::from(path));
         }
     }
