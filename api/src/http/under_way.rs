@@ -44,17 +44,19 @@ impl Drop for UnderWay {
         let Some(trace) = self.trace.take() else {
             return;
         };
-        let attributes = vec![
-            KeyValue::new("http.request.method", self.method.to_string()),
-            KeyValue::new("http.route", route.to_owned()),
-            KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
-            KeyValue::new("url.path", self.uri.path().to_owned()),
-        ];
+        let attributes = || {
+            vec![
+                KeyValue::new("http.request.method", self.method.to_string()),
+                KeyValue::new("http.route", route.to_owned()),
+                KeyValue::new("http.response.status_code", i64::from(status.as_u16())),
+                KeyValue::new("url.path", self.uri.path().to_owned()),
+            ]
+        };
         let failure = match self.answered {
             None => Some("the client went away".into()),
             Some(status) if status.is_server_error() => Some(status.as_str().to_owned().into()),
             Some(_) => None,
         };
-        trace.end(format!("{} {route}", self.method), attributes, failure);
+        trace.end(|| format!("{} {route}", self.method), attributes, failure);
     }
 }

@@ -244,11 +244,11 @@ impl Trace {
         self.own
     }
 
-    /// The work has ended: its spans are kept or forgotten.
+    /// The work has ended: its spans are kept or forgotten. What it is called is asked only when it is kept.
     pub fn end(
         &self,
-        name: impl Into<Cow<'static, str>>,
-        mut attributes: Vec<KeyValue>,
+        name: impl FnOnce() -> String,
+        attributes: impl FnOnce() -> Vec<KeyValue>,
         failure: Option<Cow<'static, str>>,
     ) {
         let Some(tracer) = TRACER.get() else {
@@ -261,6 +261,7 @@ impl Trace {
         let (true, Spans::Collected { spans, dropped }) = (is_kept, collected) else {
             return;
         };
+        let mut attributes = attributes();
         if dropped > 0 {
             attributes.push(KeyValue::new("spans.dropped", dropped));
         }
@@ -268,7 +269,7 @@ impl Trace {
             id: self.own.span_id,
             parent: self.parent.map_or(0, |parent| parent.span_id),
             parent_is_remote: self.parent.is_some(),
-            name: name.into(),
+            name: name().into(),
             kind: self.kind,
             started: self.started_at,
             took,

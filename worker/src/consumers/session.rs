@@ -147,14 +147,16 @@ async fn handle(delivery: Delivery, post: Arc<Post>, tools: Arc<Tools>) -> Resul
     };
     let handling = handle_message(&delivery, &message, &post, &tools, event_at);
     let (handled, failure) = trace::within(trace.clone(), handling).await;
-    let attributes = vec![
-        KeyValue::new("messaging.system", "rabbitmq"),
-        KeyValue::new("messaging.destination.name", post.consumer.queue()),
-        KeyValue::new("messaging.message.id", message.id.to_string()),
-        KeyValue::new("attempts", i64::from(message.attempts)),
-    ];
+    let attributes = || {
+        vec![
+            KeyValue::new("messaging.system", "rabbitmq"),
+            KeyValue::new("messaging.destination.name", post.consumer.queue()),
+            KeyValue::new("messaging.message.id", message.id.to_string()),
+            KeyValue::new("attempts", i64::from(message.attempts)),
+        ]
+    };
     trace.end(
-        format!("process {}", post.consumer.as_str()),
+        || format!("process {}", post.consumer.as_str()),
         attributes,
         failure.map(Into::into),
     );

@@ -139,13 +139,15 @@ fn begin_trace(row: &Row) -> Option<Arc<Trace>> {
 }
 
 fn end_trace(trace: &Trace, row: &Row, failure: Option<&'static str>) {
-    let attributes = vec![
-        KeyValue::new("messaging.system", "rabbitmq"),
-        KeyValue::new("messaging.destination.name", EXCHANGE),
-        KeyValue::new("messaging.message.id", row.message_id.to_string()),
-    ];
+    let attributes = || {
+        vec![
+            KeyValue::new("messaging.system", "rabbitmq"),
+            KeyValue::new("messaging.destination.name", EXCHANGE),
+            KeyValue::new("messaging.message.id", row.message_id.to_string()),
+        ]
+    };
     trace.end(
-        format!("publish {}", row.event),
+        || format!("publish {}", row.event),
         attributes,
         failure.map(Into::into),
     );
