@@ -2,18 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::http::{Method, StatusCode};
-use metrics::{Counter, Gauge, Histogram};
+use metrics::{Counter, Histogram};
 
-use crate::database::summary;
 use crate::http::timings::{CacheOutcome, Timings};
-
-/// Texts of statements that a thread knows by heart. The code has fewer, with all combinations of filters; what is
-/// beyond is looked up each time.
-const MAX_KNOWN_STATEMENTS: usize = 4096;
 
 /// Describes every metric, so that `/metrics` has a `# HELP` line for each.
 pub fn describe() {
@@ -30,21 +24,11 @@ pub fn describe() {
         "database_statements_total",
         "Statements sent to Postgres for requests."
     );
-    metrics::describe_histogram!(
-        "database_statement_duration_seconds",
-        "Time until Postgres had answered a statement, by what it does to which table first."
-    );
-    metrics::describe_histogram!(
-        "database_connection_wait_seconds",
-        "Time that a request waited for a connection to Postgres."
-    );
-    metrics::describe_counter!(
-        "database_connection_timeouts_total",
-        "Requests that got no connection to Postgres in time, and were answered 503."
-    );
     // What has not happened yet is 0, which a rule can count with; what isn't there it can't.
     HANDLES.with_borrow(|_| ());
 }
+
+static IN_FLIGHT: AtomicU32 = AtomicU32::new(0);
 
 /// A request that is being answered.
 pub struct InFlight(());
@@ -52,61 +36,20 @@ pub struct InFlight(());
 impl InFlight {
     /// It has come in. It ends when this is dropped, also with a client that has gone.
     pub fn begin() -> Self {
-        HANDLES.with_borrow(|handles| handles.in_flight.increment(1));
+        IN_FLIGHT.fetch_add(1, Ordering::Relaxed);
         Self(())
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        HANDLES.with_borrow(|handles| handles.in_flight.decrement(1));
+        IN_FLIGHT.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// A statement as metrics and traces know it.
-pub struct KnownStatement {
-    /// What it does, for example `select products`.
-    pub summary: Arc<str>,
-    duration: Histogram,
-}
-
-impl KnownStatement {
-    fn new(sql: &str) -> Self {
-        let summary = summary(sql);
-        Self {
-            duration: metrics::histogram!("database_statement_duration_seconds", "statement" => summary.clone()),
-            summary: summary.into(),
-        }
-    }
-
-    /// It was answered.
-    pub fn record(&self, took: Duration) {
-        self.duration.record(took);
-    }
-}
-
-/// What is known of a statement by its text.
-pub fn statement(sql: &str) -> Arc<KnownStatement> {
-    HANDLES.with_borrow_mut(|handles| {
-        if let Some(known) = handles.known_statements.get(sql) {
-            return known.clone();
-        }
-        let statement = Arc::new(KnownStatement::new(sql));
-        if handles.known_statements.len() < MAX_KNOWN_STATEMENTS {
-            handles.known_statements.insert(sql.into(), statement.clone());
-        }
-        statement
-    })
-}
-
-/// A request waited for a connection.
-pub fn record_connection_wait(waited: Duration, timed_out: bool) {
-    HANDLES.with_borrow(|handles| {
-        handles.connection_wait.record(waited);
-        if timed_out {
-            handles.connection_timeouts.increment(1);
-        }
-    });
+/// What is looked at when someone asks for the metrics.
+pub fn record_in_flight() {
+    metrics::gauge!("http_requests_in_flight").set(IN_FLIGHT.load(Ordering::Relaxed));
 }
 
 /// One answered request.
@@ -115,7 +58,9 @@ pub fn record_request(method: &Method, route: &str, status: StatusCode, timings:
         handles
             .duration(route, method_name(method), status_class(status))
             .record(timings.total());
-        handles.statements.increment(u64::from(timings.statements()));
+        if timings.statements() > 0 {
+            handles.statements.increment(u64::from(timings.statements()));
+        }
         match timings.cache() {
             CacheOutcome::Unused => {}
             CacheOutcome::Hit => handles.cache_hits.increment(1),
@@ -132,37 +77,32 @@ thread_local! {
 /// A thread's own handles on what each request counts: looking one up in the registry builds its labels and takes a
 /// lock, which a request would pay for each time.
 struct Handles {
-    in_flight: Gauge,
-    connection_wait: Histogram,
-    connection_timeouts: Counter,
-    known_statements: HashMap<Box<str>, Arc<KnownStatement>, foldhash::fast::RandomState>,
     statements: Counter,
     cache_hits: Counter,
     cache_misses: Counter,
     cache_unavailable: Counter,
     /// By route, then by method and class of status. As bounded as the labels are.
-    durations: HashMap<String, Vec<(&'static str, &'static str, Histogram)>>,
+    durations: HashMap<Box<str>, Vec<OfRoute>, foldhash::fast::RandomState>,
 }
+
+/// Method, class of status, and how long such requests took.
+type OfRoute = (&'static str, &'static str, Histogram);
 
 impl Handles {
     fn new() -> Self {
         let cache = |outcome: CacheOutcome| metrics::counter!("catalog_cache_lookups_total", "outcome" => outcome.as_str());
         Self {
-            in_flight: metrics::gauge!("http_requests_in_flight"),
-            connection_wait: metrics::histogram!("database_connection_wait_seconds"),
-            connection_timeouts: metrics::counter!("database_connection_timeouts_total"),
-            known_statements: HashMap::default(),
             statements: metrics::counter!("database_statements_total"),
             cache_hits: cache(CacheOutcome::Hit),
             cache_misses: cache(CacheOutcome::Miss),
             cache_unavailable: cache(CacheOutcome::Unavailable),
-            durations: HashMap::new(),
+            durations: HashMap::default(),
         }
     }
 
     fn duration(&mut self, route: &str, method: &'static str, status: &'static str) -> &Histogram {
         if !self.durations.contains_key(route) {
-            self.durations.insert(route.to_owned(), Vec::new());
+            self.durations.insert(route.into(), Vec::new());
         }
         let of_route = self.durations.get_mut(route).expect("it was put there above");
         let known = of_route.iter().position(|(m, s, _)| *m == method && *s == status);

@@ -123,6 +123,7 @@ async fn one_trace_leads_from_a_purchase_to_its_mail_and_its_label() {
         "publish order.paid",
         "process confirmation_email",
         "mail send",
+        "insert inbox",
         "process shipping_label",
         "carrier create_label",
         "payment capture",
@@ -133,16 +134,16 @@ async fn one_trace_leads_from_a_purchase_to_its_mail_and_its_label() {
     ] {
         assert!(names.contains(name), "`{name}` is not among {names:?}");
     }
-    // Every span hangs on another of the trace, but for the two requests, which hang on the client.
+    assert_one_tree(&spans);
+}
+
+/// Every span hangs on another of the trace, but for the two requests, which hang on the client.
+fn assert_one_tree(spans: &[Span]) {
     let ids: HashMap<Vec<u8>, &str> = spans
         .iter()
         .map(|span| (span.span_id.clone(), span.name.as_str()))
         .collect();
-    let parent_of = |name: &str| {
-        let span = spans.iter().find(|span| span.name == name).unwrap();
-        ids.get(&span.parent_span_id).copied()
-    };
-    for span in &spans {
+    for span in spans {
         let hangs_on_client = hex(&span.parent_span_id) == "00f067aa0ba902b7";
         assert!(
             hangs_on_client || ids.contains_key(&span.parent_span_id),
@@ -150,11 +151,22 @@ async fn one_trace_leads_from_a_purchase_to_its_mail_and_its_label() {
             span.name
         );
     }
+    let parent_of = |name: &str| {
+        let span = spans.iter().find(|span| span.name == name).unwrap();
+        ids.get(&span.parent_span_id).copied()
+    };
     assert_eq!(parent_of("payment authorize"), Some("POST /v1/orders"));
     assert_eq!(parent_of("publish order.paid"), Some("POST /v1/orders"));
     assert_eq!(parent_of("process shipping_label"), Some("publish order.paid"));
     assert_eq!(parent_of("payment capture"), Some("process shipping_label"));
     assert_eq!(parent_of("mail send"), Some("process confirmation_email"));
+    for claimed in spans.iter().filter(|span| span.name == "insert inbox") {
+        let parent = ids[&claimed.parent_span_id];
+        assert!(
+            parent.starts_with("process "),
+            "a consumer's statement hangs on `{parent}`"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

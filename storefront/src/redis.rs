@@ -10,7 +10,7 @@ use redis::{Cmd, FromRedisValue};
 use secrecy::ExposeSecret;
 
 use crate::settings::RedisSettings;
-use crate::telemetry::trace;
+use crate::telemetry::trace::{self, Name};
 
 /// How long Redis is left alone after a failure. Half of the second within which readers must see a change, so that
 /// a Redis that comes back is in use again soon.
@@ -79,8 +79,7 @@ impl Redis {
         if self.pause.is_on() {
             return Err(RedisError::Paused);
         }
-        let mut span = trace::client(|| name_of(command));
-        span.attribute("db.system.name", "redis");
+        let mut span = trace::client(|| name_of(command), Some("redis"));
         let mut connection = self.connection.clone();
         match tokio::time::timeout(self.timeout, command.query_async(&mut connection)).await {
             Ok(Ok(value)) => Ok(value),
@@ -99,10 +98,13 @@ impl Redis {
 }
 
 /// Its first word.
-fn name_of(command: &Cmd) -> String {
+fn name_of(command: &Cmd) -> Name {
     match command.args_iter().next() {
-        Some(redis::Arg::Simple(word)) => format!("redis {}", String::from_utf8_lossy(word)),
-        _ => "redis".to_owned(),
+        Some(redis::Arg::Simple(b"GET")) => Name::Fixed("redis GET"),
+        Some(redis::Arg::Simple(word)) => {
+            Name::Shared(format!("redis {}", String::from_utf8_lossy(word)).into())
+        }
+        _ => Name::Fixed("redis"),
     }
 }
 

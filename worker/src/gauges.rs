@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
-use sqlx::PgPool;
 use storefront::messages::Consumer;
+use storefront::postgres::MeasuredPool;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Gauges {
     /// Where outbox and orders are.
-    pub pool: PgPool,
+    pub pool: MeasuredPool,
     /// Where the queues are.
     pub broker: std::sync::Arc<Broker>,
     /// Between two counts.

@@ -10,9 +10,9 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use storefront::postgres::MeasuredPool;
 use storefront::starting::Start;
-use storefront::telemetry::{Metrics, record_pool};
+use storefront::telemetry::Metrics;
 use storefront::variants::Variants;
 
 use crate::broker::Broker;
@@ -25,7 +25,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Health {
     /// To Postgres.
-    pub pool: PgPool,
+    pub pool: MeasuredPool,
     /// To RabbitMQ.
     pub broker: Arc<Broker>,
     /// How each part is.
@@ -86,8 +86,7 @@ fn not_ready(dependency: &str, why: &str) -> (StatusCode, Json<Value>) {
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    let limit = health.pool.options().get_max_connections();
-    record_pool(health.pool.size(), health.pool.num_idle(), limit);
+    health.pool.record_use();
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
         health.metrics.render(),

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use storefront::messages::Consumer;
+use storefront::postgres::MeasuredPool;
 use storefront::schema::{self, SchemaError};
 use storefront::starting::{POSTGRES, RABBITMQ, Start};
 use storefront::stopping::Signals;
@@ -163,7 +163,7 @@ async fn reach_stores(start: &Start, options: &PgConnectOptions, broker: &Broker
 fn assemble(settings: &Settings) -> anyhow::Result<(PgConnectOptions, Arc<Tools>)> {
     let options = postgres::connect_options(&settings.database, "backstock-worker")?;
     let tools = Tools {
-        pool: postgres::pool(&settings.database, options.clone()),
+        pool: MeasuredPool::new(&settings.database, options.clone()),
         payments: PaymentGateway::new(&settings.payment)?,
         carrier: Carrier::new(&settings.carrier)?,
         mailer: Mailer::new(&settings.mail)?,
@@ -229,7 +229,7 @@ fn start(
 async fn relay(
     settings: Settings,
     broker: Arc<Broker>,
-    pool: PgPool,
+    pool: MeasuredPool,
     wake: Arc<Notify>,
     parts: Parts,
     stop: Stop,

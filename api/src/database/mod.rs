@@ -4,9 +4,7 @@
 //! is an sqlx executor that counts statements and their time for the request's `server-timing`, so that no
 //! statement of a request goes uncounted. Read next: `pooled.rs`, and what it is compared with, `per_request.rs`.
 
-mod session;
 mod side;
-mod summary;
 
 pub mod deadlock;
 
@@ -14,16 +12,27 @@ pub mod deadlock;
 pub mod per_request;
 pub mod pooled;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use storefront::postgres::UrlError;
+use storefront::postgres::{self, UrlError};
 use storefront::settings::DatabaseSettings;
+use storefront::telemetry::statements;
 use storefront::variants::Connections;
 
-pub use self::session::{Session, Transaction};
 pub use self::side::SideConnection;
-pub use self::summary::summary;
 use crate::http::timings::Timings;
+
+/// One connection, lent to one request, whose statements are counted for its `server-timing`.
+pub type Session<'t> = postgres::Session<'t, &'t Timings>;
+
+/// A session inside a transaction.
+pub type Transaction<'t> = postgres::Transaction<'t, &'t Timings>;
+
+impl postgres::Counter for &Timings {
+    fn count(&self, took: Duration) {
+        self.add_statement(took);
+    }
+}
 
 /// How much of a pool is in use.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +60,7 @@ impl Database {
     /// # Errors
     /// When the URL can't be parsed.
     pub fn new(arm: Connections, settings: &DatabaseSettings) -> Result<Self, UrlError> {
-        let options = storefront::postgres::connect_options(settings, "backstock-api")?;
+        let options = postgres::connect_options(settings, "backstock-api")?;
         Ok(match arm {
             #[cfg(feature = "baselines")]
             Connections::PerRequest => {
@@ -75,7 +84,7 @@ impl Database {
         let waited = asked.elapsed();
         timings.add_connection_wait(waited);
         let timed_out = matches!(session, Err(sqlx::Error::PoolTimedOut));
-        crate::metrics::record_connection_wait(waited, timed_out);
+        statements::waited_for_connection(waited, timed_out);
         session
     }
 

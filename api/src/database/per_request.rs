@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
+use storefront::postgres::Connection;
 use storefront::settings::DatabaseSettings;
 
-use super::session::{Connection, Session};
+use super::Session;
 use crate::http::timings::Timings;
 
 /// The arm `connections=per_request`.

@@ -6,10 +6,10 @@
 //! **Source**: <https://www.postgresql.org/docs/current/runtime-config-connection.html>, `max_connections`.
 
 use sqlx::postgres::{PgConnectOptions, PgPool};
+use storefront::postgres::Connection;
 use storefront::settings::DatabaseSettings;
 
-use super::PoolUse;
-use super::session::{Connection, Session};
+use super::{PoolUse, Session};
 use crate::http::timings::Timings;
 
 /// The arm `connections=pooled`.

@@ -10,10 +10,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use storefront::starting::Start;
-use storefront::telemetry::{Metrics, record_pool};
+use storefront::telemetry::{Metrics, statements};
 use storefront::variants::Variants;
 
 use crate::database::PoolUse;
+use crate::metrics::record_in_flight;
 use crate::state::AppState;
 
 /// What the internal routes share.
@@ -72,8 +73,9 @@ fn not_ready(dependency: &str, why: &str) -> (StatusCode, Json<serde_json::Value
 
 async fn metrics(State(internal): State<Internal>) -> impl IntoResponse {
     if let Some(PoolUse { open, idle, limit }) = internal.app.database.pool_use() {
-        record_pool(open, idle, limit);
+        statements::record_pool(open, idle, limit);
     }
+    record_in_flight();
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
         internal.metrics.render(),

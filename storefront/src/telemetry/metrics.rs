@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use metrics_process::Collector;
 use tokio::runtime;
 
+use super::trace::{self, Name, Span};
 use crate::settings::{Switch, TelemetrySettings};
 use crate::variants::Variants;
 
@@ -88,6 +89,7 @@ pub fn init_metrics(settings: &TelemetrySettings, variants: &Variants, process: 
     let of_process = Collector::default();
     of_process.describe();
     describe();
+    super::statements::describe();
     metrics::gauge!("backstock_build_info", "process" => process, "version" => env!("CARGO_PKG_VERSION"))
         .set(1.0);
     for (lesson, arm) in variants.arms() {
@@ -119,23 +121,11 @@ fn describe() {
         "tokio_busy_seconds",
         "Time that the threads spent with tasks, all together."
     );
-    metrics::describe_gauge!("database_connections", "Connections to Postgres, by state.");
-    metrics::describe_gauge!(
-        "database_connections_limit",
-        "Connections to Postgres that this process may have."
-    );
     metrics::describe_histogram!(
         "third_party_duration_seconds",
         "Time until a third party had answered, with what was asked again."
     );
     metrics::describe_counter!("orders_total", "Orders that reached a state in this process.");
-}
-
-/// The pool's state, when someone asks for the metrics.
-pub fn record_pool(open: u32, idle: usize, limit: u32) {
-    metrics::gauge!("database_connections", "state" => "idle").set(idle as f64);
-    metrics::gauge!("database_connections", "state" => "used").set(f64::from(open) - idle as f64);
-    metrics::gauge!("database_connections_limit").set(f64::from(limit));
 }
 
 /// An order reached this state.
@@ -153,7 +143,7 @@ pub struct ThirdParty {
     party: &'static str,
     operation: &'static str,
     started: Instant,
-    span: super::trace::Span,
+    span: Span,
 }
 
 impl ThirdParty {
@@ -163,7 +153,7 @@ impl ThirdParty {
             party,
             operation,
             started: Instant::now(),
-            span: super::trace::client(|| format!("{party} {operation}")),
+            span: trace::client(|| Name::Shared(format!("{party} {operation}").into()), None),
         }
     }
 

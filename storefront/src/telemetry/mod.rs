@@ -4,8 +4,10 @@
 mod logs;
 mod metrics;
 mod otlp;
+pub mod statements;
+mod summary;
 pub mod trace;
 
 pub use self::logs::init_logs;
-pub use self::metrics::{Metrics, ThirdParty, init_metrics, order_reached, orders_reached, record_pool};
+pub use self::metrics::{Metrics, ThirdParty, init_metrics, order_reached, orders_reached};
 pub use self::otlp::{Exporting, TraceError, init_traces};

@@ -1,6 +1,6 @@
 //! Sends the traces that are kept to a collector: OpenTelemetry's protocol over HTTP, in batches, from a thread of its own.
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use opentelemetry::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -87,7 +87,9 @@ fn instance() -> String {
 fn in_its_terms(kept: Kept, scope: &InstrumentationScope) -> impl Iterator<Item = SpanData> {
     let trace_id = TraceId::from(kept.trace_id);
     let scope = scope.clone();
-    let convert = move |span: SpanRecord| SpanData {
+    let (now, now_by_clock) = (Instant::now(), SystemTime::now());
+    let by_clock = move |instant: Instant| now_by_clock - now.saturating_duration_since(instant);
+    let convert = move |mut span: SpanRecord| SpanData {
         // What is kept is kept for good, drawn or not.
         span_context: SpanContext::new(
             trace_id,
@@ -104,10 +106,14 @@ fn in_its_terms(kept: Kept, scope: &InstrumentationScope) -> impl Iterator<Item 
             Kind::Producer => SpanKind::Producer,
             Kind::Consumer => SpanKind::Consumer,
         },
-        name: span.name,
-        start_time: span.started,
-        end_time: span.started + span.took,
-        attributes: span.attributes,
+        name: span.name.into_text(),
+        start_time: by_clock(span.started),
+        end_time: by_clock(span.started) + span.took,
+        attributes: {
+            let database = span.database.map(|name| KeyValue::new("db.system.name", name));
+            span.attributes.extend(database);
+            span.attributes
+        },
         dropped_attributes_count: 0,
         events: SpanEvents::default(),
         links: SpanLinks::default(),

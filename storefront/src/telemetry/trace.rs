@@ -3,6 +3,8 @@
 //! Each process collects the spans of a piece of work in a list of its own, and decides when the work has *ended* whether
 //! they are kept: when the trace was drawn in the first process, when the work failed, or when it was slow. So a rate of
 //! 1 % doesn't lose the traces that somebody will ask for; what is not kept costs a list of a few entries and no export.
+//! So entries hold what is at hand: names that exist, and one clock. What a collector wants is made of them when they are
+//! kept.
 //! Of a trace that was not drawn, the parts that failed or were slow are kept, those of other processes are not.
 //!
 //! Between processes the trace travels as `traceparent` (W3C Trace Context, <https://www.w3.org/TR/trace-context/>): in
@@ -14,7 +16,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 pub use opentelemetry::{KeyValue, Value};
 
@@ -119,6 +121,25 @@ pub enum Kind {
     Consumer,
 }
 
+/// What a span is called: of a bounded set, and cheap to make.
+#[derive(Debug, Clone)]
+pub enum Name {
+    /// Written in the code.
+    Fixed(&'static str),
+    /// Made at run time.
+    Shared(Arc<str>),
+}
+
+impl Name {
+    /// As collectors want it.
+    pub fn into_text(self) -> Cow<'static, str> {
+        match self {
+            Self::Fixed(name) => name.into(),
+            Self::Shared(name) => name.to_string().into(),
+        }
+    }
+}
+
 /// What a trace consists of: something that began and ended.
 #[derive(Debug, Clone)]
 pub struct SpanRecord {
@@ -128,12 +149,14 @@ pub struct SpanRecord {
     pub parent: u64,
     /// Whether the cause is in another process.
     pub parent_is_remote: bool,
-    /// What it was, of a bounded set.
-    pub name: Cow<'static, str>,
+    /// What it was.
+    pub name: Name,
+    /// The database that was asked, if one was: `db.system.name`.
+    pub database: Option<&'static str>,
     /// Which way.
     pub kind: Kind,
     /// When it began.
-    pub started: SystemTime,
+    pub started: Instant,
     /// How long it took.
     pub took: Duration,
     /// Particulars.
@@ -159,7 +182,6 @@ pub struct Trace {
     parent: Option<Parent>,
     kind: Kind,
     started: Instant,
-    started_at: SystemTime,
     spans: Mutex<Spans>,
 }
 
@@ -194,7 +216,6 @@ pub fn begin(kind: Kind, parent: impl FnOnce() -> Option<Parent>) -> Option<Arc<
         parent,
         kind,
         started: Instant::now(),
-        started_at: SystemTime::now(),
         spans: Mutex::new(Spans::Collected {
             spans: Vec::new(),
             dropped: 0,
@@ -208,8 +229,8 @@ fn new_span_id() -> u64 {
 }
 
 /// Does the work; whatever it does belongs to the trace.
-pub async fn within<F: Future>(trace: Arc<Trace>, work: F) -> F::Output {
-    CURRENT.scope(trace, work).await
+pub fn within<F: Future>(trace: Arc<Trace>, work: F) -> impl Future<Output = F::Output> {
+    CURRENT.scope(trace, work)
 }
 
 /// The work of another task, for whose spans this task's trace is the place.
@@ -269,9 +290,10 @@ impl Trace {
             id: self.own.span_id,
             parent: self.parent.map_or(0, |parent| parent.span_id),
             parent_is_remote: self.parent.is_some(),
-            name: name().into(),
+            name: Name::Shared(name().into()),
+            database: None,
             kind: self.kind,
-            started: self.started_at,
+            started: self.started,
             took,
             attributes,
             failure,
@@ -307,17 +329,13 @@ impl Trace {
     fn spans(&self) -> MutexGuard<'_, Spans> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn time_of(&self, instant: Instant) -> SystemTime {
-        self.started_at + instant.saturating_duration_since(self.started)
-    }
 }
 
-/// Something that ended just now, for which somebody else was asked: a statement, for example.
-pub fn record_client(
-    name: impl FnOnce() -> Cow<'static, str>,
+/// A statement that ended just now.
+pub fn record_statement(
+    name: impl FnOnce() -> Name,
+    database: &'static str,
     started: Instant,
-    attributes: impl FnOnce() -> Vec<KeyValue>,
     failure: Option<&'static str>,
 ) {
     if !is_on() {
@@ -329,17 +347,18 @@ pub fn record_client(
             parent: trace.own.span_id,
             parent_is_remote: false,
             name: name(),
+            database: Some(database),
             kind: Kind::Client,
-            started: trace.time_of(started),
+            started,
             took: started.elapsed(),
-            attributes: attributes(),
+            attributes: Vec::new(),
             failure: failure.map(Cow::from),
         });
     });
 }
 
-/// Begins to ask somebody else. It ends when it is dropped.
-pub fn client<N: Into<Cow<'static, str>>>(name: impl FnOnce() -> N) -> Span {
+/// Begins to ask somebody else, for example a `database`. It ends when it is dropped.
+pub fn client(name: impl FnOnce() -> Name, database: Option<&'static str>) -> Span {
     let trace = match is_on() {
         true => CURRENT.try_with(Arc::clone).ok(),
         false => None,
@@ -348,7 +367,8 @@ pub fn client<N: Into<Cow<'static, str>>>(name: impl FnOnce() -> N) -> Span {
         under_way: trace.map(|trace| UnderWay {
             id: new_span_id(),
             started: Instant::now(),
-            name: name().into(),
+            name: name(),
+            database,
             attributes: Vec::new(),
             failure: None,
             trace,
@@ -367,7 +387,8 @@ struct UnderWay {
     trace: Arc<Trace>,
     id: u64,
     started: Instant,
-    name: Cow<'static, str>,
+    name: Name,
+    database: Option<&'static str>,
     attributes: Vec<KeyValue>,
     failure: Option<Cow<'static, str>>,
 }
@@ -404,8 +425,9 @@ impl Drop for Span {
                 parent: span.trace.own.span_id,
                 parent_is_remote: false,
                 name: span.name,
+                database: span.database,
                 kind: Kind::Client,
-                started: span.trace.time_of(span.started),
+                started: span.started,
                 took: span.started.elapsed(),
                 attributes: span.attributes,
                 failure: span.failure,
@@ -446,7 +468,7 @@ mod tests {
     #[tokio::test]
     async fn without_an_exporter_there_is_no_trace() {
         assert!(begin(Kind::Server, || None).is_none());
-        assert!(client(|| "ask").parent().is_none());
+        assert!(client(|| Name::Fixed("ask"), None).parent().is_none());
         assert!(current().is_none());
     }
 }

@@ -2,10 +2,10 @@
 //! was cancelled before its message came.
 
 use serde_json::Value;
-use sqlx::PgPool;
 use storefront::emails::{Confirmation, Line};
 use storefront::messages::Consumer;
 use storefront::money::{Currency, Money};
+use storefront::postgres::MeasuredPool;
 use uuid::Uuid;
 
 use super::inbox::{self, Mail};
@@ -27,7 +27,7 @@ pub(super) async fn send(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Res
 }
 
 /// What was bought, and who gets told. Nobody, of an order that was cancelled.
-async fn read(pool: &PgPool, order_id: Uuid) -> Result<Option<(String, Confirmation)>, Fault> {
+async fn read(pool: &MeasuredPool, order_id: Uuid) -> Result<Option<(String, Confirmation)>, Fault> {
     let rows = sqlx::query!(
         r#"
         select o.status, o.number, o.email, o.currency::text as "currency!", o.subtotal_cents, o.discount_cents, o.shipping_cents,

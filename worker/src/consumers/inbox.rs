@@ -9,10 +9,10 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
 use sqlx::types::time::OffsetDateTime;
 use storefront::emails::Email;
 use storefront::messages::Consumer;
+use storefront::postgres::MeasuredPool;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -89,7 +89,7 @@ async fn send(
 /// While Postgres is away, until it is noted or the process ends: giving up would send the email again with the next
 /// delivery.
 async fn insist_on_note(
-    pool: &PgPool,
+    pool: &MeasuredPool,
     consumer: Consumer,
     message_id: Uuid,
     order: Option<Uuid>,
@@ -160,7 +160,7 @@ async fn claim(tools: &Tools, consumer: Consumer, message_id: Uuid) -> Result<Cl
 
 /// Only this claim: after its end the row may hold another's.
 async fn give_back(
-    pool: &PgPool,
+    pool: &MeasuredPool,
     consumer: Consumer,
     message_id: Uuid,
     claim: OffsetDateTime,
@@ -179,7 +179,7 @@ async fn give_back(
 /// One statement, so that the timeline has it once: it is written by whoever marks the message as done. Done is done,
 /// whoever holds the claim by now, and whether or not it was given back: so nobody else begins.
 async fn note(
-    pool: &PgPool,
+    pool: &MeasuredPool,
     consumer: Consumer,
     message_id: Uuid,
     order: Option<Uuid>,

@@ -13,8 +13,8 @@ mod session;
 mod shipping_label;
 mod welcome_email;
 
-use sqlx::PgPool;
 use storefront::messages::{Consumer, Event};
+use storefront::postgres::MeasuredPool;
 use storefront::third_parties::carrier::Carrier;
 use storefront::third_parties::mail::{MailError, Mailer};
 use storefront::third_parties::payment::PaymentGateway;
@@ -29,7 +29,7 @@ pub use session::Consuming;
 #[derive(Debug, Clone)]
 pub struct Tools {
     /// The shop.
-    pub pool: PgPool,
+    pub pool: MeasuredPool,
     /// Takes the money.
     pub payments: PaymentGateway,
     /// Makes labels.

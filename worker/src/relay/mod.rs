@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use lapin::Channel;
-use sqlx::PgPool;
 use storefront::messages::{Consumer, EVENTS};
+use storefront::postgres::MeasuredPool;
 use tokio::sync::Notify;
 
 use crate::broker::{Broker, BrokerError};
@@ -49,7 +49,7 @@ pub enum RelayError {
 #[derive(Debug, Clone, Copy)]
 pub struct Relay<'a> {
     /// Where the outbox is.
-    pub pool: &'a PgPool,
+    pub pool: &'a MeasuredPool,
     /// Who hears of it.
     pub broker: &'a Broker,
     /// How much at a time, and how often.

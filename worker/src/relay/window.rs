@@ -7,8 +7,8 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation, PublisherConfirm};
-use sqlx::PgConnection;
 use storefront::messages::{EXCHANGE, properties};
+use storefront::postgres::Session;
 use storefront::telemetry::trace::{self, KeyValue, Kind, Trace};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -42,7 +42,8 @@ impl Relay<'_> {
         channel: &Channel,
         held_back: &[String],
     ) -> Result<Window, RelayError> {
-        let mut transaction = self.pool.begin().await?;
+        let mut session = self.pool.session().await?;
+        let mut transaction = session.begin().await?;
         let rows = claim(&mut transaction, self.settings.relay_window, held_back).await?;
         if rows.is_empty() {
             return Ok(Window::default());
@@ -58,7 +59,7 @@ impl Relay<'_> {
 }
 
 async fn claim(
-    connection: &mut PgConnection,
+    session: &mut Session<'_, ()>,
     limit: u32,
     held_back: &[String],
 ) -> Result<Vec<Row>, sqlx::Error> {
@@ -75,7 +76,7 @@ async fn claim(
         i64::from(limit),
         held_back
     )
-    .fetch_all(connection)
+    .fetch_all(session)
     .await
 }
 

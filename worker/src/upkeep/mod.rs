@@ -9,7 +9,7 @@ mod purge;
 mod settle;
 mod void;
 
-use sqlx::PgPool;
+use storefront::postgres::MeasuredPool;
 use storefront::third_parties::payment::PaymentGateway;
 
 use crate::metrics;
@@ -24,7 +24,7 @@ const BATCH: i64 = 20;
 #[derive(Debug, Clone)]
 pub struct Upkeep {
     /// The shop.
-    pub pool: PgPool,
+    pub pool: MeasuredPool,
     /// Knows what became of payments.
     pub payments: PaymentGateway,
     /// How often.

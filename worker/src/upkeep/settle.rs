@@ -117,7 +117,8 @@ impl Upkeep {
 
     /// Unless somebody else holds it by now. The coupon before the stock, and variants in the order of their ids, as everybody locks them.
     async fn record_failed(&self, order: Uuid, held_until: OffsetDateTime) -> Result<u64, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
+        let mut session = self.pool.session().await?;
+        let mut transaction = session.begin().await?;
         let failed = sqlx::query_scalar!(
             r#"
             with failed as (

@@ -1,12 +1,11 @@
-//! A request's connection: an sqlx executor that counts.
+//! A connection that is lent to one piece of work: an sqlx executor that measures, traces and counts.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
@@ -14,29 +13,42 @@ use sqlx::error::BoxDynError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{Connection as _, Either, Execute, Executor, SqlStr};
-use storefront::telemetry::trace::{self, KeyValue};
 
-use crate::http::timings::Timings;
-use crate::metrics::{self, KnownStatement};
+use crate::telemetry::statements::{self, KnownStatement};
+use crate::telemetry::trace::{self, Name};
 
-/// One connection, lent to one request. Pass it as `&mut session` to sqlx's queries.
-pub struct Session<'t> {
-    connection: Connection<'t>,
-    timings: &'t Timings,
+/// Whoever wants to know of each statement of a piece of work, besides metrics and traces.
+pub trait Counter: Copy + Send + Unpin {
+    /// A statement has ended, however it ended.
+    fn count(&self, took: Duration);
 }
 
-pub(super) enum Connection<'t> {
+/// Nobody.
+impl Counter for () {
+    fn count(&self, _: Duration) {}
+}
+
+/// One connection, lent to one piece of work. Pass it as `&mut session` to sqlx's queries.
+pub struct Session<'t, C> {
+    connection: Connection<'t>,
+    counter: C,
+}
+
+/// Where a session's connection is from.
+pub enum Connection<'t> {
     /// Closed with the session. `None` only while it is being dropped.
     #[cfg(feature = "baselines")]
     Own(Option<PgConnection>),
+    /// Given back to its pool with the session.
     Pooled(PoolConnection<Postgres>),
     /// That of another session, inside a transaction. `None` only when it has ended.
     InTransaction(Option<sqlx::Transaction<'t, Postgres>>),
 }
 
-impl<'t> Session<'t> {
-    pub(super) fn new(connection: Connection<'t>, timings: &'t Timings) -> Self {
-        Self { connection, timings }
+impl<'t, C: Counter> Session<'t, C> {
+    /// Lends it.
+    pub fn new(connection: Connection<'t>, counter: C) -> Self {
+        Self { connection, counter }
     }
 
     /// Begins a transaction, for the time of which this session is lent to it. One that is dropped, also because its
@@ -44,13 +56,13 @@ impl<'t> Session<'t> {
     ///
     /// # Errors
     /// When Postgres can't be asked.
-    pub async fn begin(&mut self) -> Result<Transaction<'_>, sqlx::Error> {
-        let timings = self.timings;
-        let _statement = Statement::start(timings, "begin");
+    pub async fn begin(&mut self) -> Result<Transaction<'_, C>, sqlx::Error> {
+        let counter = self.counter;
+        let _statement = Statement::start(counter, "begin");
         let inner = self.connection().begin().await?;
         Ok(Transaction(Session::new(
             Connection::InTransaction(Some(inner)),
-            timings,
+            counter,
         )))
     }
 
@@ -69,15 +81,15 @@ impl<'t> Session<'t> {
 /// A session inside a transaction: pass `&mut *transaction` where a session is asked for. Beginning and ending it are
 /// statements, and counted.
 #[derive(Debug)]
-pub struct Transaction<'t>(Session<'t>);
+pub struct Transaction<'t, C>(Session<'t, C>);
 
-impl Transaction<'_> {
+impl<C: Counter> Transaction<'_, C> {
     /// Makes it last.
     ///
     /// # Errors
     /// When Postgres can't be asked, or won't: then nothing of it lasts, unless it was the answer that got lost.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        let _statement = Statement::start(self.0.timings, "commit");
+        let _statement = Statement::start(self.0.counter, "commit");
         match &mut self.0.connection {
             Connection::InTransaction(inner) => {
                 let inner = inner.take().expect("it ends once");
@@ -88,21 +100,21 @@ impl Transaction<'_> {
     }
 }
 
-impl<'t> Deref for Transaction<'t> {
-    type Target = Session<'t>;
+impl<'t, C> Deref for Transaction<'t, C> {
+    type Target = Session<'t, C>;
 
-    fn deref(&self) -> &Session<'t> {
+    fn deref(&self) -> &Session<'t, C> {
         &self.0
     }
 }
 
-impl<'t> DerefMut for Transaction<'t> {
-    fn deref_mut(&mut self) -> &mut Session<'t> {
+impl<'t, C> DerefMut for Transaction<'t, C> {
+    fn deref_mut(&mut self) -> &mut Session<'t, C> {
         &mut self.0
     }
 }
 
-impl fmt::Debug for Session<'_> {
+impl<C> fmt::Debug for Session<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").finish_non_exhaustive()
     }
@@ -110,7 +122,7 @@ impl fmt::Debug for Session<'_> {
 
 /// Says goodbye to Postgres, which else logs a broken connection for every request.
 #[cfg(feature = "baselines")]
-impl Drop for Session<'_> {
+impl<C> Drop for Session<'_, C> {
     fn drop(&mut self) {
         if let Connection::Own(connection) = &mut self.connection
             && let Some(connection) = connection.take()
@@ -121,7 +133,7 @@ impl Drop for Session<'_> {
 }
 
 /// Everything goes to the connection; what runs a statement is counted.
-impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
+impl<'c, C: Counter + Sync> Executor<'c> for &'c mut Session<'_, C> {
     type Database = Postgres;
 
     fn fetch_many<'e, 'q: 'e, E>(
@@ -133,7 +145,7 @@ impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
         E: 'q + Execute<'q, Postgres>,
     {
         let query = Taken::from(query);
-        let statement = Statement::start(self.timings, query.sql.as_str());
+        let statement = Statement::start(self.counter, query.sql.as_str());
         let rows = self.connection().fetch_many(query);
         Counted { rows, statement }.boxed()
     }
@@ -145,7 +157,7 @@ impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
     {
         Box::pin(async move {
             let query = Taken::from(query);
-            let mut statement = Statement::start(self.timings, query.sql.as_str());
+            let mut statement = Statement::start(self.counter, query.sql.as_str());
             let row = self.connection().fetch_optional(query).await;
             statement.has_failed = row.is_err();
             row
@@ -173,45 +185,44 @@ impl<'c, 't> Executor<'c> for &'c mut Session<'t> {
 }
 
 /// One statement under way. It is counted when it ends, however it ends.
-struct Statement<'t> {
-    timings: &'t Timings,
+struct Statement<C: Counter> {
+    counter: C,
     known: Arc<KnownStatement>,
     started: Instant,
     has_failed: bool,
 }
 
-impl<'t> Statement<'t> {
-    fn start(timings: &'t Timings, sql: &str) -> Self {
+impl<C: Counter> Statement<C> {
+    fn start(counter: C, sql: &str) -> Self {
         Self {
-            timings,
-            known: metrics::statement(sql),
+            counter,
+            known: statements::known(sql),
             started: Instant::now(),
             has_failed: false,
         }
     }
 }
 
-impl Drop for Statement<'_> {
+impl<C: Counter> Drop for Statement<C> {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        self.timings.add_statement(took);
+        self.counter.count(took);
         self.known.record(took);
-        let name = || Cow::from(self.known.summary.to_string());
-        let attributes = || vec![KeyValue::new("db.system.name", "postgresql")];
+        let name = || Name::Shared(self.known.summary.clone());
         let failure = self.has_failed.then_some("it failed");
-        trace::record_client(name, self.started, attributes, failure);
+        trace::record_statement(name, "postgresql", self.started, failure);
     }
 }
 
 /// A query, taken apart so that its text can be looked at before it is sent.
-struct Taken {
+pub(super) struct Taken {
     sql: SqlStr,
     arguments: Result<Option<PgArguments>, BoxDynError>,
     is_persistent: bool,
 }
 
 impl Taken {
-    fn from<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
+    pub(super) fn from<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
         Self {
             arguments: query.take_arguments(),
             is_persistent: query.persistent(),
@@ -239,12 +250,12 @@ impl<'q> Execute<'q, Postgres> for Taken {
     }
 }
 
-struct Counted<'e> {
+struct Counted<'e, C: Counter> {
     rows: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
-    statement: Statement<'e>,
+    statement: Statement<C>,
 }
 
-impl Stream for Counted<'_> {
+impl<C: Counter> Stream for Counted<'_, C> {
     type Item = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

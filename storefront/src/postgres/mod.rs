@@ -1,10 +1,15 @@
-//! The way to Postgres: the options of a connection, and the pool.
+//! The way to Postgres: the options of a connection, the pool, and what measures statements. Read next: `session.rs`.
+
+mod measured_pool;
+mod session;
 
 use std::str::FromStr;
 
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 
+pub use self::measured_pool::MeasuredPool;
+pub use self::session::{Connection, Counter, Session, Transaction};
 use crate::settings::DatabaseSettings;
 
 /// How similar a title's best part must be to a text that was searched for, from 0 to 1. Postgres' own 0.6 misses a
