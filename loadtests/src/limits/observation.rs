@@ -23,6 +23,13 @@ use crate::shop::{Shop, ShopSettings};
 
 const LEAST_SHARE: f64 = 0.95;
 
+/// What is looked for is smaller than what the machine does by itself from second to second: each turn is cut into so many,
+/// that follow each other faster.
+const CUT: u32 = 4;
+
+/// Nor are two processes of one program equally fast, for as long as they live: so many of each are started, in turns.
+const LIVES: usize = 4;
+
 /// The api's default.
 const SAMPLE_RATIO: &str = "0.01";
 
@@ -35,6 +42,11 @@ pub async fn being_watched(
     other_api: Option<&Path>,
     turns: Turns,
 ) -> Result<Vec<LimitResult>> {
+    let turns = Turns {
+        blocks: (turns.blocks * CUT as usize).div_ceil(LIVES),
+        slice: turns.slice / CUT,
+        ..turns
+    };
     let collector = collector().await?;
     let blind = with(settings, &[("BACKSTOCK_METRICS", "off")]);
     let watched = with(
@@ -103,10 +115,6 @@ fn with(settings: &ShopSettings, environment: &[(&str, &str)]) -> ShopSettings {
 }
 
 async fn rivalry(ours: &ShopSettings, theirs: &ShopSettings, path: &str, turns: Turns) -> Result<Rivalry> {
-    let (ours, theirs) = (
-        Shop::start(ours.clone()).await?,
-        Shop::start(theirs.clone()).await?,
-    );
     let requests: Arc<[Request]> = [Request::get(path)?].into();
     let Turns {
         slice, connections, ..
@@ -120,17 +128,30 @@ async fn rivalry(ours: &ShopSettings, theirs: &ShopSettings, path: &str, turns: 
         );
         Ok(outcome.throughput())
     };
-    warm_up(&ours.target(), &requests, connections).await?;
-    warm_up(&theirs.target(), &requests, connections).await?;
-    let rivals = turns
-        .take(
-            async |seed| rate(&ours, seed).await,
-            async |seed| rate(&theirs, seed).await,
-        )
-        .await?;
-    ours.stop().await?;
-    theirs.stop().await?;
-    Ok(rivals)
+    let mut blocks = Vec::new();
+    for life in 0..LIVES {
+        // Who comes first differs from life to life.
+        let mut settings = [ours, theirs];
+        settings.rotate_left(life % 2);
+        let [first, second] = settings;
+        let mut shops = [
+            Shop::start(first.clone()).await?,
+            Shop::start(second.clone()).await?,
+        ];
+        shops.rotate_left(life % 2);
+        for shop in &shops {
+            warm_up(&shop.target(), &requests, connections).await?;
+        }
+        let of_life = turns.blocks(
+            async |seed| rate(&shops[0], seed).await,
+            async |seed| rate(&shops[1], seed).await,
+        );
+        blocks.extend(of_life.await?);
+        for shop in shops {
+            shop.stop().await?;
+        }
+    }
+    Rivalry::of(&blocks)
 }
 
 /// Somebody who takes traces, and does nothing about them.

@@ -41,9 +41,18 @@ impl Turns {
     /// Measures both in ABBA blocks. The closures get the block's number, as a seed that both turns of a block share.
     pub(super) async fn take(
         &self,
+        ours: impl AsyncFnMut(u64) -> Result<f64>,
+        theirs: impl AsyncFnMut(u64) -> Result<f64>,
+    ) -> Result<Rivalry> {
+        Rivalry::of(&self.blocks(ours, theirs).await?)
+    }
+
+    /// The same, as what each block brought.
+    pub(super) async fn blocks(
+        &self,
         mut ours: impl AsyncFnMut(u64) -> Result<f64>,
         mut theirs: impl AsyncFnMut(u64) -> Result<f64>,
-    ) -> Result<Rivalry> {
+    ) -> Result<Vec<(f64, f64)>> {
         let mut blocks = Vec::with_capacity(self.blocks);
         for block in 0..self.blocks as u64 {
             let first = ours(block).await?;
@@ -52,7 +61,7 @@ impl Turns {
             let fourth = ours(block).await?;
             blocks.push((f64::midpoint(first, fourth), f64::midpoint(second, third)));
         }
-        Rivalry::of(&blocks)
+        Ok(blocks)
     }
 }
 
