@@ -7,7 +7,7 @@
 # are a layer of their own, so that a change to our sources compiles only these. Works with BuildKit and with the builder
 # before it, which is why there is no cache mount and no here-document.
 
-ARG RUST_IMAGE=rust:1.95-bookworm
+ARG RUST_IMAGE=rust:1-bookworm
 # The C library that Rust's programs link, certificates and time zones. Debian 12, as the image that compiles.
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 ARG LAB_IMAGE=debian:bookworm-slim

@@ -108,8 +108,6 @@ async fn apply_indexes(connection: &mut PgConnection, indexes: Indexes) -> Resul
     )
     .execute(&mut *transaction)
     .await?;
-    // An index over an expression has statistics of its own.
-    sqlx::query("analyze").execute(&mut *transaction).await?;
     transaction.commit().await
 }
 

@@ -27,8 +27,9 @@ const LEAST_SHARE: f64 = 0.95;
 /// that follow each other faster.
 const CUT: u32 = 4;
 
-/// Nor are two processes of one program equally fast, for as long as they live: so many of each are started, in turns.
-const LIVES: usize = 4;
+/// Nor are two processes of one program equally fast, for as long as they live: so many of each are started, in turns. What a
+/// pair of lives brought is one block for the interval, since its turns share that difference.
+const LIVES: usize = 8;
 
 /// The api's default.
 const SAMPLE_RATIO: &str = "0.01";
@@ -43,7 +44,7 @@ pub async fn being_watched(
     turns: Turns,
 ) -> Result<Vec<LimitResult>> {
     let turns = Turns {
-        blocks: (turns.blocks * CUT as usize).div_ceil(LIVES),
+        blocks: (turns.blocks * CUT as usize).div_ceil(LIVES).max(2),
         slice: turns.slice / CUT,
         ..turns
     };
@@ -128,7 +129,7 @@ async fn rivalry(ours: &ShopSettings, theirs: &ShopSettings, path: &str, turns: 
         );
         Ok(outcome.throughput())
     };
-    let mut blocks = Vec::new();
+    let mut lives = Vec::with_capacity(LIVES);
     for life in 0..LIVES {
         // Who comes first differs from life to life.
         let mut settings = [ours, theirs];
@@ -146,12 +147,13 @@ async fn rivalry(ours: &ShopSettings, theirs: &ShopSettings, path: &str, turns: 
             async |seed| rate(&shops[0], seed).await,
             async |seed| rate(&shops[1], seed).await,
         );
-        blocks.extend(of_life.await?);
+        let of_life = Rivalry::of(&of_life.await?)?;
+        lives.push((of_life.ours, of_life.theirs));
         for shop in shops {
             shop.stop().await?;
         }
     }
-    Rivalry::of(&blocks)
+    Rivalry::of(&lives)
 }
 
 /// Somebody who takes traces, and does nothing about them.

@@ -58,10 +58,11 @@ impl<'t, C: Counter> Session<'t, C> {
     /// When Postgres can't be asked.
     pub async fn begin(&mut self) -> Result<Transaction<'_, C>, sqlx::Error> {
         let counter = self.counter;
-        let _statement = Statement::start(counter, "begin");
-        let inner = self.connection().begin().await?;
+        let mut statement = Statement::start(counter, "begin");
+        let begun = self.connection().begin().await;
+        statement.has_failed = begun.is_err();
         Ok(Transaction(Session::new(
-            Connection::InTransaction(Some(inner)),
+            Connection::InTransaction(Some(begun?)),
             counter,
         )))
     }
@@ -89,11 +90,13 @@ impl<C: Counter> Transaction<'_, C> {
     /// # Errors
     /// When Postgres can't be asked, or won't: then nothing of it lasts, unless it was the answer that got lost.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        let _statement = Statement::start(self.0.counter, "commit");
+        let mut statement = Statement::start(self.0.counter, "commit");
         match &mut self.0.connection {
             Connection::InTransaction(inner) => {
                 let inner = inner.take().expect("it ends once");
-                inner.commit().await
+                let ended = inner.commit().await;
+                statement.has_failed = ended.is_err();
+                ended
             }
             _ => unreachable!("it was made inside a transaction"),
         }

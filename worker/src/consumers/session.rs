@@ -12,7 +12,7 @@ use lapin::message::Delivery;
 use lapin::options::{BasicCancelOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use storefront::messages::Consumer;
-use storefront::telemetry::trace::{self, KeyValue, Kind};
+use storefront::telemetry::trace::{self, KeyValue, Kind, Trace};
 use tokio::task::JoinSet;
 
 use super::message::carried_on;
@@ -140,27 +140,46 @@ async fn handle(delivery: Delivery, post: Arc<Post>, tools: Arc<Tools>) -> Resul
         LastDelivered::was(post.consumer.queue(), event_at);
     }
     let parent = || message.trace_context.as_deref()?.parse().ok();
-    let Some(trace) = trace::begin(Kind::Consumer, parent) else {
-        return handle_message(&delivery, &message, &post, &tools, event_at)
-            .await
-            .0;
-    };
     let handling = handle_message(&delivery, &message, &post, &tools, event_at);
-    let (handled, failure) = trace::within(trace.clone(), handling).await;
-    let attributes = || {
-        vec![
-            KeyValue::new("messaging.system", "rabbitmq"),
-            KeyValue::new("messaging.destination.name", post.consumer.queue()),
-            KeyValue::new("messaging.message.id", message.id.to_string()),
-            KeyValue::new("attempts", i64::from(message.attempts)),
-        ]
+    let Some(trace) = trace::begin(Kind::Consumer, parent) else {
+        return handling.await.0;
     };
-    trace.end(
-        || format!("process {}", post.consumer.as_str()),
-        attributes,
-        failure.map(Into::into),
-    );
+    let mut traced = Traced {
+        trace: &trace,
+        consumer: post.consumer,
+        message: &message,
+        failure: Some("cut off".to_owned()),
+    };
+    let (handled, failure) = trace::within(trace.clone(), handling).await;
+    traced.failure = failure;
     handled
+}
+
+/// The work on a message in its trace: it ends when this is dropped, also in the middle of it.
+struct Traced<'m> {
+    trace: &'m Trace,
+    consumer: Consumer,
+    message: &'m Message,
+    failure: Option<String>,
+}
+
+impl Drop for Traced<'_> {
+    fn drop(&mut self) {
+        let Self {
+            consumer, message, ..
+        } = self;
+        let attributes = || {
+            vec![
+                KeyValue::new("messaging.system", "rabbitmq"),
+                KeyValue::new("messaging.destination.name", consumer.queue()),
+                KeyValue::new("messaging.message.id", message.id.to_string()),
+                KeyValue::new("attempts", i64::from(message.attempts)),
+            ]
+        };
+        let failure = self.failure.take().map(Into::into);
+        self.trace
+            .end(|| format!("process {}", consumer.as_str()), attributes, failure);
+    }
 }
 
 /// What became of the delivery, and why its work failed, if it did.

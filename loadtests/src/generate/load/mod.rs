@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 mod definitions;
 mod search_documents;
+mod words;
 
 use super::catalogue::Catalogue;
 use super::copy_format::{HEADER, Rows, TRAILER};

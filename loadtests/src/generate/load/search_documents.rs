@@ -1,26 +1,30 @@
-//! Fills the search documents: the dearest part of a catalogue, some hundred microseconds a product.
+//! Fills the search documents, which would be the dearest part of a catalogue: the schema's function takes some hundred
+//! microseconds a product.
 //!
-//! Two further connections turn the generated texts into documents with the schema's own function, and the one that
-//! loads stores what they return. `insert … select` would compute on one core only, and check its foreign key row by
-//! row.
+//! Generated texts repeat their words. So what Postgres makes of a word is asked once (`words.rs`), and documents are put
+//! together from that, on two cores. Now and then one is compared with what the schema's function says.
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use sqlx::{Connection, PgConnection, Row};
+use anyhow::{Context, Result, ensure};
+use sqlx::{Connection, PgConnection};
 use tokio::sync::mpsc;
 
 use super::connect;
+use super::words::{Words, document_of_schema};
 use crate::generate::catalogue::Catalogue;
 use crate::generate::copy_format::{HEADER, Rows, TRAILER};
 use crate::generate::progress::Stage;
 use crate::generate::tables::products::{Product, Texts};
 
-/// How many connections compute.
+/// How many tasks put documents together. Each has a connection, to ask for what it doesn't know.
 const COMPUTING: u64 = 2;
 
-/// Products a query.
+/// Products that are worked on at once.
 const CHUNK: u64 = 250;
+
+/// Of so many chunks the first document is compared with the schema's own.
+const COMPARED: u64 = 8;
 
 /// Stores the search documents of all products. Its table is empty and belongs to the transaction.
 pub async fn fill(
@@ -75,29 +79,31 @@ async fn compute(
     part: u64,
     sender: mpsc::Sender<Rows>,
 ) -> Result<()> {
+    let mut words = Words::default();
     let products = catalogue.scale.products();
     for chunk in (part..products.div_ceil(CHUNK)).step_by(COMPUTING as usize) {
-        let (mut ids, mut titles, mut descriptions) = (Vec::new(), Vec::new(), Vec::new());
-        for index in chunk * CHUNK..((chunk + 1) * CHUNK).min(products) {
-            let product = Product::at(&catalogue, index);
-            descriptions.push(Texts::of(&catalogue, &product).description);
-            ids.push(product.id);
-            titles.push(product.title);
-        }
-        let documents = sqlx::query(
-            "select product_search_document(title, description) from unnest($1::text[], $2::text[]) as t (title, description)",
-        )
-        .bind(titles)
-        .bind(descriptions)
-        .fetch_all(&mut connection)
-        .await?;
-        let mut rows = Rows::with_capacity(documents.len() * 1_600);
-        for (id, document) in ids.into_iter().zip(&documents) {
-            // A prepared statement answers in the binary format, which is also that of `copy`.
-            let document = document.try_get_raw(0)?;
-            rows.row(2)
-                .uuid(id)
-                .binary(document.as_bytes().map_err(anyhow::Error::from_boxed)?);
+        let texts: Vec<_> = (chunk * CHUNK..((chunk + 1) * CHUNK).min(products))
+            .map(|index| {
+                let product = Product::at(&catalogue, index);
+                let description = Texts::of(&catalogue, &product).description;
+                (product.id, product.title, description)
+            })
+            .collect();
+        let all = texts
+            .iter()
+            .flat_map(|(_, title, description)| [title.as_str(), description.as_str()]);
+        words.learn(&mut connection, all).await?;
+        let mut rows = Rows::with_capacity(texts.len() * 1_600);
+        for (at, (id, title, description)) in texts.iter().enumerate() {
+            let document = words.document(title, description)?;
+            if at == 0 && (chunk / COMPUTING).is_multiple_of(COMPARED) {
+                let of_schema = document_of_schema(&mut connection, title, description).await?;
+                ensure!(
+                    document == of_schema,
+                    "the words of `{title}` have another search document than `product_search_document` gives the whole text"
+                );
+            }
+            rows.row(2).uuid(*id).binary(&document);
         }
         if sender.send(rows).await.is_err() {
             break; // The load has failed, and says why.
