@@ -9,9 +9,11 @@ pub mod show_facets;
 pub mod show_product;
 pub mod suggest;
 
+pub mod changes;
 pub mod filters;
 pub mod product;
 pub mod product_slug;
+pub mod reference;
 pub mod sort;
 
 pub mod cache;
@@ -27,6 +29,7 @@ use utoipa_axum::routes;
 use self::cache::CatalogCache;
 use self::list_columns::ListColumns;
 use self::product_details::ProductDetails;
+use self::reference::Reference;
 use self::search::Search;
 use crate::http::cursor::{self, CursorKeys};
 use crate::http::layers;
@@ -43,6 +46,8 @@ pub struct Catalog {
     pub columns: ListColumns,
     /// How products are found by words.
     pub search: Search,
+    /// Brands and categories, held in the process.
+    pub reference: Reference,
     /// Signs where a page ended.
     pub cursors: CursorKeys,
 }
@@ -55,6 +60,7 @@ impl Catalog {
             details: ProductDetails::new(variants.listing),
             columns: ListColumns::new(variants.projection),
             search: Search::new(variants.search),
+            reference: Reference::default(),
             cursors: CursorKeys::new(&settings.jwt_secrets),
         }
     }
