@@ -1,5 +1,5 @@
 //! The catalogue: what anyone may browse. Each operation is a file, or a folder where a lesson is taught in it; the
-//! folders `product_details`, `list_columns`, `search` and `cache` are components that operations share.
+//! folders `product_details`, `list_columns`, `list_statement`, `search` and `cache` are components that operations share.
 
 pub mod browse_products;
 pub mod list_categories;
@@ -9,14 +9,17 @@ pub mod show_facets;
 pub mod show_product;
 pub mod suggest;
 
+pub mod changes;
 pub mod filters;
 pub mod product;
 pub mod product_slug;
+pub mod reference;
 pub mod sort;
 
 pub mod cache;
 pub mod changes;
 pub mod list_columns;
+pub mod list_statement;
 pub mod product_details;
 pub mod search;
 
@@ -27,7 +30,9 @@ use utoipa_axum::routes;
 
 use self::cache::CatalogCache;
 use self::list_columns::ListColumns;
+use self::list_statement::ListStatement;
 use self::product_details::ProductDetails;
+use self::reference::Reference;
 use self::search::Search;
 use crate::http::cursor::{self, CursorKeys};
 use crate::http::layers;
@@ -42,8 +47,14 @@ pub struct Catalog {
     pub details: ProductDetails,
     /// Which columns a list reads.
     pub columns: ListColumns,
+    /// How a list's statement is put to Postgres.
+    pub statement: ListStatement,
     /// How products are found by words.
     pub search: Search,
+    /// Brands and categories, held in the process.
+    pub reference: Reference,
+    /// How many variants and images of a product a list shows.
+    pub max_list_details: u16,
     /// Signs where a page ended.
     pub cursors: CursorKeys,
 }
@@ -55,7 +66,10 @@ impl Catalog {
             cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache),
             details: ProductDetails::new(variants.listing),
             columns: ListColumns::new(variants.projection),
+            statement: ListStatement::new(variants.planner_estimates),
             search: Search::new(variants.search),
+            reference: Reference::default(),
+            max_list_details: settings.catalog.max_list_details,
             cursors: CursorKeys::new(&settings.jwt_secrets),
         }
     }
