@@ -178,6 +178,16 @@ lessons! {
         preset_baseline: Like,
         optimized: FullText = full_text: "Full-text search with ranks and prefixes, typos caught by trigrams on titles.",
     }
+    /// How products are counted for facets and for the category tree.
+    facets: Facets {
+        summary: "How products are counted for facets and for the category tree",
+        question: "What do counts cost that read every product's row, and what do they cost over columns in the process?",
+        joint: Component,
+        context: [catalog_cache = none],
+        baselines: { Scan = scan: "One `group by` over the rows of all products that match." },
+        preset_baseline: Scan,
+        optimized: Columns = columns: "One pass over columns in the process, which the change feed keeps.",
+    }
     /// Where answers of the catalogue are kept.
     catalog_cache: CatalogCache {
         summary: "Where finished answers of the catalogue are kept",

@@ -26,7 +26,7 @@ impl<'a> Statement<'a> {
         });
         Self {
             list,
-            columns: app.catalog.columns.sql(),
+            columns: app.catalog.list_columns.sql(),
             matching,
         }
     }
