@@ -55,6 +55,10 @@ pub struct Settings {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub replicas: ReplicaSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub sessions: SessionSettings,
 
     #[command(flatten)]
@@ -143,6 +147,37 @@ pub struct CacheSettings {
     #[arg(long = "cache-ttl-categories-s", env = "BACKSTOCK_CACHE_TTL_CATEGORIES_S", default_value_t = 14_400,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub categories_ttl_s: u32,
+}
+
+/// What a process holds of the catalogue, and counts of it.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ReplicaSettings {
+    /// Products that are read by one statement while a process loads the columns that facets count. A statement of the
+    /// default takes some 50 ms, far from every statement's timeout
+    #[arg(long, env = "BACKSTOCK_REPLICA_PAGE_ROWS", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub replica_page_rows: u32,
+
+    /// How long a request waits for what its process is still loading before it is answered 503, in milliseconds
+    #[arg(long = "replica-wait-ms", env = "BACKSTOCK_REPLICA_WAIT_MS", default_value = "2000",
+          value_parser = parse_millis)]
+    pub replica_wait: Duration,
+
+    /// The most products with the words that facets count. Beyond, they are approximate: a common word costs no more
+    /// than a rare one
+    #[arg(long, env = "BACKSTOCK_FACET_CANDIDATES", default_value_t = 2_000,
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub facet_candidates: u32,
+
+    /// The best-selling products whose titles a process holds for suggestions, about 100 bytes each
+    #[arg(long, env = "BACKSTOCK_SUGGESTION_PRODUCTS", default_value_t = 20_000,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub suggestion_products: u32,
+
+    /// How old the order of suggestions by sales may be before it is read again in the background, in seconds
+    #[arg(long, env = "BACKSTOCK_SUGGESTION_MAX_AGE_S", default_value_t = 300,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub suggestion_max_age_s: u32,
 }
 
 /// How long a sign-in speaks for its customer.

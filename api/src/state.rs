@@ -82,6 +82,7 @@ pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
         &settings.database,
         "backstock-api side",
     )?);
+    let replicas = storefront::postgres::connect_options(&settings.database, "backstock-api replicas")?;
     let redis = Redis::new(&settings.redis)?;
     let sessions = Sessions::new(
         variants.sessions,
@@ -90,7 +91,7 @@ pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
         settings.sessions,
     );
     let passwords = Passwords::new(variants.password_hashing, settings.passwords);
-    let catalog = Catalog::new(&variants, redis, settings);
+    let catalog = Catalog::new(&variants, redis, replicas, settings);
     let accounts = Accounts::new(
         &variants,
         &Mailer::new(&settings.mail)?,

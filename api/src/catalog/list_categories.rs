@@ -1,4 +1,5 @@
 //! `GET /v1/categories`: the tree of categories, with how many products are shown in each and below it.
+//! How they are counted is the lesson `facets` (`facets/`).
 
 use std::collections::HashMap;
 
@@ -8,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cache::Class;
+use super::facets::CategoryCount;
 use crate::http::answer::Answer;
 use crate::http::error::ApiError;
 use crate::http::query::Parameters;
@@ -59,29 +61,9 @@ pub async fn list_categories(
         .await
 }
 
-struct Row {
-    id: Uuid,
-    parent_id: Option<Uuid>,
-    slug: String,
-    name: String,
-    product_count: i64,
-}
-
 async fn tree(app: &App, timings: &Timings) -> Result<Answer, ApiError> {
-    let mut session = app.database.session(timings).await?;
-    let rows = sqlx::query_as!(
-        Row,
-        r#"select c.id, c.parent_id, c.slug, c.name, coalesce(counted.products, 0) as "product_count!"
-           from categories c
-           left join (
-               select category_id, count(*) as products from products where active group by category_id
-           ) counted on counted.category_id = c.id
-           order by c.position, c.slug"#
-    );
-    let rows = rows.fetch_all(&mut session).await?;
-    drop(session);
-
-    let mut below: HashMap<Option<Uuid>, Vec<Row>> = HashMap::new();
+    let rows = app.catalog.facets.by_category(app, timings).await?;
+    let mut below: HashMap<Option<Uuid>, Vec<CategoryCount>> = HashMap::new();
     for row in rows {
         below.entry(row.parent_id).or_default().push(row);
     }
@@ -96,9 +78,9 @@ async fn tree(app: &App, timings: &Timings) -> Result<Answer, ApiError> {
 }
 
 /// Takes the rows below a parent out of the map, so that even a circle of parents would end.
-fn children(below: &mut HashMap<Option<Uuid>, Vec<Row>>, parent: Option<Uuid>) -> Vec<Category> {
+fn children(below: &mut HashMap<Option<Uuid>, Vec<CategoryCount>>, parent: Option<Uuid>) -> Vec<Category> {
     let rows = below.remove(&parent).unwrap_or_default();
-    let category = |row: Row| {
+    let category = |row: CategoryCount| {
         let children = children(below, Some(row.id));
         let product_count = row.product_count + children.iter().map(|child| child.product_count).sum::<i64>();
         Category {

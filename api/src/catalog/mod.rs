@@ -1,5 +1,6 @@
 //! The catalogue: what anyone may browse. Each operation is a file, or a folder where a lesson is taught in it; the
-//! folders `product_details`, `list_columns`, `list_statement`, `search` and `cache` are components that operations share.
+//! folders `product_details`, `list_columns`, `list_statement`, `search`, `facets` and `cache` are components that
+//! operations share.
 
 pub mod browse_products;
 pub mod list_categories;
@@ -18,25 +19,33 @@ pub mod sort;
 
 pub mod cache;
 pub mod changes;
+pub mod facets;
 pub mod list_columns;
 pub mod list_statement;
 pub mod product_details;
 pub mod search;
 
+pub mod columns;
+pub mod replica;
+pub mod replicas;
+
+use sqlx::postgres::PgConnectOptions;
 use storefront::redis::Redis;
 use storefront::variants::{Pagination, Variants};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use self::cache::CatalogCache;
+use self::facets::Facets;
 use self::list_columns::ListColumns;
 use self::list_statement::ListStatement;
 use self::product_details::ProductDetails;
 use self::reference::Reference;
+use self::replicas::Replicas;
 use self::search::Search;
 use crate::http::cursor::{self, CursorKeys};
 use crate::http::layers;
-use crate::settings::Settings;
+use crate::settings::{ReplicaSettings, Settings};
 use crate::state::AppState;
 
 /// The catalogue's components, each built as its arm.
@@ -46,30 +55,41 @@ pub struct Catalog {
     /// How variants and images are loaded.
     pub details: ProductDetails,
     /// Which columns a list reads.
-    pub columns: ListColumns,
+    pub list_columns: ListColumns,
     /// How a list's statement is put to Postgres.
     pub statement: ListStatement,
     /// How products are found by words.
     pub search: Search,
+    /// How products are counted.
+    pub facets: Facets,
     /// Brands and categories, held in the process.
     pub reference: Reference,
     /// How many variants and images of a product a list shows.
     pub max_list_details: u16,
+    /// What else the process holds of the catalogue.
+    pub replicas: Replicas,
+    /// Bounds on what is held, and counted of it.
+    pub limits: ReplicaSettings,
     /// Signs where a page ended.
     pub cursors: CursorKeys,
 }
 
 impl Catalog {
-    /// Builds each component as the arm that the variants name.
-    pub fn new(variants: &Variants, redis: Redis, settings: &Settings) -> Self {
+    /// Builds each component as the arm that the variants name. `connect` is for the replicas, which load over a
+    /// connection of their own.
+    pub fn new(variants: &Variants, redis: Redis, connect: PgConnectOptions, settings: &Settings) -> Self {
+        let replicas = Replicas::new(variants.facets, connect, settings.replicas);
         Self {
             cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache),
             details: ProductDetails::new(variants.listing),
-            columns: ListColumns::new(variants.projection),
             statement: ListStatement::new(variants.planner_estimates),
+            list_columns: ListColumns::new(variants.projection),
             search: Search::new(variants.search),
+            facets: Facets::new(variants.facets, &replicas),
             reference: Reference::default(),
             max_list_details: settings.catalog.max_list_details,
+            replicas,
+            limits: settings.replicas,
             cursors: CursorKeys::new(&settings.jwt_secrets),
         }
     }

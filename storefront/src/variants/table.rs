@@ -188,6 +188,16 @@ lessons! {
         preset_baseline: Hidden,
         optimized: Visible = visible: "Values that the planner sees, and a plan of its own where they decide.",
     }
+    /// How products are counted for facets and for the category tree.
+    facets: Facets {
+        summary: "How products are counted for facets and for the category tree",
+        question: "What do counts cost that read every product's row, and what do they cost over columns in the process?",
+        joint: Component,
+        context: [catalog_cache = none],
+        baselines: { Scan = scan: "One `group by` over the rows of all products that match." },
+        preset_baseline: Scan,
+        optimized: Columns = columns: "One pass over columns in the process, which the change feed keeps.",
+    }
     /// Where answers of the catalogue are kept.
     catalog_cache: CatalogCache {
         summary: "Where finished answers of the catalogue are kept",

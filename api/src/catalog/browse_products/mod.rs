@@ -145,7 +145,7 @@ async fn read_page(
         filters: &list.filters,
         sort: list.sort,
         limit: list.limit,
-        columns: catalog.columns.sql(),
+        columns: catalog.list_columns.sql(),
         search: catalog.search,
         matching: match bounds {
             Bounds::After { matching, .. } => matching,
@@ -187,7 +187,7 @@ async fn read_page(
     rows.truncate(list.limit as usize);
     let columns = rows
         .first()
-        .map(|first| catalog.columns.positions(first))
+        .map(|first| catalog.list_columns.positions(first))
         .transpose()?;
     let keys = rows
         .iter()

@@ -46,7 +46,8 @@ async fn step(app: &App, feed: &mut Feed) -> Result<(), sqlx::Error> {
 
 /// In this order: an answer that the cache takes for new is made from what stands before it here.
 async fn apply(app: &App, connection: &mut PgConnection, changes: &Changes) -> Result<(), sqlx::Error> {
-    let _ = connection;
+    app.catalog.reference.apply(connection, changes).await?;
+    app.catalog.replicas.apply(connection, changes).await?;
     app.catalog.cache.apply(changes);
     Ok(())
 }

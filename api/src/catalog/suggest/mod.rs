@@ -1,8 +1,15 @@
 //! `GET /v1/search/suggestions`: titles that go on from what someone has typed so far, the best-selling first.
+//!
+//! What is common is found among the best-sellers' titles, which the process holds (`titles.rs`); what is rare by
+//! trigrams, among a bounded number. So no text costs more in a large catalogue than in a small one.
+
+pub mod titles;
 
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
+use sqlx::{Postgres, QueryBuilder};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::cache::Class;
 use super::filters::MAX_QUERY_CHARS;
@@ -72,22 +79,55 @@ pub async fn suggest(
         .await
 }
 
+/// Suggestions of an answer.
+const MOST: usize = 8;
+
+/// Titles that are compared when the best-sellers don't fill an answer. A text that more titles have than this, and
+/// hardly any best-seller, gets the best-selling of these.
+const MAX_COMPARED: u64 = 2_000;
+
 async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer, ApiError> {
-    let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    let found = app.catalog.replicas.titles.get().await?.find(text, MOST);
+    // A text without a letter or digit has no trigram: an index can't find it, and all titles would be read.
+    let is_rare = found.may_be_more && text.contains(char::is_alphanumeric);
+    let items = match (is_rare, found.ids.is_empty()) {
+        (true, _) => suggest_rare(app, timings, text).await?,
+        (false, false) => suggest_of(app, timings, &found.ids).await?,
+        (false, true) => Vec::new(),
+    };
+    let body = serde_json::to_vec(&Suggestions { items, next: None }).map_err(ApiError::internal)?;
+    Ok(Answer::new(None, &body))
+}
+
+/// Products that were found, as they are now.
+async fn suggest_of(app: &App, timings: &Timings, ids: &[Uuid]) -> Result<Vec<Suggestion>, ApiError> {
     let mut session = app.database.session(timings).await?;
-    // Planned anew each time: a common beginning is found soonest by walking the best-selling products, a rare one
-    // by trigrams, and only the text tells which it is.
     let rows = sqlx::query_as::<_, Suggestion>(
         "select title, slug
          from products
-         where active and (title ilike $1 or title ilike $2)
-         order by sales_count desc, id desc
-         limit 8",
-    )
-    .bind(format!("{escaped}%"))
-    .bind(format!("% {escaped}%"));
-    let items = rows.persistent(false).fetch_all(&mut session).await?;
-    drop(session);
-    let body = serde_json::to_vec(&Suggestions { items, next: None }).map_err(ApiError::internal)?;
-    Ok(Answer::new(None, &body))
+         where id = any($1) and active
+         order by array_position($1, id)",
+    );
+    Ok(rows.bind(ids).fetch_all(&mut session).await?)
+}
+
+/// The best-selling among a bounded number of titles that match.
+async fn suggest_rare(app: &App, timings: &Timings, text: &str) -> Result<Vec<Suggestion>, ApiError> {
+    let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    let mut sql = QueryBuilder::<Postgres>::new(
+        "select title, slug
+         from (
+             select id, title, slug, sales_count from products where active and (title ilike ",
+    );
+    sql.push_bind(format!("{escaped}%"))
+        .push(" or title ilike ")
+        .push_bind(format!("% {escaped}%"))
+        .push(") limit ")
+        .push(MAX_COMPARED)
+        .push(") compared order by sales_count desc, id desc limit ")
+        .push(MOST as u64);
+    let mut session = app.database.session(timings).await?;
+    // Planned each time: how rare it is, only the text tells.
+    let rows = sql.build_query_as().persistent(false).fetch_all(&mut session).await?;
+    Ok(rows)
 }

@@ -1,0 +1,77 @@
+//! Reads the columns from Postgres: all products in pages by id, or those that have changed.
+
+use std::collections::HashSet;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::{ProductColumns, ProductRow};
+use crate::catalog::replica::Content;
+
+/// What the columns are made of.
+const SELECT: &str = "select id, brand_id, category_id, price_cents, in_stock, active from products";
+
+/// How the columns are loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct ColumnLimits {
+    /// Products that one statement reads.
+    pub page_rows: u32,
+}
+
+impl Content for ProductColumns {
+    type Limits = ColumnLimits;
+
+    const NAME: &'static str = "the catalogue's columns";
+    const BYTES_GAUGE: &'static str = "backstock_catalog_columns_bytes";
+
+    async fn load(connection: &mut PgConnection, limits: ColumnLimits) -> Result<Self, sqlx::Error> {
+        let columns = Self::with_capacity(estimated_products(connection).await?);
+        let mut last = None;
+        loop {
+            let page = page_after(connection, last, limits.page_rows).await?;
+            columns.put(&page);
+            match page.last() {
+                Some(product) if page.len() == limits.page_rows as usize => last = Some(product.id),
+                _ => return Ok(columns),
+            }
+        }
+    }
+
+    async fn refresh(&self, connection: &mut PgConnection, products: &[Uuid]) -> Result<(), sqlx::Error> {
+        let mut sql = QueryBuilder::<Postgres>::new(SELECT);
+        sql.push(" where id = any(").push_bind(products).push(")");
+        let found: Vec<ProductRow> = sql.build_query_as().fetch_all(connection).await?;
+        let known: HashSet<Uuid> = found.iter().map(|product| product.id).collect();
+        self.put(&found);
+        self.remove(products.iter().copied().filter(|id| !known.contains(id)));
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.read().bytes()
+    }
+}
+
+/// What the last `analyze` or `vacuum` counted, and a little more, so that the columns needn't grow while they load.
+async fn estimated_products(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
+    let estimate: f32 = sqlx::query_scalar("select reltuples from pg_class where oid = 'products'::regclass")
+        .fetch_one(connection)
+        .await?;
+    Ok((estimate.max(0.0) * 1.02) as usize)
+}
+
+/// A page in the order of the primary key. Its size is written out, not bound: with an unknown limit the planner
+/// assumes a tenth of the table.
+async fn page_after(
+    connection: &mut PgConnection,
+    last: Option<Uuid>,
+    rows: u32,
+) -> Result<Vec<ProductRow>, sqlx::Error> {
+    let mut sql = QueryBuilder::<Postgres>::new(SELECT);
+    if let Some(last) = last {
+        sql.push(" where id > ").push_bind(last);
+    }
+    sql.push(" order by id limit ").push(rows);
+    sql.build_query_as().fetch_all(connection).await
+}

@@ -1,0 +1,164 @@
+//! The titles of the best-selling products, in the process, in the order of their sales: where suggestions look first.
+//!
+//! Eight of them that go on from a text are the eight that Postgres would find, because a product that is not held sells
+//! less than each that is. A text that is common enough to be slow to look up in an index is found here, and one that
+//! isn't found here is rare.
+
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::sync::{PoisonError, RwLock};
+
+use memchr::memmem::Finder;
+use sqlx::postgres::PgConnection;
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use crate::catalog::replica::Content;
+
+/// What is held of a product.
+const SELECT: &str = "select id, sales_count, title from products where active";
+
+/// How many titles are held.
+#[derive(Debug, Clone, Copy)]
+pub struct TitleLimits {
+    /// Products.
+    pub products: u32,
+}
+
+#[derive(Debug, sqlx::FromRow)]
+struct TitleRow {
+    id: Uuid,
+    sales_count: i64,
+    title: String,
+}
+
+/// A product.
+struct Title {
+    sales: i64,
+    id: Uuid,
+    /// In lower case, after a space: so that each of its words, the first as well, begins after one.
+    words: Box<str>,
+}
+
+impl Title {
+    fn of(row: &TitleRow) -> Self {
+        Self {
+            sales: row.sales_count,
+            id: row.id,
+            words: words(&row.title),
+        }
+    }
+
+    fn rank(&self) -> Reverse<(i64, Uuid)> {
+        Reverse((self.sales, self.id))
+    }
+}
+
+/// The form in which a title is searched, and a text searched for.
+fn words(text: &str) -> Box<str> {
+    format!(" {}", text.to_lowercase()).into()
+}
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The products, the best-selling first.
+    pub ids: Vec<Uuid>,
+    /// Whether there may be others that were not looked at, because they sell less than all that are held.
+    pub may_be_more: bool,
+}
+
+/// The titles that are held.
+pub struct BestSellers(RwLock<Ranked>);
+
+struct Ranked {
+    /// The best-selling first.
+    titles: Vec<Title>,
+    /// Whether products are shown that are not held.
+    is_cut: bool,
+    most: usize,
+}
+
+impl BestSellers {
+    fn of(rows: &[TitleRow], most: usize) -> Self {
+        let mut ranked = Ranked {
+            titles: rows.iter().map(Title::of).collect(),
+            is_cut: false,
+            most,
+        };
+        ranked.titles.sort_unstable_by_key(Title::rank);
+        ranked.cut();
+        ranked.titles.shrink_to_fit();
+        Self(RwLock::new(ranked))
+    }
+
+    /// The best-selling products with a word that begins with the text.
+    pub fn find(&self, text: &str, most: usize) -> Found {
+        let text = words(text);
+        let finder = Finder::new(text.as_bytes());
+        let ranked = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let matching = ranked
+            .titles
+            .iter()
+            .filter(|title| finder.find(title.words.as_bytes()).is_some());
+        let ids: Vec<Uuid> = matching.map(|title| title.id).take(most).collect();
+        Found {
+            may_be_more: ranked.is_cut && ids.len() < most,
+            ids,
+        }
+    }
+
+    /// Puts in what these products are now; those that are not among the rows are gone, or no longer shown.
+    fn replace(&self, products: &[Uuid], rows: &[TitleRow]) {
+        let changed: HashSet<&Uuid> = products.iter().collect();
+        let mut ranked = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        ranked.titles.retain(|title| !changed.contains(&title.id));
+        for title in rows.iter().map(Title::of) {
+            let at = ranked.titles.partition_point(|other| other.rank() < title.rank());
+            // After the last one that is held, others may sell more that are not held.
+            if at < ranked.titles.len() || !ranked.is_cut {
+                ranked.titles.insert(at, title);
+            }
+        }
+        ranked.cut();
+    }
+}
+
+impl Ranked {
+    fn cut(&mut self) {
+        if self.titles.len() > self.most {
+            self.titles.truncate(self.most);
+            self.is_cut = true;
+        }
+    }
+}
+
+impl Content for BestSellers {
+    type Limits = TitleLimits;
+
+    const NAME: &'static str = "the best-sellers' titles";
+    const BYTES_GAUGE: &'static str = "backstock_catalog_titles_bytes";
+
+    /// One statement that walks the index of sales. One row more than is held tells whether there are more.
+    async fn load(connection: &mut PgConnection, limits: TitleLimits) -> Result<Self, sqlx::Error> {
+        let mut sql = QueryBuilder::<Postgres>::new(SELECT);
+        sql.push(" order by sales_count desc, id desc limit ")
+            .push(u64::from(limits.products) + 1);
+        let rows: Vec<TitleRow> = sql.build_query_as().fetch_all(connection).await?;
+        Ok(Self::of(&rows, limits.products as usize))
+    }
+
+    async fn refresh(&self, connection: &mut PgConnection, products: &[Uuid]) -> Result<(), sqlx::Error> {
+        let mut sql = QueryBuilder::<Postgres>::new(SELECT);
+        sql.push(" and id = any(").push_bind(products).push(")");
+        let rows: Vec<TitleRow> = sql.build_query_as().fetch_all(connection).await?;
+        self.replace(products, &rows);
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        let ranked = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let texts: usize = ranked.titles.iter().map(|title| title.words.len()).sum();
+        ranked.titles.capacity() * size_of::<Title>() + texts
+    }
+}
