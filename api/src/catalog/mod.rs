@@ -28,6 +28,7 @@ use self::cache::CatalogCache;
 use self::list_columns::ListColumns;
 use self::product_details::ProductDetails;
 use self::search::Search;
+use crate::database::Class;
 use crate::http::cursor::{self, CursorKeys};
 use crate::http::layers;
 use crate::settings::Settings;
@@ -74,6 +75,7 @@ pub fn router(variants: &Variants) -> OpenApiRouter<AppState> {
         .routes(routes!(show_product::show_product))
         .routes(routes!(list_reviews::list_reviews))
         .merge(layers::private(
+            Class::Account,
             OpenApiRouter::new().routes(routes!(post_review::post_review)),
         ))
         .routes(routes!(suggest::suggest))
