@@ -5,25 +5,23 @@
 //! for that, and nothing idle is closed; then nobody is taken any more; then what is in flight is finished, up to the drain
 //! timeout.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use api::settings::HttpSettings;
-use axum::extract::Request;
+use api::settings::{ConnectionSettings, HttpSettings};
+use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::serve::ListenerExt;
-use axum::{Router, ServiceExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::Layer;
 use tower::util::MapResponseLayer;
 
 use crate::listening::{Door, Listener};
+use crate::server;
 
 /// For a request that is on its way over a connection that was taken as the last.
 const LAST_ARRIVALS: Duration = Duration::from_millis(50);
@@ -36,7 +34,7 @@ pub struct Customers {
     pub is_handed_over: bool,
     close: watch::Sender<bool>,
     stop: watch::Sender<bool>,
-    server: JoinHandle<io::Result<()>>,
+    server: JoinHandle<()>,
 }
 
 impl Customers {
@@ -44,7 +42,12 @@ impl Customers {
     ///
     /// # Errors
     /// When nobody can listen there; the message says what to do.
-    pub fn let_in(door: Door, router: Router, draining: Arc<AtomicBool>) -> anyhow::Result<Self> {
+    pub fn let_in(
+        door: Door,
+        router: Router,
+        settings: ConnectionSettings,
+        draining: Arc<AtomicBool>,
+    ) -> anyhow::Result<Self> {
         let (close, closing) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);
         let is_handed_over = door.is_handed_over();
@@ -54,7 +57,7 @@ impl Customers {
             is_handed_over,
             close,
             stop,
-            server: tokio::spawn(serve(listener, router, draining, stopped)),
+            server: tokio::spawn(serve(listener, router, settings, draining, stopped)),
         })
     }
 
@@ -72,7 +75,7 @@ impl Customers {
         }
         self.stop.send_replace(true);
         match tokio::time::timeout(settings.drain_timeout, self.server).await {
-            Ok(ended) => ended.context("the server ended unexpectedly")??,
+            Ok(ended) => ended.context("the server ended unexpectedly")?,
             Err(_) => tracing::warn!("requests were still in flight at the deadline; they are cut off"),
         }
         Ok(())
@@ -82,18 +85,10 @@ impl Customers {
 async fn serve(
     listener: Listener,
     router: Router,
+    settings: ConnectionSettings,
     draining: Arc<AtomicBool>,
-    mut stopped: watch::Receiver<bool>,
-) -> io::Result<()> {
-    // Without it, the last part of an answer waits for the client's acknowledgement of the one before.
-    let listener = listener.tap_io(|connection| {
-        if let Err(error) = connection.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY can't be set");
-        }
-    });
-    let stop = async move {
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    };
+    stopped: watch::Receiver<bool>,
+) {
     // Around the router and not one of its layers, which would cost each request two boxes; this one costs it a look at a
     // flag.
     let notice = MapResponseLayer::new(move |mut response: Response| {
@@ -103,8 +98,5 @@ async fn serve(
         }
         response
     });
-    // Limits on attempts count by the address that connects.
-    let service =
-        ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(notice.layer(router));
-    axum::serve(listener, service).with_graceful_shutdown(stop).await
+    server::serve(listener, notice.layer(router), settings, stopped).await;
 }

@@ -3,6 +3,7 @@
 mod customers;
 mod listening;
 mod serve;
+mod server;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -25,6 +26,14 @@ use api::accounts::password::NewPassword;
 use api::import::{ImportOptions, import_file};
 use api::migrate;
 use api::settings::Settings;
+
+#[cfg(feature = "allocator-mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[cfg(feature = "allocator-jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// The storefront's HTTP service. Every setting is a flag or an environment variable.
 #[derive(Debug, Parser)]

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
+use storefront::postgres::bulkhead::ClassUse;
 
+use crate::database::Class;
 use crate::http::timings::{CacheOutcome, Timings};
 
 /// Describes every metric, so that `/metrics` has a `# HELP` line for each.
@@ -16,6 +18,28 @@ pub fn describe() {
         "Time to answer a request, by route and status."
     );
     metrics::describe_gauge!("http_requests_in_flight", "Requests that are being answered.");
+    metrics::describe_gauge!("http_connections", "Connections of clients that are open.");
+    metrics::describe_counter!(
+        "http_connections_refused_total",
+        "Connections that were closed, most after a 503, because as many as are allowed were open."
+    );
+    metrics::describe_gauge!(
+        "database_class_connections",
+        "Connections to Postgres that requests of a class have."
+    );
+    metrics::describe_gauge!(
+        "database_class_waiting",
+        "Requests of a class that wait for a connection to Postgres."
+    );
+    metrics::describe_counter!(
+        "database_class_refused_total",
+        "Requests of a class that got no connection to Postgres in time."
+    );
+    record_open_connections(0);
+    metrics::counter!("http_connections_refused_total").absolute(0);
+    for class in Class::ALL {
+        refused_counter(class).absolute(0);
+    }
     metrics::describe_counter!(
         "catalog_cache_lookups_total",
         "Look-ups in the catalogue's cache, by outcome."
@@ -26,6 +50,31 @@ pub fn describe() {
     );
     // What has not happened yet is 0, which a rule can count with; what isn't there it can't.
     HANDLES.with_borrow(|_| ());
+}
+
+/// How many connections of clients are open.
+pub fn record_open_connections(open: u32) {
+    metrics::gauge!("http_connections").set(open);
+}
+
+/// As many connections were open as are allowed.
+pub fn connection_refused() {
+    metrics::counter!("http_connections_refused_total").increment(1);
+}
+
+/// What a class of requests uses of the database's connections, when someone asks for the metrics.
+pub fn record_class(class: Class, usage: ClassUse) {
+    metrics::gauge!("database_class_connections", "class" => class.as_str()).set(usage.used);
+    metrics::gauge!("database_class_waiting", "class" => class.as_str()).set(usage.waiting);
+}
+
+/// A request of a class got no connection in time.
+pub fn class_refused(class: Class) {
+    refused_counter(class).increment(1);
+}
+
+fn refused_counter(class: Class) -> Counter {
+    metrics::counter!("database_class_refused_total", "class" => class.as_str())
 }
 
 static IN_FLIGHT: AtomicU32 = AtomicU32::new(0);

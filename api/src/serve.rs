@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use api::app;
 use api::http::internal::{self, Internal};
 use api::migrate::{self, UnusableDatabase};
-use api::settings::Settings;
+use api::settings::{ConnectionSettings, Settings};
 use api::state::assemble;
 use storefront::starting::{POSTGRES, Start};
 use storefront::stopping::Signals;
@@ -25,9 +26,13 @@ use storefront::{postgres, telemetry};
 
 use crate::customers::Customers;
 use crate::listening::Door;
+use crate::server;
 
 /// How long the process waits for blocking work when all else has ended.
 const BLOCKING_WORK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Connections of operators that may be open: probes, a few collectors of metrics, and people.
+const MAX_INTERNAL_CONNECTIONS: u32 = 64;
 
 /// Serves until a signal comes. Exit code 2 for settings that can't be used.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
@@ -79,7 +84,12 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         start: start.clone(),
         draining: draining.clone(),
     });
-    let internal_server = tokio::spawn(axum::serve(private, internal).into_future());
+    let operators = ConnectionSettings {
+        max_connections: MAX_INTERNAL_CONNECTIONS,
+        ..settings.http.connections
+    };
+    let (keep_answering, stopped) = watch::channel(false);
+    let internal_server = tokio::spawn(server::serve(private, internal, operators, stopped));
     let options = postgres::connect_options(&settings.database, "backstock-api")?;
     let connecting = async || migrate::connect(&options, settings.variants.indexes).await;
     tokio::select! {
@@ -92,7 +102,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         }
     }
 
-    let customers = Customers::let_in(door, app(&assembly), draining.clone())?;
+    let customers = Customers::let_in(door, app(&assembly), settings.http.connections, draining.clone())?;
     let changes = tokio::spawn(follow_changes(assembly.state.clone()));
     start.is_over();
     tracing::info!(
@@ -119,6 +129,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let sent_home = customers.send_home(settings.http).await;
     changes.abort();
     internal_server.abort();
+    drop(keep_answering);
     let closing = assembly.state.database.close();
     let _ = tokio::time::timeout(Duration::from_secs(1), closing).await;
     traces.stop().await;

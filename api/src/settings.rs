@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use secrecy::SecretString;
 use storefront::keyring::Keyring;
+use storefront::postgres::bulkhead::Share;
 use storefront::settings::{
     DatabaseSettings, LogSettings, RedisSettings, TelemetrySettings, parse_amqp_url, parse_millis,
 };
@@ -83,6 +84,10 @@ pub struct Settings {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub bulkheads: BulkheadSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub redis: RedisSettings,
 
     #[command(flatten)]
@@ -116,6 +121,88 @@ pub struct HttpSettings {
     #[arg(long = "drain-timeout-ms", env = "BACKSTOCK_DRAIN_TIMEOUT_MS", default_value = "10000",
           value_parser = parse_millis)]
     pub drain_timeout: Duration,
+
+    /// How long the body of a request may take to come, in milliseconds. It is small (BACKSTOCK_MAX_BODY_BYTES)
+    #[arg(long = "body-timeout-ms", env = "BACKSTOCK_BODY_TIMEOUT_MS", default_value = "10000",
+          value_parser = parse_millis)]
+    pub body_timeout: Duration,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub connections: ConnectionSettings,
+}
+
+/// Bounds on every connection of a client. Each costs a file descriptor and some tens of KB.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ConnectionSettings {
+    /// Connections of clients that may be open; above it, a new one is answered 503. Twice the thousand or so that a
+    /// balancer keeps to one process; a process needs as many file descriptors (ulimit -n)
+    #[arg(long, env = "BACKSTOCK_MAX_CONNECTIONS", default_value_t = 2_048,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+
+    /// How long the head of a request may take to come, in milliseconds, from its first byte on or from the opening of
+    /// the connection on
+    #[arg(long = "header-timeout-ms", env = "BACKSTOCK_HEADER_TIMEOUT_MS", default_value = "10000",
+          value_parser = parse_millis)]
+    pub header_timeout: Duration,
+
+    /// How long a connection may do nothing between two requests before it is closed, in milliseconds. Longer than the
+    /// balancer's own idle timeout, which is 60 s at most: the side that sends requests is the one to close
+    #[arg(long = "idle-timeout-ms", env = "BACKSTOCK_IDLE_TIMEOUT_MS", default_value = "75000",
+          value_parser = parse_millis)]
+    pub idle_timeout: Duration,
+
+    /// How long a client may read nothing of an answer that waits for it, in milliseconds
+    #[arg(long = "write-timeout-ms", env = "BACKSTOCK_WRITE_TIMEOUT_MS", default_value = "30000",
+          value_parser = parse_millis)]
+    pub write_timeout: Duration,
+
+    /// The largest head of a request that is read, in bytes; a larger one is answered 431
+    #[arg(long, env = "BACKSTOCK_MAX_HEADER_BYTES", default_value_t = 16_384,
+          value_parser = clap::value_parser!(u32).range(1_024..=65_536))]
+    pub max_header_bytes: u32,
+}
+
+/// How Postgres' connections are shared out to classes of requests. All have the form guaranteed-maximum, for example
+/// 1-5. What is guaranteed to no class is lent to whichever needs it.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct BulkheadSettings {
+    /// Connections for lists, products and categories, guaranteed-maximum [default: of every 8 connections 1-5]
+    #[arg(long, env = "BACKSTOCK_DATABASE_BROWSE_CONNECTIONS", value_parser = parse_share)]
+    pub database_browse_connections: Option<Share>,
+
+    /// Connections for requests that search by words, guaranteed-maximum [default: of every 8 connections 1-2, since
+    /// searching is what costs Postgres most]
+    #[arg(long, env = "BACKSTOCK_DATABASE_SEARCH_CONNECTIONS", value_parser = parse_share)]
+    pub database_search_connections: Option<Share>,
+
+    /// Connections for carts and orders, guaranteed-maximum [default: of every 8 connections 1-5]
+    #[arg(long, env = "BACKSTOCK_DATABASE_BUY_CONNECTIONS", value_parser = parse_share)]
+    pub database_buy_connections: Option<Share>,
+
+    /// Connections for accounts, reviews and admins, guaranteed-maximum [default: of every 8 connections 1-3]
+    #[arg(long, env = "BACKSTOCK_DATABASE_ACCOUNT_CONNECTIONS", value_parser = parse_share)]
+    pub database_account_connections: Option<Share>,
+
+    /// How long a statement that browses or searches may take before it is cancelled, in milliseconds. All others have
+    /// BACKSTOCK_DATABASE_STATEMENT_TIMEOUT_MS, also these if that is less
+    #[arg(long = "database-read-statement-timeout-ms", env = "BACKSTOCK_DATABASE_READ_STATEMENT_TIMEOUT_MS",
+          default_value = "500", value_parser = parse_millis)]
+    pub database_read_statement_timeout: Duration,
+}
+
+/// Parses a class's share of the connections.
+fn parse_share(text: &str) -> Result<Share, String> {
+    let parsed = text
+        .split_once('-')
+        .and_then(|(guaranteed, maximum)| Some((guaranteed.parse().ok()?, maximum.parse().ok()?)));
+    match parsed {
+        Some((guaranteed, maximum)) if (guaranteed..=1000).contains(&maximum) && maximum > 0 => {
+            Ok(Share { guaranteed, maximum })
+        }
+        _ => Err("must be a guaranteed number and a maximum up to 1000, for example 1-5".to_owned()),
+    }
 }
 
 /// Bounds on what the catalogue answers.

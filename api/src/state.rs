@@ -10,7 +10,7 @@ use storefront::variants::Variants;
 use crate::accounts::Accounts;
 use crate::admin::Administration;
 use crate::catalog::Catalog;
-use crate::database::{Database, SideConnection};
+use crate::database::{Database, DatabaseError, SideConnection};
 use crate::orders::Orders;
 use crate::passwords::Passwords;
 use crate::sessions::Sessions;
@@ -56,7 +56,10 @@ pub struct Assembly {
 pub enum AssemblyError {
     /// The database's URL.
     #[error(transparent)]
-    Database(#[from] storefront::postgres::UrlError),
+    DatabaseUrl(#[from] storefront::postgres::UrlError),
+    /// The database's settings.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
     /// Redis' URL.
     #[error("BACKSTOCK_REDIS_URL is no Redis URL ({0}); an example: redis://127.0.0.1:6379/0")]
     Redis(#[from] RedisError),
@@ -77,7 +80,7 @@ pub enum AssemblyError {
 /// When a URL can't be parsed.
 pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
     let variants = settings.variants;
-    let database = Database::new(variants.connections, &settings.database)?;
+    let database = Database::new(variants.connections, &settings.database, &settings.bulkheads)?;
     let side = SideConnection::new(storefront::postgres::connect_options(
         &settings.database,
         "backstock-api side",

@@ -28,6 +28,28 @@ pub struct DatabaseSettings {
     #[arg(long = "database-statement-timeout-ms", env = "BACKSTOCK_DATABASE_STATEMENT_TIMEOUT_MS",
           default_value = "10000", value_parser = parse_millis)]
     pub database_statement_timeout: Duration,
+
+    /// How long a statement may wait for a lock before it fails, in milliseconds [default: 1000 for requests, whose
+    /// clients wait and whose connection others could use; 5000 for background work and commands]
+    #[arg(long = "database-lock-timeout-ms", env = "BACKSTOCK_DATABASE_LOCK_TIMEOUT_MS", value_parser = parse_millis)]
+    pub database_lock_timeout: Option<Duration>,
+
+    /// How long a transaction may do nothing before Postgres ends it and its locks, in milliseconds. Longer than a
+    /// payment's timeout: stock=row_lock holds one open for a payment
+    #[arg(long = "database-idle-transaction-timeout-ms", env = "BACKSTOCK_DATABASE_IDLE_TRANSACTION_TIMEOUT_MS",
+          default_value = "15000", value_parser = parse_millis)]
+    pub database_idle_transaction_timeout: Duration,
+
+    /// How long Postgres keeps the connection, and the locks, of a host that is gone without a word, in milliseconds
+    #[arg(long = "database-peer-timeout-ms", env = "BACKSTOCK_DATABASE_PEER_TIMEOUT_MS", default_value = "30000",
+          value_parser = parse_millis)]
+    pub database_peer_timeout: Duration,
+
+    /// Prepared statements that each connection keeps. Preparing costs a statement two round trips; keeping one costs
+    /// Postgres some tens of KB of memory a connection
+    #[arg(long, env = "BACKSTOCK_DATABASE_STATEMENT_CACHE", default_value_t = 256,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub database_statement_cache: u32,
 }
 
 /// How to reach Redis.

@@ -43,6 +43,7 @@ use self::product_details::ProductDetails;
 use self::reference::Reference;
 use self::replicas::Replicas;
 use self::search::Search;
+use crate::database::Class;
 use crate::http::cursor::{self, CursorKeys};
 use crate::http::layers;
 use crate::settings::{ReplicaSettings, Settings};
@@ -109,6 +110,7 @@ pub fn router(variants: &Variants) -> OpenApiRouter<AppState> {
         .routes(routes!(show_product::show_product))
         .routes(routes!(list_reviews::list_reviews))
         .merge(layers::private(
+            Class::Account,
             OpenApiRouter::new().routes(routes!(post_review::post_review)),
         ))
         .routes(routes!(suggest::suggest))

@@ -4,6 +4,7 @@
 //! is an sqlx executor that counts statements and their time for the request's `server-timing`, so that no
 //! statement of a request goes uncounted. Read next: `pooled.rs`, and what it is compared with, `per_request.rs`.
 
+mod class;
 mod side;
 
 pub mod deadlock;
@@ -14,13 +15,18 @@ pub mod pooled;
 
 use std::time::{Duration, Instant};
 
+pub use storefront::postgres::PoolUse;
+use storefront::postgres::bulkhead::{ClassUse, ShareError};
 use storefront::postgres::{self, UrlError};
 use storefront::settings::DatabaseSettings;
 use storefront::telemetry::statements;
 use storefront::variants::Connections;
 
+pub use self::class::Class;
 pub use self::side::{SIDE_TIMEOUT, SideConnection, SideLease};
 use crate::http::timings::Timings;
+use crate::metrics::class_refused;
+use crate::settings::BulkheadSettings;
 
 /// One connection, lent to one request, whose statements are counted for its `server-timing`.
 pub type Session<'t> = postgres::Session<'t, &'t Timings>;
@@ -34,15 +40,17 @@ impl postgres::Counter for &Timings {
     }
 }
 
-/// How much of a pool is in use.
-#[derive(Debug, Clone, Copy)]
-pub struct PoolUse {
-    /// Connections that are open.
-    pub open: u32,
-    /// Of these, those that nobody uses.
-    pub idle: usize,
-    /// Connections that may be open.
-    pub limit: u32,
+/// A setting of the database's that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// Its URL.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The shares of its connections.
+    #[error(
+        "BACKSTOCK_DATABASE_CONNECTIONS and the BACKSTOCK_DATABASE_…_CONNECTIONS of classes don't fit together: {0}"
+    )]
+    Shares(#[from] ShareError),
 }
 
 /// The arm of `connections` that this process was built with.
@@ -58,15 +66,19 @@ impl Database {
     /// Builds the arm. Connects to nothing yet.
     ///
     /// # Errors
-    /// When the URL can't be parsed.
-    pub fn new(arm: Connections, settings: &DatabaseSettings) -> Result<Self, UrlError> {
-        let options = postgres::connect_options(settings, "backstock-api")?;
+    /// When the URL can't be parsed, or the connections don't suffice for their classes.
+    pub fn new(
+        arm: Connections,
+        settings: &DatabaseSettings,
+        shares: &BulkheadSettings,
+    ) -> Result<Self, DatabaseError> {
+        let options = postgres::request_options(settings, "backstock-api")?;
         Ok(match arm {
             #[cfg(feature = "baselines")]
             Connections::PerRequest => {
-                Self::PerRequest(Box::new(per_request::PerRequest::new(options, settings)))
+                Self::PerRequest(Box::new(per_request::PerRequest::new(options, settings, shares)))
             }
-            Connections::Pooled => Self::Pooled(pooled::Pooled::new(options, settings)),
+            Connections::Pooled => Self::Pooled(pooled::Pooled::new(options, settings, shares)?),
         })
     }
 
@@ -85,7 +97,19 @@ impl Database {
         timings.add_connection_wait(waited);
         let timed_out = matches!(session, Err(sqlx::Error::PoolTimedOut));
         statements::waited_for_connection(waited, timed_out);
+        if timed_out {
+            class_refused(timings.class());
+        }
         session
+    }
+
+    /// What a class of requests uses. `None` where there is nothing to share out.
+    pub fn class_use(&self, class: Class) -> Option<ClassUse> {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::PerRequest(_) => None,
+            Self::Pooled(pooled) => Some(pooled.class_use(class)),
+        }
     }
 
     /// How much of the pool is in use. `None` where there is none.

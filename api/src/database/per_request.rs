@@ -6,31 +6,39 @@
 
 use std::time::Duration;
 
-use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
-use storefront::postgres::Connection;
+use storefront::postgres::{KeptConnection, Lease};
 use storefront::settings::DatabaseSettings;
 
 use super::Session;
+use super::class::statement_limits;
 use crate::http::timings::Timings;
+use crate::settings::BulkheadSettings;
 
 /// The arm `connections=per_request`.
 pub struct PerRequest {
     options: PgConnectOptions,
     timeout: Duration,
+    statement_limits: [Duration; 4],
 }
 
 impl PerRequest {
-    pub(super) fn new(options: PgConnectOptions, settings: &DatabaseSettings) -> Self {
+    pub(super) fn new(
+        options: PgConnectOptions,
+        settings: &DatabaseSettings,
+        shares: &BulkheadSettings,
+    ) -> Self {
         Self {
             options,
             timeout: settings.database_acquire_timeout,
+            statement_limits: statement_limits(settings, shares),
         }
     }
 
     pub(super) async fn session<'t>(&self, timings: &'t Timings) -> Result<Session<'t>, sqlx::Error> {
-        match tokio::time::timeout(self.timeout, self.options.connect()).await {
-            Ok(connection) => Ok(Session::new(Connection::Own(Some(connection?)), timings)),
+        let limit = self.statement_limits[timings.class() as usize];
+        match tokio::time::timeout(self.timeout, KeptConnection::open(&self.options)).await {
+            Ok(connection) => Ok(Session::new(Lease::own(connection?), timings, limit)),
             Err(_) => Err(sqlx::Error::PoolTimedOut),
         }
     }

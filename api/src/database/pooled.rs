@@ -1,38 +1,58 @@
 //! **Technique**: a bounded pool of connections, opened once and lent to requests.
-//! **Cost**: a request waits for nothing while a connection is idle, else for one, bounded by a setting. When a
-//! connection is given back, sqlx makes a round trip on it before it lends it again.
+//! **Cost**: a request waits for nothing while a connection is idle, else for one, bounded by a setting. Lending and
+//! taking back make no round trip.
 //! **Fails when**: more requests need the database at once than there are connections for longer than the bound:
 //! they are answered 503 with `retry-after`, and the database keeps its pace.
 //! **Source**: <https://www.postgresql.org/docs/current/runtime-config-connection.html>, `max_connections`.
 
-use sqlx::postgres::{PgConnectOptions, PgPool};
-use storefront::postgres::Connection;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use storefront::postgres::bulkhead::{Bulkhead, ClassUse, ShareError};
+use storefront::postgres::{ConnectionPool, PoolUse};
 use storefront::settings::DatabaseSettings;
 
-use super::{PoolUse, Session};
+use super::class::{bulkhead, statement_limits};
+use super::{Class, Session};
 use crate::http::timings::Timings;
+use crate::settings::BulkheadSettings;
 
 /// The arm `connections=pooled`.
-pub struct Pooled(PgPool);
+pub struct Pooled {
+    pool: ConnectionPool,
+    bulkhead: Bulkhead<4>,
+    statement_limits: [Duration; 4],
+}
 
 impl Pooled {
-    pub(super) fn new(options: PgConnectOptions, settings: &DatabaseSettings) -> Self {
-        Self(storefront::postgres::pool(settings, options))
+    pub(super) fn new(
+        options: PgConnectOptions,
+        settings: &DatabaseSettings,
+        shares: &BulkheadSettings,
+    ) -> Result<Self, ShareError> {
+        Ok(Self {
+            pool: ConnectionPool::new(settings, options),
+            bulkhead: bulkhead(settings, shares)?,
+            statement_limits: statement_limits(settings, shares),
+        })
     }
 
     pub(super) async fn session<'t>(&self, timings: &'t Timings) -> Result<Session<'t>, sqlx::Error> {
-        Ok(Session::new(Connection::Pooled(self.0.acquire().await?), timings))
+        let class = timings.class() as usize;
+        let admit = async || Some(self.bulkhead.admit(class).await);
+        let lease = self.pool.acquire_after(admit).await?;
+        Ok(Session::new(lease, timings, self.statement_limits[class]))
     }
 
     pub(super) fn usage(&self) -> PoolUse {
-        PoolUse {
-            open: self.0.size(),
-            idle: self.0.num_idle(),
-            limit: self.0.options().get_max_connections(),
-        }
+        self.pool.usage()
+    }
+
+    pub(super) fn class_use(&self, class: Class) -> ClassUse {
+        self.bulkhead.usage(class as usize)
     }
 
     pub(super) async fn close(&self) {
-        self.0.close().await;
+        self.pool.close().await;
     }
 }

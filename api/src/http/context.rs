@@ -20,9 +20,11 @@ use tower::{Layer, Service};
 use uuid::Uuid;
 
 use super::error::{ApiError, Failure};
+use super::slow_body;
 use super::timings::{RequestTimings, Timings};
 use super::trace_context;
 use super::under_way::UnderWay;
+use crate::database::Class;
 use crate::metrics::InFlight;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,16 +38,15 @@ const MAX_REQUEST_ID_BYTES: usize = 64;
 pub struct ContextLayer {
     /// How long an answer may take.
     pub request_timeout: Duration,
+    /// How long a request's body may take to come.
+    pub body_timeout: Duration,
 }
 
 impl<S> Layer<S> for ContextLayer {
     type Service = RequestContext<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequestContext {
-            inner,
-            request_timeout: self.request_timeout,
-        }
+        RequestContext { inner, limits: *self }
     }
 }
 
@@ -53,7 +54,7 @@ impl<S> Layer<S> for ContextLayer {
 #[derive(Debug, Clone)]
 pub struct RequestContext<S> {
     inner: S,
-    request_timeout: Duration,
+    limits: ContextLayer,
 }
 
 impl<S, B> Service<Request<Body>> for RequestContext<S>
@@ -72,7 +73,7 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let id = request_id(&request);
-        let timings = Arc::new(Timings::start());
+        let timings = Arc::new(Timings::start(Class::of_request(&request)));
         request.extensions_mut().insert(RequestTimings(timings.clone()));
         let trace = trace::begin(Kind::Server, || trace_context::of_client(request.headers()));
         let under_way = UnderWay {
@@ -84,9 +85,10 @@ where
             _in_flight: InFlight::begin(),
             answered: None,
         };
+        let request = slow_body::within(request, self.limits.body_timeout);
         // Nothing of a request outlives it but what is shared for good, and that is never left half-changed.
         let guarded = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        let answering = tokio::time::timeout(self.request_timeout, guarded);
+        let answering = tokio::time::timeout(self.limits.request_timeout, guarded);
         let work = async move {
             let mut response = match answering.await {
                 Ok(Ok(answered)) => answered?.map(Body::new),

@@ -6,7 +6,9 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use storefront::postgres::StatementTimedOut;
 
+use super::slow_body::BodyTimedOut;
 use crate::database::deadlock::is_deadlock;
 
 /// Why a request got no answer.
@@ -46,6 +48,9 @@ pub enum ApiError {
         /// What to do about it, for people.
         detail: String,
     },
+    /// A body that took too long to come: 408 `body_timeout`.
+    #[error("the body took too long to come")]
+    BodyTimedOut,
     /// A body above the limit: 413 `payload_too_large`.
     #[error("the body is too large")]
     PayloadTooLarge,
@@ -105,6 +110,7 @@ impl ApiError {
             Self::Declined => StatusCode::PAYMENT_REQUIRED,
             Self::Forbidden | Self::NotBought => StatusCode::FORBIDDEN,
             Self::Conflict { .. } => StatusCode::CONFLICT,
+            Self::BodyTimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
@@ -128,6 +134,7 @@ impl ApiError {
             Self::Forbidden => "forbidden",
             Self::NotBought => "not_bought",
             Self::Conflict { code, .. } => code,
+            Self::BodyTimedOut => "body_timeout",
             Self::PayloadTooLarge => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::KeyReused => "idempotency_key_reused",
@@ -152,6 +159,7 @@ impl ApiError {
             Self::Declined => "the payment was declined; try another way to pay".into(),
             Self::Forbidden => "your account may not do this".into(),
             Self::NotBought => "a product is reviewed by who has bought and paid it".into(),
+            Self::BodyTimedOut => "the body took too long to come; send it faster".into(),
             Self::PayloadTooLarge => "the body is larger than this shop reads".into(),
             Self::UnsupportedMediaType => "send JSON, with `content-type: application/json`".into(),
             Self::KeyReused => "this idempotency key stands for another request; use a new one".into(),
@@ -190,6 +198,7 @@ impl ApiError {
             | Self::Forbidden
             | Self::NotBought
             | Self::Conflict { .. }
+            | Self::BodyTimedOut
             | Self::PayloadTooLarge
             | Self::UnsupportedMediaType
             | Self::KeyReused
@@ -224,15 +233,26 @@ impl From<sqlx::Error> for ApiError {
         // https://www.postgresql.org/docs/current/errcodes-appendix.html
         const TOO_MANY_CONNECTIONS: &str = "53300";
         const QUERY_CANCELED: &str = "57014";
+        const LOCK_NOT_AVAILABLE: &str = "55P03";
+        const IDLE_IN_TRANSACTION: &str = "25P03";
         match &error {
             _ if is_deadlock(&error) => Self::Overloaded("Postgres ended a transaction that met a deadlock"),
+            sqlx::Error::Io(cause)
+                if cause
+                    .get_ref()
+                    .is_some_and(|cause| cause.is::<StatementTimedOut>()) =>
+            {
+                Self::TimedOut
+            }
             sqlx::Error::PoolTimedOut => Self::Overloaded("no database connection came free in time"),
             sqlx::Error::Io(_) | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::Unavailable(error)
             }
             sqlx::Error::Database(fault) => match fault.code().as_deref() {
                 Some(TOO_MANY_CONNECTIONS) => Self::Overloaded("Postgres has no connection left"),
-                Some(QUERY_CANCELED) => Self::TimedOut,
+                Some(QUERY_CANCELED | IDLE_IN_TRANSACTION) => Self::TimedOut,
+                // What is changed by another for so long is asked for by many.
+                Some(LOCK_NOT_AVAILABLE) => Self::Overloaded("another holds a lock for too long"),
                 // Class 57: operator intervention, such as a shutdown.
                 Some(code) if code.starts_with("57") => Self::Unavailable(error),
                 _ => Self::internal(error),
@@ -245,6 +265,13 @@ impl From<sqlx::Error> for ApiError {
 /// A body that could not be read.
 impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
+        let mut cause = std::error::Error::source(&rejection);
+        while let Some(error) = cause {
+            if error.is::<BodyTimedOut>() {
+                return Self::BodyTimedOut;
+            }
+            cause = error.source();
+        }
         match rejection.into_response().status() {
             StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
             _ => Self::parameter("body", "ended before it was whole"),

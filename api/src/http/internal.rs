@@ -13,8 +13,8 @@ use storefront::starting::Start;
 use storefront::telemetry::{Metrics, statements};
 use storefront::variants::Variants;
 
-use crate::database::PoolUse;
-use crate::metrics::record_in_flight;
+use crate::database::{Class, PoolUse};
+use crate::metrics::{record_class, record_in_flight};
 use crate::state::AppState;
 
 /// What the internal routes share.
@@ -74,6 +74,11 @@ fn not_ready(dependency: &str, why: &str) -> (StatusCode, Json<serde_json::Value
 async fn metrics(State(internal): State<Internal>) -> impl IntoResponse {
     if let Some(PoolUse { open, idle, limit }) = internal.app.database.pool_use() {
         statements::record_pool(open, idle, limit);
+    }
+    for class in Class::ALL {
+        if let Some(usage) = internal.app.database.class_use(class) {
+            record_class(class, usage);
+        }
     }
     record_in_flight();
     (

@@ -1,15 +1,17 @@
 //! The middleware stack, in order, on one page. A request goes down the list, its response comes back up.
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use storefront::variants::Compression;
-use tower::util::MapResponseLayer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 use utoipa_axum::router::OpenApiRouter;
 
 use super::compression;
 use super::context::ContextLayer;
+use super::timings::RequestTimings;
+use crate::database::Class;
 use crate::settings::HttpSettings;
 use crate::state::AppState;
 
@@ -23,6 +25,7 @@ use crate::state::AppState;
 pub fn wrap(router: Router, arm: Compression, settings: &HttpSettings) -> Router {
     let context = ContextLayer {
         request_timeout: settings.request_timeout,
+        body_timeout: settings.body_timeout,
     };
     let body_limit = DefaultBodyLimit::max(settings.max_body_bytes);
     match arm {
@@ -34,12 +37,21 @@ pub fn wrap(router: Router, arm: Compression, settings: &HttpSettings) -> Router
     }
 }
 
-/// Routes whose answers are for who asks alone: no cache on the way may keep one, nor a refusal. The layer is that of
-/// these routes; what anybody may read goes without.
-pub fn private(routes: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
-    routes.layer(MapResponseLayer::new(|mut response: Response| {
+/// Routes whose answers are for who asks alone: no cache on the way may keep one, nor a refusal. Their requests use the
+/// connections of this class. The layer is that of these routes; what anybody may read goes without, and browses or
+/// searches.
+pub fn private(class: Class, routes: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
+    let classified = MapRequestLayer::new(move |request: Request| {
+        if let Some(timings) = request.extensions().get::<RequestTimings>() {
+            timings.set_class(class);
+        }
+        request
+    });
+    let not_stored = MapResponseLayer::new(|mut response: Response| {
         let no_store = HeaderValue::from_static("no-store");
         response.headers_mut().insert(header::CACHE_CONTROL, no_store);
         response
-    }))
+    });
+    // As one layer, as in `wrap`.
+    routes.layer((classified, not_stored))
 }

@@ -19,6 +19,7 @@ pub mod identity;
 pub mod money;
 mod objects;
 pub mod query;
+mod slow_body;
 pub mod trace_context;
 mod under_way;
 pub mod whole_number;

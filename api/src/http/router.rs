@@ -7,19 +7,24 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::error::ApiError;
 use super::{docs, home, layers};
+use crate::database::Class;
 use crate::state::Assembly;
 use crate::{accounts, admin, carts, catalog, orders};
 
 /// The whole public service. The variants are read here, and never again.
 pub fn app(assembly: &Assembly) -> Router {
-    let somebodys = OpenApiRouter::new()
-        .merge(accounts::router())
+    // The class of a route says whose share of the database's connections its requests use. The catalogue's browse, or
+    // search where they have words.
+    let buying = OpenApiRouter::new()
         .merge(orders::router(&assembly.variants))
-        .merge(carts::router())
+        .merge(carts::router());
+    let accounts = OpenApiRouter::new()
+        .merge(accounts::router())
         .merge(admin::router());
     let (routes, document) = OpenApiRouter::with_openapi(docs::Document::openapi())
         .merge(catalog::router(&assembly.variants))
-        .merge(layers::private(somebodys))
+        .merge(layers::private(Class::Buy, buying))
+        .merge(layers::private(Class::Account, accounts))
         .with_state(assembly.state.clone())
         .split_for_parts();
 

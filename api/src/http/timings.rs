@@ -1,4 +1,4 @@
-//! What a request cost, gathered while it runs and sent as `server-timing`.
+//! What a request is for and what it cost, gathered while it runs; the cost is sent as `server-timing`.
 //!
 //! Made by the outermost layer (`context.rs`), carried in the request's extensions, added to by sessions and caches.
 
@@ -13,11 +13,13 @@ use axum::http::request::Parts;
 use bytes::BytesMut;
 
 use super::error::ApiError;
+use crate::database::Class;
 
 /// Durations and counts of one request. Shared by reference; every part is atomic.
 #[derive(Debug)]
 pub struct Timings {
     started: Instant,
+    class: AtomicU8,
     statements: AtomicU32,
     database_nanos: AtomicU64,
     connection_nanos: AtomicU64,
@@ -52,15 +54,25 @@ impl CacheOutcome {
 
 impl Timings {
     /// The clock starts now.
-    pub fn start() -> Self {
+    pub fn start(class: Class) -> Self {
         Self {
             started: Instant::now(),
+            class: AtomicU8::new(class as u8),
             statements: AtomicU32::new(0),
             database_nanos: AtomicU64::new(0),
             connection_nanos: AtomicU64::new(0),
             cache: AtomicU8::new(CacheOutcome::Unused as u8),
             cache_nanos: AtomicU64::new(0),
         }
+    }
+
+    /// Whose share of the connections the request uses.
+    pub fn class(&self) -> Class {
+        Class::ALL[usize::from(self.class.load(Ordering::Relaxed))]
+    }
+
+    pub(crate) fn set_class(&self, class: Class) {
+        self.class.store(class as u8, Ordering::Relaxed);
     }
 
     /// Since the request came in.

@@ -1,3 +1,6 @@
-//! How requests get their connections.
+//! How requests get their connections, and how these come back.
 
+mod bulkheads;
 mod connections;
+mod dropped;
+mod waiting;

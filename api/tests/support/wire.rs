@@ -35,6 +35,8 @@ struct Shared {
 pub struct Counted {
     pub connections: u64,
     pub statements: u64,
+    /// How often a client waited until the server was ready again: once a simple query or a group of messages.
+    pub round_trips: u64,
     pub bytes_from_postgres: u64,
 }
 
@@ -194,12 +196,16 @@ impl Messages {
 
     fn count(&mut self, kind: u8, message: &[u8]) {
         let mut shared = self.shared.lock().unwrap();
+        // Sync, or a simple query.
+        if self.is_client && matches!(kind, b'S' | b'Q') {
+            shared.counted.round_trips += 1;
+        }
         match (self.is_client, kind) {
             // Execute, or a simple query.
             (true, b'E' | b'Q') => shared.counted.statements += 1,
             (true, _) => {}
             (false, b'N') => shared.plans.extend(plan(&message[5..])),
-            // It is ready: also the answer to the ping by which the pool takes a connection back, at any time.
+            // It is ready: also after a rollback that nobody waits for, at any time.
             (false, b'Z') => self.ready = true,
             (false, _) if self.ready => shared.counted.bytes_from_postgres += message.len() as u64,
             (false, _) => {}

@@ -1,26 +1,33 @@
 //! A pool for whoever has nobody to tell of its statements but metrics and traces: the worker.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt};
-use sqlx::postgres::{PgConnectOptions, PgPool, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{Either, Execute, Executor, SqlStr};
 
-use super::session::{Connection, Session, Taken};
+use super::pool::{ConnectionPool, PoolUse};
+use super::session::{Session, Taken};
 use crate::settings::DatabaseSettings;
 use crate::telemetry::statements;
 
 /// Connections that are lent out as [`Session`]s. Pass it as `&pool` to sqlx's queries where one statement is all.
 /// Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct MeasuredPool(PgPool);
+pub struct MeasuredPool {
+    pool: ConnectionPool,
+    statement_limit: Duration,
+}
 
 impl MeasuredPool {
-    /// See [`super::pool`]. Connects to nothing yet.
+    /// Connects to nothing yet.
     pub fn new(settings: &DatabaseSettings, options: PgConnectOptions) -> Self {
-        Self(super::pool(settings, options))
+        Self {
+            pool: ConnectionPool::new(settings, options),
+            statement_limit: super::answer_limit(settings.database_statement_timeout),
+        }
     }
 
     /// A connection for one piece of work.
@@ -29,21 +36,21 @@ impl MeasuredPool {
     /// [`sqlx::Error::PoolTimedOut`] when none came free in time; otherwise why connecting failed.
     pub async fn session(&self) -> Result<Session<'static, ()>, sqlx::Error> {
         let asked = Instant::now();
-        let connection = self.0.acquire().await;
-        let timed_out = matches!(connection, Err(sqlx::Error::PoolTimedOut));
+        let lease = self.pool.acquire().await;
+        let timed_out = matches!(lease, Err(sqlx::Error::PoolTimedOut));
         statements::waited_for_connection(asked.elapsed(), timed_out);
-        Ok(Session::new(Connection::Pooled(connection?), ()))
+        Ok(Session::new(lease?, (), self.statement_limit))
     }
 
     /// Writes its state to the metrics.
     pub fn record_use(&self) {
-        let limit = self.0.options().get_max_connections();
-        statements::record_pool(self.0.size(), self.0.num_idle(), limit);
+        let PoolUse { open, idle, limit } = self.pool.usage();
+        statements::record_pool(open, idle, limit);
     }
 
     /// Closes what is open.
     pub async fn close(&self) {
-        self.0.close().await;
+        self.pool.close().await;
     }
 }
 
@@ -86,7 +93,7 @@ impl<'c> Executor<'c> for &'c MeasuredPool {
     where
         'c: 'e,
     {
-        self.0.prepare_with(sql, parameters)
+        Box::pin(async move { self.session().await?.prepare_with(sql, parameters).await })
     }
 
     #[doc(hidden)]
@@ -94,6 +101,6 @@ impl<'c> Executor<'c> for &'c MeasuredPool {
     where
         'c: 'e,
     {
-        self.0.describe(sql)
+        Box::pin(async move { self.session().await?.describe(sql).await })
     }
 }

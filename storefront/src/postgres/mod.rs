@@ -1,57 +1,98 @@
-//! The way to Postgres: the options of a connection, the pool, and what measures statements. Read next: `session.rs`.
+//! The way to Postgres: the options of a connection, the pool, its bulkheads, and what measures statements. Read next:
+//! `session.rs`, what work has a connection as; `lease.rs`, how a connection comes back.
 
+pub mod bulkhead;
+mod connection;
+mod lease;
 mod measured_pool;
+mod pool;
 mod session;
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::PgConnectOptions;
 
+pub use self::connection::{KeptConnection, StatementTimedOut};
+pub use self::lease::Lease;
 pub use self::measured_pool::MeasuredPool;
-pub use self::session::{Connection, Counter, Session, Transaction};
+pub use self::pool::{ConnectionPool, PoolUse};
+pub use self::session::{Counter, Session, Transaction};
 use crate::settings::DatabaseSettings;
 
 /// How similar a title's best part must be to a text that was searched for, from 0 to 1. Postgres' own 0.6 misses a
 /// word of five letters of which one is left out.
 const WORD_SIMILARITY: &str = "0.4";
 
-/// The options of every connection: its name in `pg_stat_activity`, a bound on each statement's time, and how much a
-/// search forgives.
+/// How long a request waits for a lock, unless a setting says otherwise. Somebody waits for its answer, and it holds a
+/// connection that others could use.
+const REQUEST_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long background work waits for a lock, unless a setting says otherwise. Nobody waits for it, and giving up means
+/// doing it again: longer than any request holds a lock, shorter than a statement may take.
+const BACKGROUND_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often Postgres looks, while it works on a statement, whether its client is still there. A statement whose client
+/// closed its connection is cancelled within this time, so this is how a statement is cancelled: it needs no second
+/// connection, and can't hit the statement of another.
+const CLIENT_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How much longer than Postgres' own limit a client waits for a statement's answer: Postgres says what was wrong and
+/// keeps the connection. Beyond it, the network or Postgres is gone without a word.
+const ANSWER_MARGIN: Duration = Duration::from_millis(500);
+
+/// How long a client waits for a statement that Postgres gives up after `statement_timeout`.
+pub fn answer_limit(statement_timeout: Duration) -> Duration {
+    statement_timeout + ANSWER_MARGIN
+}
+
+/// The options of the connections of background work: their name in `pg_stat_activity`, bounds on each statement's time,
+/// on each wait for a lock and on a transaction that does nothing, and how much a search forgives.
 ///
 /// # Errors
 /// When the URL can't be parsed. The message doesn't repeat the URL, which holds a password.
 pub fn connect_options(settings: &DatabaseSettings, process: &str) -> Result<PgConnectOptions, UrlError> {
     let options = PgConnectOptions::from_str(settings.database_url.expose_secret()).map_err(|_| UrlError)?;
-    let statement_timeout_ms = settings.database_statement_timeout.as_millis().to_string();
-    Ok(options.application_name(process).options([
-        ("statement_timeout", statement_timeout_ms.as_str()),
-        ("pg_trgm.word_similarity_threshold", WORD_SIMILARITY),
-    ]))
+    let millis = |time: Duration| time.as_millis().to_string();
+    let seconds = |time: Duration| time.as_secs().max(1).to_string();
+    let peer = settings.database_peer_timeout;
+    let capacity = settings.database_statement_cache as usize;
+    let lock_timeout = settings.database_lock_timeout.unwrap_or(BACKGROUND_LOCK_TIMEOUT);
+    Ok(options
+        .application_name(process)
+        .statement_cache_capacity(capacity)
+        .options([
+            ("statement_timeout", millis(settings.database_statement_timeout)),
+            ("lock_timeout", millis(lock_timeout)),
+            (
+                "idle_in_transaction_session_timeout",
+                millis(settings.database_idle_transaction_timeout),
+            ),
+            ("client_connection_check_interval", millis(CLIENT_CHECK_INTERVAL)),
+            // A host that is gone without a word: the first probe after half of the time, then three.
+            ("tcp_keepalives_idle", seconds(peer / 2)),
+            ("tcp_keepalives_interval", seconds(peer / 6)),
+            ("tcp_keepalives_count", "3".to_owned()),
+            ("tcp_user_timeout", millis(peer)),
+            ("pg_trgm.word_similarity_threshold", WORD_SIMILARITY.to_owned()),
+        ]))
+}
+
+/// The options of the connections of requests: as [`connect_options`], but a request waits less for a lock.
+///
+/// # Errors
+/// As [`connect_options`].
+pub fn request_options(settings: &DatabaseSettings, process: &str) -> Result<PgConnectOptions, UrlError> {
+    let lock_timeout = settings.database_lock_timeout.unwrap_or(REQUEST_LOCK_TIMEOUT);
+    let lock_timeout = lock_timeout.as_millis().to_string();
+    Ok(connect_options(settings, process)?.options([("lock_timeout", lock_timeout)]))
 }
 
 /// `BACKSTOCK_DATABASE_URL` is no Postgres URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("BACKSTOCK_DATABASE_URL is no Postgres URL; an example: postgres://shop:secret@127.0.0.1:5432/shop")]
 pub struct UrlError;
-
-/// A pool that keeps its connections.
-///
-/// As many at least as at most: connections that come and go would be measured with the requests. They are opened
-/// as they are first needed. It doesn't ping
-/// before a connection is lent, which would double the round trips that a one-statement request waits for; a
-/// connection that broke meanwhile fails one statement, and none is kept longer than half an hour. What sqlx does
-/// always is one round trip when a connection is given back, which no request waits for.
-pub fn pool(settings: &DatabaseSettings, options: PgConnectOptions) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(settings.database_connections)
-        .min_connections(settings.database_connections)
-        .acquire_timeout(settings.database_acquire_timeout)
-        .max_lifetime(std::time::Duration::from_secs(30 * 60))
-        .idle_timeout(None)
-        .test_before_acquire(false)
-        .connect_lazy_with(options)
-}
 
 /// Whether waiting may help: nobody answers, or a server says that it is starting, stopping, or full.
 ///

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use sqlx::error::BoxDynError;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnection, PgQueryResult, PgRow, PgStatement, PgTypeInfo, Postgres};
 use sqlx::{Connection as _, Either, Execute, Executor, SqlStr};
 
+use super::connection::{KeptConnection, Status};
+use super::lease::Lease;
 use crate::telemetry::statements::{self, KnownStatement};
 use crate::telemetry::trace::{self, Name};
 
@@ -32,23 +33,25 @@ impl Counter for () {
 pub struct Session<'t, C> {
     connection: Connection<'t>,
     counter: C,
+    /// How long a statement may take.
+    limit: Duration,
 }
 
 /// Where a session's connection is from.
-pub enum Connection<'t> {
-    /// Closed with the session. `None` only while it is being dropped.
-    #[cfg(feature = "baselines")]
-    Own(Option<PgConnection>),
-    /// Given back to its pool with the session.
-    Pooled(PoolConnection<Postgres>),
+enum Connection<'t> {
+    Leased(Lease),
     /// That of another session, inside a transaction. `None` only when it has ended.
-    InTransaction(Option<sqlx::Transaction<'t, Postgres>>),
+    InTransaction(Option<sqlx::Transaction<'t, Postgres>>, &'t mut Status),
 }
 
 impl<'t, C: Counter> Session<'t, C> {
-    /// Lends it.
-    pub fn new(connection: Connection<'t>, counter: C) -> Self {
-        Self { connection, counter }
+    /// Lends it. A statement that takes longer than the limit fails, and is cancelled.
+    pub fn new(lease: Lease, counter: C, limit: Duration) -> Self {
+        Self {
+            connection: Connection::Leased(lease),
+            counter,
+            limit,
+        }
     }
 
     /// Begins a transaction, for the time of which this session is lent to it. One that is dropped, also because its
@@ -57,23 +60,29 @@ impl<'t, C: Counter> Session<'t, C> {
     /// # Errors
     /// When Postgres can't be asked.
     pub async fn begin(&mut self) -> Result<Transaction<'_, C>, sqlx::Error> {
-        let counter = self.counter;
+        let (counter, limit) = (self.counter, self.limit);
         let mut statement = Statement::start(counter, "begin");
-        let begun = self.connection().begin().await;
-        statement.has_failed = begun.is_err();
-        Ok(Transaction(Session::new(
-            Connection::InTransaction(Some(begun?)),
+        let (connection, status) = self.parts();
+        status.start(limit);
+        status.is_beginning = true;
+        let begun = status.within(pin!(connection.begin())).await;
+        statement.end(status, begun.as_ref().err());
+        Ok(Transaction(Session {
+            connection: Connection::InTransaction(Some(begun?), status),
             counter,
-        )))
+            limit,
+        }))
     }
 
-    fn connection(&mut self) -> &mut PgConnection {
+    /// The connection and its state.
+    fn parts(&mut self) -> (&mut PgConnection, &mut Status) {
         match &mut self.connection {
-            #[cfg(feature = "baselines")]
-            Connection::Own(connection) => connection.as_mut().expect("present until the session is dropped"),
-            Connection::Pooled(connection) => connection,
-            Connection::InTransaction(transaction) => {
-                transaction.as_mut().expect("present until it has ended")
+            Connection::Leased(lease) => {
+                let KeptConnection { inner, status, .. } = &mut **lease;
+                (inner, status)
+            }
+            Connection::InTransaction(transaction, status) => {
+                (transaction.as_mut().expect("present until it has ended"), status)
             }
         }
     }
@@ -91,15 +100,16 @@ impl<C: Counter> Transaction<'_, C> {
     /// When Postgres can't be asked, or won't: then nothing of it lasts, unless it was the answer that got lost.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         let mut statement = Statement::start(self.0.counter, "commit");
-        match &mut self.0.connection {
-            Connection::InTransaction(inner) => {
-                let inner = inner.take().expect("it ends once");
-                let ended = inner.commit().await;
-                statement.has_failed = ended.is_err();
-                ended
-            }
-            _ => unreachable!("it was made inside a transaction"),
-        }
+        let Connection::InTransaction(inner, status) = &mut self.0.connection else {
+            unreachable!("it was made inside a transaction")
+        };
+        let inner = inner.take().expect("it ends once");
+        status.start(self.0.limit);
+        let ended = status.within(pin!(inner.commit())).await;
+        statement.end(status, ended.as_ref().err());
+        // sqlx has queued a rollback then.
+        status.is_settled &= ended.is_ok();
+        ended
     }
 }
 
@@ -123,14 +133,11 @@ impl<C> fmt::Debug for Session<'_, C> {
     }
 }
 
-/// Says goodbye to Postgres, which else logs a broken connection for every request.
-#[cfg(feature = "baselines")]
+/// A transaction that has not ended: sqlx queues its rollback, which is owed until another statement has followed it.
 impl<C> Drop for Session<'_, C> {
     fn drop(&mut self) {
-        if let Connection::Own(connection) = &mut self.connection
-            && let Some(connection) = connection.take()
-        {
-            tokio::spawn(connection.close());
+        if let Connection::InTransaction(Some(_), status) = &mut self.connection {
+            status.is_settled = false;
         }
     }
 }
@@ -149,8 +156,16 @@ impl<'c, C: Counter + Sync> Executor<'c> for &'c mut Session<'_, C> {
     {
         let query = Taken::from(query);
         let statement = Statement::start(self.counter, query.sql.as_str());
-        let rows = self.connection().fetch_many(query);
-        Counted { rows, statement }.boxed()
+        let limit = self.limit;
+        let (connection, status) = self.parts();
+        status.start(limit);
+        let rows = connection.fetch_many(query);
+        Counted {
+            rows,
+            status,
+            statement,
+        }
+        .boxed()
     }
 
     fn fetch_optional<'e, 'q: 'e, E>(self, query: E) -> BoxFuture<'e, Result<Option<PgRow>, sqlx::Error>>
@@ -161,8 +176,11 @@ impl<'c, C: Counter + Sync> Executor<'c> for &'c mut Session<'_, C> {
         Box::pin(async move {
             let query = Taken::from(query);
             let mut statement = Statement::start(self.counter, query.sql.as_str());
-            let row = self.connection().fetch_optional(query).await;
-            statement.has_failed = row.is_err();
+            let limit = self.limit;
+            let (connection, status) = self.parts();
+            status.start(limit);
+            let row = status.within(pin!(connection.fetch_optional(query))).await;
+            statement.end(status, row.as_ref().err());
             row
         })
     }
@@ -175,7 +193,7 @@ impl<'c, C: Counter + Sync> Executor<'c> for &'c mut Session<'_, C> {
     where
         'c: 'e,
     {
-        self.connection().prepare_with(sql, parameters)
+        self.parts().0.prepare_with(sql, parameters)
     }
 
     #[doc(hidden)]
@@ -183,7 +201,7 @@ impl<'c, C: Counter + Sync> Executor<'c> for &'c mut Session<'_, C> {
     where
         'c: 'e,
     {
-        self.connection().describe(sql)
+        self.parts().0.describe(sql)
     }
 }
 
@@ -202,6 +220,15 @@ impl<C: Counter> Statement<C> {
             known: statements::known(sql),
             started: Instant::now(),
             has_failed: false,
+        }
+    }
+
+    /// It was answered, or failed.
+    fn end(&mut self, status: &mut Status, error: Option<&sqlx::Error>) {
+        self.has_failed = error.is_some();
+        match error {
+            None => status.finish(),
+            Some(error) => status.fail(error),
         }
     }
 }
@@ -255,6 +282,7 @@ impl<'q> Execute<'q, Postgres> for Taken {
 
 struct Counted<'e, C: Counter> {
     rows: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
+    status: &'e mut Status,
     statement: Statement<C>,
 }
 
@@ -262,10 +290,23 @@ impl<C: Counter> Stream for Counted<'_, C> {
     type Item = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let row = self.rows.poll_next_unpin(context);
-        if let Poll::Ready(Some(Err(_))) = row {
-            self.statement.has_failed = true;
+        let Self {
+            rows,
+            status,
+            statement,
+        } = &mut *self;
+        let row = match rows.poll_next_unpin(context) {
+            Poll::Ready(row) => row,
+            Poll::Pending => match status.poll_deadline(context) {
+                Poll::Ready(error) => Some(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            },
+        };
+        match &row {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => statement.end(status, Some(error)),
+            None => statement.end(status, None),
         }
-        row
+        Poll::Ready(row)
     }
 }

@@ -1,0 +1,196 @@
+//! The accept loop: HTTP/1.1 over connections that have deadlines and are counted.
+//!
+//! `axum::serve` has neither, so half a header would keep a connection open for ever. A connection costs memory and a
+//! file descriptor, so there is a maximum. Above it, a client is answered 503 at once: left in the listener's queue it
+//! would look connected, to itself and to its balancer, and wait for an end that nothing promises.
+
+mod deadlines;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use api::metrics::{connection_refused, record_open_connections};
+use api::settings::ConnectionSettings;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::serve::Listener;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::Service;
+
+use self::deadlines::{Progress, TimedStream};
+
+/// What a connection's buffers hold at most, for each direction. A whole answer of the catalogue goes out at once; a
+/// larger one is written as its client reads.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Clients above the maximum that are answered at a time. Beyond these, a connection is closed without an answer.
+const MAX_REFUSALS: usize = 64;
+
+/// How long a refused client may take to read its answer.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// To who comes above the maximum. Nothing of its request is read first.
+const REFUSAL: &str = concat!(
+    "HTTP/1.1 503 Service Unavailable\r\n",
+    "content-type: application/problem+json\r\n",
+    "content-length: 156\r\n",
+    "retry-after: 1\r\n",
+    "connection: close\r\n",
+    "\r\n",
+    r#"{"type":"about:blank","title":"Service Unavailable","status":503,"code":"overloaded","#,
+    r#""detail":"too many connections at once; try again after a second"}"#,
+);
+
+/// Serves until `stopped` comes true, and returns when the last connection is closed: requests in flight are finished,
+/// and idle connections closed.
+pub async fn serve<L, A>(
+    mut listener: L,
+    app: A,
+    settings: ConnectionSettings,
+    mut stopped: watch::Receiver<bool>,
+) where
+    L: Listener<Io = TcpStream, Addr = SocketAddr>,
+    A: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + 'static,
+    A::Future: Send,
+{
+    let maximum = settings.max_connections;
+    let slots = Arc::new(Semaphore::new(maximum as usize));
+    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    loop {
+        let (stream, peer) = tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            accepted = listener.accept() => accepted,
+        };
+        // Without it, the last part of an answer waits for the client's acknowledgement of the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY can't be set");
+        }
+        match slots.clone().try_acquire_owned() {
+            Ok(slot) => {
+                let stopped = stopped.clone();
+                tokio::spawn(serve_connection(
+                    stream,
+                    peer,
+                    app.clone(),
+                    settings,
+                    stopped,
+                    slot,
+                ));
+            }
+            Err(_) => {
+                connection_refused();
+                if let Ok(turn) = refusals.clone().try_acquire_owned() {
+                    tokio::spawn(refuse(stream, turn));
+                }
+            }
+        }
+    }
+    drop(listener);
+    let _all = slots.acquire_many(maximum).await;
+}
+
+async fn serve_connection<A>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: A,
+    settings: ConnectionSettings,
+    mut stopped: watch::Receiver<bool>,
+    _slot: OwnedSemaphorePermit,
+) where
+    A: Service<Request, Response = Response, Error = std::convert::Infallible> + Clone + Send + 'static,
+    A::Future: Send,
+{
+    let _open = OpenConnection::begin();
+    let progress = Arc::new(Progress::default());
+    let io = TokioIo::new(TimedStream::new(stream, progress.clone(), settings));
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        // Limits on attempts count by the address that connects.
+        request.extensions_mut().insert(ConnectInfo(peer));
+        // A router is always ready.
+        let (answering, answer) = (progress.clone().begin_answer(), app.clone().call(request));
+        async move {
+            let answer = answer.await;
+            drop(answering);
+            answer
+        }
+    });
+    let connection = http1::Builder::new()
+        .max_buf_size(MAX_BUFFER_BYTES)
+        .max_header_size(settings.max_header_bytes as usize)
+        .serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    let stop = async {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = stop => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // A client that went away, or was too slow.
+        tracing::debug!(%error, %peer, "a connection ended early");
+    }
+}
+
+/// Answers without reading the request. The client's bytes are read afterwards: a connection that is closed with unread
+/// bytes is reset, and the answer lost with it.
+async fn refuse(mut stream: TcpStream, _turn: OwnedSemaphorePermit) {
+    let refusing = async {
+        stream.write_all(REFUSAL.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut unread = [0; 1024];
+        while stream.read(&mut unread).await? > 0 {}
+        Ok::<(), std::io::Error>(())
+    };
+    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusing).await;
+}
+
+static OPEN: AtomicU32 = AtomicU32::new(0);
+
+/// Counted while it lives.
+struct OpenConnection;
+
+impl OpenConnection {
+    fn begin() -> Self {
+        record_open_connections(OPEN.fetch_add(1, Ordering::Relaxed) + 1);
+        Self
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        record_open_connections(OPEN.fetch_sub(1, Ordering::Relaxed) - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::REFUSAL;
+
+    #[test]
+    fn the_refusal_says_its_length() {
+        let (head, body) = REFUSAL.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.contains(&format!("content-length: {}\r\n", body.len())),
+            "{}",
+            body.len()
+        );
+        serde_json::from_str::<serde_json::Value>(body).unwrap();
+    }
+}
