@@ -23,7 +23,7 @@ pub const CONTENT_TYPE: &str = "application/json";
 /// The header with the trace context of the request that caused an event.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// The header that counts how often a message was worked on in vain. Without it: never.
+/// The header that counts the failed attempts at a message. Without it: none.
 pub const ATTEMPT: &str = "x-attempt";
 
 /// The channel of Postgres on which relays are woken: `notify outbox`, sent after a commit, never inside the
@@ -156,16 +156,19 @@ pub enum Consumer {
     ShippingLabel,
     /// Counts what was sold, for the order `best_selling`.
     Popularity,
+    /// Takes the units of a cancelled order off that count.
+    CancelledSales,
     /// Welcomes a new customer by email.
     WelcomeEmail,
 }
 
 impl Consumer {
     /// All of them.
-    pub const ALL: [Consumer; 4] = [
+    pub const ALL: [Consumer; 5] = [
         Consumer::ConfirmationEmail,
         Consumer::ShippingLabel,
         Consumer::Popularity,
+        Consumer::CancelledSales,
         Consumer::WelcomeEmail,
     ];
 
@@ -175,6 +178,7 @@ impl Consumer {
             Consumer::ConfirmationEmail => "confirmation_email",
             Consumer::ShippingLabel => "shipping_label",
             Consumer::Popularity => "popularity",
+            Consumer::CancelledSales => "cancelled_sales",
             Consumer::WelcomeEmail => "welcome_email",
         }
     }
@@ -183,6 +187,7 @@ impl Consumer {
     pub const fn event(self) -> &'static str {
         match self {
             Consumer::ConfirmationEmail | Consumer::ShippingLabel | Consumer::Popularity => "order.paid",
+            Consumer::CancelledSales => "order.cancelled",
             Consumer::WelcomeEmail => "customer.registered",
         }
     }

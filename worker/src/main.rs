@@ -3,6 +3,7 @@
 //! Read next: `run.rs`, which starts the parts: `relay/` says to RabbitMQ what the outbox holds, `consumers/` do
 //! something about it, `upkeep/` does what the clock asks for. `dead_letters/` is for what went wrong.
 
+mod batch;
 mod broker;
 mod consumers;
 mod dead_letters;

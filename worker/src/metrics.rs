@@ -25,7 +25,18 @@ pub fn describe() {
         "upkeep_rows_total",
         "Rows that upkeep settled or purged, by task."
     );
-    metrics::describe_gauge!("outbox_events", "Events that wait in the outbox.");
+    metrics::describe_counter!(
+        "background_task_failures_total",
+        "Failed attempts of a background task, which is retried."
+    );
+    metrics::describe_gauge!(
+        "sales_oldest_uncounted_age_seconds",
+        "Since when the oldest sale isn't in the order of best sellers yet; 0 when all are."
+    );
+    metrics::describe_gauge!(
+        "outbox_events",
+        "Events that wait in the outbox; from 10 000 on, at most so many."
+    );
     metrics::describe_gauge!(
         "outbox_oldest_event_age_seconds",
         "How long the oldest event has waited in the outbox; 0 when it is empty."
@@ -37,7 +48,7 @@ pub fn describe() {
     );
     metrics::describe_gauge!(
         "orders_waiting",
-        "Orders that wait for what comes next, by status."
+        "Orders that wait for what comes next, by status; from 10 000 on, at most so many."
     );
     metrics::describe_histogram!(
         "message_duration_seconds",
@@ -50,6 +61,9 @@ pub fn describe() {
     // What has not happened yet is 0, which a rule can count with; what isn't there it can't.
     relayed(0);
     returned(0);
+    for task in crate::upkeep::purges() {
+        metrics::counter!("background_task_failures_total", "task" => task).increment(0);
+    }
     for consumer in Consumer::ALL {
         let consumer = consumer.as_str();
         for outcome in OUTCOMES {
@@ -84,6 +98,16 @@ pub fn consumed(consumer: Consumer, outcome: &'static str) {
 /// Rows that a task of upkeep dealt with.
 pub fn upkept(task: &'static str, rows: u64) {
     metrics::counter!("upkeep_rows_total", "task" => task).increment(rows);
+}
+
+/// A background task failed, and is retried.
+pub fn task_failed(task: &'static str) {
+    metrics::counter!("background_task_failures_total", "task" => task).increment(1);
+}
+
+/// How long the oldest sale isn't in the order of best sellers.
+pub fn sales_age(age: Duration) {
+    metrics::gauge!("sales_oldest_uncounted_age_seconds").set(age.as_secs_f64());
 }
 
 /// How many events wait, and the oldest one's age in seconds.

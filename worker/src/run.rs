@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::broker::{Broker, BrokerError};
-use crate::consumers::{Consuming, Tools};
+use crate::consumers::{Consuming, ThirdParties, Tools};
 use crate::gauges::Gauges;
 use crate::health::{self, Health};
 use crate::parts::{Parts, Stop};
@@ -162,13 +162,18 @@ async fn reach_stores(start: &Start, options: &PgConnectOptions, broker: &Broker
 /// What can be made of settings alone. Connects to nothing yet.
 fn assemble(settings: &Settings) -> anyhow::Result<(PgConnectOptions, Arc<Tools>)> {
     let options = postgres::connect_options(&settings.database, "backstock-worker")?;
-    let tools = Tools {
-        pool: MeasuredPool::new(&settings.database, options.clone()),
+    let third_parties = ThirdParties {
         payments: PaymentGateway::new(&settings.payment)?,
         carrier: Carrier::new(&settings.carrier)?,
         mailer: Mailer::new(&settings.mail)?,
-        settings: settings.consumers.clone(),
     };
+    let pool = MeasuredPool::new(&settings.database, options.clone());
+    let tools = Tools::new(
+        pool,
+        third_parties,
+        settings.consumers.clone(),
+        &settings.variants,
+    );
     Ok((options, Arc::new(tools)))
 }
 

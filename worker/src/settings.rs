@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use storefront::messages::Consumer;
 use storefront::settings::{AmqpSettings, DatabaseSettings, LogSettings, TelemetrySettings, parse_millis};
 use storefront::third_parties::carrier::CarrierSettings;
 use storefront::third_parties::mail::MailSettings;
@@ -105,6 +106,13 @@ pub struct RelaySettings {
     #[arg(long = "relay-poll-ms", env = "BACKSTOCK_RELAY_POLL_MS", default_value = "100", value_parser = parse_millis)]
     pub relay_poll: Duration,
 
+    /// How often the whole outbox is looked through, in milliseconds, deleted rows that can't be vacuumed yet included. In
+    /// between the relay looks only above what it has published: at an event whose transaction was open for more than two
+    /// seconds, or that another worker left, as late as this
+    #[arg(long = "relay-full-look-ms", env = "BACKSTOCK_RELAY_FULL_LOOK_MS", default_value = "5000",
+          value_parser = parse_millis)]
+    pub relay_full_look: Duration,
+
     /// How long the broker may take to confirm a window of events, or a message, in milliseconds
     #[arg(long = "confirm-timeout-ms", env = "BACKSTOCK_CONFIRM_TIMEOUT_MS", default_value = "5000",
           value_parser = parse_millis)]
@@ -114,18 +122,26 @@ pub struct RelaySettings {
 /// How messages are consumed.
 #[derive(Debug, Clone, Args)]
 pub struct ConsumerSettings {
-    /// Messages that each consumer works on at a time. Bounded by what the third parties bear
-    #[arg(long, env = "BACKSTOCK_CONCURRENCY", default_value_t = 16,
-          value_parser = clap::value_parser!(u16).range(1..=1000))]
-    pub concurrency: u16,
+    /// Labels that are made at a time, with their captures. By Little's law orders a second × the seconds that carrier and
+    /// gateway take together: 256 are 600 orders a second with 0.4 s. Bounded by what they bear. Twice as many messages are
+    /// prefetched
+    #[arg(long, env = "BACKSTOCK_LABELS_IN_FLIGHT", default_value_t = 256,
+          value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub labels_in_flight: u16,
 
-    /// Messages that each consumer is given before it has acknowledged others. At least the concurrency; what is above
-    /// it waits here instead of at the broker, and is delivered again after a crash
-    #[arg(long, env = "BACKSTOCK_PREFETCH", default_value_t = 64,
-          value_parser = clap::value_parser!(u16).range(1..=2000))]
-    pub prefetch: u16,
+    /// Emails of a kind that are worked on at a time: confirmations, welcomes. Emails a second × the seconds that the mail
+    /// server takes, and as many again that are claimed and noted meanwhile. Twice as many messages are prefetched
+    #[arg(long, env = "BACKSTOCK_EMAILS_IN_FLIGHT", default_value_t = 64,
+          value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub emails_in_flight: u16,
 
-    /// How long a message waits that was worked on in vain, in milliseconds: after the first time, the second …
+    /// Orders whose units are counted at a time, by one statement where the variants have it so. They wait for nothing but
+    /// Postgres: more only makes longer transactions. Twice as many messages are prefetched
+    #[arg(long, env = "BACKSTOCK_SALES_IN_FLIGHT", default_value_t = 256,
+          value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub sales_in_flight: u16,
+
+    /// How long a message waits after a failed attempt, in milliseconds: after the first, the second …
     #[arg(long = "retry-delays-ms", env = "BACKSTOCK_RETRY_DELAYS_MS", value_delimiter = ',',
           default_value = "1000,5000,25000,120000,600000", value_parser = parse_millis)]
     pub retry_delays: Vec<Duration>,
@@ -166,6 +182,25 @@ pub struct UpkeepSettings {
           value_parser = parse_millis)]
     pub purge_interval: Duration,
 
+    /// How often products' sold units are moved to the column that lists sort by, in milliseconds: how old a rank may be,
+    /// but for the time that moving takes. More often writes more: each time, a product's row and all its index entries
+    #[arg(long = "sales-refresh-interval-ms", env = "BACKSTOCK_SALES_REFRESH_INTERVAL_MS", default_value = "10000",
+          value_parser = parse_millis)]
+    pub sales_refresh_interval: Duration,
+
+    /// Products that are refreshed in one transaction. While it lasts, their rows are locked, for an order that sells a last
+    /// unit
+    #[arg(long, env = "BACKSTOCK_SALES_REFRESH_PRODUCTS", default_value_t = 100,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub sales_refresh_products: u16,
+
+    /// How long a refresh token that was used is kept, in seconds. Each refresh leaves one, so this bounds what an account
+    /// that refreshes without end can pile up. That a token was used is known without it, but for tokens that were made
+    /// before they named their sign-in
+    #[arg(long, env = "BACKSTOCK_USED_REFRESH_TOKEN_RETENTION_S", default_value_t = 3600,
+          value_parser = clap::value_parser!(u32).range(60..))]
+    pub used_refresh_token_retention_s: u32,
+
     /// How long it is remembered which messages were worked off, in seconds. Longer than any message may wait as a dead
     /// letter, since one that is forgotten would be worked off again
     #[arg(long, env = "BACKSTOCK_INBOX_RETENTION_S", default_value_t = 30 * 24 * 3600,
@@ -179,17 +214,21 @@ pub struct UpkeepSettings {
     pub cart_retention_days: u16,
 }
 
+impl ConsumerSettings {
+    /// Messages that a consumer works on at a time.
+    pub fn in_flight(&self, consumer: Consumer) -> u16 {
+        match consumer {
+            Consumer::ShippingLabel => self.labels_in_flight,
+            Consumer::ConfirmationEmail | Consumer::WelcomeEmail => self.emails_in_flight,
+            Consumer::Popularity | Consumer::CancelledSales => self.sales_in_flight,
+        }
+    }
+}
+
 impl Settings {
     /// What clap can't check: settings that only make sense together. Which don't, and what to do.
     pub fn contradictions(&self) -> Vec<String> {
         let mut found = Vec::new();
-        if self.consumers.prefetch < self.consumers.concurrency {
-            found.push(format!(
-                "BACKSTOCK_PREFETCH is {} and BACKSTOCK_CONCURRENCY {}: so many would never be worked on at a time; \
-                 raise the first or lower the second",
-                self.consumers.prefetch, self.consumers.concurrency
-            ));
-        }
         let email = self.mail.smtp_timeout + self.database.database_acquire_timeout;
         if self.consumers.email_claim < email {
             found.push(format!(

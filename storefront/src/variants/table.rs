@@ -298,6 +298,16 @@ lessons! {
         preset_baseline: Inline,
         optimized: Queued = queued: "By the worker, from the event that the order is paid.",
     }
+    /// Where the units are counted that were sold.
+    sales_counts: SalesCounts {
+        summary: "Where sold units are counted",
+        question: "What does a counter cost that is a column of a wide row with many indexes, and how old may a rank be?",
+        joint: Component,
+        context: [],
+        baselines: { PerOrder = per_order: "One update of the product's row for each order and product." },
+        preset_baseline: PerOrder,
+        optimized: Batched = batched: "One upsert into a narrow table for many orders; a bounded job refreshes the sort column.",
+    }
     /// When a new customer's welcome mail is sent.
     welcome_email: WelcomeEmail {
         summary: "When the welcome mail is sent",

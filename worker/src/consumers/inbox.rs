@@ -1,5 +1,5 @@
-//! Emails are sent once. SMTP can't be asked twice with the same outcome, so an email is claimed before it is sent, and
-//! noted when the server has taken it.
+//! Emails are sent once. SMTP can't be asked twice with the same outcome, so an email is claimed before it is sent (a
+//! lease), and noted when the server has taken it. Both are statements for many messages at once (`crate::batch`).
 //!
 //! A claim ends by itself, so that a message whose worker died is sent by another; it outlasts the sending, so that nobody
 //! sends what is being sent. What was sent is noted however long Postgres is away, with the message unacknowledged, so that
@@ -7,6 +7,8 @@
 //! timeout; when its worker ended between that answer and the note; or when Postgres was away for longer than a claim and
 //! the broker took the message back meanwhile, as it does when it is cut off.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::types::time::OffsetDateTime;
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Done, Fault, Tools};
+use crate::batch::{Batcher, StatementError};
 
 /// Between two attempts to note that an email was sent.
 const NOTE_PAUSE: Duration = Duration::from_millis(200);
@@ -27,6 +30,59 @@ pub(super) struct Mail {
     /// See [`storefront::third_parties::mail::Mailer::send`].
     pub(super) cause: String,
     pub(super) email: Email,
+}
+
+/// The statements of emails. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Emails {
+    pool: MeasuredPool,
+    claims: Batcher<(Uuid, Consumer), Claim>,
+    notes: Batcher<Note, ()>,
+}
+
+/// That an email is done with.
+#[derive(Debug, Clone, Copy)]
+struct Note {
+    message_id: Uuid,
+    consumer: Consumer,
+    /// Whose timeline says so.
+    order: Option<Uuid>,
+}
+
+impl Emails {
+    /// `most` messages share a statement; whoever claims one has `lasts` to send it.
+    pub fn new(pool: &MeasuredPool, most: usize, lasts: Duration) -> Self {
+        let of_claims = pool.clone();
+        let of_notes = pool.clone();
+        Self {
+            pool: pool.clone(),
+            claims: Batcher::new(most, move |batch: Arc<[(Uuid, Consumer)]>| {
+                let pool = of_claims.clone();
+                async move { claim(&pool, &batch, lasts).await }
+            }),
+            notes: Batcher::new(most, move |batch: Arc<[Note]>| {
+                let pool = of_notes.clone();
+                async move { note(&pool, &batch).await }
+            }),
+        }
+    }
+
+    /// While Postgres is away, until it is noted or the process ends: giving up would send the email again with the next
+    /// delivery.
+    async fn insist_on_note(&self, sent: Note) -> Result<(), StatementError> {
+        let mut is_told = false;
+        while let Err(error) = self.notes.call(sent).await {
+            if !error.is_away {
+                return Err(error);
+            }
+            if !is_told {
+                tracing::error!(%error, message = %sent.message_id, "an email was sent, and that can't be noted yet");
+                is_told = true;
+            }
+            tokio::time::sleep(NOTE_PAUSE).await;
+        }
+        Ok(())
+    }
 }
 
 /// Sends what `write` writes, unless that was done or somebody is doing it. The timeline of `order`, if there is one, says
@@ -40,25 +96,32 @@ pub(super) async fn once(
 ) -> Result<Done, Fault> {
     // Earlier than the claim begins, so that what is left of it here is no more than what is left in Postgres.
     let begun = Instant::now();
-    let claim = match claim(tools, consumer, message_id).await? {
+    let claim = match tools.emails.claims.call((message_id, consumer)).await? {
         Claim::Ours(claim) => claim,
         Claim::Done => return Ok(Done::Before),
         Claim::Others => return Err(Fault::Busy),
     };
+    let note = Note {
+        message_id,
+        consumer,
+        order: None,
+    };
     match send(tools, begun, write).await {
         Ok(Sent::Now) => {
-            insist_on_note(&tools.pool, consumer, message_id, order)
+            tools
+                .emails
+                .insist_on_note(Note { order, ..note })
                 .await
                 .map_err(|error| Fault::Never(format!("it was sent, and that can't be noted: {error}")))?;
             Ok(Done::Now)
         }
         Ok(Sent::Needless) => {
-            note(&tools.pool, consumer, message_id, None).await?;
+            tools.emails.notes.call(note).await?;
             Ok(Done::Before)
         }
         Err(fault) => {
             // Not sent, as far as anyone knows: the next attempt needn't wait for the claim's end. If this fails, it does.
-            let _ = give_back(&tools.pool, consumer, message_id, claim).await;
+            let _ = give_back(&tools.emails.pool, consumer, message_id, claim).await;
             Err(fault)
         }
     }
@@ -86,42 +149,7 @@ async fn send(
     Ok(Sent::Now)
 }
 
-/// While Postgres is away, until it is noted or the process ends: giving up would send the email again with the next
-/// delivery.
-async fn insist_on_note(
-    pool: &MeasuredPool,
-    consumer: Consumer,
-    message_id: Uuid,
-    order: Option<Uuid>,
-) -> Result<(), sqlx::Error> {
-    let mut is_told = false;
-    while let Err(error) = note(pool, consumer, message_id, order).await {
-        if !is_away(&error) {
-            return Err(error);
-        }
-        if !is_told {
-            tracing::error!(%error, message = %message_id, "an email was sent, and that can't be noted yet");
-            is_told = true;
-        }
-        tokio::time::sleep(NOTE_PAUSE).await;
-    }
-    Ok(())
-}
-
-/// Whether the fault is of the way to Postgres, or of one that starts, ends or is full, and passes.
-fn is_away(error: &sqlx::Error) -> bool {
-    match error.as_database_error() {
-        // Classes of https://www.postgresql.org/docs/current/errcodes-appendix.html: connection, rollback, resources,
-        // operator intervention, system.
-        Some(fault) => fault.code().is_some_and(|code| {
-            ["08", "40", "53", "57", "58"]
-                .iter()
-                .any(|class| code.starts_with(class))
-        }),
-        None => true,
-    }
-}
-
+#[derive(Debug, Clone, Copy)]
 enum Claim {
     /// By its end it is known: whoever takes it over does so after that, and has a later one.
     Ours(OffsetDateTime),
@@ -129,33 +157,66 @@ enum Claim {
     Others,
 }
 
-async fn claim(tools: &Tools, consumer: Consumer, message_id: Uuid) -> Result<Claim, sqlx::Error> {
-    let row = sqlx::query!(
+/// In the order of the messages' ids, so that two workers with the same messages don't wait for each other.
+async fn claim(
+    pool: &MeasuredPool,
+    batch: &[(Uuid, Consumer)],
+    lasts: Duration,
+) -> Result<Vec<Claim>, sqlx::Error> {
+    let mut asked = batch.to_vec();
+    asked.sort_unstable();
+    // The broker may deliver a message again while its first delivery is in this batch.
+    asked.dedup();
+    let (ids, consumers): (Vec<Uuid>, Vec<String>) = asked
+        .iter()
+        .map(|(id, consumer)| (*id, consumer.as_str().to_owned()))
+        .unzip();
+    let rows = sqlx::query!(
         r#"
-        with claimed as (
+        with asked as (
+            select * from unnest($1::uuid[], $2::text[]) as asked (message_id, consumer)
+        ), claimed as (
             insert into inbox (message_id, consumer, done_at, claimed_until)
-            values ($1, $2, null, clock_timestamp() + make_interval(secs => $3))
+            select message_id, consumer, null, clock_timestamp() + make_interval(secs => $3) from asked
             on conflict (message_id, consumer) do update
             set claimed_until = excluded.claimed_until
             where inbox.done_at is null and inbox.claimed_until < clock_timestamp()
-            returning claimed_until
+            returning message_id, consumer, claimed_until
         )
-        select (select claimed_until from claimed) as claim,
+        select asked.message_id as "message_id!", asked.consumer as "consumer!", claimed.claimed_until as "claimed_until?",
                exists (
-                   select from inbox where message_id = $1 and consumer = $2 and done_at is not null
+                   select from inbox
+                   where inbox.message_id = asked.message_id and inbox.consumer = asked.consumer and inbox.done_at is not null
                ) as "is_done!"
+        from asked
+        left join claimed on claimed.message_id = asked.message_id and claimed.consumer = asked.consumer
         "#,
-        message_id,
-        consumer.as_str(),
-        tools.settings.email_claim.as_secs_f64()
+        &ids,
+        &consumers,
+        lasts.as_secs_f64()
     )
-    .fetch_one(&tools.pool)
+    .fetch_all(pool)
     .await?;
-    Ok(match (row.claim, row.is_done) {
-        (Some(claim), _) => Claim::Ours(claim),
-        (None, true) => Claim::Done,
-        (None, false) => Claim::Others,
-    })
+    let mut claims: HashMap<(Uuid, String), Claim> = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let claim = match (row.claimed_until, row.is_done) {
+            (Some(claim), _) => Claim::Ours(claim),
+            (None, true) => Claim::Done,
+            (None, false) => Claim::Others,
+        };
+        claims.insert((row.message_id, row.consumer), claim);
+    }
+    // Of twins, the first has the claim.
+    Ok(batch
+        .iter()
+        .map(|(id, consumer)| {
+            let claim = claims.get_mut(&(*id, consumer.as_str().to_owned()));
+            claim.map_or(Claim::Others, |claim| match claim {
+                Claim::Ours(_) => std::mem::replace(claim, Claim::Others),
+                Claim::Done | Claim::Others => *claim,
+            })
+        })
+        .collect())
 }
 
 /// Only this claim: after its end the row may hold another's.
@@ -178,30 +239,42 @@ async fn give_back(
 
 /// One statement, so that the timeline has it once: it is written by whoever marks the message as done. Done is done,
 /// whoever holds the claim by now, and whether or not it was given back: so nobody else begins.
-async fn note(
-    pool: &MeasuredPool,
-    consumer: Consumer,
-    message_id: Uuid,
-    order: Option<Uuid>,
-) -> Result<(), sqlx::Error> {
+async fn note(pool: &MeasuredPool, batch: &[Note]) -> Result<Vec<()>, sqlx::Error> {
+    let mut asked = batch.to_vec();
+    asked.sort_unstable_by_key(|note| (note.message_id, note.consumer));
+    asked.dedup_by_key(|note| (note.message_id, note.consumer));
+    let ids: Vec<Uuid> = asked.iter().map(|note| note.message_id).collect();
+    let consumers: Vec<String> = asked
+        .iter()
+        .map(|note| note.consumer.as_str().to_owned())
+        .collect();
+    let orders: Vec<Option<Uuid>> = asked.iter().map(|note| note.order).collect();
+    let events: Vec<Uuid> = asked.iter().map(|_| Uuid::now_v7()).collect();
     sqlx::query!(
         "
-        with done as (
-            insert into inbox (message_id, consumer, done_at) values ($1, $2, now())
+        with asked as (
+            select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[])
+                as asked (message_id, consumer, order_id, event_id)
+        ), done as (
+            insert into inbox (message_id, consumer, done_at)
+            select message_id, consumer, now() from asked
             on conflict (message_id, consumer) do update
             set done_at = excluded.done_at, claimed_until = null
             where inbox.done_at is null
-            returning true
+            returning message_id, consumer
         )
         insert into order_events (order_id, id, event)
-        select $3::uuid, $4, 'confirmation_sent' from done where $3 is not null
+        select asked.order_id, asked.event_id, 'confirmation_sent'
+        from done
+        join asked on asked.message_id = done.message_id and asked.consumer = done.consumer
+        where asked.order_id is not null
         ",
-        message_id,
-        consumer.as_str(),
-        order,
-        Uuid::now_v7()
+        &ids,
+        &consumers,
+        &orders as &[Option<Uuid>],
+        &events
     )
     .execute(pool)
     .await?;
-    Ok(())
+    Ok(vec![(); batch.len()])
 }

@@ -19,7 +19,7 @@ pub struct Message {
     pub id: Uuid,
     /// What happened.
     pub event: Event,
-    /// How often it was worked on in vain.
+    /// Failed attempts at it.
     pub attempts: u32,
     /// The request that caused it.
     pub trace_context: Option<String>,
@@ -49,7 +49,7 @@ pub fn message_id(properties: &BasicProperties) -> Option<Uuid> {
     properties.message_id().as_ref()?.as_str().parse().ok()
 }
 
-/// How often it was worked on in vain.
+/// Failed attempts at it.
 pub fn attempts(properties: &BasicProperties) -> u32 {
     match header(properties, ATTEMPT) {
         Some(AMQPValue::LongInt(attempts)) => u32::try_from(*attempts).unwrap_or(0),

@@ -5,10 +5,11 @@
 //! idempotent (the label by its key, the capture by the payment) or claimed beforehand (the emails, see `inbox.rs`). Read next:
 //! `session.rs` for the way of a message, then one consumer.
 
+mod acks;
 mod confirmation_email;
 mod inbox;
 pub mod message;
-mod popularity;
+mod sales_counts;
 mod session;
 mod shipping_label;
 mod welcome_email;
@@ -18,12 +19,17 @@ use storefront::postgres::MeasuredPool;
 use storefront::third_parties::carrier::Carrier;
 use storefront::third_parties::mail::{MailError, Mailer};
 use storefront::third_parties::payment::PaymentGateway;
+use storefront::variants::Variants;
 use uuid::Uuid;
 
+use crate::batch::StatementError;
 use crate::settings::ConsumerSettings;
 
+use inbox::Emails;
 use message::Message;
+use sales_counts::{Counted, Direction, SalesCounts};
 pub use session::Consuming;
+use shipping_label::Labels;
 
 /// What consumers work with.
 #[derive(Debug, Clone)]
@@ -38,6 +44,51 @@ pub struct Tools {
     pub mailer: Mailer,
     /// How consumers work.
     pub settings: ConsumerSettings,
+    /// The statements of emails, of what they confirm, and of labels.
+    emails: Emails,
+    confirmed_orders: confirmation_email::Orders,
+    labels: Labels,
+    sales_counts: SalesCounts,
+}
+
+/// The third parties.
+#[derive(Debug, Clone)]
+pub struct ThirdParties {
+    /// Takes the money.
+    pub payments: PaymentGateway,
+    /// Makes labels.
+    pub carrier: Carrier,
+    /// Sends emails.
+    pub mailer: Mailer,
+}
+
+impl Tools {
+    /// Connects to nothing yet.
+    pub fn new(
+        pool: MeasuredPool,
+        third_parties: ThirdParties,
+        settings: ConsumerSettings,
+        variants: &Variants,
+    ) -> Self {
+        let ThirdParties {
+            payments,
+            carrier,
+            mailer,
+        } = third_parties;
+        let most = |consumer| usize::from(settings.in_flight(consumer));
+        let emails = most(Consumer::ConfirmationEmail);
+        Self {
+            emails: Emails::new(&pool, emails, settings.email_claim),
+            confirmed_orders: confirmation_email::orders(&pool, emails),
+            labels: Labels::new(&pool, most(Consumer::ShippingLabel)),
+            sales_counts: SalesCounts::new(variants.sales_counts, &pool, most(Consumer::Popularity)),
+            pool,
+            payments,
+            carrier,
+            mailer,
+            settings,
+        }
+    }
 }
 
 /// How the work on a message ended well.
@@ -69,6 +120,12 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
+impl From<StatementError> for Fault {
+    fn from(error: StatementError) -> Self {
+        Fault::Later(error.to_string())
+    }
+}
+
 impl From<MailError> for Fault {
     fn from(error: MailError) -> Self {
         match error {
@@ -88,7 +145,10 @@ async fn work(tools: &Tools, consumer: Consumer, message_id: Uuid, event: Event)
             shipping_label::ship(tools, message_id, order_id).await
         }
         (Consumer::Popularity, Event::OrderPaid { order_id }) => {
-            popularity::count(tools, message_id, order_id).await
+            count(tools, message_id, order_id, Direction::Sold).await
+        }
+        (Consumer::CancelledSales, Event::OrderCancelled { order_id }) => {
+            count(tools, message_id, order_id, Direction::Cancelled).await
         }
         (Consumer::WelcomeEmail, Event::CustomerRegistered { customer_id }) => {
             welcome_email::send(tools, message_id, customer_id).await
@@ -98,4 +158,18 @@ async fn work(tools: &Tools, consumer: Consumer, message_id: Uuid, event: Event)
             event.name()
         ))),
     }
+}
+
+async fn count(
+    tools: &Tools,
+    message_id: Uuid,
+    order_id: Uuid,
+    direction: Direction,
+) -> Result<Done, Fault> {
+    let counted = Counted {
+        message_id,
+        order_id,
+        direction,
+    };
+    tools.sales_counts.count(counted).await
 }

@@ -1,7 +1,8 @@
 //! The way of a message: delivered, worked on, and only then acknowledged; or delayed; or laid aside.
 //!
 //! Whatever happens to a message is confirmed by the broker before the delivery is acknowledged. So a crash between the
-//! two has the message twice, which the inbox knows, and never not at all.
+//! two has the message twice, which the inbox knows, and never not at all. Each message is a task, since most of its time
+//! it waits for a third party; in Postgres, and in their acknowledgements, they travel together.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,18 +10,23 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::StreamExt;
 use lapin::Channel;
 use lapin::message::Delivery;
-use lapin::options::{BasicCancelOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use storefront::messages::Consumer;
 use storefront::telemetry::trace::{self, KeyValue, Kind, Trace};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
+use super::acks::{Ack, Acks};
 use super::message::carried_on;
 use super::{Done, Fault, Message, Tools, work};
 use crate::broker::{ANSWER_TIMEOUT, Broker, BrokerError, Publisher};
 use crate::gauges::time_of;
 use crate::metrics::{self, LastDelivered};
 use crate::parts::{Parts, Stop, keep_alive};
+
+/// Deliveries for each message in work: as many as are worked off while the broker answers wait here, and come again after
+/// a crash.
+const PREFETCH: u16 = 2;
 
 /// How often a consumer looks whether its channel lives.
 const LOOK_AT_THE_CHANNEL: Duration = Duration::from_secs(1);
@@ -77,10 +83,10 @@ async fn consume(
     stop: &Stop,
 ) -> Result<(), BrokerError> {
     let name = post.consumer.as_str();
+    let in_flight = tools.settings.in_flight(post.consumer);
     let beginning = async {
-        channel
-            .basic_qos(tools.settings.prefetch, BasicQosOptions::default())
-            .await?;
+        let prefetch = in_flight.saturating_mul(PREFETCH);
+        channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
         let queue = post.consumer.queue().into();
         channel
             .basic_consume(queue, name.into(), Default::default(), FieldTable::default())
@@ -91,27 +97,32 @@ async fn consume(
     // A connection that is lost ends the deliveries; not always, so somebody looks.
     let mut look = tokio::time::interval(LOOK_AT_THE_CHANNEL);
     parts.works(name);
-    let concurrency = usize::from(tools.settings.concurrency);
-    let mut under_way: JoinSet<Result<(), BrokerError>> = JoinSet::new();
+    let in_flight = usize::from(in_flight);
+    let mut under_way = UnderWay::new(in_flight);
     let ended = loop {
         tokio::select! {
             biased;
             () = stop.given() => break Ok(()),
-            Some(ended) = under_way.join_next() => match ended {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => break Err(error),
-                // It was not acknowledged: it comes again with the next session, until the broker's limit.
-                Err(panic) => {
-                    tracing::error!(consumer = name, %panic, "the work on a message panicked");
-                    break Err(BrokerError::Cancelled);
+            Some(ended) = under_way.tasks.join_next() => {
+                if let Err(error) = under_way.ended(name, ended) {
+                    break Err(error);
+                }
+                // All that have ended by now, so that one frame acknowledges a batch.
+                if let Err(error) = under_way.all_ended(name) {
+                    break Err(error);
+                }
+                let due = under_way.acks.due();
+                if let Err(error) = acknowledge(channel, due).await {
+                    break Err(error);
                 }
             },
             _ = look.tick() => if !channel.status().connected() {
                 break Err(BrokerError::Cancelled);
             },
-            delivery = deliveries.next(), if under_way.len() < concurrency => match delivery {
+            delivery = deliveries.next(), if under_way.tasks.len() < in_flight => match delivery {
                 Some(Ok(delivery)) => {
-                    under_way.spawn(handle(delivery, post.clone(), tools.clone()));
+                    under_way.acks.begin(delivery.delivery_tag);
+                    under_way.tasks.spawn(handle(delivery, post.clone(), tools.clone()));
                 }
                 Some(Err(error)) => break Err(error.into()),
                 None => break Err(BrokerError::Cancelled),
@@ -123,17 +134,70 @@ async fn consume(
         let _ = tokio::time::timeout(ANSWER_TIMEOUT, cancelling).await;
     }
     // Also after a fault: what is under way may be sending an email, and is delivered again with the next session.
-    while under_way.join_next().await.is_some() {}
+    while let Some(ended) = under_way.tasks.join_next().await {
+        let _ = under_way.ended(name, ended);
+    }
+    if channel.status().connected() {
+        let due = under_way.acks.due().into_iter().chain(under_way.acks.all_held());
+        let _ = acknowledge(channel, due.collect()).await;
+    }
     // What was given to us and not begun goes back to its queue.
     let closing = channel.close(200, "no more work".into());
     let _ = tokio::time::timeout(ANSWER_TIMEOUT, closing).await;
     ended
 }
 
-async fn handle(delivery: Delivery, post: Arc<Post>, tools: Arc<Tools>) -> Result<(), BrokerError> {
+/// The messages of a session that are worked on, and what of them is to be acknowledged.
+struct UnderWay {
+    /// Each ends with the tag of its delivery.
+    tasks: JoinSet<Result<u64, BrokerError>>,
+    acks: Acks,
+}
+
+impl UnderWay {
+    fn new(in_flight: usize) -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            // With twice as many prefetched, a quarter may wait for a slow one.
+            acks: Acks::new(in_flight / 2),
+        }
+    }
+
+    fn ended(
+        &mut self,
+        consumer: &'static str,
+        ended: Result<Result<u64, BrokerError>, JoinError>,
+    ) -> Result<(), BrokerError> {
+        match ended {
+            Ok(Ok(tag)) => {
+                self.acks.done(tag);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error),
+            // It was not acknowledged: it comes again with the next session, until the broker's limit.
+            Err(panic) => {
+                tracing::error!(consumer, %panic, "the work on a message panicked");
+                Err(BrokerError::Cancelled)
+            }
+        }
+    }
+
+    fn all_ended(&mut self, consumer: &'static str) -> Result<(), BrokerError> {
+        while let Some(ended) = self.tasks.try_join_next() {
+            self.ended(consumer, ended)?;
+        }
+        Ok(())
+    }
+}
+
+/// The tag of the delivery, which is to be acknowledged.
+async fn handle(delivery: Delivery, post: Arc<Post>, tools: Arc<Tools>) -> Result<u64, BrokerError> {
     let message = match Message::read(post.consumer, &delivery) {
         Ok(message) => message,
-        Err(why) => return post.lay_aside(&delivery, 0, &why).await,
+        Err(why) => {
+            post.lay_aside(&delivery, 0, &why).await?;
+            return Ok(delivery.delivery_tag);
+        }
     };
     let event_at = time_of(message.id);
     if let Some(event_at) = event_at.filter(|_| message.attempts == 0) {
@@ -142,7 +206,7 @@ async fn handle(delivery: Delivery, post: Arc<Post>, tools: Arc<Tools>) -> Resul
     let parent = || message.trace_context.as_deref()?.parse().ok();
     let handling = handle_message(&delivery, &message, &post, &tools, event_at);
     let Some(trace) = trace::begin(Kind::Consumer, parent) else {
-        return handling.await.0;
+        return handling.await.0.map(|()| delivery.delivery_tag);
     };
     let mut traced = Traced {
         trace: &trace,
@@ -152,7 +216,7 @@ async fn handle(delivery: Delivery, post: Arc<Post>, tools: Arc<Tools>) -> Resul
     };
     let (handled, failure) = trace::within(trace.clone(), handling).await;
     traced.failure = failure;
-    handled
+    handled.map(|()| delivery.delivery_tag)
 }
 
 /// The work on a message in its trace: it ends when this is dropped, also in the middle of it.
@@ -219,7 +283,6 @@ async fn conclude(
                 Done::Now => "done",
                 Done::Before => "repeated",
             };
-            acknowledge(delivery).await?;
             metrics::consumed(post.consumer, outcome);
             Ok(())
         }
@@ -230,7 +293,7 @@ async fn conclude(
         }
         Err(fault) => {
             let attempts = message.attempts.saturating_add(1);
-            tracing::warn!(consumer, message = %message.id, trace_context, attempts, %fault, "in vain");
+            tracing::warn!(consumer, message = %message.id, trace_context, attempts, %fault, "failed attempt");
             if matches!(fault, Fault::Never(_)) || attempts >= post.max_attempts {
                 return post.lay_aside(delivery, attempts, &fault.to_string()).await;
             }
@@ -250,8 +313,7 @@ impl Post {
         let properties = carried_on(delivery, attempts, None);
         self.publisher
             .publish(&exchange, &self.consumer.queue(), &delivery.data, properties)
-            .await?;
-        acknowledge(delivery).await
+            .await
     }
 
     /// To where a person looks at it.
@@ -266,15 +328,24 @@ impl Post {
         self.publisher
             .publish("", &self.consumer.dead_letter_queue(), &delivery.data, properties)
             .await?;
-        acknowledge(delivery).await?;
         metrics::consumed(self.consumer, "dead");
         Ok(())
     }
 }
 
-async fn acknowledge(delivery: &Delivery) -> Result<(), BrokerError> {
+async fn acknowledge(channel: &Channel, due: Vec<Ack>) -> Result<(), BrokerError> {
+    let acknowledging = async {
+        for ack in due {
+            let (tag, multiple) = match ack {
+                Ack::UpTo(tag) => (tag, true),
+                Ack::Of(tag) => (tag, false),
+            };
+            channel.basic_ack(tag, BasicAckOptions { multiple }).await?;
+        }
+        Ok::<(), lapin::Error>(())
+    };
     // On a connection that breaks at this moment it would be waited for without end.
-    let acknowledging = tokio::time::timeout(ANSWER_TIMEOUT, delivery.ack(Default::default())).await;
-    acknowledging.map_err(|_| BrokerError::Timeout("take an acknowledgement"))??;
+    let acknowledged = tokio::time::timeout(ANSWER_TIMEOUT, acknowledging).await;
+    acknowledged.map_err(|_| BrokerError::Timeout("take an acknowledgement"))??;
     Ok(())
 }

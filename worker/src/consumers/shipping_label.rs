@@ -6,18 +6,60 @@
 //!    again after a crash, they answer as the first time, and one parcel is sent and paid for once. So nothing is
 //!    claimed, and two workers with the same message do no harm.
 //! 3. One statement writes inbox, shipment, status and timeline.
+//!
+//! The first and the last are statements for many orders at once (`crate::batch`), so that hundreds of orders that wait for
+//! third parties need no more than two connections.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 use storefront::messages::Consumer;
-use storefront::telemetry::order_reached;
+use storefront::postgres::MeasuredPool;
+use storefront::telemetry::orders_reached;
 use storefront::third_parties::carrier::{Label, Labelled, Parcel};
 use storefront::third_parties::payment::Changed;
 use uuid::Uuid;
 
 use super::{Done, Fault, Tools};
+use crate::batch::Batcher;
 
 const CONSUMER: Consumer = Consumer::ShippingLabel;
 
+/// The statements of labels. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Labels {
+    /// A message and its order.
+    starts: Batcher<(Uuid, Uuid), Option<Order>>,
+    finishes: Batcher<Finish, bool>,
+}
+
+#[derive(Debug, Clone)]
+struct Finish {
+    message_id: Uuid,
+    order_id: Uuid,
+    label: Label,
+}
+
+impl Labels {
+    /// `most` orders share a statement.
+    pub fn new(pool: &MeasuredPool, most: usize) -> Self {
+        let of_starts = pool.clone();
+        let of_finishes = pool.clone();
+        Self {
+            starts: Batcher::new(most, move |batch: Arc<[(Uuid, Uuid)]>| {
+                let pool = of_starts.clone();
+                async move { start(&pool, &batch).await }
+            }),
+            finishes: Batcher::new(most, move |batch: Arc<[Finish]>| {
+                let pool = of_finishes.clone();
+                async move { finish(&pool, &batch).await }
+            }),
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
 struct Order {
     payment_id: Option<String>,
     shipping_method: String,
@@ -26,7 +68,7 @@ struct Order {
 
 /// Ships an order, once.
 pub(super) async fn ship(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Result<Done, Fault> {
-    let Some(order) = begin(tools, message_id, order_id).await? else {
+    let Some(order) = tools.labels.starts.call((message_id, order_id)).await? else {
         return skip(tools, message_id, order_id).await;
     };
     let parcel = Parcel {
@@ -60,26 +102,53 @@ pub(super) async fn ship(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Res
             }
         }
     }
-    finish(tools, message_id, order_id, &label).await
+    let finish = Finish {
+        message_id,
+        order_id,
+        label,
+    };
+    let is_first = tools.labels.finishes.call(finish).await?;
+    Ok(if is_first { Done::Now } else { Done::Before })
 }
 
-async fn begin(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Result<Option<Order>, sqlx::Error> {
-    sqlx::query_as!(
-        Order,
+/// The orders that are to be shipped. None of one that isn't paid, or that was shipped under this message.
+async fn start(pool: &MeasuredPool, batch: &[(Uuid, Uuid)]) -> Result<Vec<Option<Order>>, sqlx::Error> {
+    // In the order of their ids, as everybody who writes several orders at once.
+    let mut asked = batch.to_vec();
+    asked.sort_unstable_by_key(|(message, order)| (*order, *message));
+    let (messages, orders): (Vec<Uuid>, Vec<Uuid>) = asked.into_iter().unzip();
+    let rows = sqlx::query!(
         r#"
-        update orders
-        set shipping_started_at = coalesce(shipping_started_at, now())
-        where id = $1
-          and status = 'paid'
-          and not exists (select from inbox where message_id = $2 and consumer = $3)
-        returning payment_id, shipping_method, shipping_address as "shipping_address: Value"
+        update orders o
+        set shipping_started_at = coalesce(o.shipping_started_at, now())
+        from unnest($1::uuid[], $2::uuid[]) as asked (message_id, order_id)
+        where o.id = asked.order_id
+          and o.status = 'paid'
+          and not exists (select from inbox i where i.message_id = asked.message_id and i.consumer = $3)
+        returning o.id, o.payment_id, o.shipping_method, o.shipping_address as "shipping_address: Value"
         "#,
-        order_id,
-        message_id,
+        &messages,
+        &orders,
         CONSUMER.as_str()
     )
-    .fetch_optional(&tools.pool)
-    .await
+    .fetch_all(pool)
+    .await?;
+    let started: HashMap<Uuid, Order> = rows
+        .into_iter()
+        .map(|row| {
+            let order = Order {
+                payment_id: row.payment_id,
+                shipping_method: row.shipping_method,
+                shipping_address: row.shipping_address,
+            };
+            (row.id, order)
+        })
+        .collect();
+    // Twins in one batch both go on: label and capture are asked for under the same keys.
+    Ok(batch
+        .iter()
+        .map(|(_, order)| started.get(order).cloned())
+        .collect())
 }
 
 /// There will be no parcel: the carrier makes no label, or nobody pays. A person decides, and may cancel the order.
@@ -126,44 +195,67 @@ async fn skip(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Result<Done, F
     Ok(Done::Before)
 }
 
-async fn finish(tools: &Tools, message_id: Uuid, order_id: Uuid, label: &Label) -> Result<Done, Fault> {
-    let [label_created, fulfilled] = [Uuid::now_v7(), Uuid::now_v7()];
-    let is_first = sqlx::query_scalar!(
+/// Whether it was this message that made each order `fulfilled`.
+async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<bool>, sqlx::Error> {
+    let mut asked: Vec<&Finish> = batch.iter().collect();
+    asked.sort_unstable_by_key(|finish| (finish.order_id, finish.message_id));
+    // A carrier has one label for an order, whoever asks.
+    asked.dedup_by_key(|finish| (finish.order_id, finish.message_id));
+    let messages: Vec<Uuid> = asked.iter().map(|finish| finish.message_id).collect();
+    let orders: Vec<Uuid> = asked.iter().map(|finish| finish.order_id).collect();
+    let labels: Vec<String> = asked.iter().map(|finish| finish.label.id.clone()).collect();
+    let tracking_numbers: Vec<String> = asked
+        .iter()
+        .map(|finish| finish.label.tracking_number.clone())
+        .collect();
+    let (created, fulfilled): (Vec<Uuid>, Vec<Uuid>) =
+        asked.iter().map(|_| (Uuid::now_v7(), Uuid::now_v7())).unzip();
+    let fulfilled = sqlx::query!(
         r#"
-        with first as (
-            insert into inbox (message_id, consumer) values ($1, $2)
+        with asked as (
+            select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[])
+                as asked (message_id, order_id, carrier_label, tracking_number, created, fulfilled)
+        ), first as (
+            insert into inbox (message_id, consumer)
+            select message_id, $7 from asked order by message_id
             on conflict do nothing
-            returning true
+            returning message_id
         ), fulfilled as (
-            update orders
+            update orders o
             set status = 'fulfilled', updated_at = now()
             from first
-            where id = $3 and status = 'paid'
-            returning id
+            join asked a on a.message_id = first.message_id
+            where o.id = a.order_id and o.status = 'paid'
+            returning a.*
         ), shipped as (
             insert into shipments (order_id, carrier_label, tracking_number)
-            select id, $4, $5 from fulfilled
+            select order_id, carrier_label, tracking_number from fulfilled
             on conflict (order_id) do nothing
         ), told as (
             insert into order_events (order_id, id, event)
-            select id, $6::uuid, 'label_created' from fulfilled
+            select order_id, created, 'label_created' from fulfilled
             union all
-            select id, $7::uuid, 'fulfilled' from fulfilled
+            select order_id, fulfilled.fulfilled, 'fulfilled' from fulfilled
         )
-        select exists (select from fulfilled) as "is_first!"
+        select message_id as "message_id!", order_id as "order_id!" from fulfilled
         "#,
-        message_id,
-        CONSUMER.as_str(),
-        order_id,
-        label.id,
-        label.tracking_number,
-        label_created,
-        fulfilled
+        &messages,
+        &orders,
+        &labels,
+        &tracking_numbers,
+        &created,
+        &fulfilled,
+        CONSUMER.as_str()
     )
-    .fetch_one(&tools.pool)
+    .fetch_all(pool)
     .await?;
-    if is_first {
-        order_reached("fulfilled");
-    }
-    Ok(if is_first { Done::Now } else { Done::Before })
+    orders_reached("fulfilled", fulfilled.len() as u64);
+    let mut fulfilled: HashSet<(Uuid, Uuid)> = fulfilled
+        .into_iter()
+        .map(|row| (row.message_id, row.order_id))
+        .collect();
+    Ok(batch
+        .iter()
+        .map(|finish| fulfilled.remove(&(finish.message_id, finish.order_id)))
+        .collect())
 }

@@ -13,6 +13,7 @@ use storefront::telemetry::trace::{self, KeyValue, Kind, Trace};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::floor::{Floor, Seen};
 use super::{Relay, RelayError, must_be_routed};
 use crate::broker::BrokerError;
 
@@ -32,6 +33,9 @@ struct Row {
     event: String,
     body: String,
     trace_context: Option<String>,
+    /// Of the claim's snapshot: transactions from here on hadn't begun, those below `xmin` had ended.
+    xmax: i64,
+    xmin: i64,
 }
 
 impl Relay<'_> {
@@ -41,13 +45,22 @@ impl Relay<'_> {
         self,
         channel: &Channel,
         held_back: &[String],
+        floor: &mut Floor,
     ) -> Result<Window, RelayError> {
         let mut session = self.pool.session().await?;
         let mut transaction = session.begin().await?;
-        let rows = claim(&mut transaction, self.settings.relay_window, held_back).await?;
-        if rows.is_empty() {
+        let from = floor.from(Instant::now());
+        let rows = claim(&mut transaction, self.settings.relay_window, held_back, from).await?;
+        let Some(last) = rows.last() else {
             return Ok(Window::default());
-        }
+        };
+        floor.claimed(Seen {
+            last_id: last.id,
+            is_all: rows.len() < self.settings.relay_window as usize,
+            xmin: last.xmin,
+            xmax: last.xmax,
+            at: Instant::now(),
+        });
         let deadline = Instant::now() + self.settings.confirm_timeout;
         let (confirmed, window) = publish(channel, &rows, deadline).await?;
         sqlx::query!("delete from outbox where id = any($1)", &confirmed)
@@ -62,19 +75,23 @@ async fn claim(
     session: &mut Session<'_, ()>,
     limit: u32,
     held_back: &[String],
+    from: i64,
 ) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
         r#"
-        select id, message_id, event, body::text as "body!", trace_context
+        select id, message_id, event, body::text as "body!", trace_context,
+               pg_snapshot_xmax(pg_current_snapshot())::text::int8 as "xmax!",
+               pg_snapshot_xmin(pg_current_snapshot())::text::int8 as "xmin!"
         from outbox
-        where event <> all($2)
+        where id >= $3 and event <> all($2)
         order by id
         limit $1
         for update skip locked
         "#,
         i64::from(limit),
-        held_back
+        held_back,
+        from
     )
     .fetch_all(session)
     .await

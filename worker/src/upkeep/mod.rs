@@ -1,5 +1,5 @@
 //! What is done by the clock: orders whose payment nobody knows are settled, payments of orders that came to nothing
-//! voided, and what has expired is purged.
+//! voided, counts of sales moved to where lists sort by them, and what has expired is purged.
 //!
 //! Several workers do this at once. Rows are claimed `for update skip locked`, and where the gateway has to be asked,
 //! claimed for a while by moving the time by which they are found: no transaction is open while a third party is
@@ -10,12 +10,14 @@
 
 mod purge;
 mod put_back;
+mod refresh_sales;
 mod settle;
 mod void;
 
 use storefront::postgres::MeasuredPool;
 use storefront::third_parties::payment::PaymentGateway;
 
+pub use self::purge::tasks as purges;
 use crate::metrics;
 use crate::parts::{Parts, Stop, keep_alive};
 use crate::settings::UpkeepSettings;
@@ -49,7 +51,6 @@ enum Round {
 enum Task {
     Settle,
     Void,
-    Purge,
 }
 
 impl Upkeep {
@@ -57,8 +58,9 @@ impl Upkeep {
     pub async fn run(self, parts: Parts, stop: Stop) {
         let settle = self.keep_doing(Task::Settle, &parts, &stop);
         let void = self.keep_doing(Task::Void, &parts, &stop);
-        let purge = self.keep_doing(Task::Purge, &parts, &stop);
-        tokio::join!(settle, void, purge);
+        let purge = self.purge_all(&parts, &stop);
+        let refresh_sales = self.keep_refreshing_sales(&parts, &stop);
+        tokio::join!(settle, void, purge, refresh_sales);
     }
 
     async fn keep_doing(&self, task: Task, parts: &Parts, stop: &Stop) {
@@ -70,7 +72,6 @@ impl Upkeep {
             let (ended, interval) = match task {
                 Task::Settle => (self.settle_round(stop).await?, self.settings.settle_interval),
                 Task::Void => (self.void_round(stop).await?, self.settings.settle_interval),
-                Task::Purge => (self.purge_round(stop).await?, self.settings.purge_interval),
             };
             parts.works(task.as_str());
             if ended == Round::Rest {
@@ -87,7 +88,6 @@ impl Task {
         match self {
             Task::Settle => "settle",
             Task::Void => "void",
-            Task::Purge => "purge",
         }
     }
 }

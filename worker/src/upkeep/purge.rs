@@ -1,36 +1,101 @@
 //! What has expired is deleted, in batches that hold no lock for long and skip what another worker deletes.
+//!
+//! Each table is purged by a task of its own: one whose statement fails, or is cut off by the statement timeout, is retried
+//! after pauses that grow, and counted, and the others go on. A purge that fails doesn't make the worker unready: it does
+//! all else. Each statement has an index that gives what is due (`migrations/indexes/chosen.sql`); a test looks.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use futures_util::future::join_all;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
-use super::{Round, Upkeep, count};
-use crate::parts::Stop;
+use super::{Upkeep, count};
+use crate::metrics;
+use crate::parts::{Parts, Stop};
 
 /// Rows that one statement deletes.
 const BATCH: i64 = 1000;
 
+/// Statements at a time. Those that wait for a lock leave the pool's other connections to messages.
+const AT_ONCE: usize = 2;
+
+/// A table whose purge keeps failing is tried again after this, at the latest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+#[derive(Debug, Clone, Copy)]
+enum Table {
+    IdempotencyKeys,
+    RefreshTokens,
+    UsedRefreshTokens,
+    Sessions,
+    SignInFailures,
+    Inbox,
+    Carts,
+}
+
+impl Table {
+    const ALL: [Table; 7] = [
+        Table::IdempotencyKeys,
+        Table::RefreshTokens,
+        Table::UsedRefreshTokens,
+        Table::Sessions,
+        Table::SignInFailures,
+        Table::Inbox,
+        Table::Carts,
+    ];
+
+    /// The name under which health and metrics speak of it.
+    const fn task(self) -> &'static str {
+        match self {
+            Table::IdempotencyKeys => "purge idempotency_keys",
+            Table::RefreshTokens => "purge refresh_tokens",
+            Table::UsedRefreshTokens => "purge used refresh_tokens",
+            Table::Sessions => "purge sessions",
+            Table::SignInFailures => "purge sign_in_failures",
+            Table::Inbox => "purge inbox",
+            Table::Carts => "purge carts",
+        }
+    }
+}
+
+/// The names of all purges, for metrics.
+pub fn tasks() -> impl Iterator<Item = &'static str> {
+    Table::ALL.into_iter().map(Table::task)
+}
+
 impl Upkeep {
-    pub(super) async fn purge_round(&self, stop: &Stop) -> Result<Round, sqlx::Error> {
-        let mut ended = Round::Rest;
-        for table in [
-            Table::IdempotencyKeys,
-            Table::RefreshTokens,
-            Table::Sessions,
-            Table::SignInFailures,
-            Table::Inbox,
-            Table::Carts,
-        ] {
-            if stop.is_given() {
-                break;
-            }
-            let deleted = self.purge(table).await?;
-            count("purged", deleted);
-            if deleted >= BATCH.cast_unsigned() {
-                ended = Round::More;
+    /// Purges every table until the signal comes.
+    pub(super) async fn purge_all(&self, parts: &Parts, stop: &Stop) {
+        let at_once = Semaphore::new(AT_ONCE);
+        join_all(Table::ALL.map(|table| self.keep_purging(table, &at_once, parts, stop))).await;
+    }
+
+    async fn keep_purging(&self, table: Table, at_once: &Semaphore, parts: &Parts, stop: &Stop) {
+        let task = table.task();
+        let interval = self.settings.purge_interval;
+        let mut failed_pause = interval;
+        while !stop.is_given() {
+            let turn = at_once.acquire().await;
+            let purged = self.purge(table).await;
+            drop(turn);
+            match purged {
+                Ok(deleted) => {
+                    parts.works(task);
+                    count("purged", deleted);
+                    failed_pause = interval;
+                    if deleted < BATCH.cast_unsigned() {
+                        stop.pause(interval).await;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(task, %error, pause = ?failed_pause, "a purge failed; it is tried again");
+                    metrics::task_failed(task);
+                    stop.pause(failed_pause).await;
+                    failed_pause = (failed_pause * 2).min(LONGEST_PAUSE.max(interval));
+                }
             }
         }
-        Ok(ended)
     }
 
     async fn purge(&self, table: Table) -> Result<u64, sqlx::Error> {
@@ -50,8 +115,22 @@ impl Upkeep {
                 sqlx::query!(
                     "delete from refresh_tokens where token_hash in (
                          select token_hash from refresh_tokens where expires_at < now()
-                         limit $1 for update skip locked)",
+                         order by expires_at limit $1 for update skip locked)",
                     BATCH
+                )
+                .execute(&self.pool)
+                .await
+            }
+            // Each refresh leaves one. That a token was used is known without its row: see
+            // `api/src/sessions/families.rs`.
+            Table::UsedRefreshTokens => {
+                sqlx::query!(
+                    "delete from refresh_tokens where token_hash in (
+                         select token_hash from refresh_tokens
+                         where used_at < now() - make_interval(secs => $2)
+                         order by used_at limit $1 for update skip locked)",
+                    BATCH,
+                    f64::from(self.settings.used_refresh_token_retention_s)
                 )
                 .execute(&self.pool)
                 .await
@@ -70,7 +149,7 @@ impl Upkeep {
                 sqlx::query!(
                     "delete from sign_in_failures where counted_under in (
                          select counted_under from sign_in_failures where until < now()
-                         limit $1 for update skip locked)",
+                         order by until limit $1 for update skip locked)",
                     BATCH
                 )
                 .execute(&self.pool)
@@ -112,16 +191,6 @@ impl Upkeep {
     fn cart_retention(&self) -> Duration {
         Duration::from_secs(u64::from(self.settings.cart_retention_days) * 24 * 3600)
     }
-}
-
-#[derive(Clone, Copy)]
-enum Table {
-    IdempotencyKeys,
-    RefreshTokens,
-    Sessions,
-    SignInFailures,
-    Inbox,
-    Carts,
 }
 
 /// The least UUIDv7 of a moment: 48 bits of milliseconds, then nothing.
