@@ -215,7 +215,12 @@ pub(super) async fn drop_outdated(
 pub(super) async fn migrate(api_binary: &Path, database_url: &str, indexes_arm: &str) -> Result<()> {
     let output = run_api(
         api_binary,
-        &["migrate".as_ref(), "--indexes".as_ref(), indexes_arm.as_ref()],
+        &[
+            "migrate".as_ref(),
+            "--offline".as_ref(),
+            "--indexes".as_ref(),
+            indexes_arm.as_ref(),
+        ],
         database_url,
     )
     .await?;
