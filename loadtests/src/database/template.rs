@@ -238,7 +238,7 @@ pub(super) async fn migrate(api_binary: &Path, database_url: &str, indexes_arm: 
 }
 
 /// Runs a command of the api on a database, to its end.
-pub(super) async fn run_api(api_binary: &Path, arguments: &[&OsStr], database_url: &str) -> Result<Output> {
+pub(crate) async fn run_api(api_binary: &Path, arguments: &[&OsStr], database_url: &str) -> Result<Output> {
     Process::new(api_binary)
         .args(arguments)
         .env("BACKSTOCK_DATABASE_URL", database_url)
