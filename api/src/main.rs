@@ -24,7 +24,7 @@ use storefront::variants::Variants;
 use api::accounts::create_admin::{Created, create_admin};
 use api::accounts::password::NewPassword;
 use api::import::{ImportOptions, import_file};
-use api::migrate;
+use api::migrate::{self, MigrationSettings};
 use api::settings::Settings;
 
 #[cfg(feature = "allocator-mimalloc")]
@@ -66,6 +66,9 @@ struct MigrateCommand {
     /// Where the default index set is taken from
     #[arg(long, env = "BACKSTOCK_VARIANTS", default_value = "optimized")]
     variants: Variants,
+
+    #[command(flatten)]
+    migration: MigrationSettings,
 
     #[command(flatten)]
     database: DatabaseSettings,
@@ -185,7 +188,7 @@ async fn run_migrate(command: MigrateCommand) -> anyhow::Result<ExitCode> {
         };
     }
     let mut connection = connect(&command.database).await?;
-    migrate::migrate(&mut connection, variants.indexes).await?;
+    migrate::migrate(&mut connection, variants.indexes, &command.migration).await?;
     println!(
         "The schema is up to date, with the index set `{}`.",
         variants.indexes.as_str()

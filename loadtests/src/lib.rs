@@ -6,6 +6,7 @@
 pub mod compare;
 pub mod costs;
 pub mod database;
+pub mod frozen;
 pub mod generate;
 pub mod lessons;
 pub mod limits;

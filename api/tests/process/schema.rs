@@ -2,7 +2,7 @@
 
 use storefront::variants::Variants;
 
-use crate::support::database::{Content, Database};
+use crate::support::database::{Content, Database, execute};
 use crate::support::process::{Process, run, settings};
 
 async fn refusal(database: &Database) -> String {
@@ -98,6 +98,113 @@ async fn an_index_set_is_changed_back_and_forth() {
     let mut baseline = settings(&database);
     baseline.push(("BACKSTOCK_VARIANTS", "baseline".to_owned()));
     Process::serve(&baseline).await.get("/v1/products").await.ok();
+}
+
+/// The definition of an index, or null where there is none.
+async fn definition(database: &Database, index: &str) -> serde_json::Value {
+    database
+        .json(&format!("select pg_get_indexdef(to_regclass('{index}'))"))
+        .await
+}
+
+#[tokio::test]
+async fn an_index_set_that_another_build_applied_is_brought_up_to_date() {
+    let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
+    let (missing, changed, half_built) = (
+        "sessions_expires_at_idx",
+        "addresses_customer_id_idx",
+        "reviews_product_id_idx",
+    );
+    let mut definitions = Vec::new();
+    for index in [missing, changed, half_built] {
+        definitions.push(definition(&database, index).await);
+    }
+    let untouched = "select oid::bigint from pg_class where relname = 'images_product_id_idx'";
+    let before = database.number(untouched).await;
+    for sql in [
+        &format!("drop index {missing}, {changed}"),
+        &format!("create index {changed} on addresses (city)"),
+        // What `create index concurrently` leaves when it is interrupted.
+        &format!("update pg_index set indisvalid = false where indexrelid = '{half_built}'::regclass"),
+        "create index gone_idx on brands (name)",
+        "create index of_an_operator_idx on brands (name)",
+        "update index_set set indexes = indexes || array['gone_idx']",
+    ] {
+        database.execute(sql).await;
+    }
+    let said = refusal(&database).await;
+    assert!(
+        said.contains(&format!(
+            "`chosen` lacks {half_built}, {missing}; run `backstock-api migrate --indexes chosen`"
+        )),
+        "{said}"
+    );
+    let migrated = run(&["migrate"], &settings(&database)).await;
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+    for (index, expected) in [missing, changed, half_built].into_iter().zip(definitions) {
+        assert_eq!(definition(&database, index).await, expected);
+    }
+    assert!(definition(&database, "gone_idx").await.is_null());
+    assert!(
+        definition(&database, &format!("{changed}_replaced"))
+            .await
+            .is_null()
+    );
+    assert!(
+        definition(&database, "of_an_operator_idx").await.is_string(),
+        "no set made it"
+    );
+    assert_eq!(
+        database.number(untouched).await,
+        before,
+        "what is right isn't built again"
+    );
+    let invalid = "select count(*) from pg_index where not indisvalid";
+    assert_eq!(database.number(invalid).await, 0);
+    let shop = Process::serve(&settings(&database)).await;
+    shop.get("/v1/products").await.ok();
+}
+
+#[tokio::test]
+async fn a_migration_that_gets_no_lock_is_rolled_back_and_says_what_to_do() {
+    let database = Database::empty().await;
+    // The first migration makes it, too, and waits for what becomes of this.
+    let mut other = database.connect().await;
+    execute(&mut other, "begin").await;
+    execute(&mut other, "create extension pg_trgm").await;
+    let mut impatient = settings(&database);
+    impatient.push(("BACKSTOCK_MIGRATION_LOCK_TIMEOUT_MS", "50".to_owned()));
+    impatient.push(("BACKSTOCK_MIGRATION_LOCK_ATTEMPTS", "2".to_owned()));
+    let migrated = run(&["migrate"], &impatient).await;
+    assert_eq!(migrated.code, Some(1), "{}", migrated.stderr);
+    assert!(
+        migrated
+            .stderr
+            .contains("the migration 20261101000001 didn't get its locks in 2 attempts")
+            && migrated.stderr.contains("run `backstock-api migrate` again"),
+        "{}",
+        migrated.stderr
+    );
+    execute(&mut other, "rollback").await;
+    let migrated = run(&["migrate"], &impatient).await;
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
+}
+
+#[tokio::test]
+async fn two_migrations_at_once_both_end_well() {
+    let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
+    database
+        .execute("drop index products_newest_idx, products_rating_idx")
+        .await;
+    let settings = settings(&database);
+    let (one, other) = tokio::join!(run(&["migrate"], &settings), run(&["migrate"], &settings));
+    assert_eq!(
+        (one.code, other.code),
+        (Some(0), Some(0)),
+        "{} {}",
+        one.stderr,
+        other.stderr
+    );
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use api::migrate::{MigrationSettings, migrate};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
@@ -183,7 +184,11 @@ async fn drop_what_killed_runs_left(server: &mut PgConnection) {
 
 async fn fill(options: &PgConnectOptions, content: Content, indexes: Indexes) {
     let mut connection = options.connect().await.unwrap();
-    api::migrate::migrate(&mut connection, indexes).await.unwrap();
+    let settings = MigrationSettings {
+        offline: true,
+        ..MigrationSettings::default()
+    };
+    migrate(&mut connection, indexes, &settings).await.unwrap();
     if content == Content::Catalogue {
         execute(&mut connection, CATALOGUE).await;
     }

@@ -17,6 +17,7 @@ pub mod template;
 pub use imported::{ImportFile, ensure_imported_template};
 pub use server::Server;
 pub use template::ensure_template;
+pub(crate) use template::run_api;
 
 use crate::generate::{DEFAULT_SEED, Scale, load};
 

@@ -215,7 +215,12 @@ pub(super) async fn drop_outdated(
 pub(super) async fn migrate(api_binary: &Path, database_url: &str, indexes_arm: &str) -> Result<()> {
     let output = run_api(
         api_binary,
-        &["migrate".as_ref(), "--indexes".as_ref(), indexes_arm.as_ref()],
+        &[
+            "migrate".as_ref(),
+            "--offline".as_ref(),
+            "--indexes".as_ref(),
+            indexes_arm.as_ref(),
+        ],
         database_url,
     )
     .await?;
@@ -233,7 +238,7 @@ pub(super) async fn migrate(api_binary: &Path, database_url: &str, indexes_arm: 
 }
 
 /// Runs a command of the api on a database, to its end.
-pub(super) async fn run_api(api_binary: &Path, arguments: &[&OsStr], database_url: &str) -> Result<Output> {
+pub(crate) async fn run_api(api_binary: &Path, arguments: &[&OsStr], database_url: &str) -> Result<Output> {
     Process::new(api_binary)
         .args(arguments)
         .env("BACKSTOCK_DATABASE_URL", database_url)

@@ -18,6 +18,7 @@ mod postgres_messages;
 mod redis_benchmark;
 mod statement_tap;
 mod turns;
+mod upgrade;
 mod wrk;
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +36,7 @@ pub use pgbench::Pgbench;
 pub use redis_benchmark::redis_get_rate;
 pub use statement_tap::{Execution, StatementTap};
 pub use turns::Turns;
+pub use upgrade::{UpgradePlan, Upgraded, upgrade, upgrade_under_traffic};
 
 /// One limit or target, and how the product stands to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

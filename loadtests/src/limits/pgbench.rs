@@ -54,7 +54,7 @@ impl Pgbench {
 
     /// Prepares to run one of these scripts a transaction, drawn at random. `counter` names a variable that begins with
     /// a number which no earlier run has reached, as long as a connection counts by one a transaction.
-    pub(super) fn of_scripts(
+    pub(crate) fn of_scripts(
         program: &Path,
         database_url: &str,
         scripts: &[String],

@@ -1,0 +1,66 @@
+-- FROZEN: the index set `chosen` as it was with the migrations up to 20261121000006. It is the ground that limits and the
+-- test of upgrades stand on, and is not kept up to date. The living one is migrations/indexes/chosen.sql.
+
+-- Index set `chosen`: for each query of the storefront the index that gives its rows in their order, so that a page
+-- costs what the page holds. Lists show active products only, hence the partial indexes: they are smaller, and the
+-- planner needs no filter.
+
+-- The categories below a category.
+create index categories_parent_id_idx on categories (parent_id);
+
+-- GET /v1/products, by sort order. Each is read in either direction.
+create index products_newest_idx on products (created_at, id) where active;
+create index products_price_idx on products (price_cents, id) where active;
+create index products_best_selling_idx on products (sales_count, id) where active;
+create index products_rating_idx on products (rating_hundredths, id) where active;
+
+-- GET /v1/products?category=…, by sort order. The first also finds the products of a category that is changed.
+create index products_category_newest_idx on products (category_id, created_at, id) where active;
+create index products_category_price_idx on products (category_id, price_cents, id) where active;
+create index products_category_best_selling_idx on products (category_id, sales_count, id) where active;
+create index products_category_rating_idx on products (category_id, rating_hundredths, id) where active;
+
+-- GET /v1/products?brand=…: other orders sort a brand's products, which are few for all but the largest brands.
+create index products_brand_newest_idx on products (brand_id, created_at, id) where active;
+create index products_brand_price_idx on products (brand_id, price_cents, id) where active;
+
+-- The variants and images of a product, in their order.
+create index variants_product_id_idx on variants (product_id, position, id);
+create index images_product_id_idx on images (product_id, position, id);
+
+-- GET /v1/products/{slug}/reviews: the newest first.
+create index reviews_product_id_idx on reviews (product_id, created_at, id);
+
+-- q=…: words and prefixes. `fastupdate = off`: a reader never has to walk a list of pending entries.
+create index product_search_document_idx on product_search using gin (document) with (fastupdate = off);
+
+-- q=… with typos, and suggestions.
+create index products_title_trigram_idx on products using gin (title gin_trgm_ops) with (fastupdate = off);
+
+-- GET /v1/me/addresses. Ids are UUIDv7: their order is that of time.
+create index addresses_customer_id_idx on addresses (customer_id, id);
+
+-- The cart of a customer who signs in, or asks for it: the newest.
+create index carts_customer_id_idx on carts (customer_id, id) where customer_id is not null;
+
+-- The cart that a guest brings to the sign-in: only its token is sent.
+create index carts_token_hash_idx on carts (token_hash) where token_hash is not null;
+
+-- GET /v1/orders: a customer's orders, the newest first.
+create index orders_customer_id_idx on orders (customer_id, id);
+
+-- GET /v1/admin/orders?status=…
+create index orders_status_idx on orders (status, id);
+
+-- The worker settles reservations that nobody paid in time. Only those are in it, so it stays small.
+create index orders_unsettled_idx on orders (reserved_until) where status = 'pending_payment';
+
+-- The worker insists on voiding what the api could not. Nearly always empty: a decline is written down as voided.
+create index orders_unvoided_idx on orders (updated_at)
+    where status in ('cancelled', 'payment_failed') and payment_voided_at is null;
+
+-- The refresh tokens of a family, when it is revoked; what the worker purges, by age.
+create index refresh_tokens_session_id_idx on refresh_tokens (session_id);
+create index sessions_expires_at_idx on sessions (expires_at);
+create index idempotency_keys_expires_at_idx on idempotency_keys (expires_at);
+create index inbox_done_at_idx on inbox (done_at);
