@@ -51,12 +51,13 @@ pub struct Catalog {
 impl Catalog {
     /// Builds each component as the arm that the variants name.
     pub fn new(variants: &Variants, redis: Redis, settings: &Settings) -> Self {
+        let cursors = CursorKeys::new(&settings.jwt_secrets);
         Self {
-            cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache),
+            cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache, &cursors),
             details: ProductDetails::new(variants.listing),
             columns: ListColumns::new(variants.projection),
             search: Search::new(variants.search),
-            cursors: CursorKeys::new(&settings.jwt_secrets),
+            cursors,
         }
     }
 }

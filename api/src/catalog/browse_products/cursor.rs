@@ -8,7 +8,6 @@
 use axum::extract::{RawQuery, State};
 
 use super::{Bounds, ListRequest, ProductPage, read_page, render};
-use crate::catalog::cache::Class;
 use crate::catalog::cursor::Cursor;
 use crate::catalog::product::ItemColumns;
 use crate::http::answer::Answer;
@@ -63,7 +62,7 @@ pub async fn browse_products(
     let page = || page(&app, &timings, &list, &name, cursor);
     app.catalog
         .cache
-        .answer(Class::Listings, &key, &timings, page)
+        .answer(list.class(), &key, &timings, page)
         .await
 }
 
@@ -101,5 +100,6 @@ async fn page(
     Ok(Answer::new(
         next.as_deref(),
         &render(&page, list.fields, next.as_deref())?,
-    ))
+    )
+    .showing(page.products))
 }

@@ -16,6 +16,7 @@ use sqlx::postgres::PgRow;
 use utoipa::ToSchema;
 
 use self::statement::Statement;
+use super::cache::Class;
 use super::filters::ProductFilters;
 use super::product::{Details, Fields, ItemColumns, ProductItem};
 use super::product_details::Include;
@@ -64,6 +65,15 @@ impl ListRequest {
             include: take_include(parameters)?,
             fields: Fields::of(&parameters.take_choices("fields", &Fields::CHOICES)?),
         })
+    }
+
+    /// Which changes concern its pages.
+    fn class(&self) -> Class {
+        if self.filters.in_stock.is_some() || self.sort == Sort::Rating {
+            Class::ShiftingListings
+        } else {
+            Class::Listings
+        }
     }
 
     /// Names the list, whatever its pages hold: what a cursor is bound to.
@@ -128,6 +138,8 @@ struct PageRows {
     more: bool,
     /// With what the search text was matched: 0 at first, 1 when that found nothing.
     matching: u8,
+    /// The ids of the rows.
+    products: Vec<uuid::Uuid>,
 }
 
 /// Reads a page: one statement, another for details, and another when a search text matched nothing.
@@ -177,6 +189,7 @@ async fn read_page(
         details,
         more,
         matching: used,
+        products: keys.iter().map(|key| key.id).collect(),
     })
 }
 

@@ -7,7 +7,6 @@
 use axum::extract::{RawQuery, State};
 
 use super::{Bounds, ListRequest, ProductPage, read_page, render};
-use crate::catalog::cache::Class;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::Parameters;
@@ -56,7 +55,7 @@ pub async fn browse_products(
     let page = || page(&app, &timings, &list, &name, number);
     app.catalog
         .cache
-        .answer(Class::Listings, &key, &timings, page)
+        .answer(list.class(), &key, &timings, page)
         .await
 }
 
@@ -76,5 +75,6 @@ async fn page(
     Ok(Answer::new(
         next.as_deref(),
         &render(&page, list.fields, next.as_deref())?,
-    ))
+    )
+    .showing(page.products))
 }
