@@ -148,13 +148,20 @@ pub struct CacheSettings {
     pub fill_wait: Duration,
 
     /// The largest answer that is stored, in bytes: one that is larger costs Redis more than it saves
-    #[arg(long = "cache-max-answer-bytes", env = "BACKSTOCK_CACHE_MAX_ANSWER_BYTES", default_value_t = 262_144)]
+    #[arg(
+        long = "cache-max-answer-bytes",
+        env = "BACKSTOCK_CACHE_MAX_ANSWER_BYTES",
+        default_value_t = 262_144
+    )]
     pub max_answer_bytes: usize,
 
     /// Answers that were asked for once: how many bytes a process stores of them in a minute. Others are stored when they are
     /// asked for again. It keeps requests that never repeat from evicting those that do
-    #[arg(long = "cache-first-answers-bytes-per-minute", env = "BACKSTOCK_CACHE_FIRST_ANSWERS_BYTES_PER_MINUTE",
-          default_value_t = 4_194_304)]
+    #[arg(
+        long = "cache-first-answers-bytes-per-minute",
+        env = "BACKSTOCK_CACHE_FIRST_ANSWERS_BYTES_PER_MINUTE",
+        default_value_t = 4_194_304
+    )]
     pub first_answers_bytes_per_minute: usize,
 }
 

@@ -94,9 +94,7 @@ pub async fn list_reviews(
     };
     app.catalog
         .cache
-        .answer(Class::Reviews, &key, &timings, || {
-            read_page(&app, &timings, page)
-        })
+        .answer(Class::Reviews, &key, &timings, || read_page(&app, &timings, page))
         .await
 }
 

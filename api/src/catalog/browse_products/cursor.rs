@@ -60,10 +60,7 @@ pub async fn browse_products(
         key.extend(["&after=", after]);
     }
     let page = || page(&app, &timings, &list, &name, cursor);
-    app.catalog
-        .cache
-        .answer(list.class(), &key, &timings, page)
-        .await
+    app.catalog.cache.answer(list.class(), &key, &timings, page).await
 }
 
 async fn page(
@@ -97,9 +94,5 @@ async fn page(
             Some(list.with_shape(name.to_owned()) + "&after=" + &after)
         }
     };
-    Ok(Answer::new(
-        next.as_deref(),
-        &render(&page, list.fields, next.as_deref())?,
-    )
-    .showing(page.products))
+    Ok(Answer::new(next.as_deref(), &render(&page, list.fields, next.as_deref())?).showing(page.products))
 }

@@ -53,10 +53,7 @@ pub async fn browse_products(
     let name = list.with_shape(list.list_name());
     let key = format!("{name}&page={number}");
     let page = || page(&app, &timings, &list, &name, number);
-    app.catalog
-        .cache
-        .answer(list.class(), &key, &timings, page)
-        .await
+    app.catalog.cache.answer(list.class(), &key, &timings, page).await
 }
 
 async fn page(
@@ -72,9 +69,5 @@ async fn page(
     drop(session);
 
     let next = page.more.then(|| format!("{name}&page={}", number + 1));
-    Ok(Answer::new(
-        next.as_deref(),
-        &render(&page, list.fields, next.as_deref())?,
-    )
-    .showing(page.products))
+    Ok(Answer::new(next.as_deref(), &render(&page, list.fields, next.as_deref())?).showing(page.products))
 }

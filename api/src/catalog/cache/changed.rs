@@ -91,7 +91,10 @@ impl ChangedTogether {
     pub fn release(&mut self, now: Instant) {
         let passed = now.duration_since(self.filled_at).as_nanos() / self.interval.as_nanos().max(1);
         if passed > 0 {
-            self.tokens = BURST.min(self.tokens.saturating_add(u32::try_from(passed).unwrap_or(u32::MAX)));
+            self.tokens = BURST.min(
+                self.tokens
+                    .saturating_add(u32::try_from(passed).unwrap_or(u32::MAX)),
+            );
             self.filled_at = now;
         }
         if !self.waiting.is_empty() && self.tokens > 0 {
@@ -160,6 +163,9 @@ mod tests {
         // A hundred seconds: ten at once, then one every two seconds.
         assert!((55..=61).contains(&released), "{released}");
         lists.release(start + Duration::from_secs(110));
-        assert!(!lists.is_shown_by(&snapshot("499:499:")), "the last counts as well");
+        assert!(
+            !lists.is_shown_by(&snapshot("499:499:")),
+            "the last counts as well"
+        );
     }
 }

@@ -49,11 +49,7 @@ impl Entry {
         let mut bytes = Vec::with_capacity(MARK.len() + 36 + ids + answer.stored().len());
         bytes.extend_from_slice(MARK);
         bytes.extend_from_slice(&stamp.epoch.to_be_bytes());
-        for number in [
-            stamp.made_at_ms,
-            stamp.snapshot.oldest(),
-            stamp.snapshot.next(),
-        ] {
+        for number in [stamp.made_at_ms, stamp.snapshot.oldest(), stamp.snapshot.next()] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
         bytes.extend_from_slice(&(running.len() as u16).to_be_bytes());
@@ -78,7 +74,9 @@ impl Entry {
         let made_at_ms = take_u64(&mut bytes)?;
         let (oldest, next) = (take_u64(&mut bytes)?, take_u64(&mut bytes)?);
         let (running, products) = (take_u16(&mut bytes)?, take_u16(&mut bytes)?);
-        let running = (0..running).map(|_| take_u64(&mut bytes)).collect::<Option<_>>()?;
+        let running = (0..running)
+            .map(|_| take_u64(&mut bytes))
+            .collect::<Option<_>>()?;
         let products_length = usize::from(products) * 16;
         if bytes.len() < products_length {
             return None;

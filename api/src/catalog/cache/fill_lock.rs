@@ -12,9 +12,10 @@ const LOCK_TTL: Duration = Duration::from_secs(1);
 
 /// Stores the answer, unless it is empty, and releases the lock, if it is still ours: one round trip.
 const STORE_AND_RELEASE: &str = "
-if #ARGV[2] > 0 then redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+local stored = 1
+if #ARGV[2] > 0 then stored = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
-return 1";
+return stored";
 
 /// A lock that this process holds.
 pub struct FillLock {
@@ -47,7 +48,13 @@ impl FillLock {
     ///
     /// # Errors
     /// When Redis doesn't answer, or refuses. The lock ends by itself then.
-    pub async fn release(self, redis: &Redis, key: &str, value: &[u8], ttl: Duration) -> Result<(), RedisError> {
+    pub async fn release(
+        self,
+        redis: &Redis,
+        key: &str,
+        value: &[u8],
+        ttl: Duration,
+    ) -> Result<(), RedisError> {
         let mut script = Cmd::new();
         script
             .arg("EVAL")

@@ -140,6 +140,15 @@ impl CatalogCache {
         }
     }
 
+    /// Whether the feed was read: before, nothing is read from the cache or put into it.
+    pub fn knows_changes(&self) -> bool {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::None(_) => true,
+            Self::Redis(redis) => redis.knows_changes(),
+        }
+    }
+
     /// For the readiness probe: a cache that is away makes the shop slower, not unready.
     pub fn health(&self) -> &'static str {
         match self {

@@ -152,7 +152,10 @@ impl RedisCache {
         W: Future<Output = Result<Answer, ApiError>>,
     {
         if self.fill == Fill::EachRequest {
-            return self.make(class, key, found, None, work).await.map(|(_, answer)| answer);
+            return self
+                .make(class, key, found, None, work)
+                .await
+                .map(|(_, answer)| answer);
         }
         for _ in 0..MAX_JOINS {
             match self.flights.join(key) {
@@ -173,7 +176,9 @@ impl RedisCache {
                 Role::Alone => break,
             }
         }
-        self.make(class, key, found, None, work).await.map(|(_, answer)| answer)
+        self.make(class, key, found, None, work)
+            .await
+            .map(|(_, answer)| answer)
     }
 
     async fn lead<W>(
@@ -313,6 +318,10 @@ impl RedisCache {
 
     pub(super) fn cut_off(&self) {
         self.freshness.cut_off();
+    }
+
+    pub(super) fn knows_changes(&self) -> bool {
+        self.freshness.stamp().is_some()
     }
 
     pub(super) fn health(&self) -> &'static str {

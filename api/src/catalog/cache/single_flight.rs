@@ -83,7 +83,11 @@ impl<T> Leader<'_, T> {
 
 impl<T> Drop for Leader<'_, T> {
     fn drop(&mut self) {
-        let mut open = self.flights.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut open = self
+            .flights
+            .open
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         open.remove(&self.key);
     }
 }
