@@ -91,6 +91,11 @@ impl Freshness {
         }
     }
 
+    /// Whether the feed was read, and not too long ago.
+    pub fn is_known(&self) -> bool {
+        self.read().snapshot.is_some()
+    }
+
     /// What an answer has at least, whose work begins now. None while nothing may be read from the cache or put into it.
     pub fn stamp(&self) -> Option<Stamp> {
         let state = self.read();

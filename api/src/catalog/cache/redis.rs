@@ -96,7 +96,7 @@ impl RedisCache {
         W: Future<Output = Result<Answer, ApiError>>,
     {
         let asked = Instant::now();
-        if self.freshness.stamp().is_none() {
+        if !self.freshness.is_known() {
             timings.set_cache(CacheOutcome::Unavailable, asked.elapsed());
             // Kilobytes of state, which only a miss pays for: held here, they would be part of every request's.
             return Box::pin(work()).await;
@@ -321,7 +321,7 @@ impl RedisCache {
     }
 
     pub(super) fn knows_changes(&self) -> bool {
-        self.freshness.stamp().is_some()
+        self.freshness.is_known()
     }
 
     pub(super) fn health(&self) -> &'static str {
