@@ -114,9 +114,7 @@ fn tcp_settings() -> TcpSettings {
     let keepalive = TcpKeepalive::new()
         .with_time(DEAD_AFTER / 2)
         .with_interval(DEAD_AFTER / 4);
-    let settings = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(keepalive);
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
     #[cfg(target_os = "linux")]
     let settings = settings.set_user_timeout(DEAD_AFTER);
     settings
@@ -161,5 +159,18 @@ impl Pause {
 
     fn now_ms(&self) -> u64 {
         self.origin.elapsed().as_millis() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_sent_at_once_and_a_host_that_is_gone_is_noticed() {
+        let settings = tcp_settings();
+        assert!(settings.nodelay() && settings.keepalive().is_some());
+        #[cfg(target_os = "linux")]
+        assert_eq!(settings.user_timeout(), Some(DEAD_AFTER));
     }
 }
