@@ -79,8 +79,9 @@ impl Catalog {
     /// connection of their own.
     pub fn new(variants: &Variants, redis: Redis, connect: PgConnectOptions, settings: &Settings) -> Self {
         let replicas = Replicas::new(variants.facets, connect, settings.replicas);
+        let cursors = CursorKeys::new(&settings.jwt_secrets);
         Self {
-            cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache),
+            cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache, &cursors),
             details: ProductDetails::new(variants.listing),
             statement: ListStatement::new(variants.planner_estimates),
             list_columns: ListColumns::new(variants.projection),
@@ -90,7 +91,7 @@ impl Catalog {
             max_list_details: settings.catalog.max_list_details,
             replicas,
             limits: settings.replicas,
-            cursors: CursorKeys::new(&settings.jwt_secrets),
+            cursors,
         }
     }
 }

@@ -11,9 +11,12 @@ mod arms_agree;
 mod every_statement;
 
 mod cache;
+mod changes;
 mod indexes;
+mod invalidation;
 mod listing;
 mod pagination;
 #[cfg(feature = "baselines")]
 mod projection;
 mod search;
+mod single_flight;
