@@ -57,7 +57,8 @@ as $$
     select regexp_replace(words::text, '''((?:[^'']|'''')+)''', '''t:\1''', 'g')::tsquery
 $$;
 
--- A text with each word replaced by the most similar word of any title. Null when a word is similar to none.
+-- A text with each word that no title has replaced by the most similar one. Null when there is no such word, or one is
+-- similar to none: then no other query would find more.
 create function corrected_query(content text) returns tsquery
 language plpgsql stable parallel safe
 as $$
@@ -65,21 +66,28 @@ declare
     misspelt  text;
     known     text;
     corrected tsquery;
+    changed   boolean := false;
 begin
-    -- Eight words are a long search; each costs a look at the index of trigrams.
+    -- Eight words are a long search; each unknown one costs a look at the index of trigrams.
     for misspelt in select * from comparable_words(content) limit 8 loop
-        select w.word into known
-        from search_words w
-        where w.word % misspelt
-        order by similarity(w.word, misspelt) desc, w.word
-        limit 1;
-        if known is null or similarity(known, misspelt) < 0.4 then
+        known := (select w.word from search_words w where w.word = misspelt);
+        if known is null then
+            known := (
+                select w.word
+                from search_words w
+                where w.word % misspelt and similarity(w.word, misspelt) >= 0.4
+                order by similarity(w.word, misspelt) desc, w.word
+                limit 1
+            );
+            changed := true;
+        end if;
+        if known is null then
             return null;
         end if;
         corrected := coalesce(corrected && plainto_tsquery('pg_catalog.english', known),
                               plainto_tsquery('pg_catalog.english', known));
     end loop;
-    return corrected;
+    return case when changed then corrected end;
 end $$;
 
 create function write_search_row() returns trigger language plpgsql as $$

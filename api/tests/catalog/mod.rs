@@ -17,3 +17,4 @@ mod pagination;
 #[cfg(feature = "baselines")]
 mod projection;
 mod search;
+mod worst_list;

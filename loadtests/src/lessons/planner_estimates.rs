@@ -53,16 +53,16 @@ fn scenarios(facts: &Facts) -> Vec<Scenario> {
         .popular_brands(64)
         .into_iter()
         .zip(facts.popular_categories(64))
-        .map(|(brand, category)| {
-            format!("/v1/products?category={category}&brand={brand}&sort=best_selling")
-        })
+        .map(|(brand, category)| format!("/v1/products?category={category}&brand={brand}&sort=best_selling"))
         .collect::<Vec<_>>();
     vec![
         Scenario::of(HEADLINE, words),
         Scenario::of(BRAND, brands),
         Scenario::of(
             NOTHING_DECIDED,
-            (1..=40).map(|price| format!("/v1/products?min_price={price}&sort=newest")).collect::<Vec<_>>(),
+            (1..=40)
+                .map(|price| format!("/v1/products?min_price={price}&sort=newest"))
+                .collect::<Vec<_>>(),
         )
         .showing_a_loss(),
     ]

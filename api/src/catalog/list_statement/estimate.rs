@@ -54,18 +54,9 @@ impl Estimate {
                 without_words: rows_of(append),
             };
         }
-        let rows = rows_of(list);
-        let mut matched = rows;
-        let mut plans = vec![list];
-        while let Some(plan) = plans.pop() {
-            if plan["Node Type"] == "Bitmap Index Scan" {
-                matched = matched.max(rows_of(plan));
-            }
-            plans.extend(plan["Plans"].as_array().into_iter().flatten());
-        }
         Self {
-            rows,
-            matched,
+            rows: rows_of(list),
+            matched: matched(list),
             without_words: rows_of(without_words),
         }
     }
@@ -81,6 +72,15 @@ impl Estimate {
             Shape::Walk(None)
         }
     }
+}
+
+/// How many rows the inverted index leads to. Where the planner would rather read the whole table, it is all of them.
+fn matched(plan: &Value) -> f64 {
+    if plan["Node Type"] == "Bitmap Index Scan" {
+        return plan["Plan Rows"].as_f64().unwrap_or(1.0).max(1.0);
+    }
+    let plans = plan["Plans"].as_array().map(Vec::as_slice).unwrap_or_default();
+    plans.iter().map(matched).fold(f64::INFINITY, f64::min)
 }
 
 #[cfg(test)]
@@ -119,6 +119,11 @@ mod tests {
             {"Node Type": "Seq Scan", "Plan Rows": 830},
         ]});
         assert_eq!(Estimate::of(&plan), estimate(70.0, 500.0, 830.0));
+        let plan = json!({"Node Type": "Append", "Plan Rows": 900, "Plans": [
+            {"Node Type": "Seq Scan", "Plan Rows": 70},
+            {"Node Type": "Seq Scan", "Plan Rows": 830},
+        ]});
+        assert_eq!(Estimate::of(&plan), estimate(70.0, f64::INFINITY, 830.0));
         let nothing = json!({"Node Type": "Seq Scan", "Plan Rows": 830});
         assert_eq!(Estimate::of(&nothing), estimate(1.0, 1.0, 830.0));
     }

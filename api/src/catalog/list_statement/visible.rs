@@ -14,7 +14,6 @@ use super::{Bounds, ListQuery, push_after, push_order, words};
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;
-use crate::catalog::sort::Sort;
 use crate::database::Session;
 
 /// The most categories of which a page each is merged. Each costs one descent of an index, so that more of them cost more
@@ -113,7 +112,7 @@ fn compose(list: &ListQuery<'_>, ids: Ids<'_>, matching: Option<&Matching>) -> Q
         push_cut(&mut sql, list);
         return sql;
     }
-    push_page_columns(&mut sql, list.columns);
+    push_page_begin(&mut sql);
     push_chosen(
         &mut sql,
         list,
@@ -124,7 +123,7 @@ fn compose(list: &ListQuery<'_>, ids: Ids<'_>, matching: Option<&Matching>) -> Q
     if list.bounds.skipped() > 0 {
         sql.push(" offset ").push(list.bounds.skipped());
     }
-    push_page_end(&mut sql, list.sort);
+    push_page_end(&mut sql, list);
     sql
 }
 
@@ -172,14 +171,16 @@ fn push_limit(sql: &mut QueryBuilder<Postgres>, limit: Option<u64>) {
 }
 
 /// Opens a statement that chooses keys and ids first.
-pub(super) fn push_page_columns(sql: &mut QueryBuilder<Postgres>, columns: &str) {
-    sql.push("select page.sort_key, ").push(columns).push(" from (");
+pub(super) fn push_page_begin(sql: &mut QueryBuilder<Postgres>) {
+    sql.push("select page.sort_key, item.* from (");
 }
 
-/// Closes it: the rows of what was chosen.
-pub(super) fn push_page_end(sql: &mut QueryBuilder<Postgres>, sort: Sort) {
-    sql.push(") page join products p on p.id = page.id");
-    push_order(sql, sort, "page.sort_key", "page.id");
+/// Closes it: the rows of what was chosen. With a limit of its own, each stays a look-up by the primary key.
+pub(super) fn push_page_end(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>) {
+    sql.push(") page cross join lateral (select ")
+        .push(list.columns)
+        .push(" from products p where p.id = page.id limit 1) item");
+    push_order(sql, list.sort, "page.sort_key", "page.id");
 }
 
 /// The page's rows, behind those that are skipped.

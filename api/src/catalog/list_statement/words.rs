@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
 use super::estimate::{Estimate, Shape};
-use super::visible::{Ids, push_chosen, push_cut, push_page_columns, push_page_end, push_prices, rows};
+use super::visible::{Ids, push_chosen, push_cut, push_page_begin, push_page_end, push_prices, rows};
 use super::{Bounds, ListQuery, push_after, push_order};
 use crate::catalog::search::full_text::{TITLE_MATCH, TextQuery};
 use crate::catalog::sort::Sort;
@@ -135,7 +135,7 @@ async fn read_matches(
     condition: &Condition<'_>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let mut sql = QueryBuilder::new("");
-    push_page_columns(&mut sql, list.columns);
+    push_page_begin(&mut sql);
     sql.push("select k.sort_key, k.id from (select ");
     condition.push_key(&mut sql, list.sort);
     sql.push(" as sort_key, s.product_id as id from search_rows s where s.active");
@@ -145,7 +145,7 @@ async fn read_matches(
     push_after(&mut sql, list.sort, list.bounds, "k.sort_key", "k.id");
     push_order(&mut sql, list.sort, "k.sort_key", "k.id");
     push_cut(&mut sql, list);
-    push_page_end(&mut sql, list.sort);
+    push_page_end(&mut sql, list);
     sql.build().persistent(false).fetch_all(session).await
 }
 
@@ -169,7 +169,7 @@ async fn walk(
         }
     }
     let mut sql = QueryBuilder::new("");
-    push_page_columns(&mut sql, list.columns);
+    push_page_begin(&mut sql);
     sql.push("select w.sort_key");
     if added > 0 {
         sql.push(" + ").push(added).push(" as sort_key");
@@ -182,7 +182,7 @@ async fn walk(
     sql.push(" limit 1) s");
     push_order(&mut sql, ordered.sort, "w.sort_key", "w.id");
     push_cut(&mut sql, list);
-    push_page_end(&mut sql, list.sort);
+    push_page_end(&mut sql, list);
     sql.build().persistent(false).fetch_all(session).await
 }
 

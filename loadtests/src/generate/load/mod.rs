@@ -103,8 +103,11 @@ async fn replace(
     let settings =
         "set local maintenance_work_mem = '256MB'; set local work_mem = '128MB'; set local jit = off";
     sqlx::raw_sql(settings).execute(&mut *transaction).await?;
-    let of_documents =
-        Definitions::set_aside(&mut transaction, &["product_search", "search_rows", "search_words"]).await?;
+    let of_documents = Definitions::set_aside(
+        &mut transaction,
+        &["product_search", "search_rows", "search_words"],
+    )
+    .await?;
     let of_rows = Definitions::set_aside(&mut transaction, &Table::ALL.map(Table::name)).await?;
     let truncate = format!("truncate {}", WRITTEN_SINCE.join(", "));
     sqlx::raw_sql(AssertSqlSafe(truncate))
