@@ -9,7 +9,6 @@ pub mod show_facets;
 pub mod show_product;
 pub mod suggest;
 
-pub mod changes;
 pub mod filters;
 pub mod product;
 pub mod product_slug;
@@ -17,6 +16,7 @@ pub mod reference;
 pub mod sort;
 
 pub mod cache;
+pub mod changes;
 pub mod list_columns;
 pub mod list_statement;
 pub mod product_details;
@@ -61,15 +61,16 @@ pub struct Catalog {
 impl Catalog {
     /// Builds each component as the arm that the variants name.
     pub fn new(variants: &Variants, redis: Redis, settings: &Settings) -> Self {
+        let cursors = CursorKeys::new(&settings.jwt_secrets);
         Self {
-            cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache),
+            cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache, &cursors),
             details: ProductDetails::new(variants.listing),
             columns: ListColumns::new(variants.projection),
             statement: ListStatement::new(variants.planner_estimates),
             search: Search::new(variants.search),
             reference: Reference::default(),
             max_list_details: settings.catalog.max_list_details,
-            cursors: CursorKeys::new(&settings.jwt_secrets),
+            cursors,
         }
     }
 }

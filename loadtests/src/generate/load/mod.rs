@@ -26,7 +26,8 @@ use definitions::{Definitions, Part};
 const CHUNKS_AHEAD: usize = 4;
 
 /// What shops write while they run, about the generated rows: emptied with them, since it speaks of those.
-const WRITTEN_SINCE: [&str; 9] = [
+const WRITTEN_SINCE: [&str; 10] = [
+    "catalog_changes",
     "sessions",
     "refresh_tokens",
     "sign_in_failures",
