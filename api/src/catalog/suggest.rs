@@ -75,14 +75,18 @@ pub async fn suggest(
 async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer, ApiError> {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     let mut session = app.database.session(timings).await?;
-    // Planned anew each time: a common beginning is found soonest by walking the best-selling products, a rare one
-    // by trigrams, and only the text tells which it is.
+    // Planned each time: how rare the text is, only the text tells.
     let rows = sqlx::query_as::<_, Suggestion>(
-        "select title, slug
-         from products
-         where active and (title ilike $1 or title ilike $2)
-         order by sales_count desc, id desc
-         limit 8",
+        "select found.title, p.slug
+         from (
+             select product_id, title, sales_count
+             from search_rows
+             where active and (title ilike $1 or title ilike $2)
+             order by sales_count desc, product_id desc
+             limit 8
+         ) found
+         join products p on p.id = found.product_id
+         order by found.sales_count desc, p.id desc",
     )
     .bind(format!("{escaped}%"))
     .bind(format!("% {escaped}%"));
