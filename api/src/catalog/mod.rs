@@ -10,7 +10,6 @@ pub mod show_facets;
 pub mod show_product;
 pub mod suggest;
 
-pub mod changes;
 pub mod filters;
 pub mod product;
 pub mod product_slug;

@@ -20,3 +20,4 @@ mod pagination;
 mod projection;
 mod search;
 mod single_flight;
+mod worst_list;

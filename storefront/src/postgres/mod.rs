@@ -76,6 +76,8 @@ pub fn connect_options(settings: &DatabaseSettings, process: &str) -> Result<PgC
             ("tcp_keepalives_count", "3".to_owned()),
             ("tcp_user_timeout", millis(peer)),
             ("pg_trgm.word_similarity_threshold", WORD_SIMILARITY.to_owned()),
+            // A request gets one process of the server: one that took more would take them from others.
+            ("max_parallel_workers_per_gather", "0".to_owned()),
         ]))
 }
 
