@@ -3,6 +3,8 @@
 mod answers;
 mod bad_input;
 mod facets;
+mod facets_follow_changes;
+mod flat_facets;
 mod following_next;
 mod posting_reviews;
 

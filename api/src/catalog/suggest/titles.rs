@@ -162,3 +162,66 @@ impl Content for BestSellers {
         ranked.titles.capacity() * size_of::<Title>() + texts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(number: u128, sales: i64, title: &str) -> TitleRow {
+        TitleRow {
+            id: Uuid::from_u128(number),
+            sales_count: sales,
+            title: title.to_owned(),
+        }
+    }
+
+    fn numbers(found: &Found) -> Vec<u128> {
+        found.ids.iter().map(Uuid::as_u128).collect()
+    }
+
+    fn ids(numbers: &[u128]) -> Vec<Uuid> {
+        numbers.iter().copied().map(Uuid::from_u128).collect()
+    }
+
+    fn held(most: usize) -> BestSellers {
+        let rows = [
+            row(1, 5, "Navy wool coat"),
+            row(2, 9, "Copper kettle"),
+            row(3, 5, "Wool blanket"),
+            row(4, 1, "Woollen socks"),
+        ];
+        BestSellers::of(&rows, most)
+    }
+
+    #[test]
+    fn any_word_may_begin_with_the_text_and_the_best_selling_come_first() {
+        let titles = held(10);
+        assert_eq!(numbers(&titles.find("wool", 8)), [3, 1, 4]);
+        assert_eq!(numbers(&titles.find("WOOL", 2)), [3, 1]);
+        assert_eq!(numbers(&titles.find("navy wo", 8)), [1]);
+        assert_eq!(numbers(&titles.find("ool", 8)), [] as [u128; 0]);
+        assert!(!titles.find("nothing", 8).may_be_more);
+    }
+
+    #[test]
+    fn there_may_be_more_only_where_products_are_left_out() {
+        let titles = held(3);
+        assert!(titles.find("wool", 8).may_be_more);
+        assert!(!titles.find("wool", 2).may_be_more);
+    }
+
+    #[test]
+    fn a_change_moves_a_title_and_takes_it_away() {
+        let titles = held(10);
+        titles.replace(&ids(&[3, 4, 5]), &[row(3, 5, "Cotton blanket"), row(5, 7, "Woolly hat")]);
+        assert_eq!(numbers(&titles.find("wool", 8)), [5, 1]);
+        assert_eq!(numbers(&titles.find("cotton", 8)), [3]);
+    }
+
+    #[test]
+    fn what_sells_less_than_all_that_are_held_is_not_held_where_some_are_left_out() {
+        let titles = held(3);
+        titles.replace(&ids(&[6, 7]), &[row(6, 0, "Wool hat"), row(7, 8, "Wool scarf")]);
+        assert_eq!(numbers(&titles.find("wool", 8)), [7, 3]);
+    }
+}
