@@ -83,7 +83,9 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let options = postgres::connect_options(&settings.database, "backstock-api")?;
     let connecting = async || migrate::connect(&options, settings.variants.indexes).await;
     tokio::select! {
-        reached = start.reach(POSTGRES, UnusableDatabase::may_pass, connecting) => drop(reached?),
+        reached = start.reach(POSTGRES, UnusableDatabase::may_pass, connecting) => {
+            assembly.state.catalog.reference.load(&mut reached?).await?;
+        }
         () = signals.next() => {
             tracing::info!("stopped before it served");
             return Ok(ExitCode::SUCCESS);

@@ -47,6 +47,10 @@ pub struct Settings {
 
     #[command(flatten)]
     #[allow(missing_docs)]
+    pub catalog: CatalogSettings,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
     pub cache: CacheSettings,
 
     #[command(flatten)]
@@ -112,6 +116,16 @@ pub struct HttpSettings {
     #[arg(long = "drain-timeout-ms", env = "BACKSTOCK_DRAIN_TIMEOUT_MS", default_value = "10000",
           value_parser = parse_millis)]
     pub drain_timeout: Duration,
+}
+
+/// Bounds on what the catalogue answers.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct CatalogSettings {
+    /// How many variants, and how many images, of each product a list shows with `include`. A page has up to a hundred
+    /// products: with 100 of each, it stays below some five megabytes
+    #[arg(long, env = "BACKSTOCK_MAX_LIST_DETAILS", default_value_t = 100,
+          value_parser = clap::value_parser!(u16).range(1..=2_048))]
+    pub max_list_details: u16,
 }
 
 /// How long the catalogue's cache keeps what, in seconds. They bound what an answer that nobody asks for again occupies,

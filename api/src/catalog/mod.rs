@@ -1,5 +1,6 @@
 //! The catalogue: what anyone may browse. Each operation is a file, or a folder where a lesson is taught in it; the
-//! folders `product_details`, `list_columns`, `search`, `facets` and `cache` are components that operations share.
+//! folders `product_details`, `list_columns`, `list_statement`, `search`, `facets` and `cache` are components that
+//! operations share.
 
 pub mod browse_products;
 pub mod list_categories;
@@ -19,6 +20,7 @@ pub mod sort;
 pub mod cache;
 pub mod facets;
 pub mod list_columns;
+pub mod list_statement;
 pub mod product_details;
 pub mod search;
 
@@ -35,6 +37,7 @@ use utoipa_axum::routes;
 use self::cache::CatalogCache;
 use self::facets::Facets;
 use self::list_columns::ListColumns;
+use self::list_statement::ListStatement;
 use self::product_details::ProductDetails;
 use self::reference::Reference;
 use self::replicas::Replicas;
@@ -51,7 +54,9 @@ pub struct Catalog {
     /// How variants and images are loaded.
     pub details: ProductDetails,
     /// Which columns a list reads.
-    pub list_columns: ListColumns,
+    pub columns: ListColumns,
+    /// How a list's statement is put to Postgres.
+    pub statement: ListStatement,
     /// How products are found by words.
     pub search: Search,
     /// How products are counted.
@@ -62,6 +67,8 @@ pub struct Catalog {
     pub replicas: Replicas,
     /// Bounds on what is held, and counted of it.
     pub limits: ReplicaSettings,
+    /// How many variants and images of a product a list shows.
+    pub max_list_details: u16,
     /// Signs where a page ended.
     pub cursors: CursorKeys,
 }
@@ -74,12 +81,14 @@ impl Catalog {
         Self {
             cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache),
             details: ProductDetails::new(variants.listing),
-            list_columns: ListColumns::new(variants.projection),
+            columns: ListColumns::new(variants.projection),
+            statement: ListStatement::new(variants.planner_estimates),
             search: Search::new(variants.search),
             facets: Facets::new(variants.facets, &replicas),
             reference: Reference::default(),
             replicas,
             limits: settings.replicas,
+            max_list_details: settings.catalog.max_list_details,
             cursors: CursorKeys::new(&settings.jwt_secrets),
         }
     }

@@ -3,13 +3,14 @@
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
+use sqlx::Row;
 use sqlx::postgres::PgRow;
-use sqlx::{Column, Row};
 use storefront::money::{Currency, Money};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::product_details::ProductKey;
+use super::reference::Snapshot;
 pub use crate::http::money::MoneySchema;
 
 /// Something with a slug to filter by and a name to show.
@@ -197,33 +198,45 @@ impl Fields {
     }
 }
 
-/// Where each column of a list's rows is. Looked up by name once a page, since every arm of `projection` reads other
-/// columns, and by position for each row.
+/// Where each column of a list's rows is: every arm of `projection` reads other columns.
 #[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)]
 pub struct ItemColumns {
-    id: usize,
-    slug: usize,
-    title: usize,
-    brand_slug: usize,
-    brand_name: usize,
-    category_slug: usize,
-    category_name: usize,
-    price_cents: usize,
-    compare_at_cents: usize,
-    currency: usize,
-    in_stock: usize,
-    rating_hundredths: usize,
-    review_count: usize,
-    image_url: usize,
-    image_alt: usize,
+    pub id: usize,
+    pub slug: usize,
+    pub title: usize,
+    pub brand_id: usize,
+    pub category_id: usize,
+    pub price_cents: usize,
+    pub compare_at_cents: usize,
+    pub currency: usize,
+    pub in_stock: usize,
+    pub rating_hundredths: usize,
+    pub review_count: usize,
+    pub image_url: usize,
+    pub image_alt: usize,
+}
+
+/// What the rest of an item is asked for with.
+#[derive(Debug, Clone, Copy)]
+pub struct ItemKey {
+    /// The product's.
+    pub product: ProductKey,
+    /// Names its brand.
+    pub brand_id: Uuid,
+    /// Names its category.
+    pub category_id: Uuid,
 }
 
 impl ItemColumns {
-    /// Finds the columns.
+    /// Finds the columns by their names.
     ///
     /// # Errors
     /// When one is missing.
+    #[cfg(feature = "baselines")]
     pub fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        use sqlx::Column as _;
+
         let at = |name: &str| {
             let position = row.columns().iter().position(|column| column.name() == name);
             position.ok_or_else(|| sqlx::Error::ColumnNotFound(name.to_owned()))
@@ -232,10 +245,8 @@ impl ItemColumns {
             id: at("id")?,
             slug: at("slug")?,
             title: at("title")?,
-            brand_slug: at("brand_slug")?,
-            brand_name: at("brand_name")?,
-            category_slug: at("category_slug")?,
-            category_name: at("category_name")?,
+            brand_id: at("brand_id")?,
+            category_id: at("category_id")?,
             price_cents: at("price_cents")?,
             compare_at_cents: at("compare_at_cents")?,
             currency: at("currency")?,
@@ -255,24 +266,29 @@ impl ItemColumns {
         row.try_get(self.id)
     }
 
-    /// Reads what details are asked for with.
+    /// Reads what the rest is asked for with.
     ///
     /// # Errors
     /// When a column is of another type.
-    pub fn key(&self, row: &PgRow) -> Result<ProductKey, sqlx::Error> {
-        Ok(ProductKey {
-            id: self.id(row)?,
-            currency: currency(row.try_get(self.currency)?),
+    pub fn key(&self, row: &PgRow) -> Result<ItemKey, sqlx::Error> {
+        Ok(ItemKey {
+            product: ProductKey {
+                id: self.id(row)?,
+                currency: currency(row.try_get(self.currency)?),
+            },
+            brand_id: row.try_get(self.brand_id)?,
+            category_id: row.try_get(self.category_id)?,
         })
     }
 
     /// Reads a row as an item that borrows its texts.
     ///
     /// # Errors
-    /// When a column is of another type.
+    /// When a column is of another type, or the snapshot doesn't name the brand or the category.
     pub fn read<'r>(
         &self,
         row: &'r PgRow,
+        reference: &'r Snapshot,
         details: &'r Details,
         fields: Fields,
     ) -> Result<ProductItem<'r>, sqlx::Error> {
@@ -283,14 +299,12 @@ impl ItemColumns {
             id: row.try_get(self.id)?,
             slug: row.try_get(self.slug)?,
             title: row.try_get(self.title)?,
-            brand: Named {
-                slug: row.try_get(self.brand_slug)?,
-                name: row.try_get(self.brand_name)?,
-            },
-            category: Named {
-                slug: row.try_get(self.category_slug)?,
-                name: row.try_get(self.category_name)?,
-            },
+            brand: reference
+                .named_brand(row.try_get(self.brand_id)?)
+                .ok_or(sqlx::Error::RowNotFound)?,
+            category: reference
+                .named_category(row.try_get(self.category_id)?)
+                .ok_or(sqlx::Error::RowNotFound)?,
             price: Money {
                 amount: row.try_get(self.price_cents)?,
                 currency,

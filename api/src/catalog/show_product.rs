@@ -22,6 +22,9 @@ use crate::http::query::Parameters;
 use crate::http::timings::{RequestTimings, Timings};
 use crate::state::{App, AppState};
 
+/// Variants and images that a product shows: what an import may give one.
+const MAX_DETAILS: u16 = 2_048;
+
 /// Reviews that `include=reviews` shows; `/v1/products/{slug}/reviews` has them all.
 const INCLUDED_REVIEWS: i64 = 10;
 
@@ -122,7 +125,11 @@ async fn product(app: &App, timings: &Timings, slug: &str, parts: &[Part]) -> Re
         id: row.id,
         currency: currency(&row.currency),
     };
-    let details = app.catalog.details.load(&mut session, &[key], include).await?;
+    let details = app
+        .catalog
+        .details
+        .load(&mut session, &[key], include, MAX_DETAILS)
+        .await?;
     let reviews = match parts.contains(&Part::Reviews) {
         true => Some(newest_reviews(&mut session, row.id, None, INCLUDED_REVIEWS).await?),
         false => None,

@@ -41,14 +41,14 @@ impl Sort {
             .expect("every order has a name")
     }
 
-    /// The column of `products p` that comes before the id. `None` for [`Sort::Relevance`], which the search computes.
+    /// The column of `products` and of `search_rows` that comes before the id. `None` for [`Sort::Relevance`], which the search computes.
     pub fn column(self) -> Option<&'static str> {
         match self {
             Sort::Relevance => None,
-            Sort::Newest => Some("p.created_at"),
-            Sort::PriceAsc | Sort::PriceDesc => Some("p.price_cents"),
-            Sort::BestSelling => Some("p.sales_count"),
-            Sort::Rating => Some("p.rating_hundredths"),
+            Sort::Newest => Some("created_at"),
+            Sort::PriceAsc | Sort::PriceDesc => Some("price_cents"),
+            Sort::BestSelling => Some("sales_count"),
+            Sort::Rating => Some("rating_hundredths"),
         }
     }
 
@@ -68,16 +68,16 @@ impl Sort {
         }
     }
 
-    /// Reads the column `sort_key` as the 64 bits that a cursor carries.
+    /// Reads the column `sort_key`, the first, as the 64 bits that a cursor carries.
     ///
     /// # Errors
     /// When the row has no such column.
     pub fn key_of(self, row: &PgRow) -> Result<i64, sqlx::Error> {
-        const KEY: &str = "sort_key";
+        // The first column of every list's statement.
+        const KEY: usize = 0;
         Ok(match self {
-            Sort::Relevance => i64::from(row.try_get::<f32, _>(KEY)?.to_bits()),
             Sort::Newest => (row.try_get::<OffsetDateTime, _>(KEY)?.unix_timestamp_nanos() / 1000) as i64,
-            Sort::PriceAsc | Sort::PriceDesc | Sort::BestSelling => row.try_get(KEY)?,
+            Sort::Relevance | Sort::PriceAsc | Sort::PriceDesc | Sort::BestSelling => row.try_get(KEY)?,
             Sort::Rating => i64::from(row.try_get::<i16, _>(KEY)?),
         })
     }
@@ -85,12 +85,11 @@ impl Sort {
     /// Binds a key from a cursor with its column's type.
     pub fn push_key(self, sql: &mut QueryBuilder<Postgres>, key: i64) {
         match self {
-            Sort::Relevance => sql.push_bind(f32::from_bits(key as u32)),
             Sort::Newest => sql.push_bind(
                 OffsetDateTime::from_unix_timestamp_nanos(i128::from(key) * 1000)
                     .unwrap_or(OffsetDateTime::UNIX_EPOCH),
             ),
-            Sort::PriceAsc | Sort::PriceDesc | Sort::BestSelling => sql.push_bind(key),
+            Sort::Relevance | Sort::PriceAsc | Sort::PriceDesc | Sort::BestSelling => sql.push_bind(key),
             Sort::Rating => sql.push_bind(key as i16),
         };
     }

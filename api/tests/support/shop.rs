@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use clap::Parser;
 use http_body_util::BodyExt;
+use sqlx::ConnectOptions;
 use storefront::variants::Variants;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
@@ -97,6 +98,10 @@ impl TestShop {
         let arguments = flags.iter().flat_map(|(flag, value)| [*flag, value.as_str()]);
         let Flags { settings } = Flags::parse_from(["shop"].into_iter().chain(arguments));
         let assembly = api::state::assemble(&settings).unwrap();
+        // As `serve` does; a database that isn't there is the test's own business.
+        if let Ok(mut connection) = database.options.connect().await {
+            let _ = assembly.state.catalog.reference.load(&mut connection).await;
+        }
         let following = assembly.state.clone();
         let follower =
             tokio::spawn(async move { api::catalog::changes::follow(&following).await });

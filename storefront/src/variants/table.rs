@@ -178,6 +178,16 @@ lessons! {
         preset_baseline: Like,
         optimized: FullText = full_text: "Full-text search with ranks and prefixes, typos caught by trigrams on titles.",
     }
+    /// What the planner knows of a list's values when it chooses a plan.
+    planner_estimates: PlannerEstimates {
+        summary: "What the planner knows of a list's values",
+        question: "What does a plan cost that was chosen for a value which the planner couldn't see?",
+        joint: Component,
+        context: [catalog_cache = none],
+        baselines: { Hidden = hidden: "Named statements with values behind subselects: one guess for all values." },
+        preset_baseline: Hidden,
+        optimized: Visible = visible: "Values that the planner sees, and a plan of its own where they decide.",
+    }
     /// How products are counted for facets and for the category tree.
     facets: Facets {
         summary: "How products are counted for facets and for the category tree",

@@ -7,10 +7,10 @@
 
 use axum::extract::{RawQuery, State};
 
-use super::{Bounds, ListRequest, ProductPage, read_page, render};
+use super::{ListRequest, ProductPage, read_page, render};
 use crate::catalog::cache::Class;
 use crate::catalog::cursor::Cursor;
-use crate::catalog::product::ItemColumns;
+use crate::catalog::list_statement::Bounds;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::Parameters;
@@ -30,9 +30,9 @@ use crate::state::{App, AppState};
         ("min_price" = Option<i64>, Query, description = "Lowest price, in minor units"),
         ("max_price" = Option<i64>, Query, description = "Highest price, in minor units"),
         ("in_stock" = Option<bool>, Query, description = "Only what is in stock, or only what isn't"),
-        ("sort" = Option<String>, Query, description = "relevance (default with `q`), newest (default without), price_asc, price_desc, best_selling, rating"),
+        ("sort" = Option<String>, Query, description = "relevance (default with `q`: products with the words in their title first, the best-selling among them), newest (default without), price_asc, price_desc, best_selling, rating"),
         ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated"),
+        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated; of each product the first 100 of each (BACKSTOCK_MAX_LIST_DETAILS), `/v1/products/{slug}` has the rest"),
         ("fields" = Option<String>, Query, description = "Only these fields of each product, comma-separated"),
         ("after" = Option<String>, Query, description = "From `next`: where the page before ended"),
     ),
@@ -79,14 +79,14 @@ async fn page(
         Some(Cursor { matching, key, id }) => Bounds::After { matching, key, id },
     };
     let mut session = app.database.session(timings).await?;
-    let page = read_page(app, &mut session, list, &bounds).await?;
+    let page = read_page(app, &mut session, list, bounds).await?;
     drop(session);
 
-    let next = match page.rows.last().filter(|_| page.more) {
+    let next = match page.last_of_more() {
         None => None,
-        Some(last) => {
+        Some((last, columns)) => {
             let key = list.sort.key_of(last)?;
-            let id = ItemColumns::of(last)?.id(last)?;
+            let id = columns.id(last)?;
             let after = app.catalog.cursors.encode(
                 name,
                 &Cursor {

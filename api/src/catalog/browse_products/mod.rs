@@ -9,16 +9,17 @@ pub mod offset;
 
 pub mod cursor;
 
-mod statement;
+use std::sync::Arc;
 
 use serde::Serialize;
 use sqlx::postgres::PgRow;
 use utoipa::ToSchema;
 
-use self::statement::Statement;
 use super::filters::ProductFilters;
+use super::list_statement::{Bounds, ListQuery};
 use super::product::{Details, Fields, ItemColumns, ProductItem};
 use super::product_details::Include;
+use super::reference::Snapshot;
 use super::sort::Sort;
 use crate::database::Session;
 use crate::http::error::ApiError;
@@ -108,44 +109,56 @@ fn take_include(parameters: &mut Parameters<'_>) -> Result<Include, ApiError> {
     }))
 }
 
-/// Which rows of the list an arm asks for. It adds a condition or skips rows, never both.
-enum Bounds {
-    /// The first page.
-    Start,
-    /// What comes after a key.
-    After { matching: u8, key: i64, id: uuid::Uuid },
-    /// What comes after so many rows.
-    #[cfg(feature = "baselines")]
-    Skip(u64),
-}
-
 /// A page as it was read.
 struct PageRows {
     /// At most `limit` rows.
     rows: Vec<PgRow>,
+    /// Where the columns of a row are. `None` without rows.
+    columns: Option<ItemColumns>,
     details: Vec<Details>,
+    /// Names the brands and categories of the rows.
+    reference: Arc<Snapshot>,
     /// Whether the list goes on.
     more: bool,
     /// With what the search text was matched: 0 at first, 1 when that found nothing.
     matching: u8,
 }
 
-/// Reads a page: one statement, another for details, and another when a search text matched nothing.
+impl PageRows {
+    /// The last row, if the list goes on behind it.
+    fn last_of_more(&self) -> Option<(&PgRow, &ItemColumns)> {
+        self.rows.last().zip(self.columns.as_ref()).filter(|_| self.more)
+    }
+}
+
+/// Reads a page: a statement or two, another for details, and others when a search text matched nothing.
 async fn read_page(
     app: &App,
     session: &mut Session<'_>,
     list: &ListRequest,
-    bounds: &Bounds,
+    bounds: Bounds,
 ) -> Result<PageRows, ApiError> {
-    let matching = match bounds {
-        Bounds::After { matching, .. } => *matching,
-        _ => 0,
+    let catalog = &app.catalog;
+    let (brand, category) = (list.filters.brand.as_deref(), list.filters.category.as_deref());
+    let reference = catalog.reference.with_slugs(session, brand, category).await?;
+    let mut query = ListQuery {
+        filters: &list.filters,
+        sort: list.sort,
+        limit: list.limit,
+        columns: catalog.columns.sql(),
+        search: catalog.search,
+        matching: match bounds {
+            Bounds::After { matching, .. } => matching,
+            _ => 0,
+        },
+        bounds,
     };
-    let first = Statement::of(app, list, matching);
-    let second = Statement::of(app, list, 1);
-    let mut page = first.read(session, bounds).await?;
-    let mut used = matching;
-    if page.is_empty() && matching == 0 && second.has_matching() {
+    let mut rows = catalog.statement.read(session, &reference, query).await?;
+    if rows.is_empty()
+        && query.matching == 0
+        && list.filters.q.is_some()
+        && catalog.search.has_second_matching()
+    {
         // Past the end of a list, a page is empty, too.
         let list_is_empty = match bounds {
             Bounds::Start => true,
@@ -153,30 +166,48 @@ async fn read_page(
             #[cfg(feature = "baselines")]
             Bounds::Skip(0) => true,
             #[cfg(feature = "baselines")]
-            Bounds::Skip(_) => first.read(session, &Bounds::Start).await?.is_empty(),
+            Bounds::Skip(_) => {
+                let first = ListQuery {
+                    bounds: Bounds::Start,
+                    ..query
+                };
+                catalog
+                    .statement
+                    .read(session, &reference, first)
+                    .await?
+                    .is_empty()
+            }
         };
         if list_is_empty {
-            page = second.read(session, bounds).await?;
-            used = 1;
+            query.matching = 1;
+            rows = catalog.statement.read(session, &reference, query).await?;
         }
     }
-    let more = page.len() > list.limit as usize;
-    page.truncate(list.limit as usize);
-    let keys = match page.first() {
-        Some(first) => {
-            let columns = ItemColumns::of(first)?;
-            page.iter()
-                .map(|row| columns.key(row))
-                .collect::<Result<Vec<_>, _>>()?
-        }
-        None => Vec::new(),
-    };
-    let details = app.catalog.details.load(session, &keys, list.include).await?;
+    let more = rows.len() > list.limit as usize;
+    rows.truncate(list.limit as usize);
+    let columns = rows
+        .first()
+        .map(|first| catalog.columns.positions(first))
+        .transpose()?;
+    let keys = rows
+        .iter()
+        .zip(columns.iter().cycle())
+        .map(|(row, columns)| columns.key(row))
+        .collect::<Result<Vec<_>, _>>()?;
+    let ids = keys.iter().map(|key| (key.brand_id, key.category_id));
+    let reference = catalog.reference.with_ids(session, reference, ids).await?;
+    let products: Vec<_> = keys.iter().map(|key| key.product).collect();
+    let details = catalog
+        .details
+        .load(session, &products, list.include, catalog.max_list_details)
+        .await?;
     Ok(PageRows {
-        rows: page,
+        rows,
+        columns,
         details,
+        reference,
         more,
-        matching: used,
+        matching: query.matching,
     })
 }
 
@@ -192,10 +223,9 @@ pub struct ProductPage<'r> {
 /// The JSON of a page.
 fn render(page: &PageRows, fields: Fields, next: Option<&str>) -> Result<Vec<u8>, ApiError> {
     let mut items = Vec::with_capacity(page.rows.len());
-    if let Some(first) = page.rows.first() {
-        let columns = ItemColumns::of(first)?;
+    if let Some(columns) = &page.columns {
         for (row, details) in page.rows.iter().zip(&page.details) {
-            items.push(columns.read(row, details, fields)?);
+            items.push(columns.read(row, &page.reference, details, fields)?);
         }
     }
     let mut body = Vec::with_capacity(512 * (items.len() + 1));

@@ -6,8 +6,9 @@
 
 use axum::extract::{RawQuery, State};
 
-use super::{Bounds, ListRequest, ProductPage, read_page, render};
+use super::{ListRequest, ProductPage, read_page, render};
 use crate::catalog::cache::Class;
+use crate::catalog::list_statement::Bounds;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::Parameters;
@@ -30,9 +31,9 @@ const MAX_PAGE: u64 = 100_000_000;
         ("min_price" = Option<i64>, Query, description = "Lowest price, in minor units"),
         ("max_price" = Option<i64>, Query, description = "Highest price, in minor units"),
         ("in_stock" = Option<bool>, Query, description = "Only what is in stock, or only what isn't"),
-        ("sort" = Option<String>, Query, description = "relevance (default with `q`), newest (default without), price_asc, price_desc, best_selling, rating"),
+        ("sort" = Option<String>, Query, description = "relevance (default with `q`: products with the words in their title first, the best-selling among them), newest (default without), price_asc, price_desc, best_selling, rating"),
         ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated"),
+        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated; of each product the first 100 of each (BACKSTOCK_MAX_LIST_DETAILS), `/v1/products/{slug}` has the rest"),
         ("fields" = Option<String>, Query, description = "Only these fields of each product, comma-separated"),
         ("page" = Option<u64>, Query, description = "Which page, from 1", minimum = 1),
     ),
@@ -69,7 +70,7 @@ async fn page(
 ) -> Result<Answer, ApiError> {
     let bounds = Bounds::Skip((number - 1) * u64::from(list.limit));
     let mut session = app.database.session(timings).await?;
-    let page = read_page(app, &mut session, list, &bounds).await?;
+    let page = read_page(app, &mut session, list, bounds).await?;
     drop(session);
 
     let next = page.more.then(|| format!("{name}&page={}", number + 1));

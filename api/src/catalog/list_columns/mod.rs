@@ -6,7 +6,10 @@ pub mod all_columns;
 
 pub mod narrow;
 
+use sqlx::postgres::PgRow;
 use storefront::variants::Projection;
+
+use super::product::ItemColumns;
 
 /// The arm of `projection` that this process was built with.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +37,21 @@ impl ListColumns {
             #[cfg(feature = "baselines")]
             Self::AllColumns => all_columns::COLUMNS,
             Self::Narrow => narrow::COLUMNS,
+        }
+    }
+
+    /// Where these columns are in a row, behind the sort key.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn positions(self, row: &PgRow) -> Result<ItemColumns, sqlx::Error> {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::AllColumns => ItemColumns::of(row),
+            Self::Narrow => {
+                let _ = row;
+                Ok(narrow::POSITIONS)
+            }
         }
     }
 }

@@ -16,18 +16,19 @@ pub(super) async fn load(
     session: &mut Session<'_>,
     products: &[ProductKey],
     include: Include,
+    most: i64,
 ) -> Result<Vec<Details>, sqlx::Error> {
     let ids: Vec<Uuid> = products.iter().map(|product| product.id).collect();
     let (variants, images) = match include {
         Include {
             variants: true,
             images: true,
-        } => both(session, &ids).await?,
+        } => both(session, &ids, most).await?,
         Include {
             variants: true,
             images: false,
-        } => (variants(session, &ids).await?, Vec::new()),
-        Include { variants: false, .. } => (Vec::new(), images(session, &ids).await?),
+        } => (variants(session, &ids, most).await?, Vec::new()),
+        Include { variants: false, .. } => (Vec::new(), images(session, &ids, most).await?),
     };
     let place: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
     let empty = || Details {
@@ -51,23 +52,37 @@ pub(super) async fn load(
     Ok(all)
 }
 
-async fn variants(session: &mut Session<'_>, ids: &[Uuid]) -> Result<Vec<VariantRow>, sqlx::Error> {
+async fn variants(
+    session: &mut Session<'_>,
+    ids: &[Uuid],
+    most: i64,
+) -> Result<Vec<VariantRow>, sqlx::Error> {
     let rows = sqlx::query_as!(
         VariantRow,
-        r#"select product_id, sku, title, options as "options: _", price_cents, compare_at_cents, stock_quantity
-           from variants
-           where product_id = any($1)
-           order by position, id"#,
-        ids
+        r#"select v.product_id, v.sku, v.title, v.options as "options: _", v.price_cents, v.compare_at_cents,
+                  v.stock_quantity
+           from unnest($1::uuid[]) product (id)
+           cross join lateral (
+               select * from variants where product_id = product.id order by position, id limit $2
+           ) v
+           order by v.position, v.id"#,
+        ids,
+        most
     );
     rows.fetch_all(session).await
 }
 
-async fn images(session: &mut Session<'_>, ids: &[Uuid]) -> Result<Vec<ImageRow>, sqlx::Error> {
+async fn images(session: &mut Session<'_>, ids: &[Uuid], most: i64) -> Result<Vec<ImageRow>, sqlx::Error> {
     let rows = sqlx::query_as!(
         ImageRow,
-        "select product_id, url, alt from images where product_id = any($1) order by position, id",
-        ids
+        "select i.product_id, i.url, i.alt
+         from unnest($1::uuid[]) product (id)
+         cross join lateral (
+             select * from images where product_id = product.id order by position, id limit $2
+         ) i
+         order by i.position, i.id",
+        ids,
+        most
     );
     rows.fetch_all(session).await
 }
@@ -76,19 +91,26 @@ async fn images(session: &mut Session<'_>, ids: &[Uuid]) -> Result<Vec<ImageRow>
 async fn both(
     session: &mut Session<'_>,
     ids: &[Uuid],
+    most: i64,
 ) -> Result<(Vec<VariantRow>, Vec<ImageRow>), sqlx::Error> {
     let rows = sqlx::query!(
-        r#"select product_id as "product_id!", position as "position!", id as "id!", sku, title,
-                  options as "options: Json<Box<serde_json::value::RawValue>>", price_cents, compare_at_cents,
-                  stock_quantity, null::text as url, null::text as alt
-           from variants
-           where product_id = any($1)
+        r#"select v.product_id as "product_id!", v.position as "position!", v.id as "id!", v.sku as "sku?",
+                  v.title as "title?", v.options as "options?: Json<Box<serde_json::value::RawValue>>",
+                  v.price_cents as "price_cents?", v.compare_at_cents, v.stock_quantity as "stock_quantity?",
+                  null::text as url, null::text as alt
+           from unnest($1::uuid[]) product (id)
+           cross join lateral (
+               select * from variants where product_id = product.id order by position, id limit $2
+           ) v
            union all
-           select product_id, position, id, null, null, null, null, null, null, url, alt
-           from images
-           where product_id = any($1)
+           select i.product_id, i.position, i.id, null, null, null, null, null, null, i.url, i.alt
+           from unnest($1::uuid[]) product (id)
+           cross join lateral (
+               select * from images where product_id = product.id order by position, id limit $2
+           ) i
            order by 2, 3"#,
-        ids
+        ids,
+        most
     );
     let (mut variants, mut images) = (Vec::new(), Vec::new());
     for row in rows.fetch_all(session).await? {

@@ -54,7 +54,8 @@ impl ProductDetails {
         }
     }
 
-    /// The details of each product, in the order of `products`. No statement when nothing is asked for.
+    /// The details of each product, in the order of `products`, at most `most` variants and images of each: a page of a
+    /// hundred large products would be hundreds of megabytes. No statement when nothing is asked for.
     ///
     /// # Errors
     /// When a statement fails.
@@ -63,14 +64,15 @@ impl ProductDetails {
         session: &mut Session<'_>,
         products: &[ProductKey],
         include: Include,
+        most: u16,
     ) -> Result<Vec<Details>, sqlx::Error> {
         if products.is_empty() || include == Include::default() {
             return Ok(products.iter().map(|_| Details::default()).collect());
         }
         match self {
             #[cfg(feature = "baselines")]
-            Self::NPlusOne => n_plus_one::load(session, products, include).await,
-            Self::Batched => batched::load(session, products, include).await,
+            Self::NPlusOne => n_plus_one::load(session, products, include, i64::from(most)).await,
+            Self::Batched => batched::load(session, products, include, i64::from(most)).await,
         }
     }
 }

@@ -11,6 +11,7 @@ pub(super) async fn load(
     session: &mut Session<'_>,
     products: &[ProductKey],
     include: Include,
+    most: i64,
 ) -> Result<Vec<Details>, sqlx::Error> {
     let mut all = Vec::with_capacity(products.len());
     for product in products {
@@ -21,8 +22,10 @@ pub(super) async fn load(
                 r#"select product_id, sku, title, options as "options: _", price_cents, compare_at_cents, stock_quantity
                    from variants
                    where product_id = $1
-                   order by position, id"#,
-                product.id
+                   order by position, id
+                   limit $2"#,
+                product.id,
+                most
             );
             details.variants = Some(
                 rows.fetch_all(&mut *session)
@@ -35,8 +38,9 @@ pub(super) async fn load(
         if include.images {
             let rows = sqlx::query_as!(
                 ImageRow,
-                "select product_id, url, alt from images where product_id = $1 order by position, id",
-                product.id
+                "select product_id, url, alt from images where product_id = $1 order by position, id limit $2",
+                product.id,
+                most
             );
             details.images = Some(
                 rows.fetch_all(&mut *session)

@@ -1,18 +1,47 @@
-//! **Technique**: an inverted index over stemmed words, ranked; the last word matches as a prefix. A text that no word
-//! matches is compared with titles by trigrams, which forgives typos.
-//! **Cost**: grows with the products that match, not with the catalogue; ranking reads each match's document. A text
-//! without any match costs a second statement. Every changed title or description updates the inverted index.
-//! **Fails when**: a word is so common that most of the catalogue matches: then all of it is ranked for one page.
+//! **Technique**: an inverted index over stemmed words; the last word matches as a prefix. A text that no word matches is
+//! corrected: each word becomes the most similar word of any title. By relevance, products with the words in their title
+//! come first, and among them the best-selling.
+//! **Cost**: grows with the products that match, not with the catalogue. A text without any match costs another look. Every
+//! changed title or description updates the inverted index.
+//! **Fails when**: a word is so common that most of the catalogue matches: the index of the order has to be walked instead.
 //! **Source**: <https://www.postgresql.org/docs/current/textsearch.html>,
 //! <https://www.postgresql.org/docs/current/pgtrgm.html>
 
 use sqlx::{Postgres, QueryBuilder};
 
-pub(super) const JOIN: &str = " join product_search s on s.product_id = p.id";
+pub(super) const JOIN: &str = " join search_rows s on s.product_id = p.id";
+
+/// What a match in the title adds to the popularity by which matches are ranked: more than is ever sold.
+pub const TITLE_MATCH: i64 = 1 << 40;
+
+/// The fewest characters of a beginning. One letter begins nearly every text, and means no word.
+const MIN_PREFIX_CHARS: usize = 2;
 
 /// A text as a query of the `english` configuration: all words, the last as a prefix.
 #[derive(Debug, Clone)]
 pub struct Words(String);
+
+/// A text query that the planner sees.
+#[derive(Debug, Clone)]
+pub enum TextQuery {
+    /// In the syntax of `to_tsquery`.
+    Words(String),
+    /// Lexemes, as Postgres wrote them.
+    Lexemes(String),
+}
+
+impl TextQuery {
+    /// Appends it. With two arguments, `to_tsquery` is immutable: it is a constant when the statement is planned.
+    pub fn push(&self, sql: &mut QueryBuilder<Postgres>) {
+        match self {
+            Self::Words(words) => sql
+                .push("to_tsquery('pg_catalog.english', ")
+                .push_bind(words.clone())
+                .push(")"),
+            Self::Lexemes(lexemes) => sql.push_bind(lexemes.clone()).push("::text::tsquery"),
+        };
+    }
+}
 
 impl Words {
     pub(super) fn new(text: &str) -> Self {
@@ -25,32 +54,39 @@ impl Words {
             .map(|word| format!("'{word}'"))
             .collect::<Vec<_>>()
             .join(" & ");
-        if !query.is_empty() && text.ends_with(char::is_alphanumeric) {
+        let is_beginning = text.ends_with(char::is_alphanumeric)
+            && words
+                .last()
+                .is_some_and(|word| word.chars().count() >= MIN_PREFIX_CHARS);
+        if is_beginning {
             query.push_str(":*");
         }
         Self(query)
     }
 
+    pub(super) fn text_query(&self) -> TextQuery {
+        TextQuery::Words(self.0.clone())
+    }
+
     pub(super) fn push_condition(&self, sql: &mut QueryBuilder<Postgres>) {
-        sql.push("s.document @@ ");
-        self.push_query(sql);
-    }
-
-    pub(super) fn push_rank(&self, sql: &mut QueryBuilder<Postgres>) {
-        sql.push("ts_rank(s.document, ");
-        self.push_query(sql);
-        sql.push(")");
-    }
-
-    /// As a subquery the text is parsed once, not once a row.
-    fn push_query(&self, sql: &mut QueryBuilder<Postgres>) {
-        sql.push("(select to_tsquery('pg_catalog.english', ")
+        // As a subquery the text is parsed once, not once a row.
+        sql.push("s.document @@ (select to_tsquery('pg_catalog.english', ")
             .push_bind(self.0.clone())
             .push("))");
     }
+
+    pub(super) fn push_rank(&self, sql: &mut QueryBuilder<Postgres>) {
+        sql.push(
+            "p.sales_count + case when s.document @@ (select title_query(to_tsquery('pg_catalog.english', ",
+        )
+        .push_bind(self.0.clone())
+        .push("))) then ")
+        .push(TITLE_MATCH)
+        .push(" else 0 end");
+    }
 }
 
-/// A text that titles are compared with.
+/// A text whose words are corrected.
 #[derive(Debug, Clone)]
 pub struct Similar(String);
 
@@ -59,16 +95,22 @@ impl Similar {
         Self(text.to_owned())
     }
 
-    /// `%>` holds where the best matching part of the title is more similar than
-    /// `pg_trgm.word_similarity_threshold`, which every connection sets (`storefront::postgres`).
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
     pub(super) fn push_condition(&self, sql: &mut QueryBuilder<Postgres>) {
-        sql.push("p.title %> ").push_bind(self.0.clone());
+        sql.push("s.document @@ (select corrected_query(")
+            .push_bind(self.0.clone())
+            .push("))");
     }
 
     pub(super) fn push_rank(&self, sql: &mut QueryBuilder<Postgres>) {
-        sql.push("word_similarity(")
+        sql.push("p.sales_count + case when s.document @@ (select title_query(corrected_query(")
             .push_bind(self.0.clone())
-            .push(", p.title)");
+            .push("))) then ")
+            .push(TITLE_MATCH)
+            .push(" else 0 end");
     }
 }
 
@@ -87,8 +129,14 @@ mod tests {
     }
 
     #[test]
+    fn one_letter_is_a_word_and_no_prefix() {
+        assert_eq!(Words::new("navy c").0, "'navy' & 'c'");
+        assert_eq!(Words::new("navy co").0, "'navy' & 'co':*");
+    }
+
+    #[test]
     fn what_is_special_in_a_query_is_dropped() {
-        assert_eq!(Words::new("a' | !b & (c").0, "'a' & 'b' & 'c':*");
+        assert_eq!(Words::new("a' | !b & (cd").0, "'a' & 'b' & 'cd':*");
         assert_eq!(Words::new("!!!").0, "");
     }
 }

@@ -27,6 +27,6 @@ impl Pattern {
     pub(super) fn push_rank(&self, sql: &mut QueryBuilder<Postgres>) {
         sql.push("(p.title ilike ")
             .push_bind(self.0.clone())
-            .push(")::integer::real");
+            .push(")::integer::bigint");
     }
 }

@@ -1,5 +1,6 @@
 //! How products are found by words: the lesson `search`. An arm turns the text of `q` into a [`Matching`], the SQL
-//! condition and rank that lists and facets put into their statements.
+//! condition and rank that lists and facets put into their statements; that of words is also given as a query that the
+//! planner sees ([`Matching::text_query`]).
 //!
 //! Both arms promise products that hold the words. They differ in what else they find (`docs/lessons/search.md`).
 
@@ -10,6 +11,9 @@ pub mod full_text;
 
 use sqlx::{Postgres, QueryBuilder};
 use storefront::variants;
+
+use self::full_text::TextQuery;
+use crate::database::Session;
 
 /// The arm of `search` that this process was built with.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +44,15 @@ impl Search {
         }
     }
 
+    /// Whether there is another matching for texts that the first finds nothing for.
+    pub fn has_second_matching(self) -> bool {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::Like => false,
+            Self::FullText => true,
+        }
+    }
+
     /// What the text is matched with when that finds nothing.
     pub fn second_matching(self, text: &str) -> Option<Matching> {
         match self {
@@ -58,20 +71,39 @@ pub enum Matching {
     Like(like::Pattern),
     /// Whole words and prefixes.
     Words(full_text::Words),
-    /// Titles that are similar to a text that no word matched.
+    /// The words that are most similar to those of a text that nothing matched.
     Similar(full_text::Similar),
 }
 
 impl Matching {
+    /// The query of words, to be matched with documents: `Some(None)` when it was corrected to nothing, `None` when the arm
+    /// has no such queries.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn text_query(
+        &self,
+        session: &mut Session<'_>,
+    ) -> Result<Option<Option<TextQuery>>, sqlx::Error> {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::Like(_) => Ok(None),
+            Self::Words(words) => Ok(Some(Some(words.text_query()))),
+            Self::Similar(similar) => {
+                let corrected = sqlx::query_scalar!("select corrected_query($1)::text", similar.text());
+                Ok(Some(corrected.fetch_one(session).await?.map(TextQuery::Lexemes)))
+            }
+        }
+    }
+
     /// Appends what has to be joined to `products p`.
     pub fn push_join(&self, sql: &mut QueryBuilder<Postgres>) {
         match self {
             #[cfg(feature = "baselines")]
             Self::Like(_) => {}
-            Self::Words(_) => {
+            Self::Words(_) | Self::Similar(_) => {
                 sql.push(full_text::JOIN);
             }
-            Self::Similar(_) => {}
         }
     }
 
@@ -85,7 +117,7 @@ impl Matching {
         }
     }
 
-    /// Appends the rank: a `real`, the higher the better.
+    /// Appends the rank: a `bigint`, the higher the better.
     pub fn push_rank(&self, sql: &mut QueryBuilder<Postgres>) {
         match self {
             #[cfg(feature = "baselines")]

@@ -1,0 +1,157 @@
+//! How the statement of a list is put to Postgres: the lesson `planner_estimates`. A plan is only as good as what the planner
+//! knows when it chooses: a value that stands behind a subselect, or in a plan that is kept for all values, is guessed.
+//!
+//! Both arms read the same rows, in the same order: the page's sort key (`sort_key`), then the columns of
+//! [`ListColumns`](super::list_columns::ListColumns). Brand and category are ids, which the process can name
+//! ([`Reference`](super::reference::Reference)). Fragments are constant and put together for the filters that are there. One
+//! statement with `$1 is null or …` for each filter would get one generic plan for all, which reads the whole table.
+
+#[cfg(feature = "baselines")]
+pub mod hidden;
+
+mod estimate;
+pub mod visible;
+mod words;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder};
+use storefront::variants::PlannerEstimates;
+use uuid::Uuid;
+
+use super::filters::ProductFilters;
+use super::reference::Snapshot;
+use super::search::Search;
+use super::sort::Sort;
+use crate::database::Session;
+
+/// The arm of `planner_estimates` that this process was built with.
+#[derive(Debug, Clone, Copy)]
+pub enum ListStatement {
+    /// See [`hidden`].
+    #[cfg(feature = "baselines")]
+    Hidden,
+    /// See [`visible`].
+    Visible,
+}
+
+/// Which rows of a list a page asks for. It adds a condition or skips rows, never both.
+#[derive(Debug, Clone, Copy)]
+pub enum Bounds {
+    /// The first page.
+    Start,
+    /// What comes after a key.
+    After {
+        /// With what the search text was matched.
+        matching: u8,
+        /// The last item's sort key.
+        key: i64,
+        /// The last item's id.
+        id: Uuid,
+    },
+    /// What comes after so many rows.
+    #[cfg(feature = "baselines")]
+    Skip(u64),
+}
+
+impl Bounds {
+    /// Rows before the page that must be counted off.
+    pub fn skipped(self) -> u64 {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::Skip(skipped) => skipped,
+            _ => 0,
+        }
+    }
+}
+
+/// What a page is read from.
+#[derive(Debug, Clone, Copy)]
+pub struct ListQuery<'a> {
+    /// Which products.
+    pub filters: &'a ProductFilters,
+    /// In which order.
+    pub sort: Sort,
+    /// The most items of the page. One row more is read at least, which tells whether the list goes on.
+    pub limit: u32,
+    /// The columns of `products p`.
+    pub columns: &'static str,
+    /// How words are found.
+    pub search: Search,
+    /// Which of the search's matchings: 0 at first, 1 when that found nothing.
+    pub matching: u8,
+    /// Where the page begins.
+    pub bounds: Bounds,
+}
+
+impl ListStatement {
+    /// Builds the arm.
+    pub fn new(arm: PlannerEstimates) -> Self {
+        match arm {
+            #[cfg(feature = "baselines")]
+            PlannerEstimates::Hidden => Self::Hidden,
+            PlannerEstimates::Visible => Self::Visible,
+        }
+    }
+
+    /// Reads more than `limit` rows if the list has them, and at most 101.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn read(
+        self,
+        session: &mut Session<'_>,
+        reference: &Snapshot,
+        list: ListQuery<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::Hidden => hidden::read(session, list).await,
+            Self::Visible => visible::read(session, reference, list).await,
+        }
+    }
+}
+
+/// ` order by …`, of a key and an id.
+fn push_order(sql: &mut QueryBuilder<Postgres>, sort: Sort, key: &str, id: &str) {
+    let direction = sort.direction();
+    for part in [" order by ", key, direction, ", ", id, direction] {
+        sql.push(part);
+    }
+}
+
+/// The condition that continues after a cursor.
+fn push_after(sql: &mut QueryBuilder<Postgres>, sort: Sort, bounds: Bounds, key: &str, id: &str) {
+    if let Bounds::After {
+        key: last,
+        id: last_id,
+        ..
+    } = bounds
+    {
+        for part in [" and (", key, ", ", id, ")", sort.beyond(), "("] {
+            sql.push(part);
+        }
+        sort.push_key(sql, last);
+        sql.push(", ").push_bind(last_id).push(")");
+    }
+}
+
+/// The prices and the stock, as conditions on columns of `of`.
+fn push_price_and_stock(sql: &mut QueryBuilder<Postgres>, filters: &ProductFilters, of: &str) {
+    if let Some(price) = filters.min_price {
+        sql.push(" and ")
+            .push(of)
+            .push(".price_cents >= ")
+            .push_bind(price);
+    }
+    if let Some(price) = filters.max_price {
+        sql.push(" and ")
+            .push(of)
+            .push(".price_cents <= ")
+            .push_bind(price);
+    }
+    match filters.in_stock {
+        Some(true) => sql.push(" and ").push(of).push(".in_stock"),
+        Some(false) => sql.push(" and not ").push(of).push(".in_stock"),
+        None => sql,
+    };
+}

@@ -1,0 +1,236 @@
+//! **Technique**: the planner sees values: ids of brands and categories from the process, words as a constant query, and a
+//! plan of its own for each execution whose values decide. The page is chosen from indexes alone, and only then are its
+//! rows read.
+//! **Cost**: planning, each time a value decides; a list with words asks the planner first how many it expects.
+//! **Fails when**: no value decides: then what is planned anew each time is the same plan.
+//! **Source**: <https://www.postgresql.org/docs/current/planner-stats.html>,
+//! <https://www.postgresql.org/docs/current/indexes-index-only-scans.html>
+
+use sqlx::postgres::PgRow;
+use sqlx::{Postgres, QueryBuilder};
+use uuid::Uuid;
+
+use super::{Bounds, ListQuery, push_after, push_order, push_price_and_stock, words};
+use crate::catalog::filters::ProductFilters;
+use crate::catalog::reference::Snapshot;
+use crate::catalog::search::Matching;
+use crate::catalog::sort::Sort;
+use crate::database::Session;
+
+/// The most categories of which a page each is merged. Each costs one descent of an index, so that more of them cost more
+/// than walking the index of the order.
+const MAX_MERGED: usize = 400;
+
+/// The ids that a list's slugs stand for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ids<'a> {
+    pub(super) brand: Option<Uuid>,
+    /// The category's and those of all below it.
+    pub(super) categories: Option<&'a [Uuid]>,
+}
+
+impl<'a> Ids<'a> {
+    /// `None` when a slug is unknown: no product has it.
+    fn of(filters: &ProductFilters, reference: &'a Snapshot) -> Option<Self> {
+        let brand = match &filters.brand {
+            None => None,
+            Some(slug) => Some(reference.brand_by_slug(slug)?.id),
+        };
+        let categories = match &filters.category {
+            None => None,
+            Some(slug) => Some(&*reference.category_by_slug(slug)?.subtree),
+        };
+        Some(Self { brand, categories })
+    }
+}
+
+/// See the module.
+pub(super) async fn read(
+    session: &mut Session<'_>,
+    reference: &Snapshot,
+    list: ListQuery<'_>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let Some(ids) = Ids::of(list.filters, reference) else {
+        return Ok(Vec::new());
+    };
+    let matching = match (list.filters.q.as_deref(), list.matching) {
+        (None, _) => None,
+        (Some(text), 0) => Some(list.search.matching(text)),
+        (Some(text), _) => match list.search.second_matching(text) {
+            None => return Ok(Vec::new()),
+            matching => matching,
+        },
+    };
+    if let Some(matching) = &matching
+        && let Some(query) = matching.text_query(session).await?
+    {
+        return match query {
+            Some(query) => words::read(session, list, ids, &query).await,
+            None => Ok(Vec::new()),
+        };
+    }
+    let filters = list.filters;
+    // What one plan serves for all values keeps it; where a value decides, each execution is planned for its own.
+    let is_decided_by_values = matching.is_some()
+        || filters.min_price.is_some()
+        || filters.max_price.is_some()
+        || (ids.brand.is_some() && ids.categories.is_some());
+    let mut sql = compose(&list, ids, matching.as_ref());
+    sql.build()
+        .persistent(!is_decided_by_values)
+        .fetch_all(session)
+        .await
+}
+
+/// How many rows are read for a page. Few different numbers, since each makes a statement of its own; what is too much is
+/// cut off by the caller.
+pub(super) fn rows(limit: u32) -> u64 {
+    match limit {
+        0..=20 => 21,
+        21..=50 => 51,
+        _ => 101,
+    }
+}
+
+/// Without filters that an index doesn't have, the index of the order leads straight to the page's rows. With them, keys and
+/// ids are chosen from an index first, so that rows which are filtered out are never read.
+fn compose(list: &ListQuery<'_>, ids: Ids<'_>, matching: Option<&Matching>) -> QueryBuilder<Postgres> {
+    let filters = list.filters;
+    let is_plain = matching.is_none()
+        && filters.min_price.is_none()
+        && filters.max_price.is_none()
+        && filters.in_stock.is_none()
+        && match ids {
+            Ids {
+                brand: None,
+                categories: Some(ids),
+            } => ids.len() == 1,
+            Ids { brand, categories } => brand.is_none() || categories.is_none(),
+        };
+    let mut sql = QueryBuilder::new("");
+    if is_plain {
+        push_keys(&mut sql, list, ids, None, list.columns);
+        push_cut(&mut sql, list);
+        return sql;
+    }
+    push_page_columns(&mut sql, list.columns);
+    match ids {
+        Ids {
+            brand: None,
+            categories: Some(ids),
+        } if (2..=MAX_MERGED).contains(&ids.len()) => {
+            // The first of each category, which its index has in order; and of these the first.
+            sql.push("select k.sort_key, k.id from unnest(")
+                .push_bind(ids.to_vec())
+                .push(") subtree (id) cross join lateral (");
+            push_keys(
+                &mut sql,
+                list,
+                Ids {
+                    brand: None,
+                    categories: None,
+                },
+                matching,
+                "p.id",
+            );
+            sql.push(" limit ")
+                .push(list.bounds.skipped() + rows(list.limit))
+                .push(") k");
+            push_order(&mut sql, list.sort, "k.sort_key", "k.id");
+        }
+        _ => push_keys(&mut sql, list, ids, matching, "p.id"),
+    }
+    push_cut(&mut sql, list);
+    push_page_end(&mut sql, list.sort);
+    sql
+}
+
+/// Opens a statement that chooses keys and ids first.
+pub(super) fn push_page_columns(sql: &mut QueryBuilder<Postgres>, columns: &str) {
+    sql.push("select page.sort_key, ").push(columns).push(" from (");
+}
+
+/// Closes it: the rows of what was chosen.
+pub(super) fn push_page_end(sql: &mut QueryBuilder<Postgres>, sort: Sort) {
+    sql.push(") page join products p on p.id = page.id");
+    push_order(sql, sort, "page.sort_key", "page.id");
+}
+
+/// Limits are written out, not bound: with an unknown limit the planner assumes a tenth of the table.
+pub(super) fn push_cut(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>) {
+    sql.push(" limit ").push(rows(list.limit));
+    if list.bounds.skipped() > 0 {
+        sql.push(" offset ").push(list.bounds.skipped());
+    }
+}
+
+fn push_keys(
+    sql: &mut QueryBuilder<Postgres>,
+    list: &ListQuery<'_>,
+    ids: Ids<'_>,
+    matching: Option<&Matching>,
+    columns: &str,
+) {
+    sql.push("select ");
+    push_key(sql, list, matching);
+    sql.push(" as sort_key, ")
+        .push(columns)
+        .push(" from products p where p.active");
+    if let Some(matching) = matching {
+        sql.push(" and ");
+        matching.push_condition(sql);
+    }
+    match ids {
+        Ids {
+            brand: Some(brand), ..
+        } => {
+            sql.push(" and p.brand_id = ").push_bind(brand);
+        }
+        // Inside the merge of a subtree.
+        Ids { categories: None, .. } if list.filters.category.is_some() => {
+            sql.push(" and p.category_id = subtree.id");
+        }
+        _ => {}
+    }
+    match ids.categories {
+        Some([category]) => {
+            sql.push(" and p.category_id = ").push_bind(*category);
+        }
+        Some(categories) => {
+            sql.push(" and p.category_id = any(")
+                .push_bind(categories.to_vec())
+                .push(")");
+        }
+        None => {}
+    }
+    push_price_and_stock(sql, list.filters, "p");
+    match list.sort.column() {
+        Some(column) => {
+            push_after(sql, list.sort, list.bounds, &format!("p.{column}"), "p.id");
+            push_order(sql, list.sort, &format!("p.{column}"), "p.id");
+        }
+        None => {
+            if let Bounds::After { key, id, .. } = list.bounds {
+                sql.push(" and (");
+                push_key(sql, list, matching);
+                sql.push(", p.id)").push(list.sort.beyond()).push("(");
+                list.sort.push_key(sql, key);
+                sql.push(", ").push_bind(id).push(")");
+            }
+            push_order(sql, list.sort, "sort_key", "p.id");
+        }
+    }
+}
+
+fn push_key(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matching: Option<&Matching>) {
+    match (list.sort.column(), matching) {
+        (Some(column), _) => {
+            sql.push("p.").push(column);
+        }
+        (None, Some(matching)) => matching.push_rank(sql),
+        // A list without words is never sorted by relevance.
+        (None, None) => {
+            sql.push("0::bigint");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+-- What a search with words reads: one row a product, with all that such a list filters or sorts by. An inverted index over it
+-- leads to the rows that match, and a page is chosen from these alone: only the page's rows of `products` are read.
+--
+-- No sort key has an index here. So a changed price, rating or popularity rewrites this row on its page (HOT), for which each
+-- page has room, and never its hundred entries in the inverted index.
+--
+-- `product_search` stays for processes that run while this is applied; a later migration drops it.
+set local lock_timeout = '1s';
+
+create table search_rows (
+    created_at        timestamptz not null,
+    price_cents       bigint      not null,
+    sales_count       bigint      not null,
+    product_id        uuid        primary key constraint search_rows_product_id_fkey references products (id) on delete cascade,
+    rating_hundredths smallint    not null,
+    in_stock          boolean     not null,
+    active            boolean     not null,
+    -- Lexemes of the texts; those of the title once more as `t:…`; the brand as `b:…`; the category as `c:…`. So words, brand
+    -- and categories are intersected in the index.
+    document          tsvector    not null
+) with (fillfactor = 85);
+-- The planner knows the frequency of each common word from statistics.
+alter table search_rows alter column document set statistics 400;
+
+-- The words of titles: what a misspelt word is compared with. Words are added and never removed; one that no title has any
+-- more finds nothing.
+create table search_words (
+    word text primary key
+);
+
+-- The words of a text that may be compared with a misspelt one: shorter ones are similar to too much.
+create function comparable_words(content text) returns setof text
+language sql immutable parallel safe
+as $$
+    select distinct word
+    from regexp_split_to_table(lower(content), '[^[:alnum:]]+') word
+    where length(word) between 4 and 40
+$$;
+
+-- The document of a row, from the document of its texts.
+create function search_row_document(texts tsvector, title text, brand_id uuid, category_id uuid) returns tsvector
+language sql immutable parallel safe
+as $$
+    select strip(texts)
+        || array_to_tsvector(array(
+               select 't:' || lexeme from unnest(tsvector_to_array(to_tsvector('pg_catalog.english', title))) lexeme
+           ))
+        || array_to_tsvector(array['b:' || brand_id, 'c:' || category_id])
+$$;
+
+-- A query for words, as one for words of the title.
+create function title_query(words tsquery) returns tsquery
+language sql immutable parallel safe
+as $$
+    select regexp_replace(words::text, '''((?:[^'']|'''')+)''', '''t:\1''', 'g')::tsquery
+$$;
+
+-- A text with each word replaced by the most similar word of any title. Null when a word is similar to none.
+create function corrected_query(content text) returns tsquery
+language plpgsql stable parallel safe
+as $$
+declare
+    word text;
+    known text;
+    corrected tsquery;
+begin
+    for word in select * from comparable_words(content) limit 8 loop
+        select w.word into known
+        from search_words w
+        where w.word % corrected_query.word
+        order by similarity(w.word, corrected_query.word) desc, w.word
+        limit 1;
+        if known is null or similarity(known, word) < 0.4 then
+            return null;
+        end if;
+        corrected := coalesce(corrected && plainto_tsquery('pg_catalog.english', known), plainto_tsquery('pg_catalog.english', known));
+    end loop;
+    return corrected;
+end $$;
+
+create function write_search_row() returns trigger language plpgsql as $$
+begin
+    insert into search_rows
+        (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, document)
+    values (new.id, new.created_at, new.price_cents, new.sales_count, new.rating_hundredths, new.in_stock, new.active,
+            search_row_document(product_search_document(new.title, new.description), new.title, new.brand_id, new.category_id))
+    on conflict (product_id) do update
+    set created_at = excluded.created_at,
+        price_cents = excluded.price_cents,
+        sales_count = excluded.sales_count,
+        rating_hundredths = excluded.rating_hundredths,
+        in_stock = excluded.in_stock,
+        active = excluded.active,
+        document = excluded.document;
+    insert into search_words
+    select word from comparable_words(new.title) word
+    where not exists (select from search_words known where known.word = word)
+    order by word
+    on conflict do nothing;
+    return null;
+end $$;
+
+-- The keys alone: the document is neither computed nor written.
+create function write_search_keys() returns trigger language plpgsql as $$
+begin
+    update search_rows
+    set created_at = new.created_at,
+        price_cents = new.price_cents,
+        sales_count = new.sales_count,
+        rating_hundredths = new.rating_hundredths,
+        in_stock = new.in_stock,
+        active = new.active
+    where product_id = new.id;
+    return null;
+end $$;
+
+create trigger search_rows_on_insert after insert on products
+for each row execute function write_search_row();
+
+create trigger search_rows_on_text after update of title, description, brand_id, category_id on products
+for each row
+when (
+    old.title is distinct from new.title
+    or old.description is distinct from new.description
+    or old.brand_id <> new.brand_id
+    or old.category_id <> new.category_id
+)
+execute function write_search_row();
+
+create trigger search_rows_on_key
+after update of created_at, price_cents, sales_count, rating_hundredths, in_stock, active on products
+for each row
+when (
+    old.created_at <> new.created_at
+    or old.price_cents <> new.price_cents
+    or old.sales_count <> new.sales_count
+    or old.rating_hundredths <> new.rating_hundredths
+    or old.in_stock <> new.in_stock
+    or old.active <> new.active
+)
+execute function write_search_keys();
