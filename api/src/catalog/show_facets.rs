@@ -71,7 +71,7 @@ async fn count_matching(
     let mut facets = FacetCounts::default();
     for matching in [Some(search.matching(text)), search.second_matching(text)] {
         let Some(matching) = matching else { break };
-        let candidates = candidates::find(app, timings, &matching).await?;
+        let candidates = candidates::find(app, timings, filters, &matching).await?;
         if !candidates.ids.is_empty() {
             let ids = Some(candidates.ids.as_slice());
             facets = app.catalog.facets.count(app, timings, filters, ids).await?;
