@@ -152,8 +152,8 @@ pub struct CacheSettings {
 /// What a process holds of the catalogue, and counts of it.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ReplicaSettings {
-    /// Products that are read by one statement while a process loads the columns that facets count. A statement of the
-    /// default takes some 50 ms, far from every statement's timeout
+    /// Products that are read by one statement while a process loads the columns that facets count: so few that it is far
+    /// from its timeout
     #[arg(long, env = "BACKSTOCK_REPLICA_PAGE_ROWS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub replica_page_rows: u32,

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::http::error::ApiError;
 
-/// Changed products that are re-read by one statement. It takes milliseconds, and locks the content for a fraction of one.
+/// Changed products that are re-read by one statement: so few that it is far from its timeout.
 const REFRESH_AT_ONCE: usize = 1_000;
 
 /// The most changed products that are remembered until they are re-read, 1.6 MB of ids. Beyond that the whole content is

@@ -240,6 +240,7 @@ lessons_agree!(
     listing,
     projection,
     search,
+    facets,
     catalog_cache,
     connections,
     compression

@@ -1,7 +1,7 @@
 //! Counts follow what changes, without reading the catalogue again: the change feed names the products.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -9,13 +9,11 @@ use crate::support::arms::{arm, arms_of, lesson};
 use crate::support::catalogue::{add_product, change_price};
 use crate::support::database::{Content, Database};
 use crate::support::shop::{Changes, TestShop};
+use crate::support::until;
 use crate::support::wire::Wire;
 
 /// Within which a change is seen.
 const SOON: Duration = Duration::from_secs(1);
-
-/// More than anything takes: whether a change is seen within [`SOON`] is another test's question.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 const COUNTED: &[&str] = &[
     "/v1/products/facets",
@@ -43,13 +41,10 @@ async fn expected(shop: &TestShop) -> Vec<Value> {
 /// Waits until the shop counts as one that has just started does.
 async fn assert_catches_up(shop: &TestShop, what: &str) {
     let expected = expected(shop).await;
-    let caught_up = async {
-        while answers(shop).await != expected {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let waited = tokio::time::timeout(PATIENCE, caught_up).await;
-    assert!(waited.is_ok(), "{what} is not seen by {}: {:#?}", shop.variants, answers(shop).await);
+    until(&format!("{what} is seen by {}", shop.variants), async || {
+        (answers(shop).await == expected).then_some(())
+    })
+    .await;
 }
 
 /// Each change, and what it does.
@@ -97,6 +92,7 @@ async fn every_arm_sees_every_change() {
     }
 }
 
+/// The promise is a second. One change may meet a busy machine, so the median of five counts.
 #[tokio::test]
 async fn a_price_is_counted_within_a_second() {
     let shop = TestShop::start(&arm(lesson("facets"), "columns").to_string()).await;
@@ -105,13 +101,15 @@ async fn a_price_is_counted_within_a_second() {
         facets["total"].as_i64().unwrap()
     };
     assert_eq!(expensive().await, 0);
-    change_price(&shop.database, "product-1", 2_000_000).await;
-    let seen = async {
-        while expensive().await == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(SOON, seen).await.is_ok());
+    let mut took = Vec::new();
+    for (number, slug) in (1..).zip(["product-1", "product-2", "product-3", "product-4", "product-5"]) {
+        change_price(&shop.database, slug, 2_000_000).await;
+        let changed = Instant::now();
+        until("the price is counted", async || (expensive().await == number).then_some(())).await;
+        took.push(changed.elapsed());
+    }
+    took.sort();
+    assert!(took[2] < SOON, "{took:?}");
 }
 
 #[tokio::test]
@@ -125,12 +123,10 @@ async fn a_title_that_changed_is_suggested_and_the_old_one_is_not() {
     shop.database
         .execute("update products set title = 'A quokka' where title like '%blouse%'")
         .await;
-    let seen = async {
-        while suggested("quokka").await != 8 || suggested("blouse%201").await != 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, seen).await.is_ok());
+    until("the new title is suggested, and the old one isn't", async || {
+        (suggested("quokka").await == 8 && suggested("blouse%201").await == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -186,10 +182,8 @@ async fn facets_are_503_while_columns_cannot_be_loaded_and_come_back() {
     refused.problem(503, "unavailable");
     assert!(refused.header("retry-after").is_some());
     wire.mend().await;
-    let back = async {
-        while shop.get("/v1/products/facets").await.status != 200 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, back).await.is_ok());
+    until("facets are back", async || {
+        (shop.get("/v1/products/facets").await.status == 200).then_some(())
+    })
+    .await;
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::support::arms::{arm, lesson};
 use crate::support::database::{Content, Database};
 use crate::support::shop::{Changes, TestShop};
+use crate::support::until;
 use crate::support::wire::{Wire, tell_plans};
 
 /// What the worst of these may read, in pages of 8 KB, found in memory or not.
@@ -39,15 +40,18 @@ const WORDS: &[&str] = &[
 
 const SUGGESTIONS: &[&str] = &[
     "/v1/search/suggestions?q=st",
-    "/v1/search/suggestions?q=sturdy%20k",
+    "/v1/search/suggestions?q=sturdy%20m",
     "/v1/search/suggestions?q=wal",
     "/v1/search/suggestions?q=zephyrine",
     "/v1/search/suggestions?q=qwertzuiop",
     "/v1/search/suggestions?q=199",
     "/v1/search/suggestions?q=%25%25",
     "/v1/search/suggestions?q=!!",
-    "/v1/search/suggestions?q=k%20",
 ];
+
+/// Connections over which a process loads what it holds.
+const LOADING: &str = "select count(*) from pg_stat_activity
+     where datname = current_database() and application_name = 'backstock-api replicas'";
 
 /// A shop over 20,000 products, and what it asks Postgres.
 struct Shop {
@@ -70,6 +74,12 @@ impl Shop {
         shop.get("/v1/products/facets").await.ok();
         shop.get("/v1/search/suggestions?q=plain").await.ok();
         shop.stop_following_the_epoch().await;
+        // The first read of the feed may have made it load them again.
+        until("nothing is loaded any more", async || {
+            let loading = shop.database.number(LOADING).await;
+            (loading == 0).then_some(())
+        })
+        .await;
         Self { shop, wire }
     }
 
@@ -113,7 +123,7 @@ async fn suggestions_read_little_when_few_titles_are_held() {
 async fn suggestions_are_the_same_however_many_titles_are_held() {
     let all = Shop::start("columns", Changes::default()).await;
     let few = Shop::start("columns", Changes::default().set("--suggestion-products", 100)).await;
-    for path in SUGGESTIONS.iter().filter(|path| !path.ends_with("!!") && !path.ends_with("%25")) {
+    for path in SUGGESTIONS {
         let (all, few) = (all.shop.get(path).await.ok(), few.shop.get(path).await.ok());
         assert_eq!(all.json(), few.json(), "{path}");
     }
@@ -141,8 +151,8 @@ async fn a_scan_reads_every_row_whatever_is_asked() {
         .number("select relpages from pg_class where oid = 'products'::regclass")
         .await as u64;
     assert!(rows > MAX_BUFFERS, "the table has {rows} pages");
-    // But a brand's, which has an index.
-    for path in FACETS.iter().filter(|path| !path.contains("brand=") && !path.contains("/v1/categories")) {
+    // Those of a brand or a category may use an index.
+    for path in FACETS.iter().filter(|path| !path.contains("brand=") && !path.contains("categor")) {
         let buffers = shop.buffers(path).await;
         assert!(buffers > MAX_BUFFERS, "{path}: {buffers} buffers");
     }
