@@ -167,7 +167,10 @@ impl<C: Content> Replica<C> {
                 return Ok(());
             }
             content.refresh(connection, &next).await?;
-            self.0.progress().unread.drain(..next.len());
+            let mut progress = self.0.progress();
+            let read = next.len().min(progress.unread.len());
+            progress.unread.drain(..read);
+            drop(progress);
             metrics::gauge!(C::BYTES_GAUGE).set(content.bytes() as f64);
         }
     }

@@ -69,7 +69,10 @@ impl Replicas {
         }
         let of_kinds = |kinds: &[ChangeKind]| -> Vec<Uuid> {
             let of_kind = changes.products.iter().filter(|(_, kind)| kinds.contains(kind));
-            of_kind.map(|(id, _)| *id).collect()
+            let mut ids: Vec<Uuid> = of_kind.map(|(id, _)| *id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            ids
         };
         let counted = of_kinds(&[ChangeKind::Product, ChangeKind::Price, ChangeKind::Stock]);
         self.columns.refresh(connection, &counted).await?;
