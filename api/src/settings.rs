@@ -164,8 +164,8 @@ pub struct ReplicaSettings {
     pub replica_wait: Duration,
 
     /// The most products with the words that facets count. Beyond, they are approximate: a common word costs no more
-    /// than a rare one
-    #[arg(long, env = "BACKSTOCK_FACET_CANDIDATES", default_value_t = 2_000,
+    /// than a rare one. Each is on another page of the table at worst, and a request should read 2,000 pages at most
+    #[arg(long, env = "BACKSTOCK_FACET_CANDIDATES", default_value_t = 1_800,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub facet_candidates: u32,
 

