@@ -15,8 +15,8 @@ create table search_rows (
     rating_hundredths smallint    not null,
     in_stock          boolean     not null,
     active            boolean     not null,
-    -- Lexemes of the texts; those of the title once more as `t:…`; the brand as `b:…`; the category as `c:…`. So words, brand
-    -- and categories are intersected in the index.
+    -- Lexemes of the texts; those of the title once more as `t:…`; the brand as `b:…`; the category as `c:…`; `o:` when it is
+    -- out of stock. So the index intersects words with brand, categories and what is sold out.
     document          tsvector    not null
 ) with (fillfactor = 85);
 -- The planner knows the frequency of each common word from statistics.
@@ -37,15 +37,17 @@ as $$
     where length(word) between 4 and 40
 $$;
 
--- The document of a row, from the document of its texts.
-create function search_row_document(texts tsvector, title text, brand_id uuid, category_id uuid) returns tsvector
+-- The document of a row, from that of its texts, in which the title weighs A.
+create function search_row_document(texts tsvector, brand_id uuid, category_id uuid, in_stock boolean)
+returns tsvector
 language sql immutable parallel safe
 as $$
     select strip(texts)
-        || array_to_tsvector(array(
-               select 't:' || lexeme from unnest(tsvector_to_array(to_tsvector('pg_catalog.english', title))) lexeme
-           ))
-        || array_to_tsvector(array['b:' || brand_id, 'c:' || category_id])
+        || array_to_tsvector(
+               array(select 't:' || lexeme from unnest(tsvector_to_array(ts_filter(texts, '{a}'))) lexeme)
+               || array['b:' || brand_id, 'c:' || category_id]
+               || case when in_stock then '{}'::text[] else '{o:}' end
+           )
 $$;
 
 -- A query for words, as one for words of the title.
@@ -55,27 +57,37 @@ as $$
     select regexp_replace(words::text, '''((?:[^'']|'''')+)''', '''t:\1''', 'g')::tsquery
 $$;
 
--- A text with each word replaced by the most similar word of any title. Null when a word is similar to none.
+-- A text with each word that no title has replaced by the most similar one. Null when there is no such word, or one is
+-- similar to none: then no other query would find more.
 create function corrected_query(content text) returns tsquery
 language plpgsql stable parallel safe
 as $$
 declare
-    word text;
-    known text;
+    misspelt  text;
+    known     text;
     corrected tsquery;
+    changed   boolean := false;
 begin
-    for word in select * from comparable_words(content) limit 8 loop
-        select w.word into known
-        from search_words w
-        where w.word % corrected_query.word
-        order by similarity(w.word, corrected_query.word) desc, w.word
-        limit 1;
-        if known is null or similarity(known, word) < 0.4 then
+    -- Eight words are a long search; each unknown one costs a look at the index of trigrams.
+    for misspelt in select * from comparable_words(content) limit 8 loop
+        known := (select w.word from search_words w where w.word = misspelt);
+        if known is null then
+            known := (
+                select w.word
+                from search_words w
+                where w.word % misspelt and similarity(w.word, misspelt) >= 0.4
+                order by similarity(w.word, misspelt) desc, w.word
+                limit 1
+            );
+            changed := true;
+        end if;
+        if known is null then
             return null;
         end if;
-        corrected := coalesce(corrected && plainto_tsquery('pg_catalog.english', known), plainto_tsquery('pg_catalog.english', known));
+        corrected := coalesce(corrected && plainto_tsquery('pg_catalog.english', known),
+                              plainto_tsquery('pg_catalog.english', known));
     end loop;
-    return corrected;
+    return case when changed then corrected end;
 end $$;
 
 create function write_search_row() returns trigger language plpgsql as $$
@@ -83,7 +95,8 @@ begin
     insert into search_rows
         (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, document)
     values (new.id, new.created_at, new.price_cents, new.sales_count, new.rating_hundredths, new.in_stock, new.active,
-            search_row_document(product_search_document(new.title, new.description), new.title, new.brand_id, new.category_id))
+            search_row_document(product_search_document(new.title, new.description), new.brand_id, new.category_id,
+                                new.in_stock))
     on conflict (product_id) do update
     set created_at = excluded.created_at,
         price_cents = excluded.price_cents,
@@ -100,7 +113,7 @@ begin
     return null;
 end $$;
 
--- The keys alone: the document is neither computed nor written.
+-- The keys alone. Only what sells out or comes back has another document.
 create function write_search_keys() returns trigger language plpgsql as $$
 begin
     update search_rows
@@ -109,7 +122,12 @@ begin
         sales_count = new.sales_count,
         rating_hundredths = new.rating_hundredths,
         in_stock = new.in_stock,
-        active = new.active
+        active = new.active,
+        document = case
+            when in_stock = new.in_stock then document
+            when new.in_stock then ts_delete(document, 'o:')
+            else document || array_to_tsvector('{o:}')
+        end
     where product_id = new.id;
     return null;
 end $$;

@@ -17,7 +17,7 @@ begin
             (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, document)
         select p.id, p.created_at, p.price_cents, p.sales_count, p.rating_hundredths, p.in_stock, p.active,
                search_row_document(coalesce(s.document, product_search_document(p.title, p.description)),
-                                   p.title, p.brand_id, p.category_id)
+                                   p.brand_id, p.category_id, p.in_stock)
         from products p
         left join product_search s on s.product_id = p.id
         where p.id = any (batch)

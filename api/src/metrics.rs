@@ -74,6 +74,7 @@ pub fn record_request(method: &Method, route: &str, status: StatusCode, timings:
             CacheOutcome::Hit => handles.cache_hits.increment(1),
             CacheOutcome::Miss => handles.cache_misses.increment(1),
             CacheOutcome::Unavailable => handles.cache_unavailable.increment(1),
+            CacheOutcome::Shared => handles.cache_shared.increment(1),
         }
     });
 }
@@ -89,6 +90,7 @@ struct Handles {
     cache_hits: Counter,
     cache_misses: Counter,
     cache_unavailable: Counter,
+    cache_shared: Counter,
     /// By route, then by method and class of status. As bounded as the labels are.
     durations: HashMap<Box<str>, Vec<OfRoute>, foldhash::fast::RandomState>,
 }
@@ -104,6 +106,7 @@ impl Handles {
             cache_hits: cache(CacheOutcome::Hit),
             cache_misses: cache(CacheOutcome::Miss),
             cache_unavailable: cache(CacheOutcome::Unavailable),
+            cache_shared: cache(CacheOutcome::Shared),
             durations: HashMap::default(),
         }
     }

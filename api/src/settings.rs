@@ -129,8 +129,8 @@ pub struct CatalogSettings {
 }
 
 /// How long the catalogue's cache keeps what, in seconds. They bound what an answer that nobody asks for again occupies,
-/// not how old it may be: whatever these say, an admin's change is seen within a second. So is stock that ran out or
-/// came back, or at the end of a window of half a minute where that happens often (`catalog/cache/epoch.rs`).
+/// not how old it may be: whatever these say, an admin's change is seen within a second, and so is stock that ran out or
+/// came back on a product's page. What may be older is a setting of its own.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct CacheSettings {
     /// Lists, facets, suggestions and reviews: how long they are kept, in seconds
@@ -147,6 +147,40 @@ pub struct CacheSettings {
     #[arg(long = "cache-ttl-categories-s", env = "BACKSTOCK_CACHE_TTL_CATEGORIES_S", default_value_t = 14_400,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub categories_ttl_s: u32,
+
+    /// How old stock flags and ratings in lists and counts may be, in milliseconds. Customers change these: the shorter it
+    /// is, the more often a list is made again for them
+    #[arg(long = "cache-list-staleness-ms", env = "BACKSTOCK_CACHE_LIST_STALENESS_MS", default_value = "60000",
+          value_parser = parse_millis)]
+    pub list_staleness: Duration,
+
+    /// How often all lists are made again while products are changed all the time, in milliseconds. Ten changes are seen
+    /// within a second before that; the price of a product is so always
+    #[arg(long = "cache-list-refresh-ms", env = "BACKSTOCK_CACHE_LIST_REFRESH_MS", default_value = "2000",
+          value_parser = parse_millis)]
+    pub list_refresh: Duration,
+
+    /// How long a process waits for another that is making the same answer, in milliseconds, before it does the work itself
+    #[arg(long = "cache-fill-wait-ms", env = "BACKSTOCK_CACHE_FILL_WAIT_MS", default_value = "500",
+          value_parser = parse_millis)]
+    pub fill_wait: Duration,
+
+    /// The largest answer that is stored, in bytes: one that is larger costs Redis more than it saves
+    #[arg(
+        long = "cache-max-answer-bytes",
+        env = "BACKSTOCK_CACHE_MAX_ANSWER_BYTES",
+        default_value_t = 262_144
+    )]
+    pub max_answer_bytes: usize,
+
+    /// Answers that were asked for once: how many bytes a process stores of them in a minute. Others are stored when they are
+    /// asked for again. It keeps requests that never repeat from evicting those that do
+    #[arg(
+        long = "cache-first-answers-bytes-per-minute",
+        env = "BACKSTOCK_CACHE_FIRST_ANSWERS_BYTES_PER_MINUTE",
+        default_value_t = 4_194_304
+    )]
+    pub first_answers_bytes_per_minute: usize,
 }
 
 /// What a process holds of the catalogue, and counts of it.

@@ -1,12 +1,12 @@
 //! The way to Redis: one multiplexed connection that reconnects by itself, a deadline on every command, and a pause
-//! after failures, so that a Redis that is gone or slow costs a request at most one deadline now and then.
+//! after failures (a circuit breaker), so that a Redis that is gone or slow costs a request at most one deadline now and then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Cmd, FromRedisValue};
+use redis::{Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo};
 use secrecy::ExposeSecret;
 
 use crate::settings::RedisSettings;
@@ -45,7 +45,10 @@ impl Redis {
     /// # Errors
     /// When the URL can't be parsed.
     pub fn new(settings: &RedisSettings) -> Result<Self, RedisError> {
-        let client = redis::Client::open(settings.redis_url.expose_secret())?;
+        // A command is one small packet that an answer depends on: Nagle's algorithm would hold it back.
+        let address = settings.redis_url.expose_secret().into_connection_info()?;
+        let tcp = address.tcp_settings().clone().set_nodelay(true);
+        let client = redis::Client::open(address.set_tcp_settings(tcp))?;
         // One attempt at a time, without retries of its own: the deadline and the pause here bound what a request
         // waits, and the next request after the pause is the next attempt.
         let config = ConnectionManagerConfig::new()
@@ -85,7 +88,11 @@ impl Redis {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 span.failed("it failed");
-                self.pause.begin();
+                // A server that refuses a command, because its memory is full or it is loading, answers at once, and
+                // may well answer the next.
+                if !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
+                    self.pause.begin();
+                }
                 Err(error.into())
             }
             Err(_) => {

@@ -42,10 +42,10 @@ pub struct AuditLogEntry {
     pub action: String,
     /// The slug or the SKU.
     pub subject: String,
-    /// The fields that changed, as they were.
+    /// The fields that changed, as they were. Longer texts end after 1,000 characters with `…`.
     #[schema(value_type = Object)]
     pub before: Value,
-    /// The same fields, as they became.
+    /// The same fields, as they became. Longer texts end after 1,000 characters with `…`.
     #[schema(value_type = Object)]
     pub after: Value,
 }
@@ -105,7 +105,7 @@ pub async fn list_audit_log(
     Ok(Answer::new(next.as_deref(), &body))
 }
 
-/// Ids are UUIDv7: their order is that of time.
+/// Ids are UUIDv7: their order is that of time. Texts are cut, or a page of changed descriptions would be 13 MB.
 async fn newest(
     session: &mut Session<'_>,
     after: Option<Cursor>,
@@ -115,12 +115,22 @@ async fn newest(
     let before = after.map_or(Uuid::max(), |cursor| cursor.id);
     let rows = sqlx::query_as!(
         AuditLogEntry,
-        "select l.id, l.at, l.customer_id, c.email, l.action, l.subject, l.before, l.after
-         from audit_log l
-         join customers c on c.id = l.customer_id
-         where l.id < $1
-         order by l.id desc
-         limit $2",
+        r#"select l.id, l.at, l.customer_id, c.email, l.action, l.subject, coalesce(cut.before, '{}') as "before!",
+                  coalesce(cut.after, '{}') as "after!"
+           from audit_log l
+           join customers c on c.id = l.customer_id
+           cross join lateral (
+               select jsonb_object_agg(key, case when length(l.before ->> key) > 1000
+                                                 then to_jsonb(left(l.before ->> key, 1000) || '…') else l.before -> key end)
+                          filter (where l.before ? key) as before,
+                      jsonb_object_agg(key, case when length(l.after ->> key) > 1000
+                                                 then to_jsonb(left(l.after ->> key, 1000) || '…') else l.after -> key end)
+                          filter (where l.after ? key) as after
+               from jsonb_object_keys(l.before || l.after) key
+           ) cut
+           where l.id < $1
+           order by l.id desc
+           limit $2"#,
         before,
         limit
     );

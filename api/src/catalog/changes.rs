@@ -34,8 +34,12 @@ pub struct Changes {
     pub products: Vec<(Uuid, ChangeKind)>,
     /// The transactions that made them: one for each of `products`.
     pub transactions: Vec<u64>,
+    /// The transactions that changed brands or categories.
+    pub reference_transactions: Vec<u64>,
     /// The latest read, which shows all of these changes.
     pub snapshot: Snapshot,
+    /// The catalogue's epoch. Another one means that everything may have changed.
+    pub epoch: i64,
 }
 
 /// What changed about a product.
@@ -92,6 +96,7 @@ impl Feed {
         let mut changes = Changes {
             everything: !continues || rows.len() as i64 > MAX_CHANGES,
             snapshot,
+            epoch: first.epoch,
             ..Changes::default()
         };
         if !changes.everything {
@@ -120,6 +125,7 @@ impl Changes {
                 // Also what a later release adds to the feed.
                 _ => {
                     self.reference = true;
+                    self.reference_transactions.push(transaction.cast_unsigned());
                     continue;
                 }
             };
@@ -140,10 +146,7 @@ struct Row {
 }
 
 /// One statement, so that the snapshot is that of the rows. There is always a row, for the snapshot and the epoch.
-async fn read_rows(
-    connection: &mut PgConnection,
-    since: Option<&Snapshot>,
-) -> Result<Vec<Row>, sqlx::Error> {
+async fn read_rows(connection: &mut PgConnection, since: Option<&Snapshot>) -> Result<Vec<Row>, sqlx::Error> {
     // Without a position: what a snapshot that shows everything misses, so nothing.
     let since = since.map(Snapshot::to_string);
     sqlx::query_as!(

@@ -94,9 +94,7 @@ pub async fn list_reviews(
     };
     app.catalog
         .cache
-        .answer(Class::Listings, &key, &timings, || {
-            read_page(&app, &timings, page)
-        })
+        .answer(Class::Reviews, &key, &timings, || read_page(&app, &timings, page))
         .await
 }
 
@@ -136,7 +134,7 @@ async fn read_page(app: &App, timings: &Timings, page: Page<'_>) -> Result<Answe
         next: next.as_deref(),
     })
     .map_err(ApiError::internal)?;
-    Ok(Answer::new(next.as_deref(), &body))
+    Ok(Answer::new(next.as_deref(), &body).showing(vec![product]))
 }
 
 /// A product's reviews after a cursor, the newest first.

@@ -10,7 +10,6 @@ pub mod show_facets;
 pub mod show_product;
 pub mod suggest;
 
-pub mod changes;
 pub mod filters;
 pub mod product;
 pub mod product_slug;
@@ -78,8 +77,9 @@ impl Catalog {
     /// connection of their own.
     pub fn new(variants: &Variants, redis: Redis, connect: PgConnectOptions, settings: &Settings) -> Self {
         let replicas = Replicas::new(variants.facets, connect, settings.replicas);
+        let cursors = CursorKeys::new(&settings.jwt_secrets);
         Self {
-            cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache),
+            cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache, &cursors),
             details: ProductDetails::new(variants.listing),
             columns: ListColumns::new(variants.projection),
             statement: ListStatement::new(variants.planner_estimates),
@@ -89,7 +89,7 @@ impl Catalog {
             replicas,
             limits: settings.replicas,
             max_list_details: settings.catalog.max_list_details,
-            cursors: CursorKeys::new(&settings.jwt_secrets),
+            cursors,
         }
     }
 }

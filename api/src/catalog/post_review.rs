@@ -86,9 +86,7 @@ pub async fn post_review(
 ) -> Result<Response, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
     let mut session = app.database.session(&timings).await?;
-    let mut transaction = session.begin().await?;
-    let review = write(&mut transaction, &slug, &customer, review).await?;
-    transaction.commit().await?;
+    let review = write(&mut session, &slug, &customer, review).await?;
     drop(session);
 
     let body = serde_json::to_vec(&review).map_err(ApiError::internal)?;

@@ -43,9 +43,7 @@ pub async fn show_facets(
     filters.write_canonical(&mut key);
     app.catalog
         .cache
-        .answer(Class::Listings, &key, &timings, || {
-            facets(&app, &timings, &filters)
-        })
+        .answer(Class::Facets, &key, &timings, || facets(&app, &timings, &filters))
         .await
 }
 

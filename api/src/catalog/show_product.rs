@@ -137,7 +137,7 @@ async fn product(app: &App, timings: &Timings, slug: &str, parts: &[Part]) -> Re
     drop(session);
     let details = details.into_iter().next().unwrap_or_default();
     let body = serde_json::to_vec(&view(&row, &details, reviews.as_deref())).map_err(ApiError::internal)?;
-    Ok(Answer::new(None, &body))
+    Ok(Answer::new(None, &body).showing(vec![row.id]))
 }
 
 struct ProductRow {

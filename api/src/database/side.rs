@@ -72,7 +72,10 @@ impl SideConnection {
     }
 
     fn has_answered_within(&self, age: Duration) -> bool {
-        let answered = self.answered.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let answered = self
+            .answered
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         answered.is_some_and(|at| at.elapsed() < age)
     }
 }
@@ -92,15 +95,19 @@ impl SideLease<'_> {
             None => return Err(sqlx::Error::WorkerCrashed),
         };
         let done = tokio::time::timeout(timeout, work(&mut connection)).await;
-        let done = done.unwrap_or_else(|_| Err(timed_out()))?;
-        *self.held = Some(connection);
+        let done = done.unwrap_or_else(|_| Err(timed_out()));
         let mut answered = self
             .side
             .answered
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
-        *answered = Some(Instant::now());
-        Ok(done)
+        if done.is_ok() {
+            *self.held = Some(connection);
+            *answered = Some(Instant::now());
+        } else {
+            *answered = None;
+        }
+        done
     }
 }
 

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use uuid::Uuid;
 
 /// What a stored value starts with. Another form of answers gets another mark, so that processes of two releases can
 /// share a cache.
@@ -17,6 +18,7 @@ const MARK: &[u8] = b"answer 1\n";
 pub struct Answer {
     stored: Bytes,
     body_at: usize,
+    products: Vec<Uuid>,
 }
 
 impl Answer {
@@ -31,14 +33,30 @@ impl Answer {
         Self {
             stored: stored.into(),
             body_at: MARK.len() + next.len() + 1,
+            products: Vec::new(),
         }
+    }
+
+    /// Names the products that it shows: when one of them changes, the answer is no longer good.
+    pub fn showing(mut self, products: Vec<Uuid>) -> Self {
+        self.products = products;
+        self
+    }
+
+    /// The products that it shows, as they were named. Not kept in what is stored.
+    pub fn products(&self) -> &[Uuid] {
+        &self.products
     }
 
     /// Reads a stored value back. `None` when it is not one.
     pub fn from_stored(stored: Bytes) -> Option<Self> {
         let next = stored.strip_prefix(MARK)?;
         let body_at = MARK.len() + next.iter().position(|byte| *byte == b'\n')? + 1;
-        Some(Self { stored, body_at })
+        Some(Self {
+            stored,
+            body_at,
+            products: Vec::new(),
+        })
     }
 
     /// What the cache stores.

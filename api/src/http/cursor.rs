@@ -39,6 +39,12 @@ impl CursorKeys {
         Self(keyring.derive("cursor"))
     }
 
+    /// Names the key that signs, and tells nothing of it: for what is only good as long as this key is in use.
+    pub fn signing_key_name(&self) -> String {
+        let name: [u8; SIGNATURE_BYTES] = self.0.sign(&[b"the name of this key"]);
+        BASE64_URL_SAFE_NO_PAD.encode(&name[..6])
+    }
+
     /// The text of a cursor in the list that `list` names: its path, filters and order in canonical form.
     pub fn encode(&self, list: &str, cursor: &Cursor) -> String {
         let mut bytes = [0_u8; CURSOR_BYTES];

@@ -98,6 +98,22 @@ impl ApiError {
         Self::Internal(cause.into())
     }
 
+    /// The same for a request that waited for the one that failed. The cause is logged with that one.
+    pub fn for_follower(&self) -> Self {
+        match self {
+            Self::InvalidParameter { parameter, detail } => Self::InvalidParameter {
+                parameter: parameter.clone(),
+                detail: detail.clone(),
+            },
+            Self::NotFound(detail) => Self::NotFound(detail.clone()),
+            Self::Overloaded(what) => Self::Overloaded(what),
+            Self::PartUnavailable(what) => Self::PartUnavailable(what),
+            Self::Unavailable(_) => Self::PartUnavailable("the database"),
+            Self::TimedOut => Self::TimedOut,
+            error => Self::internal(format!("an equal request failed: {error}")),
+        }
+    }
+
     fn status(&self) -> StatusCode {
         match self {
             Self::InvalidParameter { .. } => StatusCode::BAD_REQUEST,

@@ -36,6 +36,8 @@ pub enum CacheOutcome {
     Miss = 2,
     /// It gave no answer in time.
     Unavailable = 3,
+    /// It didn't have the answer, and another request was making it: the two share it.
+    Shared = 4,
 }
 
 impl CacheOutcome {
@@ -46,6 +48,7 @@ impl CacheOutcome {
             CacheOutcome::Hit => "hit",
             CacheOutcome::Miss => "miss",
             CacheOutcome::Unavailable => "unavailable",
+            CacheOutcome::Shared => "shared",
         }
     }
 }
@@ -79,6 +82,7 @@ impl Timings {
             1 => CacheOutcome::Hit,
             2 => CacheOutcome::Miss,
             3 => CacheOutcome::Unavailable,
+            4 => CacheOutcome::Shared,
             _ => CacheOutcome::Unused,
         }
     }
@@ -97,6 +101,11 @@ impl Timings {
     pub(crate) fn set_cache(&self, outcome: CacheOutcome, took: Duration) {
         self.cache.store(outcome as u8, Ordering::Relaxed);
         self.cache_nanos.store(took.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// What came of it after all.
+    pub(crate) fn set_cache_outcome(&self, outcome: CacheOutcome) {
+        self.cache.store(outcome as u8, Ordering::Relaxed);
     }
 
     /// The value of the `server-timing` header; durations in milliseconds, as the specification has it

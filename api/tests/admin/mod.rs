@@ -49,9 +49,12 @@ impl<'s> Office<'s> {
         entries.iter().map(entry).collect()
     }
 
-    /// What changes when readers must hear of something.
-    pub async fn epoch(&self) -> i64 {
-        self.shop.database.number("select epoch from catalog_epoch").await
+    /// How many changes stand in the feed, that readers must see.
+    pub async fn changes(&self) -> i64 {
+        self.shop
+            .database
+            .number("select count(*) from catalog_changes")
+            .await
     }
 }
 

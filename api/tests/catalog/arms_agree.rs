@@ -240,6 +240,7 @@ lessons_agree!(
     listing,
     projection,
     search,
+    planner_estimates,
     facets,
     catalog_cache,
     connections,

@@ -13,9 +13,13 @@ mod arms_agree;
 mod every_statement;
 
 mod cache;
+mod changes;
 mod indexes;
+mod invalidation;
 mod listing;
 mod pagination;
 #[cfg(feature = "baselines")]
 mod projection;
 mod search;
+mod single_flight;
+mod worst_list;

@@ -104,7 +104,7 @@ impl Shop {
     pub async fn everything(&self) -> Value {
         self.json(
             "select jsonb_build_object(
-                 'epoch', (select epoch from catalog_epoch),
+                 'changes', (select count(*) from catalog_changes),
                  'brands', (select jsonb_agg(slug order by slug) from brands),
                  'categories', (select jsonb_agg(slug order by slug) from categories),
                  'products', (select jsonb_agg(to_jsonb(products) - 'updated_at' order by slug) from products),

@@ -22,32 +22,29 @@ fn said(product: &Value) -> (bool, bool) {
     )
 }
 
-async fn shop(variants: Variants, window_s: u32) -> Shop {
-    let shop = Shop::with(variants, Changes::default()).await;
+/// `product-1` has three units of its first variant, and no other. Lists follow its stock within a second.
+async fn shop(variants: Variants) -> Shop {
+    let changes = Changes::default().set("--cache-list-staleness-ms", 1_000);
+    let shop = Shop::with(variants, changes).await;
     shop.database
-        .execute(&format!(
-            "update catalog_epoch set stock_window_us = {window_s} * 1000000::bigint;
-             update variants set stock_quantity = 0 where sku = 'SKU-1-1'"
-        ))
+        .execute("update variants set stock_quantity = 0 where sku = 'SKU-1-1'")
         .await;
     shop.set_stock("SKU-1-0", 3).await;
-    // Nothing has sold out yet.
-    shop.database
-        .execute("update catalog_epoch set stock_epoch = 0")
-        .await;
     shop
 }
 
-async fn stock_epoch(shop: &Shop) -> i64 {
+/// Changes of stock that the feed tells of.
+async fn stock_changes(shop: &Shop) -> i64 {
     shop.database
-        .number("select stock_epoch from catalog_epoch")
+        .number("select count(*) from catalog_changes where kind = 'stock'")
         .await
 }
 
 #[tokio::test]
 async fn a_sale_of_the_last_unit_and_its_return_are_seen_in_every_process_that_shares_the_cache() {
-    let here = shop("optimized".parse().unwrap(), 1).await;
+    let here = shop("optimized".parse().unwrap()).await;
     let mut settings = process::settings(&here.database);
+    settings.push(("BACKSTOCK_CACHE_LIST_STALENESS_MS", "1000".to_owned()));
     for (name, value) in &mut settings {
         if *name == "BACKSTOCK_REDIS_PREFIX" {
             value.clone_from(&here.redis_prefix);
@@ -92,39 +89,19 @@ async fn a_sale_of_the_last_unit_and_its_return_are_seen_in_every_process_that_s
 }
 
 #[tokio::test]
-async fn a_sale_that_leaves_stock_behind_changes_no_epoch_and_the_last_costs_no_statement_more() {
+async fn a_sale_that_leaves_stock_behind_tells_of_nothing_and_the_last_costs_no_statement_more() {
     for variants in arms_of("stock") {
-        let shop = shop(variants, 3600).await;
-        let before = stock_epoch(&shop).await;
+        let shop = shop(variants).await;
+        let before = stock_changes(&shop).await;
         let mut statements = Vec::new();
         for units in [1, 1, 1] {
             let cart = shop.cart(&Buyer::Guest, &[("SKU-1-0", units)]).await;
             let answer = expect(shop.buy(&Buyer::Guest, cart).await, 201);
             statements.push(answer.statements());
             let is_last = shop.stock("SKU-1-0").await == 0;
-            assert_eq!(stock_epoch(&shop).await != before, is_last, "{variants}");
+            let told = stock_changes(&shop).await - before;
+            assert_eq!(told, i64::from(is_last), "{variants}");
         }
         assert_eq!(statements, [statements[0]; 3], "{variants}");
     }
-}
-
-/// Else whoever orders and calls off all day would keep every cache empty.
-#[tokio::test]
-async fn what_sells_out_again_and_again_moves_the_epoch_once_a_window() {
-    let shop = shop("optimized".parse().unwrap(), 3600).await;
-    let mut epochs = std::collections::BTreeSet::new();
-    for _ in 0..6 {
-        shop.set_stock("SKU-1-0", 0).await;
-        epochs.insert(stock_epoch(&shop).await);
-        shop.set_stock("SKU-1-0", 1).await;
-        epochs.insert(stock_epoch(&shop).await);
-    }
-    // Two, when the hour turns meanwhile.
-    assert!(epochs.len() <= 2, "{epochs:?}");
-    let now_us = "(extract(epoch from clock_timestamp()) * 1000000)::bigint";
-    let left_us = shop
-        .database
-        .number(&format!("select stock_epoch - {now_us} from catalog_epoch"))
-        .await;
-    assert!(left_us > 0 && left_us <= 3_601_000_000, "{left_us}");
 }

@@ -117,14 +117,12 @@ pub async fn add_product(database: &Database, slug: &str, days: u32) {
         .await;
 }
 
-/// Sets a product's price, and says that the catalogue has changed, as every change does.
+/// Sets the price of all variants of a product.
 pub async fn change_price(database: &Database, slug: &str, price: i64) {
     database
         .execute(&format!(
-            "begin;
-             update variants set price_cents = {price} where product_id = (select id from products where slug = '{slug}');
-             update catalog_epoch set epoch = epoch + 1;
-             commit"
+            "update variants set price_cents = {price}
+             where product_id = (select id from products where slug = '{slug}')"
         ))
         .await;
 }

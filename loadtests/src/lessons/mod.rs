@@ -23,6 +23,7 @@ mod order_history;
 mod order_lines;
 mod pagination;
 mod password_hashing;
+mod planner_estimates;
 mod projection;
 mod scenario;
 mod search;
@@ -135,6 +136,7 @@ pub fn plan(lesson: &'static Lesson) -> Option<Plan> {
         "listing" => Some(listing::plan(lesson)),
         "projection" => Some(projection::plan(lesson)),
         "search" => Some(search::plan(lesson)),
+        "planner_estimates" => Some(planner_estimates::plan(lesson)),
         "facets" => Some(facets::plan(lesson)),
         "catalog_cache" => Some(catalog_cache::plan(lesson)),
         "connections" => Some(connections::plan(lesson)),

@@ -50,7 +50,7 @@ pub fn lesson_missing(lesson: &str, facts: &Facts) -> Option<String> {
             only(facts.products),
             whole(PAGINATION_FROM)
         )),
-        "search" if facts.words.is_empty() => Some(format!(
+        "search" | "planner_estimates" if facts.words.is_empty() => Some(format!(
             "no word in the texts of its {} products that both arms must find alike",
             whole(facts.products)
         )),
@@ -80,7 +80,7 @@ pub(super) fn nobody_bought_once(facts: &Facts) -> Option<String> {
 /// What of a lesson's signature is not asked of this data, and why.
 pub fn waived(lesson: &str, facts: &Facts) -> Option<String> {
     match lesson {
-        "search" if !search_reads_an_index(facts.products) => Some(format!(
+        "search" | "planner_estimates" if !search_reads_an_index(facts.products) => Some(format!(
             "the buffers, since with {} reading all search documents costs as little",
             only(facts.products)
         )),
@@ -167,6 +167,7 @@ mod tests {
             "listing",
             "projection",
             "search",
+            "planner_estimates",
             "catalog_cache",
             "connections",
             "compression",

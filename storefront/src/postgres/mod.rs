@@ -27,6 +27,8 @@ pub fn connect_options(settings: &DatabaseSettings, process: &str) -> Result<PgC
     Ok(options.application_name(process).options([
         ("statement_timeout", statement_timeout_ms.as_str()),
         ("pg_trgm.word_similarity_threshold", WORD_SIMILARITY),
+        // A request gets one process of the server: one that took more would take them from others.
+        ("max_parallel_workers_per_gather", "0"),
     ]))
 }
 

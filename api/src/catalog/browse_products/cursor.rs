@@ -8,7 +8,6 @@
 use axum::extract::{RawQuery, State};
 
 use super::{ListRequest, ProductPage, read_page, render};
-use crate::catalog::cache::Class;
 use crate::catalog::cursor::Cursor;
 use crate::catalog::list_statement::Bounds;
 use crate::http::answer::Answer;
@@ -61,10 +60,7 @@ pub async fn browse_products(
         key.extend(["&after=", after]);
     }
     let page = || page(&app, &timings, &list, &name, cursor);
-    app.catalog
-        .cache
-        .answer(Class::Listings, &key, &timings, page)
-        .await
+    app.catalog.cache.answer(list.class(), &key, &timings, page).await
 }
 
 async fn page(
@@ -98,8 +94,5 @@ async fn page(
             Some(list.with_shape(name.to_owned()) + "&after=" + &after)
         }
     };
-    Ok(Answer::new(
-        next.as_deref(),
-        &render(&page, list.fields, next.as_deref())?,
-    ))
+    Ok(Answer::new(next.as_deref(), &render(&page, list.fields, next.as_deref())?).showing(page.products))
 }

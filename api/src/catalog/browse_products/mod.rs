@@ -15,6 +15,7 @@ use serde::Serialize;
 use sqlx::postgres::PgRow;
 use utoipa::ToSchema;
 
+use super::cache::Class;
 use super::filters::ProductFilters;
 use super::list_statement::{Bounds, ListQuery};
 use super::product::{Details, Fields, ItemColumns, ProductItem};
@@ -65,6 +66,15 @@ impl ListRequest {
             include: take_include(parameters)?,
             fields: Fields::of(&parameters.take_choices("fields", &Fields::CHOICES)?),
         })
+    }
+
+    /// Which changes concern its pages.
+    fn class(&self) -> Class {
+        if self.filters.in_stock.is_some() || self.sort == Sort::Rating {
+            Class::ShiftingListings
+        } else {
+            Class::Listings
+        }
     }
 
     /// Names the list, whatever its pages hold: what a cursor is bound to.
@@ -122,6 +132,8 @@ struct PageRows {
     more: bool,
     /// With what the search text was matched: 0 at first, 1 when that found nothing.
     matching: u8,
+    /// The ids of the rows.
+    products: Vec<uuid::Uuid>,
 }
 
 impl PageRows {
@@ -208,6 +220,7 @@ async fn read_page(
         reference,
         more,
         matching: query.matching,
+        products: products.iter().map(|product| product.id).collect(),
     })
 }
 

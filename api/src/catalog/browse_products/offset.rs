@@ -7,7 +7,6 @@
 use axum::extract::{RawQuery, State};
 
 use super::{ListRequest, ProductPage, read_page, render};
-use crate::catalog::cache::Class;
 use crate::catalog::list_statement::Bounds;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
@@ -55,10 +54,7 @@ pub async fn browse_products(
     let name = list.with_shape(list.list_name());
     let key = format!("{name}&page={number}");
     let page = || page(&app, &timings, &list, &name, number);
-    app.catalog
-        .cache
-        .answer(Class::Listings, &key, &timings, page)
-        .await
+    app.catalog.cache.answer(list.class(), &key, &timings, page).await
 }
 
 async fn page(
@@ -74,8 +70,5 @@ async fn page(
     drop(session);
 
     let next = page.more.then(|| format!("{name}&page={}", number + 1));
-    Ok(Answer::new(
-        next.as_deref(),
-        &render(&page, list.fields, next.as_deref())?,
-    ))
+    Ok(Answer::new(next.as_deref(), &render(&page, list.fields, next.as_deref())?).showing(page.products))
 }

@@ -7,11 +7,19 @@ pub mod none;
 
 pub mod redis;
 
+mod admission;
+mod changed;
+mod entry;
+mod fill_lock;
+mod freshness;
+mod single_flight;
+
 use storefront::redis::Redis;
 use storefront::variants;
 
 use super::changes::Changes;
 use crate::http::answer::Answer;
+use crate::http::cursor::CursorKeys;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::settings::CacheSettings;
@@ -25,24 +33,70 @@ pub enum CatalogCache {
     Redis(redis::RedisCache),
 }
 
-/// What kind of answer is kept. Each kind is kept for a time of its own.
+/// What kind of answer is kept. It decides for how long, and which changes concern the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Lists, facets, suggestions, reviews.
+    /// Lists of products.
     Listings,
+    /// Lists that stock or ratings select or order.
+    ShiftingListings,
+    /// Counts, also of what is in stock.
+    Facets,
+    /// Texts that a search text may go on to.
+    Suggestions,
+    /// The reviews of one product.
+    Reviews,
     /// One product.
     Products,
     /// The category tree.
     Categories,
 }
 
+impl Class {
+    /// Stock and ratings decide what is in it, of products that it doesn't show as well: it is made again before it is
+    /// too old, whatever changes.
+    fn shifts(self) -> bool {
+        matches!(self, Self::ShiftingListings | Self::Facets)
+    }
+
+    /// What it says of a product's stock and rating may lag behind, so that nobody can have it made again and again.
+    fn may_lag(self) -> bool {
+        !matches!(self, Self::Products | Self::Reviews)
+    }
+}
+
+/// How an answer that is missing is made when several want it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fill {
+    /// Each request does the work: a cache stampede.
+    EachRequest,
+    /// One request of a process does it, and the others share what it made.
+    OncePerProcess,
+    /// One process does it, and the others wait a moment for what it stores.
+    OnceOverall,
+}
+
 impl CatalogCache {
     /// Builds the arm. It connects when it is first used.
-    pub fn new(arm: variants::CatalogCache, redis: Redis, settings: CacheSettings) -> Self {
+    pub fn new(
+        arm: variants::CatalogCache,
+        redis: Redis,
+        settings: CacheSettings,
+        cursors: &CursorKeys,
+    ) -> Self {
         match arm {
             #[cfg(feature = "baselines")]
             variants::CatalogCache::None => Self::None(none::NoCache),
-            variants::CatalogCache::Redis => Self::Redis(redis::RedisCache::new(redis, settings)),
+            variants::CatalogCache::Redis => {
+                // Answers hold `next` links: those of another signing key are not served, because they may be refused.
+                let cursor_key = cursors.signing_key_name();
+                Self::Redis(redis::RedisCache::new(
+                    redis,
+                    settings,
+                    Fill::OnceOverall,
+                    &cursor_key,
+                ))
+            }
         }
     }
 
@@ -83,6 +137,15 @@ impl CatalogCache {
             #[cfg(feature = "baselines")]
             Self::None(_) => {}
             Self::Redis(redis) => redis.cut_off(),
+        }
+    }
+
+    /// Whether the feed was read: before, nothing is read from the cache or put into it.
+    pub fn knows_changes(&self) -> bool {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::None(_) => true,
+            Self::Redis(redis) => redis.knows_changes(),
         }
     }
 

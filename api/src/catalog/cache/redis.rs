@@ -1,43 +1,87 @@
 //! **Technique**: cache-aside: a finished answer is kept in Redis under its request, and made from Postgres when Redis
-//! has none. Keys carry the catalogue's epoch: a change raises it, and nothing that was kept before is found again.
-//! **Cost**: one round trip to Redis on a hit; on a miss two, besides the work. Each change empties the whole cache; stock
-//! that runs out or comes back does so at most every half minute.
-//! **Fails when**: few requests repeat within the time to live, or the catalogue changes all the time: then it adds
-//! round trips and saves nothing. A process that is cut off from Postgres, but not from Redis and its customers, serves
+//! has none. It carries what its maker knew of changes and which products it shows; whether that still holds is decided
+//! by the process that serves it, from the change feed (`freshness.rs`). A miss is worked on once: in a process by single
+//! flight, over processes by a short lock.
+//! **Cost**: one round trip to Redis on a hit; on a miss three, besides the work. A review or a sell-out costs its product's
+//! answers; lists that show it follow within a minute, prices and texts within a second.
+//! **Fails when**: few requests repeat within the time to live, or an admin changes products all the time: then it adds
+//! round trips and saves little. A process that is cut off from Postgres, but not from Redis and its customers, serves
 //! what was kept for up to half a minute.
-//! **Source**: <https://learn.microsoft.com/azure/architecture/patterns/cache-aside>; the epoch as in
-//! Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013 (cold cluster and invalidation in order).
+//! **Source**: <https://learn.microsoft.com/azure/architecture/patterns/cache-aside>; leases against stale sets and
+//! thundering herds as in Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redis::Cmd;
 use storefront::redis::{Redis, RedisError};
 
-use super::Class;
+use super::admission::{Admission, AdmissionSettings};
+use super::entry::{Entry, Stamp};
+use super::fill_lock::FillLock;
+use super::freshness::{Freshness, FreshnessSettings};
+use super::single_flight::{Flights, Leader, Role};
+use super::{Class, Fill};
 use crate::catalog::changes::Changes;
 use crate::http::answer::Answer;
 use crate::http::error::ApiError;
 use crate::http::timings::{CacheOutcome, Timings};
 use crate::settings::CacheSettings;
 
-/// No epoch is known: nothing may be read from the cache or put into it.
-const UNKNOWN_EPOCH: i64 = -1;
+/// The form of entries. With the release, it is part of every key: no process reads what another release meant otherwise.
+const FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
+
+/// How often a process looks whether another has made the answer.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// How often a request follows others whose outcome it can't use, before it works for itself.
+const MAX_JOINS: usize = 3;
 
 /// The arm `catalog_cache=redis`.
 pub struct RedisCache {
     redis: Redis,
     settings: CacheSettings,
-    epoch: AtomicI64,
+    fill: Fill,
+    /// What every key starts with.
+    prefix: String,
+    freshness: Freshness,
+    admission: Admission,
+    flights: Flights<Shared>,
+}
+
+/// What followers get of a leader.
+type Shared = Arc<Result<(Stamp, Answer), ApiError>>;
+
+/// What Redis has under a key.
+enum Found {
+    Fresh(Answer),
+    /// Something, which a change has overtaken.
+    Stale,
+    Nothing,
+    Unavailable,
 }
 
 impl RedisCache {
-    pub(super) fn new(redis: Redis, settings: CacheSettings) -> Self {
+    pub(super) fn new(redis: Redis, settings: CacheSettings, fill: Fill, cursor_key: &str) -> Self {
+        let longest_ttl_s = settings.listings_ttl_s.max(settings.products_ttl_s);
         Self {
+            prefix: format!("{}catalog:{FORMAT}:{cursor_key}:", redis.prefix()),
             redis,
+            fill,
+            freshness: Freshness::new(FreshnessSettings {
+                list_staleness: settings.list_staleness,
+                list_refresh: settings.list_refresh,
+                // 10 % more at most, and what a slow request takes until it is stored.
+                longest_ttl: Duration::from_secs(u64::from(longest_ttl_s)) * 11 / 10
+                    + Duration::from_secs(120),
+            }),
+            admission: Admission::new(AdmissionSettings {
+                max_answer_bytes: settings.max_answer_bytes,
+                first_answers_bytes_per_minute: settings.first_answers_bytes_per_minute,
+            }),
+            flights: Flights::new(),
             settings,
-            epoch: AtomicI64::new(UNKNOWN_EPOCH),
         }
     }
 
@@ -51,73 +95,234 @@ impl RedisCache {
     where
         W: Future<Output = Result<Answer, ApiError>>,
     {
-        // Kilobytes of state, which only a miss pays for: held here, they would be part of every request's.
-        let work = || Box::pin(work());
         let asked = Instant::now();
-        // Read once, before the work: an answer that was made from an older catalogue is kept under the older epoch.
-        let epoch = self.epoch.load(Ordering::Acquire);
-        if epoch == UNKNOWN_EPOCH {
+        if !self.freshness.is_known() {
             timings.set_cache(CacheOutcome::Unavailable, asked.elapsed());
-            return work().await;
+            // Kilobytes of state, which only a miss pays for: held here, they would be part of every request's.
+            return Box::pin(work()).await;
         }
-        let key = self.key(epoch, request);
-        let found = self
-            .redis
-            .query::<Option<Vec<u8>>>(Cmd::new().arg("GET").arg(&key))
-            .await;
+        let key = [self.prefix.as_str(), request].concat();
+        let found = self.look_up(class, &key).await;
         let outcome = match &found {
-            Ok(Some(_)) => CacheOutcome::Hit,
-            Ok(None) => CacheOutcome::Miss,
-            Err(_) => CacheOutcome::Unavailable,
+            Found::Fresh(_) => CacheOutcome::Hit,
+            Found::Stale | Found::Nothing => CacheOutcome::Miss,
+            Found::Unavailable => CacheOutcome::Unavailable,
         };
         timings.set_cache(outcome, asked.elapsed());
         match found {
-            Ok(Some(stored)) => match Answer::from_stored(Bytes::from(stored)) {
-                Some(answer) => return Ok(answer),
-                None => tracing::warn!(key, "a cached value is not one of ours; it is replaced"),
-            },
-            Ok(None) => {}
-            Err(error) => {
-                log(&error);
-                return work().await;
-            }
+            Found::Fresh(answer) => Ok(answer),
+            missing => Box::pin(self.miss(class, &key, &missing, timings, work)).await,
         }
-        let answer = work().await?;
-        let ttl_ms = self.ttl(class).as_millis() as u64;
-        let mut set = Cmd::new();
-        set.arg("SET")
-            .arg(&key)
-            .arg(answer.stored())
-            .arg("PX")
-            .arg(ttl_ms);
-        if let Err(error) = self.redis.query::<()>(&set).await {
-            log(&error);
-        }
-        Ok(answer)
     }
 
-    fn key(&self, epoch: i64, request: &str) -> String {
-        format!("{}catalog:{epoch}:{request}", self.redis.prefix())
+    async fn look_up(&self, class: Class, key: &str) -> Found {
+        let stored = self
+            .redis
+            .query::<Option<Vec<u8>>>(Cmd::new().arg("GET").arg(key))
+            .await;
+        match stored {
+            Ok(None) => Found::Nothing,
+            Ok(Some(stored)) => match Entry::decode(Bytes::from(stored)) {
+                Some(entry) if self.freshness.is_fresh(class, &entry.stamp, entry.products()) => {
+                    Found::Fresh(entry.answer)
+                }
+                Some(_) => Found::Stale,
+                None => {
+                    tracing::warn!(key, "a cached value is not one of ours; it is replaced");
+                    Found::Stale
+                }
+            },
+            Err(error) => {
+                log(&error);
+                Found::Unavailable
+            }
+        }
+    }
+
+    /// Makes the answer, or shares that of another request that is making it.
+    async fn miss<W>(
+        &self,
+        class: Class,
+        key: &str,
+        found: &Found,
+        timings: &Timings,
+        work: impl FnOnce() -> W,
+    ) -> Result<Answer, ApiError>
+    where
+        W: Future<Output = Result<Answer, ApiError>>,
+    {
+        if self.fill == Fill::EachRequest {
+            return self
+                .make(class, key, found, None, work)
+                .await
+                .map(|(_, answer)| answer);
+        }
+        for _ in 0..MAX_JOINS {
+            match self.flights.join(key) {
+                Role::Leader(leader) => return self.lead(class, key, found, leader, work).await,
+                Role::Follower(follower) => match follower.outcome().await.as_deref() {
+                    Some(Err(error)) => return Err(error.for_follower()),
+                    // It may have begun before a change that this request must show.
+                    Some(Ok((stamp, answer)))
+                        if self
+                            .freshness
+                            .is_fresh(class, stamp, answer.products().iter().copied()) =>
+                    {
+                        timings.set_cache_outcome(CacheOutcome::Shared);
+                        return Ok(answer.clone());
+                    }
+                    _ => {}
+                },
+                Role::Alone => break,
+            }
+        }
+        self.make(class, key, found, None, work)
+            .await
+            .map(|(_, answer)| answer)
+    }
+
+    async fn lead<W>(
+        &self,
+        class: Class,
+        key: &str,
+        found: &Found,
+        leader: Leader<'_, Shared>,
+        work: impl FnOnce() -> W,
+    ) -> Result<Answer, ApiError>
+    where
+        W: Future<Output = Result<Answer, ApiError>>,
+    {
+        let made = match found {
+            Found::Unavailable => self.make(class, key, found, Some(&leader), work).await,
+            _ if self.fill == Fill::OnceOverall => {
+                self.make_once_overall(class, key, found, &leader, work).await
+            }
+            _ => self.make(class, key, found, Some(&leader), work).await,
+        };
+        match made {
+            Ok((stamp, answer)) => {
+                if let Some(stamp) = stamp {
+                    leader.finish(Arc::new(Ok((stamp, answer.clone()))));
+                }
+                Ok(answer)
+            }
+            Err(error) => {
+                leader.finish(Arc::new(Err(error.for_follower())));
+                Err(error)
+            }
+        }
+    }
+
+    /// Under the lock that processes share, or with what the process made that had it.
+    async fn make_once_overall<W>(
+        &self,
+        class: Class,
+        key: &str,
+        found: &Found,
+        leader: &Leader<'_, Shared>,
+        work: impl FnOnce() -> W,
+    ) -> Result<(Option<Stamp>, Answer), ApiError>
+    where
+        W: Future<Output = Result<Answer, ApiError>>,
+    {
+        let until = Instant::now() + self.settings.fill_wait;
+        loop {
+            match FillLock::try_acquire(&self.redis, key).await {
+                Ok(Some(lock)) => {
+                    let stamp = self.freshness.stamp();
+                    let made = work().await;
+                    let value = match (&stamp, &made) {
+                        (Some(stamp), Ok(answer)) => self.value(key, stamp, answer, found, Some(leader)),
+                        _ => None,
+                    };
+                    let value = value.unwrap_or_default();
+                    if let Err(error) = lock.release(&self.redis, key, &value, self.ttl(class)).await {
+                        log(&error);
+                    }
+                    return made.map(|answer| (stamp, answer));
+                }
+                Ok(None) if Instant::now() < until => {
+                    tokio::time::sleep(POLL_INTERVAL).await;
+                    // Before the look, so that followers hold it against what is known by then.
+                    let stamp = self.freshness.stamp();
+                    if let Found::Fresh(answer) = self.look_up(class, key).await {
+                        return Ok((stamp, answer));
+                    }
+                }
+                Ok(None) | Err(_) => return self.make(class, key, found, Some(leader), work).await,
+            }
+        }
+    }
+
+    /// Does the work and stores what it gives.
+    async fn make<W>(
+        &self,
+        class: Class,
+        key: &str,
+        found: &Found,
+        leader: Option<&Leader<'_, Shared>>,
+        work: impl FnOnce() -> W,
+    ) -> Result<(Option<Stamp>, Answer), ApiError>
+    where
+        W: Future<Output = Result<Answer, ApiError>>,
+    {
+        // Read before the work: what changes meanwhile isn't in it.
+        let stamp = self.freshness.stamp();
+        let answer = work().await?;
+        if let Some(stamp) = &stamp
+            && !matches!(found, Found::Unavailable)
+            && let Some(value) = self.value(key, stamp, &answer, found, leader)
+        {
+            let mut set = Cmd::new();
+            set.arg("SET")
+                .arg(key)
+                .arg(value)
+                .arg("PX")
+                .arg(self.ttl(class).as_millis() as u64);
+            if let Err(error) = self.redis.query::<()>(&set).await {
+                log(&error);
+            }
+        }
+        Ok((stamp, answer))
+    }
+
+    /// What to store, if it is worth it.
+    fn value(
+        &self,
+        key: &str,
+        stamp: &Stamp,
+        answer: &Answer,
+        found: &Found,
+        leader: Option<&Leader<'_, Shared>>,
+    ) -> Option<Vec<u8>> {
+        let is_repeated = matches!(found, Found::Stale) || leader.is_some_and(Leader::has_followers);
+        self.admission
+            .admits(key, answer.stored().len(), is_repeated)
+            .then(|| Entry::encode(stamp, answer))
+            .flatten()
     }
 
     /// The class's time to live, 10 % more or less, so that what was put in together doesn't expire together.
     fn ttl(&self, class: Class) -> Duration {
         let seconds = match class {
-            Class::Listings => self.settings.listings_ttl_s,
             Class::Products => self.settings.products_ttl_s,
             Class::Categories => self.settings.categories_ttl_s,
+            _ => self.settings.listings_ttl_s,
         };
         jittered(Duration::from_secs(u64::from(seconds)), random_fraction())
     }
 
     pub(super) fn apply(&self, changes: &Changes) {
-        if changes.everything || changes.reference || !changes.products.is_empty() {
-            self.epoch
-                .store(changes.snapshot.next().cast_signed(), Ordering::Release);
-        }
+        self.freshness.apply(changes);
     }
 
-    pub(super) fn cut_off(&self) {}
+    pub(super) fn cut_off(&self) {
+        self.freshness.cut_off();
+    }
+
+    pub(super) fn knows_changes(&self) -> bool {
+        self.freshness.is_known()
+    }
 
     pub(super) fn health(&self) -> &'static str {
         if self.redis.is_paused() { "down" } else { "up" }

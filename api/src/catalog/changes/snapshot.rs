@@ -50,6 +50,17 @@ impl Snapshot {
             || transaction < self.next && self.running.binary_search(&transaction).is_err()
     }
 
+    /// Whether this shows all that the other shows: it was taken at the same time or later, of one database.
+    pub fn includes(&self, other: &Self) -> bool {
+        let before = |transaction: &&u64| **transaction < other.next;
+        self.next >= other.next
+            && self
+                .running
+                .iter()
+                .take_while(before)
+                .all(|transaction| !other.shows(*transaction))
+    }
+
     /// All transactions before this had ended.
     pub fn oldest(&self) -> u64 {
         self.oldest
@@ -90,6 +101,19 @@ mod tests {
         for text in ["", "1", "1:2", "1:x:", "1:2:3,x"] {
             assert!(Snapshot::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_snapshot_includes_those_that_were_taken_before_it() {
+        let includes = |later: &str, earlier: &str| {
+            Snapshot::parse(later)
+                .unwrap()
+                .includes(&Snapshot::parse(earlier).unwrap())
+        };
+        assert!(includes("10:20:10,14", "10:20:10,14"));
+        assert!(includes("14:25:14,21", "10:20:10,14"));
+        assert!(!includes("10:20:10,14", "14:20:14"), "10 ended in between");
+        assert!(!includes("10:20:10", "21:21:"));
     }
 
     #[test]

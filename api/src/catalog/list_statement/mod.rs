@@ -134,24 +134,3 @@ fn push_after(sql: &mut QueryBuilder<Postgres>, sort: Sort, bounds: Bounds, key:
         sql.push(", ").push_bind(last_id).push(")");
     }
 }
-
-/// The prices and the stock, as conditions on columns of `of`.
-fn push_price_and_stock(sql: &mut QueryBuilder<Postgres>, filters: &ProductFilters, of: &str) {
-    if let Some(price) = filters.min_price {
-        sql.push(" and ")
-            .push(of)
-            .push(".price_cents >= ")
-            .push_bind(price);
-    }
-    if let Some(price) = filters.max_price {
-        sql.push(" and ")
-            .push(of)
-            .push(".price_cents <= ")
-            .push_bind(price);
-    }
-    match filters.in_stock {
-        Some(true) => sql.push(" and ").push(of).push(".in_stock"),
-        Some(false) => sql.push(" and not ").push(of).push(".in_stock"),
-        None => sql,
-    };
-}

@@ -10,11 +10,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{Bounds, ListQuery, push_after, push_order, push_price_and_stock, words};
+use super::{Bounds, ListQuery, push_after, push_order, words};
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;
-use crate::catalog::sort::Sort;
 use crate::database::Session;
 
 /// The most categories of which a page each is merged. Each costs one descent of an index, so that more of them cost more
@@ -113,7 +112,29 @@ fn compose(list: &ListQuery<'_>, ids: Ids<'_>, matching: Option<&Matching>) -> Q
         push_cut(&mut sql, list);
         return sql;
     }
-    push_page_columns(&mut sql, list.columns);
+    push_page_begin(&mut sql);
+    push_chosen(
+        &mut sql,
+        list,
+        ids,
+        matching,
+        Some(list.bounds.skipped() + rows(list.limit)),
+    );
+    if list.bounds.skipped() > 0 {
+        sql.push(" offset ").push(list.bounds.skipped());
+    }
+    push_page_end(&mut sql, list);
+    sql
+}
+
+/// Keys and ids of the first products, in order.
+pub(super) fn push_chosen(
+    sql: &mut QueryBuilder<Postgres>,
+    list: &ListQuery<'_>,
+    ids: Ids<'_>,
+    matching: Option<&Matching>,
+    limit: Option<u64>,
+) {
     match ids {
         Ids {
             brand: None,
@@ -124,7 +145,7 @@ fn compose(list: &ListQuery<'_>, ids: Ids<'_>, matching: Option<&Matching>) -> Q
                 .push_bind(ids.to_vec())
                 .push(") subtree (id) cross join lateral (");
             push_keys(
-                &mut sql,
+                sql,
                 list,
                 Ids {
                     brand: None,
@@ -133,30 +154,36 @@ fn compose(list: &ListQuery<'_>, ids: Ids<'_>, matching: Option<&Matching>) -> Q
                 matching,
                 "p.id",
             );
-            sql.push(" limit ")
-                .push(list.bounds.skipped() + rows(list.limit))
-                .push(") k");
-            push_order(&mut sql, list.sort, "k.sort_key", "k.id");
+            push_limit(sql, limit);
+            sql.push(") k");
+            push_order(sql, list.sort, "k.sort_key", "k.id");
         }
-        _ => push_keys(&mut sql, list, ids, matching, "p.id"),
+        _ => push_keys(sql, list, ids, matching, "p.id"),
     }
-    push_cut(&mut sql, list);
-    push_page_end(&mut sql, list.sort);
-    sql
-}
-
-/// Opens a statement that chooses keys and ids first.
-pub(super) fn push_page_columns(sql: &mut QueryBuilder<Postgres>, columns: &str) {
-    sql.push("select page.sort_key, ").push(columns).push(" from (");
-}
-
-/// Closes it: the rows of what was chosen.
-pub(super) fn push_page_end(sql: &mut QueryBuilder<Postgres>, sort: Sort) {
-    sql.push(") page join products p on p.id = page.id");
-    push_order(sql, sort, "page.sort_key", "page.id");
+    push_limit(sql, limit);
 }
 
 /// Limits are written out, not bound: with an unknown limit the planner assumes a tenth of the table.
+fn push_limit(sql: &mut QueryBuilder<Postgres>, limit: Option<u64>) {
+    if let Some(limit) = limit {
+        sql.push(" limit ").push(limit);
+    }
+}
+
+/// Opens a statement that chooses keys and ids first.
+pub(super) fn push_page_begin(sql: &mut QueryBuilder<Postgres>) {
+    sql.push("select page.sort_key, item.* from (");
+}
+
+/// Closes it: the rows of what was chosen. With a limit of its own, each stays a look-up by the primary key.
+pub(super) fn push_page_end(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>) {
+    sql.push(") page cross join lateral (select ")
+        .push(list.columns)
+        .push(" from products p where p.id = page.id limit 1) item");
+    push_order(sql, list.sort, "page.sort_key", "page.id");
+}
+
+/// The page's rows, behind those that are skipped.
 pub(super) fn push_cut(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>) {
     sql.push(" limit ").push(rows(list.limit));
     if list.bounds.skipped() > 0 {
@@ -203,7 +230,12 @@ fn push_keys(
         }
         None => {}
     }
-    push_price_and_stock(sql, list.filters, "p");
+    push_prices(sql, list.filters, "p");
+    match list.filters.in_stock {
+        Some(true) => sql.push(" and p.in_stock"),
+        Some(false) => sql.push(" and not p.in_stock"),
+        None => sql,
+    };
     match list.sort.column() {
         Some(column) => {
             push_after(sql, list.sort, list.bounds, &format!("p.{column}"), "p.id");
@@ -232,5 +264,21 @@ fn push_key(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matching: Op
         (None, None) => {
             sql.push("0::bigint");
         }
+    }
+}
+
+/// The price limits, as conditions on a column of `of`.
+pub(super) fn push_prices(sql: &mut QueryBuilder<Postgres>, filters: &ProductFilters, of: &str) {
+    if let Some(price) = filters.min_price {
+        sql.push(" and ")
+            .push(of)
+            .push(".price_cents >= ")
+            .push_bind(price);
+    }
+    if let Some(price) = filters.max_price {
+        sql.push(" and ")
+            .push(of)
+            .push(".price_cents <= ")
+            .push_bind(price);
     }
 }

@@ -1,15 +1,16 @@
 //! The visible statements of a list with words.
 //!
 //! Rare words are looked up in the inverted index, and the page is chosen from the rows that it leads to: as many as match.
-//! Common words walk the index of the order and look at each product's document, until the page is full: the more products
-//! match, the fewer are looked at. Where both cost the same is the worst case, and grows with the square root of the catalogue.
+//! With common words, the list without its words is walked in its order, and each product's document looked at, until the
+//! page is full: the more products match, the fewer are looked at. Where both cost the same is the worst case; it grows with
+//! the square root of the catalogue.
 
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::estimate::Estimate;
-use super::visible::{Ids, push_cut, push_page_columns, push_page_end, rows};
-use super::{Bounds, ListQuery, push_after, push_order, push_price_and_stock};
+use super::estimate::{Estimate, Shape};
+use super::visible::{Ids, push_chosen, push_cut, push_page_begin, push_page_end, push_prices, rows};
+use super::{Bounds, ListQuery, push_after, push_order};
 use crate::catalog::search::full_text::{TITLE_MATCH, TextQuery};
 use crate::catalog::sort::Sort;
 use crate::database::Session;
@@ -25,7 +26,8 @@ enum Part {
 /// The condition of a list with words.
 struct Condition<'a> {
     query: &'a TextQuery,
-    /// Lexemes of the brand and the categories; empty without.
+    ids: Ids<'a>,
+    /// Lexemes of the brand, the categories and what is sold out; empty without.
     filter: String,
     part: Part,
 }
@@ -39,57 +41,72 @@ pub(super) async fn read(
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let mut condition = Condition {
         query,
-        filter: lexemes(ids),
+        ids,
+        filter: lexemes(&list, ids),
         part: Part::All,
     };
-    let estimate = estimate(session, &list, &condition).await?;
-    if !estimate.favours_walk(&list) {
-        return read_matches(session, &list, &condition).await;
-    }
-    if list.sort != Sort::Relevance || list.bounds.skipped() > 0 {
-        return walk(session, &list, &condition, estimate).await;
+    let wanted = rows(list.limit);
+    let shape = estimate(session, &list, &condition)
+        .await?
+        .shape(wanted + list.bounds.skipped());
+    if shape == Shape::Matches || list.sort != Sort::Relevance || list.bounds.skipped() > 0 {
+        return read_shape(session, &list, &condition, shape).await;
     }
     // Too many to rank them all: the best-selling of those that have the words in the title, then of the others.
-    let wanted = rows(list.limit) as usize;
     let mut page = Vec::new();
     if !matches!(list.bounds, Bounds::After { key, .. } if key < TITLE_MATCH) {
         condition.part = Part::InTitle;
-        let estimate = self::estimate(session, &list, &condition).await?;
-        page = match estimate.favours_walk(&list) {
-            true => walk(session, &list, &condition, estimate).await?,
-            false => read_matches(session, &list, &condition).await?,
-        };
+        let shape = estimate(session, &list, &condition).await?.shape(wanted);
+        page = read_shape(session, &list, &condition, shape).await?;
     }
-    if page.len() < wanted {
+    if (page.len() as u64) < wanted {
         condition.part = Part::NotInTitle;
         let bounds = match list.bounds {
             Bounds::After { key, .. } if key >= TITLE_MATCH => Bounds::Start,
             bounds => bounds,
         };
-        page.extend(walk(session, &ListQuery { bounds, ..list }, &condition, estimate).await?);
-        page.truncate(wanted);
+        page.extend(read_shape(session, &ListQuery { bounds, ..list }, &condition, shape).await?);
+        page.truncate(wanted as usize);
     }
     Ok(page)
 }
 
-/// Brand and categories as a text query of the lexemes that stand for them.
-fn lexemes(ids: Ids<'_>) -> String {
-    let mut text = String::new();
+async fn read_shape(
+    session: &mut Session<'_>,
+    list: &ListQuery<'_>,
+    condition: &Condition<'_>,
+    shape: Shape,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    match shape {
+        // Ranked by relevance, what is skipped is counted off all matches.
+        Shape::Walk(limit) if list.sort != Sort::Relevance || condition.part != Part::All => {
+            let page = walk(session, list, condition, limit).await?;
+            // Words may be common, and missing just where the order begins.
+            match limit {
+                Some(_) if (page.len() as u64) < rows(list.limit) => {
+                    read_matches(session, list, condition).await
+                }
+                _ => Ok(page),
+            }
+        }
+        _ => read_matches(session, list, condition).await,
+    }
+}
+
+/// Brand, categories and what is sold out, as a text query of the lexemes that stand for them.
+fn lexemes(list: &ListQuery<'_>, ids: Ids<'_>) -> String {
+    let mut all = Vec::new();
     if let Some(brand) = ids.brand {
-        text.push_str(&format!("'b:{brand}'"));
+        all.push(format!("'b:{brand}'"));
     }
     if let Some(categories) = ids.categories {
-        let any = categories
-            .iter()
-            .map(|id| format!("'c:{id}'"))
-            .collect::<Vec<_>>()
-            .join("|");
-        if !text.is_empty() {
-            text.push('&');
-        }
-        text.push_str(&format!("({any})"));
+        let any: Vec<String> = categories.iter().map(|id| format!("'c:{id}'")).collect();
+        all.push(format!("({})", any.join("|")));
     }
-    text
+    if list.filters.in_stock == Some(false) {
+        all.push("'o:'".to_owned());
+    }
+    all.join("&")
 }
 
 /// What the planner expects, from its statistics.
@@ -99,9 +116,15 @@ async fn estimate(
     condition: &Condition<'_>,
 ) -> Result<Estimate, sqlx::Error> {
     let mut sql = QueryBuilder::new("explain (format json) select from search_rows s where s.active");
-    condition.push(&mut sql);
-    push_price_and_stock(&mut sql, list.filters, "s");
-    sql.push(" union all select from search_rows");
+    condition.push_words(&mut sql);
+    condition.push_rest(&mut sql, list);
+    sql.push(" union all select from search_rows s where s.active");
+    if !condition.filter.is_empty() {
+        sql.push(" and s.document @@ ")
+            .push_bind(condition.filter.clone())
+            .push("::text::tsquery");
+    }
+    condition.push_rest(&mut sql, list);
     Estimate::read(&mut sql, session).await
 }
 
@@ -112,68 +135,60 @@ async fn read_matches(
     condition: &Condition<'_>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let mut sql = QueryBuilder::new("");
-    push_page_columns(&mut sql, list.columns);
+    push_page_begin(&mut sql);
     sql.push("select k.sort_key, k.id from (select ");
     condition.push_key(&mut sql, list.sort);
     sql.push(" as sort_key, s.product_id as id from search_rows s where s.active");
-    condition.push(&mut sql);
-    push_price_and_stock(&mut sql, list.filters, "s");
+    condition.push_words(&mut sql);
+    condition.push_rest(&mut sql, list);
     sql.push(") k where true");
     push_after(&mut sql, list.sort, list.bounds, "k.sort_key", "k.id");
     push_order(&mut sql, list.sort, "k.sort_key", "k.id");
     push_cut(&mut sql, list);
-    push_page_end(&mut sql, list.sort);
+    push_page_end(&mut sql, list);
     sql.build().persistent(false).fetch_all(session).await
 }
 
-/// The index of the order, for so long until the page is full. The walk is bounded: words may be common, and missing just
-/// where the order begins.
+/// The list without its words in its order, until the page is full.
 async fn walk(
     session: &mut Session<'_>,
     list: &ListQuery<'_>,
     condition: &Condition<'_>,
-    estimate: Estimate,
+    limit: Option<u64>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    let column = list.sort.column().unwrap_or("sales_count");
-    let key = match condition.part {
-        Part::InTitle => format!("p.{column} + {TITLE_MATCH}"),
-        _ => format!("p.{column}"),
+    // Those that have the words in their title rank above all others by as much.
+    let added = match condition.part {
+        Part::InTitle => TITLE_MATCH,
+        _ => 0,
     };
+    let mut ordered = *list;
+    if list.sort == Sort::Relevance {
+        ordered.sort = Sort::BestSelling;
+        if let Bounds::After { key, .. } = &mut ordered.bounds {
+            *key -= added;
+        }
+    }
     let mut sql = QueryBuilder::new("");
-    push_page_columns(&mut sql, list.columns);
-    sql.push("select w.sort_key, w.id from (select ")
-        .push(&key)
-        .push(" as sort_key, p.id from products p where p.active");
-    push_price_and_stock(&mut sql, list.filters, "p");
-    let bounds = match (list.bounds, condition.part) {
-        (Bounds::After { matching, key, id }, Part::InTitle) => Bounds::After {
-            matching,
-            key: key - TITLE_MATCH,
-            id,
-        },
-        (bounds, _) => bounds,
-    };
-    push_after(&mut sql, list.sort, bounds, &format!("p.{column}"), "p.id");
-    push_order(&mut sql, list.sort, &format!("p.{column}"), "p.id");
-    sql.push(" limit ")
-        .push(estimate.walked_at_most(list))
-        .push(") w cross join lateral (select from search_rows s where s.product_id = w.id");
-    condition.push(&mut sql);
+    push_page_begin(&mut sql);
+    sql.push("select w.sort_key");
+    if added > 0 {
+        sql.push(" + ").push(added).push(" as sort_key");
+    }
+    sql.push(", w.id from (");
+    push_chosen(&mut sql, &ordered, condition.ids, None, limit);
+    sql.push(") w cross join lateral (select from search_rows s where s.product_id = w.id");
+    condition.push_words(&mut sql);
     // With its own limit, the look-up stays one: joined, the planner might match all products first.
     sql.push(" limit 1) s");
-    push_order(&mut sql, list.sort, "w.sort_key", "w.id");
+    push_order(&mut sql, ordered.sort, "w.sort_key", "w.id");
     push_cut(&mut sql, list);
-    push_page_end(&mut sql, list.sort);
-    let page = sql.build().persistent(false).fetch_all(&mut *session).await?;
-    if page.len() as u64 == rows(list.limit) {
-        return Ok(page);
-    }
-    read_matches(session, list, condition).await
+    push_page_end(&mut sql, list);
+    sql.build().persistent(false).fetch_all(session).await
 }
 
 impl Condition<'_> {
-    /// Without a word that counts, nothing matches; the brand alone must not.
-    fn push(&self, sql: &mut QueryBuilder<Postgres>) {
+    /// What the inverted index has. Without a word that counts nothing matches; the brand alone must not.
+    fn push_words(&self, sql: &mut QueryBuilder<Postgres>) {
         sql.push(" and numnode(");
         self.query.push(sql);
         sql.push(") > 0 and s.document @@ (");
@@ -197,6 +212,14 @@ impl Condition<'_> {
             }
         }
         sql.push(")");
+    }
+
+    /// What it hasn't.
+    fn push_rest(&self, sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>) {
+        push_prices(sql, list.filters, "s");
+        if list.filters.in_stock == Some(true) {
+            sql.push(" and s.in_stock");
+        }
     }
 
     fn push_key(&self, sql: &mut QueryBuilder<Postgres>, sort: Sort) {

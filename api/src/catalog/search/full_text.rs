@@ -14,8 +14,8 @@ pub(super) const JOIN: &str = " join search_rows s on s.product_id = p.id";
 /// What a match in the title adds to the popularity by which matches are ranked: more than is ever sold.
 pub const TITLE_MATCH: i64 = 1 << 40;
 
-/// The fewest characters of a beginning. One letter begins nearly every text, and means no word.
-const MIN_PREFIX_CHARS: usize = 2;
+/// The fewest characters of a beginning. One or two letters begin words in nearly every text, and mean none.
+const MIN_PREFIX_CHARS: usize = 3;
 
 /// A text as a query of the `english` configuration: all words, the last as a prefix.
 #[derive(Debug, Clone)]
@@ -129,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn one_letter_is_a_word_and_no_prefix() {
-        assert_eq!(Words::new("navy c").0, "'navy' & 'c'");
-        assert_eq!(Words::new("navy co").0, "'navy' & 'co':*");
+    fn two_letters_are_a_word_and_no_prefix() {
+        assert_eq!(Words::new("navy co").0, "'navy' & 'co'");
+        assert_eq!(Words::new("navy coa").0, "'navy' & 'coa':*");
     }
 
     #[test]
     fn what_is_special_in_a_query_is_dropped() {
-        assert_eq!(Words::new("a' | !b & (cd").0, "'a' & 'b' & 'cd':*");
+        assert_eq!(Words::new("a' | !b & (cod").0, "'a' & 'b' & 'cod':*");
         assert_eq!(Words::new("!!!").0, "");
     }
 }

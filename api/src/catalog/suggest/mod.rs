@@ -73,7 +73,7 @@ pub async fn suggest(
     key.extend(form_urlencoded::byte_serialize(text.as_bytes()));
     app.catalog
         .cache
-        .answer(Class::Listings, &key, &timings, || {
+        .answer(Class::Suggestions, &key, &timings, || {
             suggestions(&app, &timings, &text)
         })
         .await

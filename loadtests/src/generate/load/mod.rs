@@ -26,7 +26,8 @@ use definitions::{Definitions, Part};
 const CHUNKS_AHEAD: usize = 4;
 
 /// What shops write while they run, about the generated rows: emptied with them, since it speaks of those.
-const WRITTEN_SINCE: [&str; 9] = [
+const WRITTEN_SINCE: [&str; 10] = [
+    "catalog_changes",
     "sessions",
     "refresh_tokens",
     "sign_in_failures",
@@ -87,7 +88,7 @@ pub async fn load(
         .map_err(explain_full_disk)?;
     let stage = Stage::start("analyze", 0);
     let names = Table::ALL.map(Table::name).join(", ");
-    let vacuum = format!("vacuum (analyze) {names}, product_search");
+    let vacuum = format!("vacuum (analyze) {names}, product_search, search_rows, search_words");
     sqlx::raw_sql(AssertSqlSafe(vacuum)).execute(connection).await?;
     stage.finish();
     Ok(digests)
@@ -103,7 +104,11 @@ async fn replace(
     let settings =
         "set local maintenance_work_mem = '256MB'; set local work_mem = '128MB'; set local jit = off";
     sqlx::raw_sql(settings).execute(&mut *transaction).await?;
-    let of_documents = Definitions::set_aside(&mut transaction, &["product_search"]).await?;
+    let of_documents = Definitions::set_aside(
+        &mut transaction,
+        &["product_search", "search_rows", "search_words"],
+    )
+    .await?;
     let of_rows = Definitions::set_aside(&mut transaction, &Table::ALL.map(Table::name)).await?;
     let truncate = format!("truncate {}", WRITTEN_SINCE.join(", "));
     sqlx::raw_sql(AssertSqlSafe(truncate))
@@ -131,6 +136,7 @@ async fn replace(
 
     let stage = Stage::start("search documents", catalogue.scale.products());
     search_documents::fill(database_url, &mut transaction, catalogue, &stage).await?;
+    search_documents::fill_rows(&mut transaction).await?;
     of_documents.put_back(&mut transaction, Part::Constraint).await?;
     stage.finish();
 

@@ -72,6 +72,24 @@ pub async fn fill(
     Ok(())
 }
 
+/// Stores what searches read, from the products and their documents.
+pub async fn fill_rows(transaction: &mut PgConnection) -> Result<()> {
+    sqlx::raw_sql(
+        "insert into search_rows
+             (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, document)
+         select p.id, p.created_at, p.price_cents, p.sales_count, p.rating_hundredths, p.in_stock, p.active,
+                search_row_document(s.document, p.brand_id, p.category_id, p.in_stock)
+         from products p join product_search s on s.product_id = p.id
+         order by p.id;
+         insert into search_words
+         select distinct word from products p, comparable_words(p.title) word order by word",
+    )
+    .execute(transaction)
+    .await
+    .context("while filling what searches read")?;
+    Ok(())
+}
+
 /// Computes every second chunk, beginning with the one numbered `part`.
 async fn compute(
     mut connection: PgConnection,

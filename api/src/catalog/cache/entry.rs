@@ -1,0 +1,141 @@
+//! The form of a stored answer: what its maker knew and which products it shows, in front of the answer itself.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::catalog::changes::Snapshot;
+use crate::http::answer::Answer;
+
+/// What a value starts with. Another form gets another mark and another key, so that processes of two releases can share
+/// a Redis.
+const MARK: &[u8] = b"entry 1\n";
+
+/// Transactions that a stored snapshot may name, and products that an answer may show. More are not stored.
+const MAX_IDS: usize = 4_096;
+
+/// What an answer's maker knew when the work began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stamp {
+    /// The answer has at least what this shows.
+    pub snapshot: Arc<Snapshot>,
+    /// The catalogue's epoch then.
+    pub epoch: i64,
+    /// In milliseconds since 1970, by the maker's clock.
+    pub made_at_ms: u64,
+}
+
+/// A value of the cache, read.
+#[derive(Debug)]
+pub struct Entry {
+    /// What its maker knew.
+    pub stamp: Stamp,
+    /// 16 bytes each.
+    products: Bytes,
+    /// What is served.
+    pub answer: Answer,
+}
+
+impl Entry {
+    /// The bytes to store. None when there are too many ids.
+    pub fn encode(stamp: &Stamp, answer: &Answer) -> Option<Vec<u8>> {
+        let running = stamp.snapshot.running();
+        let products = answer.products();
+        if running.len() > MAX_IDS || products.len() > MAX_IDS {
+            return None;
+        }
+        let ids = running.len() * 8 + products.len() * 16;
+        let mut bytes = Vec::with_capacity(MARK.len() + 36 + ids + answer.stored().len());
+        bytes.extend_from_slice(MARK);
+        bytes.extend_from_slice(&stamp.epoch.to_be_bytes());
+        for number in [stamp.made_at_ms, stamp.snapshot.oldest(), stamp.snapshot.next()] {
+            bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        bytes.extend_from_slice(&(running.len() as u16).to_be_bytes());
+        bytes.extend_from_slice(&(products.len() as u16).to_be_bytes());
+        for transaction in running {
+            bytes.extend_from_slice(&transaction.to_be_bytes());
+        }
+        for product in products {
+            bytes.extend_from_slice(product.as_bytes());
+        }
+        bytes.extend_from_slice(answer.stored());
+        Some(bytes)
+    }
+
+    /// Reads a value. None when it is not one of ours.
+    pub fn decode(mut bytes: Bytes) -> Option<Self> {
+        if !bytes.starts_with(MARK) {
+            return None;
+        }
+        let _ = bytes.split_to(MARK.len());
+        let epoch = take_u64(&mut bytes)?.cast_signed();
+        let made_at_ms = take_u64(&mut bytes)?;
+        let (oldest, next) = (take_u64(&mut bytes)?, take_u64(&mut bytes)?);
+        let (running, products) = (take_u16(&mut bytes)?, take_u16(&mut bytes)?);
+        let running = (0..running)
+            .map(|_| take_u64(&mut bytes))
+            .collect::<Option<_>>()?;
+        let products_length = usize::from(products) * 16;
+        if bytes.len() < products_length {
+            return None;
+        }
+        let products = bytes.split_to(products_length);
+        Some(Self {
+            stamp: Stamp {
+                snapshot: Arc::new(Snapshot::new(oldest, next, running)),
+                epoch,
+                made_at_ms,
+            },
+            products,
+            answer: Answer::from_stored(bytes)?,
+        })
+    }
+
+    /// The products that it shows.
+    pub fn products(&self) -> impl Iterator<Item = Uuid> {
+        self.products
+            .chunks_exact(16)
+            .filter_map(|bytes| Uuid::from_slice(bytes).ok())
+    }
+}
+
+fn take_u64(bytes: &mut Bytes) -> Option<u64> {
+    let number = u64::from_be_bytes(*bytes.first_chunk()?);
+    let _ = bytes.split_to(8);
+    Some(number)
+}
+
+fn take_u16(bytes: &mut Bytes) -> Option<u16> {
+    let number = u16::from_be_bytes(*bytes.first_chunk()?);
+    let _ = bytes.split_to(2);
+    Some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_read_as_it_was_stored() {
+        let stamp = Stamp {
+            snapshot: Arc::new(Snapshot::parse("10:20:10,14").unwrap()),
+            epoch: -3,
+            made_at_ms: 77,
+        };
+        let products = vec![Uuid::from_u128(1), Uuid::from_u128(2)];
+        let answer = Answer::new(Some("/next"), b"{}").showing(products.clone());
+        let stored = Entry::encode(&stamp, &answer).unwrap();
+        let entry = Entry::decode(stored.clone().into()).unwrap();
+        assert_eq!(entry.stamp, stamp);
+        assert_eq!(entry.products().collect::<Vec<_>>(), products);
+        assert_eq!(entry.answer.stored(), answer.stored());
+        for length in 0..stored.len() - answer.stored().len() {
+            assert!(
+                Entry::decode(stored[..length].to_vec().into()).is_none(),
+                "{length}"
+            );
+        }
+    }
+}
