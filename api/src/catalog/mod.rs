@@ -17,6 +17,7 @@ pub mod reference;
 pub mod sort;
 
 pub mod cache;
+pub mod changes;
 pub mod facets;
 pub mod list_columns;
 pub mod list_statement;
