@@ -92,6 +92,8 @@ struct Progress {
     is_outdated: bool,
     /// Nothing was lost since the current content was loaded: the next one may take over what it knows.
     is_known: bool,
+    /// The current content is from before changes that were lost.
+    is_old: bool,
     /// Changed while a load is under way, which may have read them before.
     changed_meanwhile: Vec<Uuid>,
     /// Changed, and not re-read into the current content yet. Kept here, so that a refresh that fails or is cancelled
@@ -138,12 +140,20 @@ impl<C: Content> Replica<C> {
         }
     }
 
+    /// Whether what is held may be old: it is being loaded again, because changes were lost. What is made from it is not
+    /// to be kept.
+    pub fn is_old(&self) -> bool {
+        self.0.progress().is_old
+    }
+
     /// All of it may have changed, unseen: what is held is loaded again.
     pub fn outdate(&self) {
         let mut progress = self.0.progress();
+        let is_loaded = self.0.current().is_some();
         progress.is_outdated = progress.is_loading;
+        progress.is_old = is_loaded;
         drop(progress);
-        if self.0.current().is_some() {
+        if is_loaded {
             self.0.start_loading(false);
         }
     }
@@ -276,6 +286,7 @@ impl<C: Content> Shared<C> {
                         at: Instant::now(),
                     });
                     progress.is_loading = false;
+                    progress.is_old = false;
                     break;
                 }
                 std::mem::take(&mut progress.changed_meanwhile)

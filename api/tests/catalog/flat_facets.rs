@@ -1,5 +1,5 @@
 //! Facets, the category tree and suggestions are flat in the number of products: with 20,000 of them, none reads more
-//! than a bounded number of pages. `facets=scan` reads every product's row.
+//! than a bounded number of pages, and those without words none. `facets=scan` reads something of every product.
 
 use std::sync::Arc;
 
@@ -22,11 +22,12 @@ const FACETS: &[&str] = &[
     "/v1/products/facets?category=middle-3&brand=brand-1&in_stock=true",
     "/v1/products/facets?min_price=5000&max_price=20000",
     "/v1/products/facets?in_stock=false",
-    "/v1/products/facets?category=no-such-category",
     "/v1/categories",
 ];
 
-const WORDS: &[&str] = &[
+const BOUNDED: &[&str] = &[
+    // Postgres is asked whether it knows the category meanwhile.
+    "/v1/products/facets?category=no-such-category",
     // In half of the titles, in one of a hundred, in five, in none; in all descriptions; misspelt.
     "/v1/products/facets?q=sturdy",
     "/v1/products/facets?q=walnut",
@@ -103,7 +104,7 @@ async fn columns_and_titles_bound_what_a_request_reads() {
     for path in FACETS {
         assert_eq!(shop.buffers(path).await, 0, "{path}: all of it is in the process");
     }
-    for path in WORDS.iter().chain(SUGGESTIONS) {
+    for path in BOUNDED.iter().chain(SUGGESTIONS) {
         let buffers = shop.buffers(path).await;
         assert!(buffers <= MAX_BUFFERS, "{path}: {buffers} buffers");
     }
@@ -143,19 +144,20 @@ async fn common_words_are_counted_up_to_the_bound_and_said_to_be_approximate() {
     assert_eq!((&rare["total"], rare.get("approximate")), (&5.into(), None));
 }
 
+/// Entries of an index that holds all that is counted, on a page.
+const MOST_ENTRIES: u64 = 200;
+
 #[tokio::test]
 #[cfg(feature = "baselines")]
-async fn a_scan_reads_every_row_whatever_is_asked() {
+async fn a_scan_reads_something_of_every_product() {
     let shop = Shop::start("scan", Changes::default()).await;
-    let rows = shop
+    let shown = shop
         .shop
         .database
-        .number("select relpages from pg_class where oid = 'products'::regclass")
+        .number("select count(*) from products where active")
         .await as u64;
-    assert!(rows > MAX_BUFFERS, "the table has {rows} pages");
-    // Those of a brand or a category may use an index.
-    for path in FACETS.iter().filter(|path| !path.contains("brand=") && !path.contains("categor")) {
+    for path in ["/v1/products/facets", "/v1/products/facets?in_stock=true"] {
         let buffers = shop.buffers(path).await;
-        assert!(buffers > MAX_BUFFERS, "{path}: {buffers} buffers");
+        assert!(buffers * MOST_ENTRIES > shown, "{path}: {buffers} buffers");
     }
 }

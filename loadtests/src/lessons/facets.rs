@@ -93,12 +93,16 @@ fn explain(scenarios: &[ScenarioReport], facts: &Facts) -> Explanation {
     };
     Explanation {
         why: format!(
-            "A row is stored as a whole, so counting five of its values reads all of it: {} buffers for a category of {} \
-             products, {} ms. The columns hold these five values side by side: {} ms and no buffer.",
-            buffers(HEADLINE, "scan"),
+            "A scan reads something of each of {} products, its row or an index entry that holds what is counted: {} buffers \
+             and {} ms for a category, {} and {} ms for all. The columns hold these five values side by side: {} ms and no \
+             buffer, {} ms for all.",
             format::number(facts.products as f64),
+            buffers(HEADLINE, "scan"),
             p50(HEADLINE, "scan"),
+            buffers(ALL, "scan"),
+            p50(ALL, "scan"),
             p50(HEADLINE, "columns"),
+            p50(ALL, "columns"),
         ),
         notes: vec![
             format!(

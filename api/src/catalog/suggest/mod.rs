@@ -87,6 +87,7 @@ const MOST: usize = 8;
 const MAX_COMPARED: u64 = 1_500;
 
 async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer, ApiError> {
+    let is_old = app.catalog.replicas.titles.is_old();
     let found = app.catalog.replicas.titles.get().await?.find(text, MOST);
     // A text without a letter or digit has no trigram: an index can't find it, and all titles would be read.
     let is_rare = found.may_be_more && text.contains(char::is_alphanumeric);
@@ -96,7 +97,7 @@ async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer,
         (false, true) => Vec::new(),
     };
     let body = serde_json::to_vec(&Suggestions { items, next: None }).map_err(ApiError::internal)?;
-    Ok(Answer::new(None, &body))
+    Ok(Answer::new(None, &body).provisional(is_old))
 }
 
 /// Products that were found, as they are now.
