@@ -15,6 +15,8 @@ create table search_rows (
     rating_hundredths smallint    not null,
     in_stock          boolean     not null,
     active            boolean     not null,
+    -- As in `products`, where an index of its trigrams would be written with each new price.
+    title             text        not null,
     -- Lexemes of the texts; those of the title once more as `t:…`; the brand as `b:…`; the category as `c:…`; `o:` when it is
     -- out of stock. So the index intersects words with brand, categories and what is sold out.
     document          tsvector    not null
@@ -93,8 +95,9 @@ end $$;
 create function write_search_row() returns trigger language plpgsql as $$
 begin
     insert into search_rows
-        (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, document)
+        (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, title, document)
     values (new.id, new.created_at, new.price_cents, new.sales_count, new.rating_hundredths, new.in_stock, new.active,
+            new.title,
             search_row_document(product_search_document(new.title, new.description), new.brand_id, new.category_id,
                                 new.in_stock))
     on conflict (product_id) do update
@@ -104,6 +107,7 @@ begin
         rating_hundredths = excluded.rating_hundredths,
         in_stock = excluded.in_stock,
         active = excluded.active,
+        title = excluded.title,
         document = excluded.document;
     insert into search_words
     select word from comparable_words(new.title) word

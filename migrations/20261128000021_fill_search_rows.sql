@@ -14,8 +14,8 @@ begin
         exit when batch = '{}';
         perform from products where id = any (batch) order by id for no key update;
         insert into search_rows
-            (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, document)
-        select p.id, p.created_at, p.price_cents, p.sales_count, p.rating_hundredths, p.in_stock, p.active,
+            (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, title, document)
+        select p.id, p.created_at, p.price_cents, p.sales_count, p.rating_hundredths, p.in_stock, p.active, p.title,
                search_row_document(coalesce(s.document, product_search_document(p.title, p.description)),
                                    p.brand_id, p.category_id, p.in_stock)
         from products p

@@ -325,8 +325,7 @@ async fn sign_somebody_in(connection: &mut PgConnection) {
 
 /// All that the database holds, by table: how many rows, and a digest of them. Sign-ins are revoked by a restore, and caches emptied.
 async fn digests(connection: &mut PgConnection) -> BTreeMap<String, String> {
-    let tables =
-        "select tablename::text from pg_tables where schemaname = 'public' and tablename not in ('sessions', 'catalog_epoch', 'catalog_changes')";
+    let tables = "select tablename::text from pg_tables where schemaname = 'public' and tablename not in ('sessions', 'catalog_epoch', 'catalog_changes')";
     let tables: Vec<String> = sqlx::query_scalar(tables)
         .fetch_all(&mut *connection)
         .await

@@ -104,3 +104,28 @@ async fn the_log_is_listed_the_newest_first() {
         .collect();
     assert_eq!(after, expected);
 }
+
+#[tokio::test]
+async fn the_log_cuts_long_texts_and_a_page_of_them_stays_small() {
+    let shop = TestShop::start("optimized").await;
+    let office = Office::of(&shop).await;
+    office.set_stock("SKU-1-0", 7).await.ok();
+    shop.database
+        .execute(
+            "insert into audit_log (id, customer_id, action, subject, before, after)
+             select lpad(to_hex(number), 32, '0')::uuid, (select customer_id from audit_log limit 1), 'product.update', 'product-1',
+                    jsonb_build_object('description', repeat('ä', 60000), 'active', true),
+                    jsonb_build_object('description', repeat('b', number), 'active', false)
+             from generate_series(999, 1001) number",
+        )
+        .await;
+    let page = office.get("/v1/admin/audit-log?limit=100").await.ok();
+    assert!(page.body.len() < 20_000, "{} bytes", page.body.len());
+    let items = page.items();
+    let after = |at: usize| items[at]["after"]["description"].as_str().unwrap().to_owned();
+    assert_eq!(items[1]["before"]["description"], json!("ä".repeat(1000) + "…"));
+    assert_eq!(items[1]["before"]["active"], json!(true));
+    assert_eq!(after(1), "b".repeat(1000) + "…");
+    assert_eq!((after(2), after(3)), ("b".repeat(1000), "b".repeat(999)));
+    assert_eq!(items[0]["after"], json!({ "quantity": 7 }));
+}

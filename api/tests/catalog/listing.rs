@@ -96,3 +96,42 @@ async fn batched_sends_one_statement_for_all_products_of_the_page() {
         assert_eq!(statements(&shop, &wire, path).await, expected, "{path}");
     }
 }
+
+/// Lists show the first of each product's variants and images; the product itself shows all.
+#[tokio::test]
+async fn a_list_bounds_the_details_of_each_product_and_a_product_shows_all() {
+    for each in lesson("listing").arms {
+        let variants = arm(lesson("listing"), each.name);
+        let changes = Changes::default().set("--max-list-details", 2);
+        let shop = TestShop::start_with(&variants.to_string(), changes).await;
+        for include in ["variants", "images", "variants,images"] {
+            let page = shop
+                .get(&format!("/v1/products?limit=100&include={include}"))
+                .await
+                .ok();
+            for part in include.split(',') {
+                let most = page
+                    .items()
+                    .iter()
+                    .map(|item| item[part].as_array().unwrap().len())
+                    .max();
+                assert_eq!(most, Some(2), "{} {include}", each.name);
+            }
+        }
+        let first = |json: &serde_json::Value| json["variants"][0]["sku"].clone();
+        let list = shop.get("/v1/products?limit=100&include=variants").await.ok();
+        let slug = list.items()[0]["slug"].as_str().unwrap().to_owned();
+        let alone = shop
+            .get(&format!("/v1/products/{slug}?include=variants"))
+            .await
+            .ok()
+            .json();
+        assert_eq!(first(&list.items()[0]), first(&alone));
+        let three = shop
+            .get("/v1/products/product-2?include=variants")
+            .await
+            .ok()
+            .json();
+        assert_eq!(three["variants"].as_array().unwrap().len(), 3);
+    }
+}

@@ -103,8 +103,8 @@ async fn what_a_search_reads_follows_every_write_and_keys_alone_stay_on_their_pa
         .await;
     assert_eq!(shop.database.json(document).await, before);
     let differing = "select count(*) from products p left join search_rows s on s.product_id = p.id
-                     where (p.price_cents, p.sales_count, p.rating_hundredths, p.in_stock, p.active, p.created_at)
-                           is distinct from (s.price_cents, s.sales_count, s.rating_hundredths, s.in_stock, s.active, s.created_at)
+                     where (p.title, p.price_cents, p.sales_count, p.rating_hundredths, p.in_stock, p.active, p.created_at)
+                           is distinct from (s.title, s.price_cents, s.sales_count, s.rating_hundredths, s.in_stock, s.active, s.created_at)
                         or s.document is distinct from search_row_document(
                                product_search_document(p.title, p.description), p.brand_id, p.category_id, p.in_stock)";
     assert_eq!(shop.database.number(differing).await, 0);

@@ -37,8 +37,8 @@ from (
 ) t (n, title, description);
 alter table products enable trigger user;
 
-insert into search_rows (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, document)
-select id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active,
+insert into search_rows (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, title, document)
+select id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, title,
        search_row_document(product_search_document(title, description), brand_id, category_id, in_stock)
 from products;
 insert into search_words select distinct word from products, comparable_words(title) word;

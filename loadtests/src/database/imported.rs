@@ -140,7 +140,7 @@ async fn import_into(url: &str, api_binary: &Path, file: &ImportFile) -> Result<
     eprintln!("{outcome}");
     // As after generating: without statistics no plan is a sane one.
     let names = Table::ALL.map(Table::name).join(", ");
-    let vacuum = format!("vacuum (analyze) {names}, product_search");
+    let vacuum = format!("vacuum (analyze) {names}, product_search, search_rows, search_words");
     sqlx::raw_sql(sqlx::AssertSqlSafe(vacuum))
         .execute(&mut connection)
         .await?;

@@ -176,7 +176,7 @@ lessons! {
         context: [catalog_cache = none],
         baselines: { Like = like: "`ilike '%…%'` over titles and descriptions." },
         preset_baseline: Like,
-        optimized: FullText = full_text: "Full-text search with ranks and prefixes, typos caught by trigrams on titles.",
+        optimized: FullText = full_text: "Full-text search with ranks and prefixes, typos caught by trigrams on the words of titles.",
     }
     /// What the planner knows of a list's values when it chooses a plan.
     planner_estimates: PlannerEstimates {

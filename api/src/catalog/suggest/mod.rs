@@ -116,17 +116,19 @@ async fn suggest_of(app: &App, timings: &Timings, ids: &[Uuid]) -> Result<Vec<Su
 async fn suggest_rare(app: &App, timings: &Timings, text: &str) -> Result<Vec<Suggestion>, ApiError> {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     let mut sql = QueryBuilder::<Postgres>::new(
-        "select title, slug
+        "select found.title, p.slug
          from (
-             select id, title, slug, sales_count from products where active and (title ilike ",
+             select product_id, title, sales_count from (
+                 select product_id, title, sales_count from search_rows where active and (title ilike ",
     );
     sql.push_bind(format!("{escaped}%"))
         .push(" or title ilike ")
         .push_bind(format!("% {escaped}%"))
         .push(") limit ")
         .push(MAX_COMPARED)
-        .push(") compared order by sales_count desc, id desc limit ")
-        .push(MOST as u64);
+        .push(") compared order by sales_count desc, product_id desc limit ")
+        .push(MOST as u64)
+        .push(") found join products p on p.id = found.product_id order by found.sales_count desc, p.id desc");
     let mut session = app.database.session(timings).await?;
     // Planned each time: how rare it is, only the text tells.
     let rows = sql.build_query_as().persistent(false).fetch_all(&mut session).await?;
