@@ -83,7 +83,8 @@ async fn compose(
     Ok(Some(sql))
 }
 
-/// Brand and category as a query of the lexemes that stand for them, empty without. `None` when no product can have them.
+/// Brand, category and what is sold out, as a query of the lexemes that stand for them; empty without. `None` when no product
+/// can have them.
 fn lexemes(filters: &ProductFilters, reference: &Arc<Snapshot>) -> Option<String> {
     let mut all = Vec::new();
     if let Some(slug) = &filters.brand {
@@ -100,6 +101,9 @@ fn lexemes(filters: &ProductFilters, reference: &Arc<Snapshot>) -> Option<String
             any.push(')');
             all.push(any);
         }
+    }
+    if filters.in_stock == Some(false) {
+        all.push("'o:'".to_owned());
     }
     Some(all.join("&"))
 }
