@@ -20,6 +20,7 @@ mod listing;
 mod pagination;
 #[cfg(feature = "baselines")]
 mod projection;
+mod replica;
 mod search;
 mod single_flight;
 mod worst_list;
