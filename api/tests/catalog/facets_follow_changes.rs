@@ -97,7 +97,11 @@ async fn every_arm_sees_every_change() {
 async fn a_price_is_counted_within_a_second() {
     let shop = TestShop::start(&arm(lesson("facets"), "columns").to_string()).await;
     let expensive = async || {
-        let facets = shop.get("/v1/products/facets?min_price=1000000").await.ok().json();
+        let facets = shop
+            .get("/v1/products/facets?min_price=1000000")
+            .await
+            .ok()
+            .json();
         facets["total"].as_i64().unwrap()
     };
     assert_eq!(expensive().await, 0);
@@ -105,7 +109,10 @@ async fn a_price_is_counted_within_a_second() {
     for (number, slug) in (1..).zip(["product-1", "product-2", "product-3", "product-4", "product-5"]) {
         change_price(&shop.database, slug, 2_000_000).await;
         let changed = Instant::now();
-        until("the price is counted", async || (expensive().await == number).then_some(())).await;
+        until("the price is counted", async || {
+            (expensive().await == number).then_some(())
+        })
+        .await;
         took.push(changed.elapsed());
     }
     took.sort();
@@ -119,7 +126,10 @@ async fn a_title_that_changed_is_suggested_and_the_old_one_is_not() {
         let answer = shop.get(&format!("/v1/search/suggestions?q={text}")).await.ok();
         answer.items().len()
     };
-    assert_eq!((suggested("blouse%201").await > 0, suggested("quokka").await), (true, 0));
+    assert_eq!(
+        (suggested("blouse%201").await > 0, suggested("quokka").await),
+        (true, 0)
+    );
     shop.database
         .execute("update products set title = 'A quokka' where title like '%blouse%'")
         .await;
@@ -170,7 +180,8 @@ async fn a_process_that_fell_behind_loads_again_and_serves_meanwhile() {
 
 #[tokio::test]
 async fn facets_are_503_while_columns_cannot_be_loaded_and_come_back() {
-    let database = Arc::new(Database::new(Content::Catalogue, arm(lesson("facets"), "columns").indexes).await);
+    let database =
+        Arc::new(Database::new(Content::Catalogue, arm(lesson("facets"), "columns").indexes).await);
     let mut wire = Wire::to(&database).await;
     let changes = Changes::default()
         .set("--database-url", wire.url())

@@ -137,7 +137,10 @@ async fn common_words_are_counted_up_to_the_bound_and_said_to_be_approximate() {
     let common = facets("/v1/products/facets?q=sturdy").await;
     // Of 100 candidates some are not shown.
     let total = common["total"].as_u64().unwrap();
-    assert!((80..=100).contains(&total) && common["approximate"] == true, "{common}");
+    assert!(
+        (80..=100).contains(&total) && common["approximate"] == true,
+        "{common}"
+    );
     let in_category = facets("/v1/products/facets?q=sturdy&in_stock=true").await;
     assert_eq!(in_category["approximate"], true, "{in_category}");
     let rare = facets("/v1/products/facets?q=zephyrine").await;

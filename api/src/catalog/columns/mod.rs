@@ -103,7 +103,9 @@ impl ProductColumns {
             return self.count_now(&filter);
         }
         let counting = tokio::task::spawn_blocking(move || self.count_now(&filter));
-        counting.await.expect("counting doesn't panic, and is not cancelled")
+        counting
+            .await
+            .expect("counting doesn't panic, and is not cancelled")
     }
 
     /// Counts the products that pass. The columns are locked for a part of the pass at a time: each product is counted

@@ -20,16 +20,24 @@ fn id(kind: u128, number: u8) -> Uuid {
 fn product() -> impl Strategy<Value = ProductRow> {
     // Prices on, below and above the bounds of bands.
     let price = (0..PRICE_BANDS.len(), -1..=1_i64).prop_map(|(band, by)| (PRICE_BANDS[band] + by).max(0));
-    (0..40_u8, 0..5_u8, 0..6_u8, price, any::<bool>(), prop::bool::weighted(0.8)).prop_map(
-        |(number, brand, category, price_cents, in_stock, active)| ProductRow {
-            id: id(0, number),
-            brand_id: id(1, brand),
-            category_id: id(2, category),
-            price_cents,
-            in_stock,
-            active,
-        },
+    (
+        0..40_u8,
+        0..5_u8,
+        0..6_u8,
+        price,
+        any::<bool>(),
+        prop::bool::weighted(0.8),
     )
+        .prop_map(
+            |(number, brand, category, price_cents, in_stock, active)| ProductRow {
+                id: id(0, number),
+                brand_id: id(1, brand),
+                category_id: id(2, category),
+                price_cents,
+                in_stock,
+                active,
+            },
+        )
 }
 
 fn writes() -> impl Strategy<Value = Vec<Write>> {
@@ -45,7 +53,10 @@ fn filter() -> impl Strategy<Value = RowFilter> {
     let price = || prop::option::of(0..60_000_i64);
     (
         prop::option::weighted(0.3, (0..7_u8).prop_map(|number| id(1, number))),
-        prop::option::weighted(0.4, prop::collection::vec((0..8_u8).prop_map(|number| id(2, number)), 0..4)),
+        prop::option::weighted(
+            0.4,
+            prop::collection::vec((0..8_u8).prop_map(|number| id(2, number)), 0..4),
+        ),
         price(),
         price(),
         prop::option::weighted(0.3, any::<bool>()),
@@ -68,7 +79,9 @@ fn passes(product: &ProductRow, filter: &RowFilter) -> bool {
             .is_none_or(|categories| categories.contains(&product.category_id))
         && filter.min_price.is_none_or(|price| product.price_cents >= price)
         && filter.max_price.is_none_or(|price| product.price_cents <= price)
-        && filter.in_stock.is_none_or(|in_stock| product.in_stock == in_stock)
+        && filter
+            .in_stock
+            .is_none_or(|in_stock| product.in_stock == in_stock)
 }
 
 fn count_rows<'p>(products: impl Iterator<Item = &'p ProductRow>, filter: &RowFilter) -> Counts {
@@ -77,7 +90,10 @@ fn count_rows<'p>(products: impl Iterator<Item = &'p ProductRow>, filter: &RowFi
     for product in products.filter(|product| passes(product, filter)) {
         *brands.entry(product.brand_id).or_default() += 1;
         *categories.entry(product.category_id).or_default() += 1;
-        let band = PRICE_BANDS.iter().rposition(|from| *from <= product.price_cents).unwrap();
+        let band = PRICE_BANDS
+            .iter()
+            .rposition(|from| *from <= product.price_cents)
+            .unwrap();
         counts.bands[band] += 1;
         match product.in_stock {
             true => counts.in_stock += 1,
@@ -152,7 +168,10 @@ fn a_pass_that_locks_part_by_part_counts_each_product_once() {
     };
     let counts = columns.count_now(&filter);
     assert_eq!(u128::from(counts.in_stock + counts.out_of_stock), products);
-    assert_eq!(in_order(counts), in_order(columns.count_now(&RowFilter::default())));
+    assert_eq!(
+        in_order(counts),
+        in_order(columns.count_now(&RowFilter::default()))
+    );
 }
 
 #[test]

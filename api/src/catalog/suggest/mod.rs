@@ -128,9 +128,15 @@ async fn suggest_rare(app: &App, timings: &Timings, text: &str) -> Result<Vec<Su
         .push(MAX_COMPARED)
         .push(") compared order by sales_count desc, product_id desc limit ")
         .push(MOST as u64)
-        .push(") found join products p on p.id = found.product_id order by found.sales_count desc, p.id desc");
+        .push(
+            ") found join products p on p.id = found.product_id order by found.sales_count desc, p.id desc",
+        );
     let mut session = app.database.session(timings).await?;
     // Planned each time: how rare it is, only the text tells.
-    let rows = sql.build_query_as().persistent(false).fetch_all(&mut session).await?;
+    let rows = sql
+        .build_query_as()
+        .persistent(false)
+        .fetch_all(&mut session)
+        .await?;
     Ok(rows)
 }

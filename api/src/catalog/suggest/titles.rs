@@ -153,8 +153,9 @@ impl Ranked {
 
 /// What is held of those of these products that are shown.
 async fn read(connection: &mut PgConnection, products: &[Uuid]) -> Result<Vec<TitleRow>, sqlx::Error> {
-    let mut sql =
-        QueryBuilder::<Postgres>::new("select id, sales_count, title from products where active and id = any(");
+    let mut sql = QueryBuilder::<Postgres>::new(
+        "select id, sales_count, title from products where active and id = any(",
+    );
     sql.push_bind(products).push(")");
     sql.build_query_as().fetch_all(connection).await
 }
@@ -250,7 +251,10 @@ mod tests {
     #[test]
     fn a_change_moves_a_title_and_takes_it_away() {
         let titles = held(10);
-        titles.replace(&ids(&[3, 4, 5]), &[row(3, 5, "Cotton blanket"), row(5, 7, "Woolly hat")]);
+        titles.replace(
+            &ids(&[3, 4, 5]),
+            &[row(3, 5, "Cotton blanket"), row(5, 7, "Woolly hat")],
+        );
         assert_eq!(numbers(&titles.find("wool", 8)), [5, 1]);
         assert_eq!(numbers(&titles.find("cotton", 8)), [3]);
     }
@@ -258,7 +262,11 @@ mod tests {
     #[test]
     fn a_new_order_takes_over_the_titles_that_are_held() {
         let titles = held(10);
-        let order = [(Uuid::from_u128(4), 99), (Uuid::from_u128(1), 5), (Uuid::from_u128(8), 3)];
+        let order = [
+            (Uuid::from_u128(4), 99),
+            (Uuid::from_u128(1), 5),
+            (Uuid::from_u128(8), 3),
+        ];
         let (taken_over, missing) = titles.take_over(&order);
         assert_eq!(missing, ids(&[8]));
         let titles = BestSellers::of(taken_over, 10);
