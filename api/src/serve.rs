@@ -93,7 +93,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 
     let customers = Customers::let_in(door, app(&assembly), draining.clone())?;
-    assembly.state.catalog.replicas.start_loading();
+    assembly.state.catalog.replicas.load_ahead();
     let changes = tokio::spawn(follow_changes(assembly.state.clone()));
     start.is_over();
     tracing::info!(
