@@ -44,6 +44,14 @@ pub fn describe() {
         "catalog_cache_lookups_total",
         "Look-ups in the catalogue's cache, by outcome."
     );
+    metrics::describe_gauge!(
+        "backstock_catalog_columns_bytes",
+        "Memory of the columns that facets and category counts are made from."
+    );
+    metrics::describe_gauge!(
+        "backstock_catalog_titles_bytes",
+        "Memory of the best-sellers' titles that suggestions are searched in."
+    );
     metrics::describe_counter!(
         "database_statements_total",
         "Statements sent to Postgres for requests."

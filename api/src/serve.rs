@@ -103,6 +103,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 
     let customers = Customers::let_in(door, app(&assembly), settings.http.connections, draining.clone())?;
+    assembly.state.catalog.replicas.load_ahead();
     let changes = tokio::spawn(follow_changes(assembly.state.clone()));
     start.is_over();
     tracing::info!(

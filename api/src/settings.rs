@@ -273,8 +273,8 @@ pub struct CacheSettings {
 /// What a process holds of the catalogue, and counts of it.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ReplicaSettings {
-    /// Products that are read by one statement while a process loads the columns that facets count. A statement of the
-    /// default takes some 50 ms, far from every statement's timeout
+    /// Products that are read by one statement while a process loads the columns that facets count: so few that it is far
+    /// from its timeout
     #[arg(long, env = "BACKSTOCK_REPLICA_PAGE_ROWS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub replica_page_rows: u32,
@@ -285,8 +285,8 @@ pub struct ReplicaSettings {
     pub replica_wait: Duration,
 
     /// The most products with the words that facets count. Beyond, they are approximate: a common word costs no more
-    /// than a rare one
-    #[arg(long, env = "BACKSTOCK_FACET_CANDIDATES", default_value_t = 2_000,
+    /// than a rare one. Each is on another page of the table at worst, and a request should read 2,000 pages at most
+    #[arg(long, env = "BACKSTOCK_FACET_CANDIDATES", default_value_t = 1_800,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub facet_candidates: u32,
 

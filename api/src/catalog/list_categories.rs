@@ -62,6 +62,7 @@ pub async fn list_categories(
 }
 
 async fn tree(app: &App, timings: &Timings) -> Result<Answer, ApiError> {
+    let is_old = app.catalog.replicas.columns.is_old();
     let rows = app.catalog.facets.by_category(app, timings).await?;
     let mut below: HashMap<Option<Uuid>, Vec<CategoryCount>> = HashMap::new();
     for row in rows {
@@ -71,10 +72,8 @@ async fn tree(app: &App, timings: &Timings) -> Result<Answer, ApiError> {
         items: children(&mut below, None),
         next: None,
     };
-    Ok(Answer::new(
-        None,
-        &serde_json::to_vec(&tree).map_err(ApiError::internal)?,
-    ))
+    let body = serde_json::to_vec(&tree).map_err(ApiError::internal)?;
+    Ok(Answer::new(None, &body).provisional(is_old))
 }
 
 /// Takes the rows below a parent out of the map, so that even a circle of parents would end.

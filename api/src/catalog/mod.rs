@@ -17,6 +17,7 @@ pub mod reference;
 pub mod sort;
 
 pub mod cache;
+pub mod changes;
 pub mod facets;
 pub mod list_columns;
 pub mod list_statement;
@@ -54,7 +55,7 @@ pub struct Catalog {
     /// How variants and images are loaded.
     pub details: ProductDetails,
     /// Which columns a list reads.
-    pub list_columns: ListColumns,
+    pub columns: ListColumns,
     /// How a list's statement is put to Postgres.
     pub statement: ListStatement,
     /// How products are found by words.
@@ -63,12 +64,12 @@ pub struct Catalog {
     pub facets: Facets,
     /// Brands and categories, held in the process.
     pub reference: Reference,
-    /// How many variants and images of a product a list shows.
-    pub max_list_details: u16,
     /// What else the process holds of the catalogue.
     pub replicas: Replicas,
     /// Bounds on what is held, and counted of it.
     pub limits: ReplicaSettings,
+    /// How many variants and images of a product a list shows.
+    pub max_list_details: u16,
     /// Signs where a page ended.
     pub cursors: CursorKeys,
 }
@@ -82,14 +83,14 @@ impl Catalog {
         Self {
             cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache, &cursors),
             details: ProductDetails::new(variants.listing),
+            columns: ListColumns::new(variants.projection),
             statement: ListStatement::new(variants.planner_estimates),
-            list_columns: ListColumns::new(variants.projection),
             search: Search::new(variants.search),
             facets: Facets::new(variants.facets, &replicas),
             reference: Reference::default(),
-            max_list_details: settings.catalog.max_list_details,
             replicas,
             limits: settings.replicas,
+            max_list_details: settings.catalog.max_list_details,
             cursors,
         }
     }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::http::error::ApiError;
 
-/// Changed products that are re-read by one statement. It takes milliseconds, and locks the content for a fraction of one.
+/// Changed products that are re-read by one statement: so few that it is far from its timeout.
 const REFRESH_AT_ONCE: usize = 1_000;
 
 /// The most changed products that are remembered until they are re-read, 1.6 MB of ids. Beyond that the whole content is
@@ -37,10 +37,12 @@ pub trait Content: Sized + Send + Sync + 'static {
     /// The gauge that shows how much memory it takes.
     const BYTES_GAUGE: &'static str;
 
-    /// Reads all of it, in statements that each take a bounded time.
+    /// Reads all of it, in statements that each take a bounded time. What the feed says of is the same in `known`, the
+    /// content so far, and needn't be read again.
     fn load(
         connection: &mut PgConnection,
         limits: Self::Limits,
+        known: Option<&Self>,
     ) -> impl Future<Output = Result<Self, sqlx::Error>> + Send;
 
     /// Re-reads these products, at most [`REFRESH_AT_ONCE`]: some have changed, some are gone.
@@ -88,6 +90,10 @@ struct Progress {
     is_loading: bool,
     /// The load that is under way read before changes that were lost: another one has to follow it.
     is_outdated: bool,
+    /// Nothing was lost since the current content was loaded: the next one may take over what it knows.
+    is_known: bool,
+    /// The current content is from before changes that were lost.
+    is_old: bool,
     /// Changed while a load is under way, which may have read them before.
     changed_meanwhile: Vec<Uuid>,
     /// Changed, and not re-read into the current content yet. Kept here, so that a refresh that fails or is cancelled
@@ -109,7 +115,7 @@ impl<C: Content> Replica<C> {
     /// Begins to load in the background, unless that is done or under way.
     pub fn start_loading(&self) {
         if self.0.current().is_none() {
-            self.0.start_loading();
+            self.0.start_loading(false);
         }
     }
 
@@ -122,11 +128,11 @@ impl<C: Content> Replica<C> {
         let mut loads = self.0.loads.subscribe();
         if let Some((content, age)) = self.0.current() {
             if self.0.options.max_age.is_some_and(|max_age| age > max_age) {
-                self.0.start_loading();
+                self.0.start_loading(true);
             }
             return Ok(content);
         }
-        self.0.start_loading();
+        self.0.start_loading(false);
         let _ = tokio::time::timeout(self.0.options.wait, loads.changed()).await;
         match self.0.current() {
             Some((content, _)) => Ok(content),
@@ -134,13 +140,21 @@ impl<C: Content> Replica<C> {
         }
     }
 
+    /// Whether what is held may be old: it is being loaded again, because changes were lost. What is made from it is not
+    /// to be kept.
+    pub fn is_old(&self) -> bool {
+        self.0.progress().is_old
+    }
+
     /// All of it may have changed, unseen: what is held is loaded again.
     pub fn outdate(&self) {
         let mut progress = self.0.progress();
+        let is_loaded = self.0.current().is_some();
         progress.is_outdated = progress.is_loading;
+        progress.is_old = is_loaded;
         drop(progress);
-        if self.0.current().is_some() {
-            self.0.start_loading();
+        if is_loaded {
+            self.0.start_loading(false);
         }
     }
 
@@ -167,7 +181,10 @@ impl<C: Content> Replica<C> {
                 return Ok(());
             }
             content.refresh(connection, &next).await?;
-            self.0.progress().unread.drain(..next.len());
+            let mut progress = self.0.progress();
+            let read = next.len().min(progress.unread.len());
+            progress.unread.drain(..read);
+            drop(progress);
             metrics::gauge!(C::BYTES_GAUGE).set(content.bytes() as f64);
         }
     }
@@ -201,12 +218,14 @@ impl<C: Content> Shared<C> {
     }
 
     /// Single flight: one load at a time, whoever asks for it.
-    fn start_loading(self: &Arc<Self>) {
+    fn start_loading(self: &Arc<Self>, is_known: bool) {
         let mut progress = self.progress();
         if progress.is_loading {
             return;
         }
         progress.is_loading = true;
+        progress.is_known = is_known;
+        progress.is_outdated = false;
         progress.changed_meanwhile.clear();
         drop(progress);
         tokio::spawn(self.clone().load());
@@ -240,14 +259,20 @@ impl<C: Content> Shared<C> {
 
     /// Whether the new content is in place.
     async fn load_once(&self) -> Result<bool, sqlx::Error> {
-        {
+        let known = {
             // What changes from here on is seen by this load, or remembered for it.
             let mut progress = self.progress();
-            progress.is_outdated = false;
-            progress.changed_meanwhile.clear();
-        }
+            progress.is_known &= !std::mem::take(&mut progress.is_outdated);
+            progress.changed_meanwhile = match progress.is_known {
+                // What is taken over may lack these.
+                true => [&progress.changed_meanwhile[..], &progress.unread].concat(),
+                false => Vec::new(),
+            };
+            progress.is_known.then(|| self.current()).flatten()
+        };
+        let known = known.as_ref().map(|(content, _)| content.as_ref());
         let mut connection = self.options.connect.connect().await?;
-        let content = C::load(&mut connection, self.options.limits).await?;
+        let content = C::load(&mut connection, self.options.limits, known).await?;
         loop {
             let changed = {
                 let mut progress = self.progress();
@@ -261,6 +286,7 @@ impl<C: Content> Shared<C> {
                         at: Instant::now(),
                     });
                     progress.is_loading = false;
+                    progress.is_old = false;
                     break;
                 }
                 std::mem::take(&mut progress.changed_meanwhile)

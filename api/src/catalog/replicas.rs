@@ -1,6 +1,7 @@
 //! What a process holds of the catalogue in replicas of its own, and how the change feed keeps them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -14,13 +15,14 @@ use super::replica::{Replica, ReplicaOptions};
 use super::suggest::titles::{BestSellers, TitleLimits};
 use crate::settings::ReplicaSettings;
 
-/// The replicas. Each loads when it is first needed, or when it is told to.
+/// The replicas. Each loads when it is first needed, or ahead.
 pub struct Replicas {
     /// What facets and category counts count.
     pub columns: Arc<Replica<ProductColumns>>,
     /// What suggestions search first.
     pub titles: Replica<BestSellers>,
     has_columns: bool,
+    loads_ahead: AtomicBool,
 }
 
 impl Replicas {
@@ -46,11 +48,17 @@ impl Replicas {
             columns: Arc::new(Replica::new(columns)),
             titles: Replica::new(titles),
             has_columns: matches!(facets, variants::Facets::Columns),
+            loads_ahead: AtomicBool::new(false),
         }
     }
 
-    /// Loads in the background what will be needed, so that no request has to wait for it.
-    pub fn start_loading(&self) {
+    /// Loads what will be needed in the background, so that no request has to wait for it: when the feed is read for the
+    /// first time. What was loaded before that would have to be loaded again.
+    pub fn load_ahead(&self) {
+        self.loads_ahead.store(true, Ordering::Relaxed);
+    }
+
+    fn start_loading(&self) {
         self.titles.start_loading();
         if self.has_columns {
             self.columns.start_loading();
@@ -65,11 +73,17 @@ impl Replicas {
         if changes.everything {
             self.columns.outdate();
             self.titles.outdate();
+            if self.loads_ahead.load(Ordering::Relaxed) {
+                self.start_loading();
+            }
             return Ok(());
         }
         let of_kinds = |kinds: &[ChangeKind]| -> Vec<Uuid> {
             let of_kind = changes.products.iter().filter(|(_, kind)| kinds.contains(kind));
-            of_kind.map(|(id, _)| *id).collect()
+            let mut ids: Vec<Uuid> = of_kind.map(|(id, _)| *id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            ids
         };
         let counted = of_kinds(&[ChangeKind::Product, ChangeKind::Price, ChangeKind::Stock]);
         self.columns.refresh(connection, &counted).await?;

@@ -48,14 +48,14 @@ pub async fn show_facets(
 }
 
 async fn facets(app: &App, timings: &Timings, filters: &ProductFilters) -> Result<Answer, ApiError> {
+    // Before counting: changes that are lost from here on are lost for the cache as well.
+    let is_old = app.catalog.replicas.columns.is_old();
     let facets = match &filters.q {
         Some(text) => count_matching(app, timings, filters, text).await?,
         None => app.catalog.facets.count(app, timings, filters, None).await?,
     };
-    Ok(Answer::new(
-        None,
-        &serde_json::to_vec(&facets).map_err(ApiError::internal)?,
-    ))
+    let body = serde_json::to_vec(&facets).map_err(ApiError::internal)?;
+    Ok(Answer::new(None, &body).provisional(is_old))
 }
 
 /// As the list does it: what the words don't match is matched with the text that is similar.
@@ -69,7 +69,7 @@ async fn count_matching(
     let mut facets = FacetCounts::default();
     for matching in [Some(search.matching(text)), search.second_matching(text)] {
         let Some(matching) = matching else { break };
-        let candidates = candidates::find(app, timings, &matching).await?;
+        let candidates = candidates::find(app, timings, filters, &matching).await?;
         if !candidates.ids.is_empty() {
             let ids = Some(candidates.ids.as_slice());
             facets = app.catalog.facets.count(app, timings, filters, ids).await?;

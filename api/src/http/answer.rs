@@ -19,6 +19,7 @@ pub struct Answer {
     stored: Bytes,
     body_at: usize,
     products: Vec<Uuid>,
+    is_provisional: bool,
 }
 
 impl Answer {
@@ -34,6 +35,7 @@ impl Answer {
             stored: stored.into(),
             body_at: MARK.len() + next.len() + 1,
             products: Vec::new(),
+            is_provisional: false,
         }
     }
 
@@ -41,6 +43,17 @@ impl Answer {
     pub fn showing(mut self, products: Vec<Uuid>) -> Self {
         self.products = products;
         self
+    }
+
+    /// Says whether it was made from what may be old: such an answer is sent, and not kept.
+    pub fn provisional(mut self, is_provisional: bool) -> Self {
+        self.is_provisional = is_provisional;
+        self
+    }
+
+    /// Whether it is not to be kept.
+    pub fn is_provisional(&self) -> bool {
+        self.is_provisional
     }
 
     /// The products that it shows, as they were named. Not kept in what is stored.
@@ -56,6 +69,7 @@ impl Answer {
             stored,
             body_at,
             products: Vec::new(),
+            is_provisional: false,
         })
     }
 

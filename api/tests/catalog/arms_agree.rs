@@ -241,6 +241,7 @@ lessons_agree!(
     projection,
     search,
     planner_estimates,
+    facets,
     catalog_cache,
     connections,
     compression

@@ -22,6 +22,12 @@ const PATHS: &[&str] = &[
     "/v1/search/suggestions?q=na",
 ];
 
+/// Whether an answer that isn't kept is made from Postgres. Those that are counted from columns in the process are not.
+fn asks_postgres(shop: &TestShop, path: &str) -> bool {
+    let is_counted = path.starts_with("/v1/products/facets") || path == "/v1/categories";
+    !is_counted || shop.variants.facets.as_str() == "scan"
+}
+
 /// What the shop keeps, and how long, in milliseconds.
 async fn kept(shop: &TestShop) -> Vec<(String, i64)> {
     let client = redis::Client::open(servers().redis_url.as_str()).unwrap();
@@ -42,7 +48,7 @@ async fn a_second_request_takes_no_statement_and_gets_the_same() {
         let first = shop.get(path).await.ok();
         assert_eq!(
             (first.cache().as_str(), first.statements() > 0),
-            ("miss", true),
+            ("miss", asks_postgres(&shop, path)),
             "{path}"
         );
         let second = shop.get(path).await.ok();
@@ -67,7 +73,7 @@ async fn without_a_cache_every_request_asks_postgres() {
             let answer = shop.get(path).await.ok();
             assert_eq!(
                 (answer.cache().as_str(), answer.statements() > 0),
-                ("none", true),
+                ("none", asks_postgres(&shop, path)),
                 "{path}"
             );
         }

@@ -3,6 +3,8 @@
 mod answers;
 mod bad_input;
 mod facets;
+mod facets_follow_changes;
+mod flat_facets;
 mod following_next;
 mod posting_reviews;
 
@@ -18,6 +20,7 @@ mod listing;
 mod pagination;
 #[cfg(feature = "baselines")]
 mod projection;
+mod replica;
 mod search;
 mod single_flight;
 mod worst_list;

@@ -91,11 +91,7 @@ async fn when_all_connections_are_in_use_the_next_request_waits_so_long_and_is_s
     let mut shop = TestShop::on(own.database.clone(), own.variants, changes).await;
     shop.stop_following_the_epoch().await;
     let mut blocker = shop.database.connect().await;
-    execute(
-        &mut blocker,
-        "begin; lock table categories in access exclusive mode",
-    )
-    .await;
+    execute(&mut blocker, "begin; lock table reviews in access exclusive mode").await;
 
     let served = async {
         until("the only connection is in use", async || {
@@ -114,7 +110,7 @@ async fn when_all_connections_are_in_use_the_next_request_waits_so_long_and_is_s
         }
         execute(&mut blocker, "commit").await;
     };
-    let (first, ()) = tokio::join!(shop.get("/v1/categories"), served);
+    let (first, ()) = tokio::join!(shop.get("/v1/products/product-1/reviews"), served);
     assert_eq!(first.status, StatusCode::OK, "who came first is served");
     shop.get(PATH).await.ok();
 }

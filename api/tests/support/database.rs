@@ -19,6 +19,7 @@ use uuid::Uuid;
 use super::servers::servers;
 
 const CATALOGUE: &str = include_str!("catalogue.sql");
+const MANY_PRODUCTS: &str = include_str!("many_products.sql");
 
 /// What a database holds when a test gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +28,18 @@ pub enum Content {
     Schema,
     /// The schema and the products of `catalogue.sql`.
     Catalogue,
+    /// The schema and the 20,000 products of `many_products.sql`.
+    ManyProducts,
+}
+
+impl Content {
+    fn sql(self) -> &'static str {
+        match self {
+            Self::Schema => "",
+            Self::Catalogue => CATALOGUE,
+            Self::ManyProducts => MANY_PRODUCTS,
+        }
+    }
 }
 
 pub struct Database {
@@ -189,8 +202,8 @@ async fn fill(options: &PgConnectOptions, content: Content, indexes: Indexes) {
         ..MigrationSettings::default()
     };
     migrate(&mut connection, indexes, &settings).await.unwrap();
-    if content == Content::Catalogue {
-        execute(&mut connection, CATALOGUE).await;
+    if content != Content::Schema {
+        execute(&mut connection, content.sql()).await;
     }
     // The triggers have left dead rows; without them, the same request always reads the same pages.
     execute(&mut connection, "vacuum (full)").await;
@@ -200,7 +213,7 @@ async fn fill(options: &PgConnectOptions, content: Content, indexes: Indexes) {
 
 fn fingerprint(content: Content, indexes: Indexes) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (content, indexes, CATALOGUE).hash(&mut hasher);
+    (content, indexes, content.sql()).hash(&mut hasher);
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
     let mut files: Vec<_> = [migrations.join("indexes"), migrations]
         .iter()

@@ -14,6 +14,7 @@ mod compression;
 mod connections;
 mod effort;
 mod events;
+mod facets;
 mod facts;
 mod indexes;
 mod listing;
@@ -136,6 +137,7 @@ pub fn plan(lesson: &'static Lesson) -> Option<Plan> {
         "projection" => Some(projection::plan(lesson)),
         "search" => Some(search::plan(lesson)),
         "planner_estimates" => Some(planner_estimates::plan(lesson)),
+        "facets" => Some(facets::plan(lesson)),
         "catalog_cache" => Some(catalog_cache::plan(lesson)),
         "connections" => Some(connections::plan(lesson)),
         "compression" => Some(compression::plan(lesson)),

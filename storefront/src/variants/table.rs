@@ -130,7 +130,7 @@ lessons! {
         summary: "Which secondary indexes the tables have",
         question: "What do indexes that fit the queries save a read, and what do they cost a write?",
         joint: Database,
-        context: [catalog_cache = none],
+        context: [catalog_cache = none, facets = scan],
         baselines: {
             None = none: "Primary keys and unique constraints only.",
             ForeignKeys = foreign_keys: "One index on each foreign key: what most teams have."
@@ -213,7 +213,7 @@ lessons! {
         summary: "How a request gets its database connection",
         question: "What does connecting to Postgres for each request cost, and what happens when more come than there are connections?",
         joint: Component,
-        context: [catalog_cache = none],
+        context: [catalog_cache = none, facets = scan],
         baselines: { PerRequest = per_request: "Connects for each request that needs the database." },
         preset_baseline: PerRequest,
         optimized: Pooled = pooled: "Borrows a connection from a bounded pool.",

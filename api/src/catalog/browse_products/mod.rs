@@ -157,7 +157,7 @@ async fn read_page(
         filters: &list.filters,
         sort: list.sort,
         limit: list.limit,
-        columns: catalog.list_columns.sql(),
+        columns: catalog.columns.sql(),
         search: catalog.search,
         matching: match bounds {
             Bounds::After { matching, .. } => matching,
@@ -199,7 +199,7 @@ async fn read_page(
     rows.truncate(list.limit as usize);
     let columns = rows
         .first()
-        .map(|first| catalog.list_columns.positions(first))
+        .map(|first| catalog.columns.positions(first))
         .transpose()?;
     let keys = rows
         .iter()

@@ -295,6 +295,9 @@ impl RedisCache {
         found: &Found,
         leader: Option<&Leader<'_, Shared>>,
     ) -> Option<Vec<u8>> {
+        if answer.is_provisional() {
+            return None;
+        }
         let is_repeated = matches!(found, Found::Stale) || leader.is_some_and(Leader::has_followers);
         self.admission
             .admits(key, answer.stored().len(), is_repeated)

@@ -25,7 +25,11 @@ impl Content for ProductColumns {
     const NAME: &'static str = "the catalogue's columns";
     const BYTES_GAUGE: &'static str = "backstock_catalog_columns_bytes";
 
-    async fn load(connection: &mut PgConnection, limits: ColumnLimits) -> Result<Self, sqlx::Error> {
+    async fn load(
+        connection: &mut PgConnection,
+        limits: ColumnLimits,
+        _known: Option<&Self>,
+    ) -> Result<Self, sqlx::Error> {
         let columns = Self::with_capacity(estimated_products(connection).await?);
         let mut last = None;
         loop {

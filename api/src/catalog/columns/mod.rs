@@ -1,5 +1,5 @@
-//! What facets and category counts need of each product, in columns in the process: 43 bytes a product that one pass
-//! counts in a millisecond or so per million. Postgres would read the products' whole rows for that, 1.4 KB each.
+//! What facets and category counts need of each product, in columns in the process: some 40 bytes a product, counted in one
+//! pass. Postgres would read the products' whole rows for that, with descriptions of 1 KB.
 //!
 //! They are a replica (`catalog/replica.rs`): loaded in the background, then kept by the change feed. Read next:
 //! `rows.rs`, the columns, and `show_facets/columns.rs`, which counts them.
@@ -19,7 +19,7 @@ use self::rows::{Rows, Tally};
 /// Lower bounds of the price bands, in minor units.
 pub const PRICE_BANDS: [i64; 7] = [0, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000];
 
-/// Products that are counted while the columns are locked: about 0.1 ms, for which a change waits.
+/// Products that are counted while the columns are locked, so that a change waits for a fraction of a millisecond.
 const COUNT_AT_ONCE: usize = 65_536;
 
 /// From so many products on, a pass takes longer than a thread that runs requests should be held up.
@@ -103,7 +103,9 @@ impl ProductColumns {
             return self.count_now(&filter);
         }
         let counting = tokio::task::spawn_blocking(move || self.count_now(&filter));
-        counting.await.expect("counting doesn't panic, and is not cancelled")
+        counting
+            .await
+            .expect("counting doesn't panic, and is not cancelled")
     }
 
     /// Counts the products that pass. The columns are locked for a part of the pass at a time: each product is counted

@@ -56,7 +56,10 @@ pub(super) struct NumberedFilter {
 impl NumberedFilter {
     /// Whether every product that is shown passes.
     pub(super) fn passes_all(&self) -> bool {
-        self.brand.is_none() && self.categories.is_none() && self.prices.is_none() && self.flags == (ACTIVE, ACTIVE)
+        self.brand.is_none()
+            && self.categories.is_none()
+            && self.prices.is_none()
+            && self.flags == (ACTIVE, ACTIVE)
     }
 }
 
@@ -94,7 +97,9 @@ impl Rows {
 
     /// Forgets a product, if it is known.
     pub(super) fn remove(&mut self, id: Uuid) {
-        let Self { ids, by_id, hasher, .. } = self;
+        let Self {
+            ids, by_id, hasher, ..
+        } = self;
         let hash = hash(hasher, id);
         let Ok(found) = by_id.find_entry(hash, |at| ids[*at as usize] == id) else {
             return;
@@ -225,7 +230,9 @@ impl Rows {
             self.reserve(self.ids.len() / 8 + 64);
         }
         let next = self.free.last().copied().unwrap_or(self.ids.len() as u32);
-        let Self { ids, by_id, hasher, .. } = self;
+        let Self {
+            ids, by_id, hasher, ..
+        } = self;
         let entry = by_id.entry(
             hash(hasher, id),
             |at| ids[*at as usize] == id,
@@ -298,7 +305,10 @@ fn hash(hasher: &foldhash::fast::RandomState, id: Uuid) -> u64 {
 }
 
 fn flags(product: &ProductRow) -> u8 {
-    let band = PRICE_BANDS.partition_point(|from| *from <= product.price_cents).max(1) - 1;
+    let band = PRICE_BANDS
+        .partition_point(|from| *from <= product.price_cents)
+        .max(1)
+        - 1;
     (band as u8) << BAND_SHIFT
         | if product.in_stock { IN_STOCK } else { 0 }
         | if product.active { ACTIVE } else { 0 }

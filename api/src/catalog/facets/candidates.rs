@@ -1,14 +1,25 @@
 //! The products that facets with words count: at most so many that a common word costs no more than a rare one.
 
+use std::fmt::Write as _;
+use std::sync::Arc;
+
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
+use crate::catalog::filters::ProductFilters;
+use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;
+use crate::database::Session;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::state::App;
 
+/// The most categories that are looked up together with the words. Each is a look-up of its own in the inverted index; with
+/// more of them, the words alone are looked up, and the counts keep to the category.
+const MAX_CATEGORIES: usize = 64;
+
 /// Products that have the words.
+#[derive(Debug, Default)]
 pub struct Candidates {
     /// At most the bound.
     pub ids: Vec<Uuid>,
@@ -16,23 +27,83 @@ pub struct Candidates {
     pub are_cut: bool,
 }
 
-/// Finds them with one statement. Which of them, when there are more than the bound, is not said: there is no order to
-/// sort all of them by.
+/// Finds them. Which of them, when there are more than the bound, is not said: there is no order to sort all of them by.
 ///
 /// # Errors
-/// When the statement fails.
-pub async fn find(app: &App, timings: &Timings, matching: &Matching) -> Result<Candidates, ApiError> {
+/// When a statement fails.
+pub async fn find(
+    app: &App,
+    timings: &Timings,
+    filters: &ProductFilters,
+    matching: &Matching,
+) -> Result<Candidates, ApiError> {
     let bound = app.catalog.limits.facet_candidates as usize;
-    let mut sql = QueryBuilder::<Postgres>::new("select p.id from products p");
-    matching.push_join(&mut sql);
-    sql.push(" where p.active and ");
-    matching.push_condition(&mut sql);
-    // Written out: with an unknown limit the planner assumes a tenth of the table.
-    sql.push(" limit ").push(bound as u64 + 1);
     let mut session = app.database.session(timings).await?;
-    let mut ids: Vec<Uuid> = sql.build_query_scalar().fetch_all(&mut session).await?;
+    let Some(mut sql) = compose(app, &mut session, filters, matching).await? else {
+        return Ok(Candidates::default());
+    };
+    // Written out, and planned for its words: with an unknown limit the planner assumes a tenth of the table.
+    sql.push(" limit ").push(bound as u64 + 1);
+    let candidates = sql.build_query_scalar().persistent(false);
+    let mut ids: Vec<Uuid> = candidates.fetch_all(&mut session).await?;
     drop(session);
     let are_cut = ids.len() > bound;
     ids.truncate(bound);
     Ok(Candidates { ids, are_cut })
+}
+
+/// The statement but for its limit. `None` when nothing can match.
+async fn compose(
+    app: &App,
+    session: &mut Session<'_>,
+    filters: &ProductFilters,
+    matching: &Matching,
+) -> Result<Option<QueryBuilder<Postgres>>, ApiError> {
+    let Some(query) = matching.text_query(session).await? else {
+        let mut sql = QueryBuilder::new("select p.id from products p");
+        matching.push_join(&mut sql);
+        sql.push(" where p.active and ");
+        matching.push_condition(&mut sql);
+        return Ok(Some(sql));
+    };
+    let (brand, category) = (filters.brand.as_deref(), filters.category.as_deref());
+    let reference = app.catalog.reference.with_slugs(session, brand, category).await?;
+    let (Some(query), Some(lexemes)) = (query, lexemes(filters, &reference)) else {
+        return Ok(None);
+    };
+    // Also those that are not shown: they are not counted, and a row more to read for each of them would have no bound.
+    let mut sql = QueryBuilder::new("select s.product_id from search_rows s where numnode(");
+    query.push(&mut sql);
+    sql.push(") > 0 and s.document @@ (");
+    query.push(&mut sql);
+    if !lexemes.is_empty() {
+        sql.push(" && ").push_bind(lexemes).push("::text::tsquery");
+    }
+    sql.push(")");
+    Ok(Some(sql))
+}
+
+/// Brand, category and what is sold out, as a query of the lexemes that stand for them; empty without. `None` when no product
+/// can have them.
+fn lexemes(filters: &ProductFilters, reference: &Arc<Snapshot>) -> Option<String> {
+    let mut all = Vec::new();
+    if let Some(slug) = &filters.brand {
+        all.push(format!("'b:{}'", reference.brand_by_slug(slug)?.id));
+    }
+    if let Some(slug) = &filters.category {
+        let subtree = &reference.category_by_slug(slug)?.subtree;
+        if subtree.len() <= MAX_CATEGORIES {
+            let mut any = String::from("(");
+            for (at, id) in subtree.iter().enumerate() {
+                let or = if at == 0 { "" } else { "|" };
+                write!(any, "{or}'c:{id}'").expect("writing to a string can't fail");
+            }
+            any.push(')');
+            all.push(any);
+        }
+    }
+    if filters.in_stock == Some(false) {
+        all.push("'o:'".to_owned());
+    }
+    Some(all.join("&"))
 }

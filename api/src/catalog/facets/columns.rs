@@ -1,7 +1,7 @@
 //! **Technique**: the five values that counts need of a product are held in the process, in columns, and counted in one
 //! pass. Counts of all products are kept with every change, and cost no pass.
-//! **Cost**: 43 bytes of memory a product in every process, a read of the whole catalogue at each start, and the changed
-//! products of each quarter of a second. A count takes about 3 ns a product and no statement.
+//! **Cost**: some 40 bytes of memory a product in every process, a read of the whole catalogue at each start, and of the
+//! products that changed. A count looks at every product and takes no statement.
 //! **Fails when**: a process has just started: facets wait until the columns are loaded, others don't. What is counted is
 //! up to a second old.
 //! **Source**: <https://www.vldb.org/pvldb/vol11/p2209-kersten.pdf>, on why a pass over columns is fast.

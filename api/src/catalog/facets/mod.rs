@@ -73,8 +73,8 @@ pub struct Availability {
 pub struct FacetCounts {
     /// All that match.
     pub total: i64,
-    /// There with `true` when so many products have the words that not all of them were counted: 2,000 were, of which
-    /// those that pass the other filters are in the counts. Absent when the counts are exact.
+    /// There with `true` when so many products have the words that not all of them were looked at: 1,800 were
+    /// (`BACKSTOCK_FACET_CANDIDATES`), of which those that pass the other filters are counted. Absent when the counts are exact.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub approximate: bool,

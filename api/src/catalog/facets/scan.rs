@@ -1,7 +1,7 @@
 //! **Technique**: one statement that groups the products that match by each facet (`grouping sets`), and one that groups
 //! all products by category for the tree.
-//! **Cost**: reads the whole row of every product of the shop, 1.4 KB each, whatever the filters leave; sends every group,
-//! though fifty are shown.
+//! **Cost**: reads an index entry of every product where an index holds all that is counted, else its whole row with a
+//! description of 1 KB, whatever the filters leave; sends every group, though fifty are shown.
 //! **Fails when**: the catalogue grows: eight of these at a time are all connections, for as long as they scan.
 //! **Source**: <https://www.postgresql.org/docs/current/queries-table-expressions.html#QUERIES-GROUPING-SETS>
 

@@ -84,9 +84,10 @@ const MOST: usize = 8;
 
 /// Titles that are compared when the best-sellers don't fill an answer. A text that more titles have than this, and
 /// hardly any best-seller, gets the best-selling of these.
-const MAX_COMPARED: u64 = 2_000;
+const MAX_COMPARED: u64 = 1_500;
 
 async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer, ApiError> {
+    let is_old = app.catalog.replicas.titles.is_old();
     let found = app.catalog.replicas.titles.get().await?.find(text, MOST);
     // A text without a letter or digit has no trigram: an index can't find it, and all titles would be read.
     let is_rare = found.may_be_more && text.contains(char::is_alphanumeric);
@@ -96,7 +97,7 @@ async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer,
         (false, true) => Vec::new(),
     };
     let body = serde_json::to_vec(&Suggestions { items, next: None }).map_err(ApiError::internal)?;
-    Ok(Answer::new(None, &body))
+    Ok(Answer::new(None, &body).provisional(is_old))
 }
 
 /// Products that were found, as they are now.
@@ -115,19 +116,27 @@ async fn suggest_of(app: &App, timings: &Timings, ids: &[Uuid]) -> Result<Vec<Su
 async fn suggest_rare(app: &App, timings: &Timings, text: &str) -> Result<Vec<Suggestion>, ApiError> {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     let mut sql = QueryBuilder::<Postgres>::new(
-        "select title, slug
+        "select found.title, p.slug
          from (
-             select id, title, slug, sales_count from products where active and (title ilike ",
+             select product_id, title, sales_count from (
+                 select product_id, title, sales_count from search_rows where active and (title ilike ",
     );
     sql.push_bind(format!("{escaped}%"))
         .push(" or title ilike ")
         .push_bind(format!("% {escaped}%"))
         .push(") limit ")
         .push(MAX_COMPARED)
-        .push(") compared order by sales_count desc, id desc limit ")
-        .push(MOST as u64);
+        .push(") compared order by sales_count desc, product_id desc limit ")
+        .push(MOST as u64)
+        .push(
+            ") found join products p on p.id = found.product_id order by found.sales_count desc, p.id desc",
+        );
     let mut session = app.database.session(timings).await?;
     // Planned each time: how rare it is, only the text tells.
-    let rows = sql.build_query_as().persistent(false).fetch_all(&mut session).await?;
+    let rows = sql
+        .build_query_as()
+        .persistent(false)
+        .fetch_all(&mut session)
+        .await?;
     Ok(rows)
 }

@@ -5,7 +5,7 @@
 //! isn't found here is rare.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{PoisonError, RwLock};
 
 use memchr::memmem::Finder;
@@ -15,8 +15,8 @@ use uuid::Uuid;
 
 use crate::catalog::replica::Content;
 
-/// What is held of a product.
-const SELECT: &str = "select id, sales_count, title from products where active";
+/// Products whose titles one statement reads.
+const READ_AT_ONCE: usize = 1_000;
 
 /// How many titles are held.
 #[derive(Debug, Clone, Copy)]
@@ -80,9 +80,9 @@ struct Ranked {
 }
 
 impl BestSellers {
-    fn of(rows: &[TitleRow], most: usize) -> Self {
+    fn of(titles: Vec<Title>, most: usize) -> Self {
         let mut ranked = Ranked {
-            titles: rows.iter().map(Title::of).collect(),
+            titles,
             is_cut: false,
             most,
         };
@@ -106,6 +106,24 @@ impl BestSellers {
             may_be_more: ranked.is_cut && ids.len() < most,
             ids,
         }
+    }
+
+    /// The titles that are held of these products, with their sales of now, and the products of which none is.
+    fn take_over(&self, order: &[(Uuid, i64)]) -> (Vec<Title>, Vec<Uuid>) {
+        let sales: HashMap<Uuid, i64> = order.iter().copied().collect();
+        let ranked = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let taken_over = ranked.titles.iter().filter_map(|title| {
+            Some(Title {
+                sales: *sales.get(&title.id)?,
+                id: title.id,
+                words: title.words.clone(),
+            })
+        });
+        let titles: Vec<Title> = taken_over.collect();
+        drop(ranked);
+        let held: HashSet<Uuid> = titles.iter().map(|title| title.id).collect();
+        let missing = order.iter().map(|(id, _)| *id).filter(|id| !held.contains(id));
+        (titles, missing.collect())
     }
 
     /// Puts in what these products are now; those that are not among the rows are gone, or no longer shown.
@@ -133,25 +151,45 @@ impl Ranked {
     }
 }
 
+/// What is held of those of these products that are shown.
+async fn read(connection: &mut PgConnection, products: &[Uuid]) -> Result<Vec<TitleRow>, sqlx::Error> {
+    let mut sql = QueryBuilder::<Postgres>::new(
+        "select id, sales_count, title from products where active and id = any(",
+    );
+    sql.push_bind(products).push(")");
+    sql.build_query_as().fetch_all(connection).await
+}
+
 impl Content for BestSellers {
     type Limits = TitleLimits;
 
     const NAME: &'static str = "the best-sellers' titles";
     const BYTES_GAUGE: &'static str = "backstock_catalog_titles_bytes";
 
-    /// One statement that walks the index of sales. One row more than is held tells whether there are more.
-    async fn load(connection: &mut PgConnection, limits: TitleLimits) -> Result<Self, sqlx::Error> {
-        let mut sql = QueryBuilder::<Postgres>::new(SELECT);
-        sql.push(" order by sales_count desc, id desc limit ")
-            .push(u64::from(limits.products) + 1);
-        let rows: Vec<TitleRow> = sql.build_query_as().fetch_all(connection).await?;
-        Ok(Self::of(&rows, limits.products as usize))
+    /// The order is read from the index of sales alone, and titles only of products that are not held yet.
+    async fn load(
+        connection: &mut PgConnection,
+        limits: TitleLimits,
+        known: Option<&Self>,
+    ) -> Result<Self, sqlx::Error> {
+        let mut sql = QueryBuilder::<Postgres>::new(
+            "select id, sales_count from products where active order by sales_count desc, id desc limit ",
+        );
+        // One more than is held tells whether there are more.
+        sql.push(u64::from(limits.products) + 1);
+        let order: Vec<(Uuid, i64)> = sql.build_query_as().fetch_all(&mut *connection).await?;
+        let (mut titles, missing) = known.map_or_else(
+            || (Vec::new(), order.iter().map(|(id, _)| *id).collect()),
+            |known| known.take_over(&order),
+        );
+        for products in missing.chunks(READ_AT_ONCE) {
+            titles.extend(read(connection, products).await?.iter().map(Title::of));
+        }
+        Ok(Self::of(titles, limits.products as usize))
     }
 
     async fn refresh(&self, connection: &mut PgConnection, products: &[Uuid]) -> Result<(), sqlx::Error> {
-        let mut sql = QueryBuilder::<Postgres>::new(SELECT);
-        sql.push(" and id = any(").push_bind(products).push(")");
-        let rows: Vec<TitleRow> = sql.build_query_as().fetch_all(connection).await?;
+        let rows = read(connection, products).await?;
         self.replace(products, &rows);
         Ok(())
     }
@@ -160,5 +198,85 @@ impl Content for BestSellers {
         let ranked = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let texts: usize = ranked.titles.iter().map(|title| title.words.len()).sum();
         ranked.titles.capacity() * size_of::<Title>() + texts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(number: u128, sales: i64, title: &str) -> TitleRow {
+        TitleRow {
+            id: Uuid::from_u128(number),
+            sales_count: sales,
+            title: title.to_owned(),
+        }
+    }
+
+    fn numbers(found: &Found) -> Vec<u128> {
+        found.ids.iter().map(Uuid::as_u128).collect()
+    }
+
+    fn ids(numbers: &[u128]) -> Vec<Uuid> {
+        numbers.iter().copied().map(Uuid::from_u128).collect()
+    }
+
+    fn held(most: usize) -> BestSellers {
+        let rows = [
+            row(1, 5, "Navy wool coat"),
+            row(2, 9, "Copper kettle"),
+            row(3, 5, "Wool blanket"),
+            row(4, 1, "Woollen socks"),
+        ];
+        BestSellers::of(rows.iter().map(Title::of).collect(), most)
+    }
+
+    #[test]
+    fn any_word_may_begin_with_the_text_and_the_best_selling_come_first() {
+        let titles = held(10);
+        assert_eq!(numbers(&titles.find("wool", 8)), [3, 1, 4]);
+        assert_eq!(numbers(&titles.find("WOOL", 2)), [3, 1]);
+        assert_eq!(numbers(&titles.find("navy wo", 8)), [1]);
+        assert_eq!(numbers(&titles.find("ool", 8)), [] as [u128; 0]);
+        assert!(!titles.find("nothing", 8).may_be_more);
+    }
+
+    #[test]
+    fn there_may_be_more_only_where_products_are_left_out() {
+        let titles = held(3);
+        assert!(titles.find("wool", 8).may_be_more);
+        assert!(!titles.find("wool", 2).may_be_more);
+    }
+
+    #[test]
+    fn a_change_moves_a_title_and_takes_it_away() {
+        let titles = held(10);
+        titles.replace(
+            &ids(&[3, 4, 5]),
+            &[row(3, 5, "Cotton blanket"), row(5, 7, "Woolly hat")],
+        );
+        assert_eq!(numbers(&titles.find("wool", 8)), [5, 1]);
+        assert_eq!(numbers(&titles.find("cotton", 8)), [3]);
+    }
+
+    #[test]
+    fn a_new_order_takes_over_the_titles_that_are_held() {
+        let titles = held(10);
+        let order = [
+            (Uuid::from_u128(4), 99),
+            (Uuid::from_u128(1), 5),
+            (Uuid::from_u128(8), 3),
+        ];
+        let (taken_over, missing) = titles.take_over(&order);
+        assert_eq!(missing, ids(&[8]));
+        let titles = BestSellers::of(taken_over, 10);
+        assert_eq!(numbers(&titles.find("wool", 8)), [4, 1]);
+    }
+
+    #[test]
+    fn what_sells_less_than_all_that_are_held_is_not_held_where_some_are_left_out() {
+        let titles = held(3);
+        titles.replace(&ids(&[6, 7]), &[row(6, 0, "Wool hat"), row(7, 8, "Wool scarf")]);
+        assert_eq!(numbers(&titles.find("wool", 8)), [7, 3]);
     }
 }
