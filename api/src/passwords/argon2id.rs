@@ -6,7 +6,9 @@
 //! (<https://man7.org/linux/man-pages/man3/mallopt.3.html>, `M_MMAP_THRESHOLD`). Of it, only what is written to is memory.
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
-use argon2::password_hash::{self, CustomizedPasswordHasher, Error, PasswordHasher, Version as VersionNumber};
+use argon2::password_hash::{
+    self, CustomizedPasswordHasher, Error, PasswordHasher, Version as VersionNumber,
+};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
 /// More than 32 MiB, in blocks.
@@ -122,7 +124,8 @@ mod tests {
                     for _ in 0..3 {
                         let _turn = turn.lock().unwrap();
                         let hasher = Argon2id(Params::new(20 * 1024, 1, 1, None).unwrap());
-                        let hash: PasswordHash = hasher.hash_password_with_salt(b"x", b"sixteen bytes of").unwrap();
+                        let hash: PasswordHash =
+                            hasher.hash_password_with_salt(b"x", b"sixteen bytes of").unwrap();
                         kept.push((hash.to_string(), vec![1_u8; 600]));
                     }
                     hashed.wait();
@@ -134,6 +137,9 @@ mod tests {
             measured.wait();
             grown
         });
-        assert!(grown < MAX_GROWN_KIB, "{grown} KiB more after {THREADS} threads have hashed");
+        assert!(
+            grown < MAX_GROWN_KIB,
+            "{grown} KiB more after {THREADS} threads have hashed"
+        );
     }
 }

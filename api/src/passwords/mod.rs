@@ -14,8 +14,8 @@ mod argon2id;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use argon2::password_hash::{self, PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use argon2::Params;
+use argon2::password_hash::{self, PasswordHasher, PasswordVerifier, phc::PasswordHash};
 use storefront::variants::PasswordHashing;
 
 use self::argon2id::Argon2id;

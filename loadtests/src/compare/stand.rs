@@ -51,7 +51,10 @@ impl Ground {
         let secret = ("BACKSTOCK_JWT_SECRETS".to_owned(), SECRET.to_owned());
         let waits = WAITS.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let third_parties = self.third_parties.iter().flat_map(Simulators::environment);
-        std::iter::once(secret).chain(waits).chain(third_parties).collect()
+        std::iter::once(secret)
+            .chain(waits)
+            .chain(third_parties)
+            .collect()
     }
 }
 
