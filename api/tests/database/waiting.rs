@@ -31,7 +31,7 @@ async fn who_waits_for_a_lock_of_another_is_sent_away_while_others_are_served() 
     };
     let mut blocker = shop.database.connect().await;
     let lock = format!(
-        "begin; update carts set version = version where id = '{}'",
+        "begin; update carts set updated_at = updated_at where id = '{}'",
         held.id
     );
     execute(&mut blocker, &lock).await;
