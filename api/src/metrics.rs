@@ -18,7 +18,10 @@ pub fn describe() {
         "Time to answer a request, by route and status."
     );
     metrics::describe_gauge!("http_requests_in_flight", "Requests that are being answered.");
-    metrics::describe_gauge!("http_connections", "Connections of clients that are open.");
+    metrics::describe_gauge!(
+        "http_connections",
+        "Connections of clients and operators that are open."
+    );
     metrics::describe_counter!(
         "http_connections_refused_total",
         "Connections that were closed, most after a 503, because as many as are allowed were open."

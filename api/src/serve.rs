@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use api::app;
 use api::http::internal::{self, Internal};
 use api::migrate::{self, UnusableDatabase};
+use api::passwords::pool::hashes_at_once;
 use api::settings::{ConnectionSettings, Settings};
 use api::state::assemble;
 use storefront::starting::{POSTGRES, Start};
@@ -30,6 +31,10 @@ use crate::server;
 
 /// How long the process waits for blocking work when all else has ended.
 const BLOCKING_WORK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Threads for blocking work besides hashing passwords: names that are looked up, and the collector's last traces. The
+/// runtime would start up to 512, each with memory of its own.
+const OTHER_BLOCKING_THREADS: usize = 8;
 
 /// Connections of operators that may be open: probes, a few collectors of metrics, and people.
 const MAX_INTERNAL_CONNECTIONS: u32 = 64;
@@ -47,7 +52,11 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         _ => "api-blocking".to_owned(),
     };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.worker_threads(threads).thread_name_fn(name);
+    let blocking = hashes_at_once(settings.passwords) + OTHER_BLOCKING_THREADS;
+    runtime
+        .worker_threads(threads)
+        .max_blocking_threads(blocking)
+        .thread_name_fn(name);
     let runtime = runtime.enable_all().build()?;
     let ended = runtime.block_on(serve(settings));
     // Dropped, it would wait for blocking work without end: a name that is looked up, for example.

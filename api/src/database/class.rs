@@ -41,7 +41,7 @@ impl Class {
     pub fn of_request<B>(request: &Request<B>) -> Self {
         let uri = request.uri();
         let has_words = |query: &str| form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "q");
-        match request.method() == Method::GET && uri.query().is_some_and(has_words) {
+        match [Method::GET, Method::HEAD].contains(request.method()) && uri.query().is_some_and(has_words) {
             true => Self::Search,
             false => Self::Browse,
         }
@@ -111,6 +111,7 @@ mod tests {
             "GET /v1/products?sort=price&q=",
             "GET /v1/products/facets?%71=lamp",
             "GET /v1/search/suggestions?q=la",
+            "HEAD /v1/products?q=lamp",
         ] {
             assert_eq!(class_of(line), Class::Search, "{line}");
         }

@@ -9,13 +9,16 @@ pub mod runtime;
 
 pub mod pool;
 
+mod argon2id;
+
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use argon2::Params;
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier, phc::PasswordHash};
-use argon2::{Algorithm, Argon2, Params, Version};
 use storefront::variants::PasswordHashing;
 
+use self::argon2id::Argon2id;
 use crate::http::error::ApiError;
 use crate::opaque_token::OpaqueToken;
 use crate::settings::PasswordSettings;
@@ -103,19 +106,18 @@ pub fn hash_here(password: &str) -> String {
     hash(password).expect("the parameters are within bounds")
 }
 
-fn argon2() -> Argon2<'static> {
-    let parameters = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("they are within bounds");
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters)
+fn argon2id() -> Argon2id {
+    Argon2id(Params::new(MEMORY_KIB, PASSES, LANES, None).expect("they are within bounds"))
 }
 
 fn hash(password: &str) -> Result<String, password_hash::Error> {
-    let hash: PasswordHash = argon2().hash_password(password.as_bytes())?;
+    let hash: PasswordHash = argon2id().hash_password(password.as_bytes())?;
     Ok(hash.to_string())
 }
 
 /// With the parameters that the hash names.
 fn verify(password: &str, kept: &str) -> bool {
-    argon2().verify_password(password.as_bytes(), kept).is_ok()
+    PasswordHash::new(kept).is_ok_and(|kept| argon2id().verify_password(password.as_bytes(), &kept).is_ok())
 }
 
 #[cfg(test)]

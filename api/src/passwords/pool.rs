@@ -12,6 +12,14 @@ use tokio::sync::Semaphore;
 use crate::http::error::ApiError;
 use crate::settings::PasswordSettings;
 
+/// How many threads hash at a time.
+pub fn hashes_at_once(settings: PasswordSettings) -> usize {
+    match usize::from(settings.password_hashes_at_once) {
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
+        at_once => at_once,
+    }
+}
+
 /// The arm `password_hashing=pool`.
 pub struct Pool {
     turns: Arc<Semaphore>,
@@ -20,12 +28,8 @@ pub struct Pool {
 
 impl Pool {
     pub(super) fn new(settings: PasswordSettings) -> Self {
-        let at_once = match usize::from(settings.password_hashes_at_once) {
-            0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
-            at_once => at_once,
-        };
         Self {
-            turns: Arc::new(Semaphore::new(at_once)),
+            turns: Arc::new(Semaphore::new(hashes_at_once(settings))),
             patience: settings.password_wait_timeout,
         }
     }

@@ -3,4 +3,6 @@
 mod bulkheads;
 mod connections;
 mod dropped;
+#[cfg(feature = "baselines")]
+mod gone_clients;
 mod waiting;
