@@ -135,7 +135,7 @@ async fn stock_is_taken_in_the_lock_order() {
     shop.database
         .execute("update variants set stock_quantity = 10; analyze variants")
         .await;
-    for lines in [2, 60] {
+    for lines in [2, 3, 4, 60] {
         let skus = shop
             .database
             .json(&format!(
