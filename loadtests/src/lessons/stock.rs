@@ -30,9 +30,10 @@ const PAYMENTS: ThirdParties = ThirdParties {
     ..ThirdParties::AT_ONCE
 };
 
-/// The shop's own line for a SKU lets two through at a time, and gives up after a second: with it, no arm would meet the
-/// crowd that this lesson is about. Here everybody meets at the row, in all arms alike.
+/// The shop's own line for a SKU lets two through at a time, and gives up after a second, as a wait for a lock does: with
+/// these bounds, no arm would meet the crowd that this lesson is about. Here everybody meets at the row, in all arms alike.
 const WITHOUT_A_LINE: &[(&str, &str)] = &[
+    ("BACKSTOCK_DATABASE_LOCK_TIMEOUT_MS", "30000"),
     ("BACKSTOCK_SKU_WAITERS", "64"),
     ("BACKSTOCK_SKU_QUEUE_TIMEOUT_MS", "30000"),
 ];
