@@ -222,6 +222,13 @@ pub struct OrderSettings {
           value_parser = parse_millis)]
     pub sku_queue_timeout: Duration,
 
+    /// For how long the prices that an order was begun with are believed, in milliseconds. One that takes longer until its
+    /// stock is taken, because it waited for a connection, its turn or a row, compares them again before it commits.
+    /// Longer than an order takes that waits for nothing
+    #[arg(long = "price-validity-ms", env = "BACKSTOCK_PRICE_VALIDITY_MS", default_value = "50",
+          value_parser = parse_millis)]
+    pub price_validity: Duration,
+
     /// Orders of one customer that may wait for their payment at a time; more are 409 too_many_open_orders. Each holds its
     /// stock until then
     #[arg(long, env = "BACKSTOCK_MAX_OPEN_ORDERS", default_value_t = 10,

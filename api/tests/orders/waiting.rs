@@ -43,7 +43,10 @@ async fn put_coupon(shop: &Shop, cart: Uuid) {
 }
 
 async fn shop_with_coupon(variants: storefront::variants::Variants) -> Shop {
-    let shop = Shop::with(variants, Changes::default().set("--database-connections", 4)).await;
+    let changes = Changes::default()
+        .set("--database-connections", 4)
+        .set("--price-validity-ms", 50);
+    let shop = Shop::with(variants, changes).await;
     shop.database
         .execute(
             "insert into coupons (code, percent, valid_until) values ('TEN', 10, now() + interval '1 day');

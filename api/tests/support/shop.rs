@@ -88,6 +88,8 @@ impl TestShop {
             // Far more than a busy machine needs: what is waited for is said by the test that waits.
             ("--database-acquire-timeout-ms", "20000".to_owned()),
             ("--sku-queue-timeout-ms", "20000".to_owned()),
+            // A test counts statements, however slow the machine is.
+            ("--price-validity-ms", "20000".to_owned()),
             // Tests buy in crowds of one customer.
             ("--max-open-orders", "100".to_owned()),
             ("--redis-url", servers().redis_url.clone()),
