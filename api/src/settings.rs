@@ -392,6 +392,25 @@ pub struct OrderSettings {
           value_parser = parse_millis)]
     pub sku_queue_timeout: Duration,
 
+    /// For how long the prices that an order was begun with are believed, in milliseconds. One that takes longer until its
+    /// stock is taken, because it waited for a connection, its turn or a row, compares them again before it commits.
+    /// Longer than an order takes that waits for nothing
+    #[arg(long = "price-validity-ms", env = "BACKSTOCK_PRICE_VALIDITY_MS", default_value = "50",
+          value_parser = parse_millis)]
+    pub price_validity: Duration,
+
+    /// Orders of one customer that may wait for their payment at a time; more are 409 too_many_open_orders. Each holds its
+    /// stock until then
+    #[arg(long, env = "BACKSTOCK_MAX_OPEN_ORDERS", default_value_t = 10,
+          value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub max_open_orders: u32,
+
+    /// Units of one SKU that an order of a guest may have; more are 409 too_many_units. A household's purchase fits, a
+    /// warehouse's has an account
+    #[arg(long, env = "BACKSTOCK_GUEST_MAX_UNITS", default_value_t = 100,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub guest_max_units: u32,
+
     /// What the carrier signs its callbacks with, at least 16 bytes. Without it, none is accepted
     #[arg(long, env = "BACKSTOCK_CARRIER_SECRET", hide_env_values = true, value_parser = parse_shared_secret)]
     pub carrier_secret: Option<SecretString>,

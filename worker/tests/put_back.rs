@@ -147,7 +147,7 @@ async fn one_payment_that_cannot_be_looked_up_keeps_no_other_order_waiting() {
 
 #[tokio::test]
 async fn one_payment_that_cannot_be_voided_keeps_no_other_money_held() {
-    for answers in ANSWERS {
+    for (number, answers) in ANSWERS.into_iter().enumerate() {
         let shop = Shop::open().await;
         let orders = shop.reserve(60, "now() + interval '1 hour'").await;
         let (gateway, url) = Gateway::start(answers).await;
@@ -159,7 +159,7 @@ async fn one_payment_that_cannot_be_voided_keeps_no_other_money_held() {
                      updated_at = now() - case when id = '{bad}' then interval '3 hours' else interval '2 hours' end"
             ))
             .await;
-        if answers as usize == with_a_status_of_its_own as usize {
+        if number == 0 {
             // A void that succeeds says so by its HTTP status; only a look-up reads the payment's.
             shop.database
                 .execute(&format!("update orders set payment_id = null where id = '{bad}'"))

@@ -4,10 +4,4 @@
 /// How often a transaction is begun that deadlocks end. What is left is a 503, and the client may ask again.
 pub const ATTEMPTS: u32 = 4;
 
-/// Whether Postgres ended the transaction so that another can go on.
-pub fn is_deadlock(error: &sqlx::Error) -> bool {
-    // https://www.postgresql.org/docs/current/errcodes-appendix.html
-    const DEADLOCK_DETECTED: &str = "40P01";
-    let fault = error.as_database_error();
-    fault.is_some_and(|fault| fault.code().as_deref() == Some(DEADLOCK_DETECTED))
-}
+pub use storefront::orders::is_deadlock;

@@ -115,3 +115,28 @@ async fn two_imports_at_once_take_turns() {
     assert_eq!(one.products_created + two.products_created, 5);
     assert_eq!(one.products_updated + two.products_updated, 5);
 }
+
+#[tokio::test]
+async fn a_variant_that_was_sold_may_be_missing_from_the_next_file() {
+    let shop = Shop::open().await;
+    let header = "Handle,Title,Vendor,Type,Option1 Name,Option1 Value,Variant SKU,Variant Inventory Qty,Variant Price\n";
+    shop.import(&format!(
+        "{header}tee,Tee,Nordhus,Shirts,Size,S,T-S,5,10\ntee,,,,,M,T-M,5,11\n"
+    ))
+    .await;
+    shop.execute(
+        "insert into orders (id, reserved_until, subtotal_cents, shipping_cents, total_cents, currency, status,
+                             shipping_method, email, shipping_address)
+         values (gen_random_uuid(), now(), 1000, 495, 1495, 'EUR', 'paid', 'standard', 'ada@example.com', '{}');
+         insert into order_lines (order_id, position, variant_id, product_id, quantity, unit_price_cents, sku, title,
+                                  variant_title)
+         select orders.id, 0, variants.id, product_id, 1, 1000, sku, 'Tee', 'S' from orders, variants where sku = 'T-S'",
+    )
+    .await;
+    shop.import(&format!("{header}tee,Tee,Nordhus,Shirts,Size,M,T-M,5,11\n"))
+        .await;
+    let left = "select jsonb_agg(sku) from variants";
+    assert_eq!(shop.json(left).await, json!(["T-M"]));
+    let sold = "select jsonb_agg(jsonb_build_array(sku, title, variant_title)) from order_lines";
+    assert_eq!(shop.json(sold).await, json!([["T-S", "Tee", "S"]]));
+}

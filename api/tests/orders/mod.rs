@@ -7,6 +7,7 @@ mod cancelling;
 pub mod carrier;
 mod deadlocks;
 mod history;
+mod holdings;
 mod idempotency;
 mod its_cart;
 mod placing;

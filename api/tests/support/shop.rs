@@ -90,6 +90,10 @@ impl TestShop {
             ("--database-acquire-timeout-ms", "20000".to_owned()),
             ("--database-read-statement-timeout-ms", "20000".to_owned()),
             ("--sku-queue-timeout-ms", "20000".to_owned()),
+            // A test counts statements, however slow the machine is.
+            ("--price-validity-ms", "20000".to_owned()),
+            // Tests buy in crowds of one customer.
+            ("--max-open-orders", "100".to_owned()),
             ("--redis-url", servers().redis_url.clone()),
             ("--redis-timeout-ms", "5000".to_owned()),
             ("--redis-prefix", redis_prefix),

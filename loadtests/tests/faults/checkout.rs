@@ -4,8 +4,8 @@
 //! api dies once with each step still unsaid, and once with each step done and unanswered. The client of one half of these
 //! orders asks again under the same key; the other half is left to the worker. Once the bank says yes, once no.
 //!
-//! The arms `stock=conditional` and `stock=row_lock` promise the same, but for one thing: an order of `row_lock` is
-//! forgotten whole when its process dies before the commit, and the gateway, asked by then, isn't. Its money stays held,
+//! The arms `stock=conditional` and `stock=row_lock_through_payment` promise the same, but for one thing: an order of the
+//! latter is forgotten whole when its process dies before the commit, and the gateway, asked by then, isn't. Its money stays held,
 //! is never taken, and is the bank's to let go; see `docs/lessons/stock.md`. The preset `baseline` promises less: what
 //! follows a payment is lost with its process, which `compare --lesson events` counts.
 
@@ -142,10 +142,10 @@ async fn one_that_dies_at_any_step_of_a_declined_checkout_gives_everything_back_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[cfg(feature = "baselines")]
-async fn under_row_lock_too_but_for_payments_that_are_forgotten_with_their_orders() {
+async fn under_row_lock_through_payment_too_but_for_payments_that_are_forgotten_with_their_orders() {
     die_at_each_step(Trial {
         number: 31,
-        variants: "optimized,stock=row_lock",
+        variants: "optimized,stock=row_lock_through_payment",
         payment_token: "tok_ok",
         status: 201,
         is_one_transaction: true,

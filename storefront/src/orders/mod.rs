@@ -20,7 +20,8 @@
 //! 2. the cart
 //! 3. the order, then the idempotency key that it is bound to
 //! 4. the variants, by `(product_id, id)`, in one statement
-//! 5. their products, in the same order: the triggers that follow that statement lock them when stock runs out or returns
+//! 5. their products: the triggers that follow that statement lock them when stock runs out or returns, in the order of its
+//!    rows
 //! 6. the coupon
 //! 7. `catalog_epoch`, in the commit (a deferred trigger)
 //!

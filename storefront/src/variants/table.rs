@@ -277,7 +277,7 @@ lessons! {
     /// How an order takes its units from the stock.
     stock: Stock {
         summary: "How an order takes its units from the stock",
-        question: "How is a thing sold no oftener than it is there, and what does that cost when many want it at once?",
+        question: "How do we prevent overselling, and what does that cost under contention?",
         joint: Handler,
         context: [],
         baselines: {

@@ -25,6 +25,8 @@ pub(super) struct Basket {
     pub(super) version: OffsetDateTime,
     /// There is an order of it.
     pub(super) is_ordered: bool,
+    /// Orders of the customer that wait for their payment.
+    pub(super) open_orders: i64,
 }
 
 /// What a request stands for.
@@ -115,6 +117,7 @@ pub(super) async fn read(session: &mut Session<'_>, request: &PlaceOrder) -> Res
         customer_email: first.customer_email.clone(),
         version,
         is_ordered: first.is_ordered,
+        open_orders: first.open_orders,
         // A cart without items is one row without an item.
         items: rows
             .into_iter()

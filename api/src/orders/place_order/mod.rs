@@ -20,6 +20,7 @@ pub mod row_lock_through_payment;
 pub mod conditional;
 
 pub mod basket;
+pub mod holdings;
 pub mod reservation;
 
 use std::time::Instant;
@@ -311,6 +312,7 @@ fn draft(
             detail: "this cart was ordered already; see GET /v1/orders".to_owned(),
         });
     }
+    holdings::check(&app.orders.settings, request.customer, &basket)?;
     let priced = basket.price(request.order.shipping_method)?;
     if let Some(expected) = request.order.expected_total
         && expected != priced.totals.total

@@ -1,18 +1,12 @@
 //! The reservation that all arms of `stock` share: the order's row, its lines, the stock by the arm, and a last look at
 //! what was priced. The lock order is that of `storefront/src/orders/mod.rs`.
 
-use std::time::Duration;
-
 use storefront::orders::{self, Confirmation, NewKey, NewOrder, Unit};
 
 use super::{OrderDraft, PlaceOrder, ReserveError, TakeStock};
 use crate::database::Session;
 use crate::orders::idempotency::KEPT_HOURS;
 use crate::state::App;
-
-/// For how long what was priced is believed without another look: longer than a reservation takes that waits for nothing.
-/// One that waited, for a connection, its turn or a row, compares again before it commits.
-const PRICED_FOR: Duration = Duration::from_millis(50);
 
 /// Makes the order and takes its stock, in the transaction that the caller commits.
 ///
@@ -31,7 +25,7 @@ pub(super) async fn reserve_within<S: TakeStock>(
         .insert(transaction, draft.order.id, &draft.items)
         .await?;
     S::take_stock(transaction, draft).await?;
-    let has_waited = draft.priced_at.elapsed() > PRICED_FOR;
+    let has_waited = draft.priced_at.elapsed() > app.orders.settings.price_validity;
     if draft.order.coupon.is_none() && !has_waited {
         return Ok(());
     }
