@@ -18,8 +18,9 @@ async fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
     }
     shop.paid_orders(ORDERS).await;
     let settings = [
-        ("BACKSTOCK_CONCURRENCY", "8"),
-        ("BACKSTOCK_PREFETCH", "32"),
+        ("BACKSTOCK_LABELS_IN_FLIGHT", "8"),
+        ("BACKSTOCK_EMAILS_IN_FLIGHT", "8"),
+        ("BACKSTOCK_SALES_IN_FLIGHT", "8"),
         ("BACKSTOCK_RELAY_WINDOW", "16"),
     ];
     let (first, second) = tokio::join!(shop.worker(&settings), shop.worker(&settings));
@@ -145,7 +146,7 @@ async fn an_email_is_not_begun_when_its_claim_could_end_before_it_is_sent() {
     shop.database.execute(&dawdle).await;
     let _worker = shop.worker(&[("BACKSTOCK_MAX_ATTEMPTS", "1")]).await;
     let dead = Consumer::ConfirmationEmail.dead_letter_queue();
-    until_equal("it was in vain", Some(1), async || shop.broker.ready(&dead).await).await;
+    until_equal("it has failed", Some(1), async || shop.broker.ready(&dead).await).await;
     assert_eq!(shop.simulators.mails().await, 0);
     let letters = shop.dead_letters(&["list", "--json"]).await.json();
     assert!(
