@@ -91,7 +91,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
 
     let customers = Customers::let_in(door, app(&assembly), draining.clone())?;
-    let epoch = tokio::spawn(follow_epoch(assembly.state.clone()));
+    let changes = tokio::spawn(follow_changes(assembly.state.clone()));
     start.is_over();
     tracing::info!(
         variants = %assembly.variants,
@@ -115,7 +115,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         "stopping: requests in flight are finished first"
     );
     let sent_home = customers.send_home(settings.http).await;
-    epoch.abort();
+    changes.abort();
     internal_server.abort();
     let closing = assembly.state.database.close();
     let _ = tokio::time::timeout(Duration::from_secs(1), closing).await;
@@ -137,6 +137,6 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-async fn follow_epoch(app: api::state::AppState) {
-    app.catalog.cache.follow_epoch(&app.side).await;
+async fn follow_changes(app: api::state::AppState) {
+    api::catalog::changes::follow(&app).await;
 }

@@ -11,7 +11,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{name_in_path, not_recorded};
-use crate::catalog::cache::raise_epoch;
 use crate::database::Session;
 use crate::http::answer::Answer;
 use crate::http::body::JsonBody;
@@ -80,9 +79,6 @@ pub async fn set_stock(
     let mut transaction = session.begin().await?;
     let old = write(&mut transaction, &sku, quantity, admin.id).await?;
     let old_quantity = old.ok_or_else(unknown_sku)?;
-    if (old_quantity > 0) != (quantity > 0) {
-        raise_epoch(&mut *transaction).await?;
-    }
     transaction.commit().await?;
     drop(session);
 

@@ -13,7 +13,6 @@ use utoipa::ToSchema;
 use super::name_in_path;
 use super::price::{Price, VariantPrice, given};
 use super::product_rows::{Log, ProductRow, VariantRow, lock_product, lock_variants, write};
-use crate::catalog::cache::raise_epoch;
 use crate::http::answer::Answer;
 use crate::http::body::{JsonBody, Text};
 use crate::http::error::{ApiError, Problem};
@@ -124,7 +123,6 @@ pub async fn update_product(
     let repriced = change_prices(&product, &mut variants, &change, &mut log)?;
     if !log.is_empty() {
         write(&mut transaction, &product, &repriced, admin.id, &log).await?;
-        raise_epoch(&mut *transaction).await?;
     }
     transaction.commit().await?;
     drop(session);

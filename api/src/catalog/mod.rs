@@ -15,6 +15,7 @@ pub mod product_slug;
 pub mod sort;
 
 pub mod cache;
+pub mod changes;
 pub mod list_columns;
 pub mod product_details;
 pub mod search;

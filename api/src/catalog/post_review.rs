@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::cache::raise_epoch;
 use super::list_reviews::Review;
 use super::product_slug::{ProductSlug, unknown_product};
 use crate::database::Session;
@@ -89,7 +88,6 @@ pub async fn post_review(
     let mut session = app.database.session(&timings).await?;
     let mut transaction = session.begin().await?;
     let review = write(&mut transaction, &slug, &customer, review).await?;
-    raise_epoch(&mut *transaction).await?;
     transaction.commit().await?;
     drop(session);
 

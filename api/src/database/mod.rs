@@ -19,7 +19,7 @@ use storefront::settings::DatabaseSettings;
 use storefront::telemetry::statements;
 use storefront::variants::Connections;
 
-pub use self::side::SideConnection;
+pub use self::side::{SIDE_TIMEOUT, SideConnection, SideLease};
 use crate::http::timings::Timings;
 
 /// One connection, lent to one request, whose statements are counted for its `server-timing`.

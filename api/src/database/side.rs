@@ -1,19 +1,31 @@
 //! A connection beside those that requests use: for what must be known while requests wait for theirs, the catalogue's
-//! epoch and whether Postgres answers at all.
+//! changes and whether Postgres answers at all.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use tokio::sync::Mutex;
+use sqlx::{ConnectOptions, Connection};
+use tokio::sync::{Mutex, MutexGuard};
 
-/// How long connecting and asking may take together. Well below the second within which readers see a change.
-const TIMEOUT: Duration = Duration::from_millis(500);
+/// How long connecting, or one short statement, may take. Well below the second within which readers see a change.
+pub const SIDE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// An answer so new says that Postgres is there.
+const NEW: Duration = Duration::from_secs(1);
 
 /// One connection, opened when it is first used and again after it failed.
 pub struct SideConnection {
     options: PgConnectOptions,
     held: Mutex<Option<PgConnection>>,
+    /// When Postgres answered last.
+    answered: std::sync::Mutex<Option<Instant>>,
+}
+
+/// The connection, while it is in use. It is put back only after whole answers: one that failed or was given up is
+/// closed.
+pub struct SideLease<'c> {
+    side: &'c SideConnection,
+    held: MutexGuard<'c, Option<PgConnection>>,
 }
 
 impl SideConnection {
@@ -22,29 +34,76 @@ impl SideConnection {
         Self {
             options,
             held: Mutex::new(None),
+            answered: std::sync::Mutex::new(None),
         }
     }
 
-    /// The catalogue's epoch, which also proves that Postgres answers.
+    /// The connection, once it is free and open.
     ///
     /// # Errors
-    /// When it doesn't within half a second.
-    pub async fn epoch(&self) -> Result<i64, sqlx::Error> {
-        match tokio::time::timeout(TIMEOUT, self.ask()).await {
-            Ok(answer) => answer,
-            Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
-        }
+    /// When it isn't within half a second.
+    pub async fn lease(&self) -> Result<SideLease<'_>, sqlx::Error> {
+        let open = async {
+            let mut held = self.held.lock().await;
+            if held.is_none() {
+                *held = Some(self.options.connect().await?);
+            }
+            Ok(SideLease { side: self, held })
+        };
+        tokio::time::timeout(SIDE_TIMEOUT, open)
+            .await
+            .unwrap_or_else(|_| Err(timed_out()))
     }
 
-    /// The connection is put back only after a whole answer: one that failed or was given up is closed.
-    async fn ask(&self) -> Result<i64, sqlx::Error> {
-        let mut held = self.held.lock().await;
-        let mut connection = match held.take() {
-            Some(connection) => connection,
-            None => self.options.connect().await?,
+    /// Whether Postgres answers. A lease that gets answers says so, too.
+    ///
+    /// # Errors
+    /// When it doesn't within a second.
+    pub async fn ping(&self) -> Result<(), sqlx::Error> {
+        let mut lease = match self.lease().await {
+            Ok(lease) => lease,
+            // Somebody uses it for longer, and had an answer a moment ago.
+            Err(_) if self.has_answered_within(NEW) => return Ok(()),
+            Err(error) => return Err(error),
         };
-        let epoch = crate::catalog::cache::read_epoch(&mut connection).await?;
-        *held = Some(connection);
-        Ok(epoch)
+        lease
+            .within(SIDE_TIMEOUT, async |connection| connection.ping().await)
+            .await
     }
+
+    fn has_answered_within(&self, age: Duration) -> bool {
+        let answered = self.answered.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        answered.is_some_and(|at| at.elapsed() < age)
+    }
+}
+
+impl SideLease<'_> {
+    /// Uses the connection for so long at most.
+    ///
+    /// # Errors
+    /// Those of the work, or when it takes longer. The connection is closed then.
+    pub async fn within<T>(
+        &mut self,
+        timeout: Duration,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, sqlx::Error> {
+        let mut connection = match self.held.take() {
+            Some(connection) => connection,
+            None => return Err(sqlx::Error::WorkerCrashed),
+        };
+        let done = tokio::time::timeout(timeout, work(&mut connection)).await;
+        let done = done.unwrap_or_else(|_| Err(timed_out()))?;
+        *self.held = Some(connection);
+        let mut answered = self
+            .side
+            .answered
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        *answered = Some(Instant::now());
+        Ok(done)
+    }
+}
+
+fn timed_out() -> sqlx::Error {
+    sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())
 }

@@ -55,8 +55,8 @@ async fn readyz(State(internal): State<Internal>) -> impl IntoResponse {
     let redis = internal.app.catalog.cache.health();
     // Not from the pool: a shop whose connections are all in use is busy, and a balancer that takes it away makes the
     // others busier.
-    match internal.app.side.epoch().await {
-        Ok(_) => (
+    match internal.app.side.ping().await {
+        Ok(()) => (
             StatusCode::OK,
             Json(json!({ "status": "ready", "postgres": "up", "redis": redis })),
         ),

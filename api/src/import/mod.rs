@@ -16,7 +16,6 @@ use std::path::Path;
 use sqlx::{Connection, PgConnection};
 use storefront::money::Currency;
 
-use crate::catalog::cache;
 
 pub use self::error::ImportError;
 pub use self::report::{ImportReport, RowRemark};
@@ -101,8 +100,6 @@ pub async fn import_reader(
     for batch in products.chunks(write::PRODUCTS_AT_ONCE) {
         write::write_products(&mut transaction, batch, &taxonomy, options.currency, &mut report).await?;
     }
-    // Cached answers carry the epoch: from the commit on, none of before is served.
-    cache::raise_epoch(&mut *transaction).await?;
     transaction.commit().await.map_err(commit_failed)?;
     report.imported = true;
     Ok(report)

@@ -99,7 +99,7 @@ impl TestShop {
         let assembly = api::state::assemble(&settings).unwrap();
         let following = assembly.state.clone();
         let follower =
-            tokio::spawn(async move { following.catalog.cache.follow_epoch(&following.side).await });
+            tokio::spawn(async move { api::catalog::changes::follow(&following).await });
         let shop = Self {
             database,
             variants,
@@ -110,7 +110,7 @@ impl TestShop {
         };
         if variants.catalog_cache.as_str() == "redis" && !changes.has_no_cache {
             // An answer that no cache keeps.
-            until("the shop has read the catalogue's epoch", async || {
+            until("the shop has read the catalogue's changes", async || {
                 let answer = shop.get("/v1/products/no-such-product").await;
                 (answer.status != 404 || answer.cache() != "unavailable").then_some(())
             })

@@ -5,19 +5,16 @@
 #[cfg(feature = "baselines")]
 pub mod none;
 
-mod epoch;
 pub mod redis;
 
 use storefront::redis::Redis;
 use storefront::variants;
 
-use crate::database::SideConnection;
+use super::changes::Changes;
 use crate::http::answer::Answer;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::settings::CacheSettings;
-
-pub use self::epoch::{raise as raise_epoch, read as read_epoch};
 
 /// The arm of `catalog_cache` that this process was built with.
 pub enum CatalogCache {
@@ -71,12 +68,21 @@ impl CatalogCache {
         }
     }
 
-    /// Follows the catalogue's epoch in Postgres until the process ends, where the arm needs it.
-    pub async fn follow_epoch(&self, side: &SideConnection) {
+    /// Lets go of what changed.
+    pub fn apply(&self, changes: &Changes) {
         match self {
             #[cfg(feature = "baselines")]
             Self::None(_) => {}
-            Self::Redis(redis) => redis.follow_epoch(side).await,
+            Self::Redis(redis) => redis.apply(changes),
+        }
+    }
+
+    /// The changes can't be read at the moment.
+    pub fn cut_off(&self) {
+        match self {
+            #[cfg(feature = "baselines")]
+            Self::None(_) => {}
+            Self::Redis(redis) => redis.cut_off(),
         }
     }
 

@@ -16,18 +16,11 @@ use redis::Cmd;
 use storefront::redis::{Redis, RedisError};
 
 use super::Class;
-use crate::database::SideConnection;
+use crate::catalog::changes::Changes;
 use crate::http::answer::Answer;
 use crate::http::error::ApiError;
 use crate::http::timings::{CacheOutcome, Timings};
 use crate::settings::CacheSettings;
-
-/// How often the epoch is read. A change must be seen within a second; this leaves room for a slow database.
-const EPOCH_INTERVAL: Duration = Duration::from_millis(250);
-
-/// How long kept answers are served while Postgres gives no answer, so that requests
-/// could not be answered otherwise. It rides out a restart. Others may have changed the catalogue meanwhile, if it is only this process that is cut off.
-const TRUSTED_WITHOUT_POSTGRES: Duration = Duration::from_secs(30);
 
 /// No epoch is known: nothing may be read from the cache or put into it.
 const UNKNOWN_EPOCH: i64 = -1;
@@ -117,26 +110,14 @@ impl RedisCache {
         jittered(Duration::from_secs(u64::from(seconds)), random_fraction())
     }
 
-    pub(super) async fn follow_epoch(&self, side: &SideConnection) {
-        let mut interval = tokio::time::interval(EPOCH_INTERVAL);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut last_read = Instant::now();
-        loop {
-            interval.tick().await;
-            match side.epoch().await {
-                Ok(epoch) => {
-                    last_read = Instant::now();
-                    self.epoch.store(epoch, Ordering::Release);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the catalogue's epoch can't be read");
-                    if last_read.elapsed() > TRUSTED_WITHOUT_POSTGRES {
-                        self.epoch.store(UNKNOWN_EPOCH, Ordering::Release);
-                    }
-                }
-            }
+    pub(super) fn apply(&self, changes: &Changes) {
+        if changes.everything || changes.reference || !changes.products.is_empty() {
+            self.epoch
+                .store(changes.snapshot.next().cast_signed(), Ordering::Release);
         }
     }
+
+    pub(super) fn cut_off(&self) {}
 
     pub(super) fn health(&self) -> &'static str {
         if self.redis.is_paused() { "down" } else { "up" }

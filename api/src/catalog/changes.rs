@@ -1,0 +1,167 @@
+//! The change feed: what of the catalogue changed since this process looked last. Triggers write it
+//! (`migrations/20261128000009_catalog_changes.sql`); every process reads it four times a second and applies it to all that
+//! it keeps of the catalogue.
+//!
+//! A reader's position is a snapshot, not a time or a number: each read gives the rows of exactly those transactions that
+//! the snapshot of the read before didn't show. So a change is seen once, and also when its commit comes late, or after
+//! the commits of later transactions.
+
+mod follower;
+mod snapshot;
+
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnection;
+use uuid::Uuid;
+
+pub use self::follower::follow;
+pub use self::snapshot::Snapshot;
+
+/// So many changes at once are an import: all is loaded again, which is cheaper than to look at each.
+const MAX_CHANGES: i64 = 10_000;
+
+/// A process that hasn't read for so long loads everything. The worker deletes rows that are older than an hour.
+const MAX_BEHIND: Duration = Duration::from_secs(30 * 60);
+
+/// What changed between two reads.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// What changed isn't known in detail: load everything again. So it is for the first read of a process.
+    pub everything: bool,
+    /// A brand or a category changed.
+    pub reference: bool,
+    /// Each product and kind, once a transaction.
+    pub products: Vec<(Uuid, ChangeKind)>,
+    /// The transactions that made them: one for each of `products`.
+    pub transactions: Vec<u64>,
+    /// The latest read, which shows all of these changes.
+    pub snapshot: Snapshot,
+}
+
+/// What changed about a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChangeKind {
+    /// Anything that is shown of it, whether it is shown, or that it is there at all.
+    Product,
+    /// The price of one of its variants.
+    Price,
+    /// One of its variants ran out or came back.
+    Stock,
+    /// Its reviews.
+    Rating,
+}
+
+/// Where a process stands in the feed.
+#[derive(Debug, Default)]
+pub struct Feed {
+    position: Option<Position>,
+}
+
+/// The state after a read.
+#[derive(Debug, Clone)]
+pub struct Position {
+    snapshot: Snapshot,
+    epoch: i64,
+    read_at: Instant,
+}
+
+impl Feed {
+    /// What changed since the position. Pass the new position to [`Feed::advance`] once all of it is applied; until then,
+    /// the next read gives it again.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub async fn read(&self, connection: &mut PgConnection) -> Result<(Changes, Position), sqlx::Error> {
+        let known = self
+            .position
+            .as_ref()
+            .filter(|position| position.read_at.elapsed() < MAX_BEHIND);
+        let read_at = Instant::now();
+        let rows = read_rows(connection, known.map(|position| &position.snapshot)).await?;
+        let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let snapshot = Snapshot::parse(&first.snapshot)?;
+        let position = Position {
+            snapshot: snapshot.clone(),
+            epoch: first.epoch,
+            read_at,
+        };
+        let continues = known.is_some_and(|known| {
+            // Transaction ids that went back are those of a database that was restored.
+            known.epoch == position.epoch && known.snapshot.next() <= snapshot.next()
+        });
+        let mut changes = Changes {
+            everything: !continues || rows.len() as i64 > MAX_CHANGES,
+            snapshot,
+            ..Changes::default()
+        };
+        if !changes.everything {
+            changes.add(&rows)?;
+        }
+        Ok((changes, position))
+    }
+
+    /// All that was read up to here is applied.
+    pub fn advance(&mut self, position: Position) {
+        self.position = Some(position);
+    }
+}
+
+impl Changes {
+    fn add(&mut self, rows: &[Row]) -> Result<(), sqlx::Error> {
+        for row in rows {
+            let (Some(transaction), Some(kind)) = (row.transaction, row.kind.as_deref()) else {
+                continue; // The row that only has the snapshot.
+            };
+            let kind = match kind {
+                "price" => ChangeKind::Price,
+                "stock" => ChangeKind::Stock,
+                "rating" => ChangeKind::Rating,
+                "product" => ChangeKind::Product,
+                // Also what a later release adds to the feed.
+                _ => {
+                    self.reference = true;
+                    continue;
+                }
+            };
+            let product = row.product_id.ok_or(sqlx::Error::RowNotFound)?;
+            self.products.push((product, kind));
+            self.transactions.push(transaction.cast_unsigned());
+        }
+        Ok(())
+    }
+}
+
+struct Row {
+    snapshot: String,
+    epoch: i64,
+    transaction: Option<i64>,
+    product_id: Option<Uuid>,
+    kind: Option<String>,
+}
+
+/// One statement, so that the snapshot is that of the rows. There is always a row, for the snapshot and the epoch.
+async fn read_rows(
+    connection: &mut PgConnection,
+    since: Option<&Snapshot>,
+) -> Result<Vec<Row>, sqlx::Error> {
+    // Without a position: what a snapshot that shows everything misses, so nothing.
+    let since = since.map(Snapshot::to_string);
+    sqlx::query_as!(
+        Row,
+        r#"select pg_current_snapshot()::text as "snapshot!", catalog_epoch.epoch,
+                  changed.xid::text::bigint as "transaction?", changed.product_id as "product_id?", changed.kind as "kind?"
+           from catalog_epoch
+           left join lateral (
+               (select xid, product_id, kind from catalog_changes
+                where xid >= pg_snapshot_xmax($1::text::pg_snapshot) limit $2)
+               union all
+               -- Those that ran while the snapshot was taken.
+               (select xid, product_id, kind from catalog_changes
+                where xid = any (array(select pg_snapshot_xip($1::text::pg_snapshot))) limit $2)
+           ) changed on true"#,
+        since,
+        MAX_CHANGES + 1
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -1,0 +1,52 @@
+//! The loop that applies the feed to what this process keeps, until the process ends.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+
+use super::{Changes, Feed};
+use crate::state::App;
+
+/// How often the feed is read. A change must be seen within a second; this leaves room for a slow database.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long applying one read may take. What is loaded whole, at the start or after a restore, takes longest.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Follows the feed over the connection beside the requests.
+pub async fn follow(app: &App) {
+    let mut feed = Feed::default();
+    let mut interval = tokio::time::interval(INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Err(error) = step(app, &mut feed).await {
+            tracing::warn!(%error, "the catalogue's changes can't be read");
+            app.catalog.cache.cut_off();
+        }
+    }
+}
+
+/// Reads once, and moves on only when all is applied: what failed half-way is applied again.
+async fn step(app: &App, feed: &mut Feed) -> Result<(), sqlx::Error> {
+    let mut connection = app.side.lease().await?;
+    let (changes, position) = connection
+        .within(crate::database::SIDE_TIMEOUT, async |connection| {
+            feed.read(connection).await
+        })
+        .await?;
+    connection
+        .within(APPLY_TIMEOUT, async |connection| {
+            apply(app, connection, &changes).await
+        })
+        .await?;
+    feed.advance(position);
+    Ok(())
+}
+
+/// In this order: an answer that the cache takes for new is made from what stands before it here.
+async fn apply(app: &App, connection: &mut PgConnection, changes: &Changes) -> Result<(), sqlx::Error> {
+    let _ = connection;
+    app.catalog.cache.apply(changes);
+    Ok(())
+}
