@@ -61,3 +61,16 @@ create index refresh_tokens_session_id_idx on refresh_tokens (session_id);
 create index sessions_expires_at_idx on sessions (expires_at);
 create index idempotency_keys_expires_at_idx on idempotency_keys (expires_at);
 create index inbox_done_at_idx on inbox (done_at);
+
+-- What else the worker purges, by when it is due. Tokens that were never used have no place among the used ones.
+create index refresh_tokens_expires_at_idx on refresh_tokens (expires_at);
+create index refresh_tokens_used_at_idx on refresh_tokens (used_at) where used_at is not null;
+create index sign_in_failures_until_idx on sign_in_failures (until);
+
+-- Foreign keys that no query reads by: when a customer, a coupon or a variant is deleted, Postgres looks for what refers to
+-- it, once for each. Most carts and orders have no coupon.
+create index sessions_customer_id_idx on sessions (customer_id);
+create index audit_log_customer_id_idx on audit_log (customer_id);
+create index cart_items_variant_id_idx on cart_items (variant_id);
+create index carts_coupon_code_idx on carts (coupon_code) where coupon_code is not null;
+create index orders_coupon_code_idx on orders (coupon_code) where coupon_code is not null;
