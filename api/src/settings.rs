@@ -210,6 +210,18 @@ pub struct OrderSettings {
           value_parser = parse_millis)]
     pub reservation: Duration,
 
+    /// Transactions of this process that work on one SKU's stock at a time, each with a connection; further orders of the
+    /// SKU wait in line without one. Two keep its row busy: one commits while the other is on its way
+    #[arg(long, env = "BACKSTOCK_SKU_WAITERS", default_value_t = 2,
+          value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub sku_waiters: u16,
+
+    /// How long an order waits in line for its SKUs before it is answered 503 with retry-after, in milliseconds. Customers
+    /// wait a second; one who waits longer has asked again
+    #[arg(long = "sku-queue-timeout-ms", env = "BACKSTOCK_SKU_QUEUE_TIMEOUT_MS", default_value = "1000",
+          value_parser = parse_millis)]
+    pub sku_queue_timeout: Duration,
+
     /// What the carrier signs its callbacks with, at least 16 bytes. Without it, none is accepted
     #[arg(long, env = "BACKSTOCK_CARRIER_SECRET", hide_env_values = true, value_parser = parse_shared_secret)]
     pub carrier_secret: Option<SecretString>,

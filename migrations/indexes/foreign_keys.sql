@@ -17,9 +17,6 @@ create index orders_customer_id_idx on orders (customer_id);
 create index audit_log_customer_id_idx on audit_log (customer_id);
 -- The refresh tokens of a session.
 create index refresh_tokens_session_id_idx on refresh_tokens (session_id);
--- Where a variant, a product or a coupon was put to use.
+-- Where a variant or a coupon is in a cart. (An order's line and its coupon are copies.)
 create index cart_items_variant_id_idx on cart_items (variant_id);
-create index order_lines_variant_id_idx on order_lines (variant_id);
-create index order_lines_product_id_idx on order_lines (product_id);
 create index carts_coupon_code_idx on carts (coupon_code);
-create index orders_coupon_code_idx on orders (coupon_code);

@@ -24,6 +24,7 @@ pub mod schema;
 pub mod telemetry;
 
 pub mod messages;
+pub mod orders;
 
 pub mod emails;
 pub mod third_parties;

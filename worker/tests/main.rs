@@ -14,5 +14,6 @@ mod crashes;
 mod dead_letters;
 mod health;
 mod process;
+mod put_back;
 mod relay;
 mod upkeep;

@@ -13,10 +13,10 @@ pub mod show_order;
 pub mod order;
 
 pub mod idempotency;
-pub mod settlement;
-
-pub mod answering;
-pub mod giving_back;
+pub mod payment;
+pub mod response;
+pub mod sku_queue;
+pub mod void;
 
 pub mod checkout;
 pub mod events;
@@ -35,6 +35,7 @@ use self::checkout::Checkout;
 use self::events::Events;
 use self::history::OrderHistory;
 use self::order_lines::OrderLines;
+use self::sku_queue::SkuQueue;
 use crate::http::cursor::CursorKeys;
 use crate::opaque_token::{OpaqueToken, TokenHash};
 use crate::settings::{OrderSettings, Settings};
@@ -58,6 +59,8 @@ pub struct Orders {
     pub tokens: OrderTokens,
     /// Tells the carrier's callbacks from others'.
     pub carrier: CarrierSignatures,
+    /// Who may work on a SKU's stock.
+    pub sku_queue: SkuQueue,
     /// Bounds.
     pub settings: OrderSettings,
 }
@@ -79,6 +82,7 @@ impl Orders {
             cursors: CursorKeys::new(&settings.jwt_secrets),
             tokens: OrderTokens::new(&settings.jwt_secrets),
             carrier: CarrierSignatures::new(&settings.orders.carrier_secret),
+            sku_queue: SkuQueue::new(&settings.orders),
             settings: settings.orders.clone(),
         })
     }
@@ -114,6 +118,10 @@ pub fn router(variants: &Variants) -> OpenApiRouter<AppState> {
         #[cfg(feature = "baselines")]
         Stock::ReadThenWrite => {
             OpenApiRouter::new().routes(routes!(place_order::read_then_write::place_order))
+        }
+        #[cfg(feature = "baselines")]
+        Stock::RowLockThroughPayment => {
+            OpenApiRouter::new().routes(routes!(place_order::row_lock_through_payment::place_order))
         }
         #[cfg(feature = "baselines")]
         Stock::RowLock => OpenApiRouter::new().routes(routes!(place_order::row_lock::place_order)),

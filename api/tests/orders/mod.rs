@@ -11,7 +11,9 @@ mod idempotency;
 mod its_cart;
 mod placing;
 mod resuming;
+mod returning;
 mod seen_in_lists;
+mod waiting;
 
 mod arms_agree;
 

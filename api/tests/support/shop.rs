@@ -87,6 +87,7 @@ impl TestShop {
             ("--database-connections", "2".to_owned()),
             // Far more than a busy machine needs: what is waited for is said by the test that waits.
             ("--database-acquire-timeout-ms", "20000".to_owned()),
+            ("--sku-queue-timeout-ms", "20000".to_owned()),
             ("--redis-url", servers().redis_url.clone()),
             ("--redis-timeout-ms", "5000".to_owned()),
             ("--redis-prefix", redis_prefix),

@@ -89,8 +89,11 @@ pub enum Found {
     },
     /// There is no payment under that key: none was asked for, or the gateway didn't know the means of payment.
     Nothing,
-    /// No answer in time, or a fault.
-    Unknown,
+    /// An answer to this question that can't be understood: a status that this build doesn't know, or a refusal. It says
+    /// nothing about other payments.
+    Unclear,
+    /// No answer in time, or a fault, or the shop itself is refused: the next question would fare no better.
+    Unanswered,
 }
 
 /// Where a payment stands.
@@ -212,7 +215,7 @@ impl PaymentGateway {
                 .get(format!("{}/v1/payments?idempotency_key={order}", self.url))
         };
         let Some(response) = self.ask("look_up", request).await else {
-            return Found::Unknown;
+            return Found::Unanswered;
         };
         match response.status() {
             StatusCode::OK => match response.json::<Payment>().await {
@@ -220,10 +223,14 @@ impl PaymentGateway {
                     payment_id: payment.id,
                     status: payment.status,
                 },
-                Err(_) => Found::Unknown,
+                Err(error) if error.is_decode() => Found::Unclear,
+                Err(_) => Found::Unanswered,
             },
             StatusCode::NOT_FOUND => Found::Nothing,
-            _ => Found::Unknown,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
+                Found::Unanswered
+            }
+            _ => Found::Unclear,
         }
     }
 

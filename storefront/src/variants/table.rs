@@ -262,7 +262,8 @@ lessons! {
         context: [],
         baselines: {
             ReadThenWrite = read_then_write: "Reads the stock, looks whether it is enough, writes what is left: oversells.",
-            RowLock = row_lock: "Locks the stock's rows, and holds them through the payment."
+            RowLockThroughPayment = row_lock_through_payment: "Locks the stock's rows, and holds them through the payment.",
+            RowLock = row_lock: "Locks the stock's rows in a short transaction, before the payment."
         },
         preset_baseline: ReadThenWrite,
         optimized: Conditional = conditional: "One update on the condition that there is enough, last in a short transaction.",

@@ -3,9 +3,13 @@
 //!
 //! Several workers do this at once. Rows are claimed `for update skip locked`, and where the gateway has to be asked,
 //! claimed for a while by moving the time by which they are found: no transaction is open while a third party is
-//! waited for, and a worker that dies is followed by another. Read next: `settle.rs`.
+//! waited for, and a worker that dies is followed by another.
+//!
+//! One bad order never keeps the others waiting: an order whose attempt fails, at the gateway or in the database, is put
+//! back for longer each time, and the round goes on (`put_back.rs`). Read next: `settle.rs`.
 
 mod purge;
+mod put_back;
 mod refresh_sales;
 mod settle;
 mod void;

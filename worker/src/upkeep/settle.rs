@@ -1,64 +1,83 @@
 //! Orders that were reserved and never heard of again: the process died, or the gateway's answer was lost.
 //!
-//! The gateway is asked under the order's id. If the money is held, the order is paid, as it would have been; if not,
-//! it has failed, and its stock, its coupon's use and its cart are given back. An order changes its status once, since
-//! each change names `pending_payment`: whoever comes second, a client's retry or another worker, changes nothing. A retry
-//! that goes on with an order holds it anew, so that it isn't given up on what the gateway said before.
+//! The gateway is asked under the order's id (reconciliation). If the money is held, the order is paid, as it would have
+//! been; if not, it has failed, and its stock, its coupon's use and its cart are returned: by the transitions that the api
+//! uses, `storefront/src/orders/`. A retry of the client that goes on with an order extends its reservation, so that it
+//! isn't failed on what the gateway answered before.
 
 use sqlx::types::time::OffsetDateTime;
 use storefront::messages::Event;
+use storefront::orders::{FailureReason, Payment, PendingEvent, fail_order, pay_order};
 use storefront::telemetry::orders_reached;
 use storefront::third_parties::payment::{Found, PaymentStatus};
 use uuid::Uuid;
 
+use super::put_back::{Attempt, ClaimedOrder};
 use super::{BATCH, Round, Upkeep, count};
 use crate::parts::Stop;
 
 /// An order that is this worker's to settle for a while.
 struct Unsettled {
     id: Uuid,
-    held_until: OffsetDateTime,
+    reserved_until: OffsetDateTime,
+}
+
+impl ClaimedOrder for Unsettled {
+    const PUT_BACK: &'static str = "settle_put_back";
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    async fn attempt(&self, upkeep: &Upkeep) -> Result<Attempt, sqlx::Error> {
+        let reason = match upkeep.payments.look_up(self.id).await {
+            Found::Payment {
+                payment_id,
+                status: PaymentStatus::Authorized | PaymentStatus::Captured,
+            } => {
+                upkeep.record_paid(self.id, &payment_id).await?;
+                return Ok(Attempt::Done);
+            }
+            Found::Payment {
+                status: PaymentStatus::Declined | PaymentStatus::Voided,
+                ..
+            }
+            | Found::Nothing => FailureReason::NotPaid(self.reserved_until),
+            Found::Unclear => return Ok(Attempt::Unclear),
+            Found::Unanswered => return Ok(Attempt::Unanswered),
+        };
+        upkeep.record_failed(self.id, reason).await?;
+        Ok(Attempt::Done)
+    }
+
+    /// Unless a retry has extended the reservation.
+    async fn put_back(&self, upkeep: &Upkeep) -> Result<(), sqlx::Error> {
+        let backoff = upkeep.backoff();
+        let put_back = sqlx::query!(
+            "
+            update orders
+            set put_back = least(put_back + 1, 1000),
+                reserved_until = clock_timestamp()
+                                 + make_interval(secs => least($2 * 2 ^ least(put_back + 1, 20), $3))
+            where id = $1 and status = 'pending_payment' and reserved_until = $4
+            ",
+            self.id,
+            backoff.first_s,
+            backoff.longest_s,
+            self.reserved_until
+        );
+        put_back.execute(&upkeep.pool).await?;
+        Ok(())
+    }
 }
 
 impl Upkeep {
     pub(super) async fn settle_round(&self, stop: &Stop) -> Result<Round, sqlx::Error> {
         let orders = self.claim_unsettled().await?;
-        let claimed = orders.len();
-        for order in orders {
-            if stop.is_given() {
-                break;
-            }
-            let Unsettled {
-                id: order,
-                held_until,
-            } = order;
-            match self.payments.look_up(order).await {
-                Found::Payment {
-                    payment_id,
-                    status: PaymentStatus::Authorized | PaymentStatus::Captured,
-                } => count_orders("paid", self.record_paid(order, &payment_id).await?),
-                Found::Payment {
-                    status: PaymentStatus::Declined | PaymentStatus::Voided,
-                    ..
-                }
-                | Found::Nothing => {
-                    count_orders("payment_failed", self.record_failed(order, held_until).await?)
-                }
-                Found::Unknown => {
-                    // It would give no answer to the next, either. All that were claimed come again.
-                    tracing::warn!(%order, "the gateway can't be asked; the order is settled later");
-                    return Ok(Round::Rest);
-                }
-            }
-        }
-        Ok(if claimed as i64 == BATCH {
-            Round::More
-        } else {
-            Round::Rest
-        })
+        self.attempt_each(orders, stop).await
     }
 
-    /// Claimed by holding the reservation a little longer: nobody else finds it until then.
+    /// Claimed by extending the reservation a little: no other worker finds it until then.
     async fn claim_unsettled(&self) -> Result<Vec<Unsettled>, sqlx::Error> {
         sqlx::query_as!(
             Unsettled,
@@ -73,7 +92,7 @@ impl Upkeep {
                 limit $2
                 for update skip locked
             )
-            returning id, reserved_until as held_until
+            returning id, reserved_until
             ",
             self.settings.settle_again.as_secs_f64(),
             BATCH
@@ -82,95 +101,36 @@ impl Upkeep {
         .await
     }
 
-    /// What the api does when the gateway answers in time, without an answer to keep: there is nobody to tell but by
-    /// email.
-    async fn record_paid(&self, order: Uuid, payment_id: &str) -> Result<u64, sqlx::Error> {
-        let event = Event::OrderPaid { order_id: order };
-        let paid = sqlx::query_scalar!(
-            r#"
-            with paid as (
-                update orders
-                set status = 'paid', payment_id = $2, updated_at = now()
-                where id = $1 and status = 'pending_payment'
-                returning id
-            ), told as (
-                insert into order_events (order_id, id, event) select id, $3, 'paid' from paid
-            ), said as (
-                insert into outbox (message_id, event, body) select $4::uuid, $5, $6 from paid
-            )
-            select count(*) as "paid!" from paid
-            "#,
+    async fn record_paid(&self, order: Uuid, payment_id: &str) -> Result<(), sqlx::Error> {
+        let event = PendingEvent::new(Event::OrderPaid { order_id: order }, None);
+        let mut session = self.pool.session().await?;
+        let payment = Payment {
             order,
             payment_id,
-            Uuid::now_v7(),
-            Uuid::now_v7(),
-            event.name(),
-            event.body()
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        if paid > 0 {
+            at: OffsetDateTime::now_utc(),
+            event: event.outbox_row(),
+            message_id: event.message_id,
+            done_by_caller: &[],
+            answer: None,
+        };
+        if pay_order(&mut session, payment).await? {
             tracing::info!(%order, payment_id, "an order whose payment was unknown is paid");
+            count_order("paid");
         }
-        Ok(paid.cast_unsigned())
+        Ok(())
     }
 
-    /// Unless somebody else holds it by now. The coupon before the stock, and variants in the order of their ids, as everybody locks them.
-    async fn record_failed(&self, order: Uuid, held_until: OffsetDateTime) -> Result<u64, sqlx::Error> {
+    async fn record_failed(&self, order: Uuid, reason: FailureReason<'_>) -> Result<(), sqlx::Error> {
         let mut session = self.pool.session().await?;
-        let mut transaction = session.begin().await?;
-        let failed = sqlx::query_scalar!(
-            r#"
-            with failed as (
-                update orders
-                set status = 'payment_failed', cart_id = null, updated_at = now()
-                where id = $1 and status = 'pending_payment' and reserved_until = $3
-                returning id, coupon_code
-            ), coupon as (
-                update coupons set uses = uses - 1 from failed where code = coupon_code
-            ), told as (
-                insert into order_events (order_id, id, event) select id, $2, 'payment_failed' from failed
-            )
-            select count(*) as "failed!" from failed
-            "#,
-            order,
-            Uuid::now_v7(),
-            held_until
-        )
-        .fetch_one(&mut *transaction)
-        .await?;
-        if failed > 0 {
-            sqlx::query!(
-                "
-                with lines as (
-                    select variant_id, sum(quantity)::integer as quantity
-                    from order_lines
-                    where order_id = $1
-                    group by variant_id
-                ), locked as materialized (
-                    select variants.id, lines.quantity
-                    from lines
-                    join variants on variants.id = lines.variant_id
-                    order by variants.id
-                    for no key update of variants
-                )
-                update variants
-                set stock_quantity = stock_quantity + locked.quantity
-                from locked
-                where variants.id = locked.id
-                ",
-                order
-            )
-            .execute(&mut *transaction)
-            .await?;
-            tracing::info!(%order, "an order that was never paid has failed; its stock was given back");
+        if fail_order(&mut session, order, reason, OffsetDateTime::now_utc()).await? {
+            tracing::info!(%order, "an order that was never paid has failed; its stock was returned");
+            count_order("payment_failed");
         }
-        transaction.commit().await?;
-        Ok(failed.cast_unsigned())
+        Ok(())
     }
 }
 
-fn count_orders(status: &'static str, orders: u64) {
-    count(status, orders);
-    orders_reached(status, orders);
+fn count_order(status: &'static str) {
+    count(status, 1);
+    orders_reached(status, 1);
 }

@@ -5,13 +5,16 @@
 //! asked once more when none can be any longer, and only then taken at its word. Of an order that was declined nobody asks:
 //! the api writes `payment_voided_at` with the decline, since no money is held.
 
+use storefront::orders::record_void;
 use storefront::third_parties::payment::{Changed, Found, PaymentStatus};
 use uuid::Uuid;
 
+use super::put_back::{Attempt, ClaimedOrder};
 use super::{BATCH, Round, Upkeep, count};
 use crate::parts::Stop;
 
-struct Ended {
+/// An order that ended, and is this worker's to void for a while.
+struct Unvoided {
     id: Uuid,
     payment_id: Option<String>,
     is_long_ago: bool,
@@ -21,46 +24,71 @@ struct Ended {
 enum Money {
     /// None is held, and none will be.
     Free,
-    /// The gateway doesn't let it go.
+    /// The gateway doesn't release it.
     Taken,
     /// The gateway knows of none. A request may still be on its way to it.
     MayCome,
+    /// An answer that can't be understood.
+    Unclear,
     /// No answer in time, or a fault.
-    Unknown,
+    Unanswered,
+}
+
+impl ClaimedOrder for Unvoided {
+    const PUT_BACK: &'static str = "void_put_back";
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    async fn attempt(&self, upkeep: &Upkeep) -> Result<Attempt, sqlx::Error> {
+        match upkeep.void(self).await {
+            Money::Free => {
+                upkeep.record_voided(self.id).await?;
+                Ok(Attempt::Done)
+            }
+            Money::MayCome => {
+                upkeep.ask_again_after_grace(self.id).await?;
+                Ok(Attempt::Done)
+            }
+            Money::Taken => {
+                tracing::error!(order = %self.id, "the gateway doesn't void the payment of an order that came to nothing: money was taken");
+                Ok(Attempt::Unclear)
+            }
+            Money::Unclear => Ok(Attempt::Unclear),
+            Money::Unanswered => Ok(Attempt::Unanswered),
+        }
+    }
+
+    async fn put_back(&self, upkeep: &Upkeep) -> Result<(), sqlx::Error> {
+        let backoff = upkeep.backoff();
+        let put_back = sqlx::query!(
+            "
+            update orders
+            set put_back = least(put_back + 1, 1000),
+                updated_at = clock_timestamp() + make_interval(secs => least($2 * 2 ^ least(put_back + 1, 20), $3))
+            where id = $1 and payment_voided_at is null
+            ",
+            self.id,
+            backoff.first_s,
+            backoff.longest_s
+        );
+        put_back.execute(&upkeep.pool).await?;
+        Ok(())
+    }
 }
 
 impl Upkeep {
     pub(super) async fn void_round(&self, stop: &Stop) -> Result<Round, sqlx::Error> {
         let orders = self.claim_unvoided().await?;
-        let claimed = orders.len();
-        for order in orders {
-            if stop.is_given() {
-                break;
-            }
-            match self.void(&order).await {
-                Money::Free => count("voided", self.record_voided(order.id).await?),
-                Money::Taken => {
-                    tracing::error!(order = %order.id, "the gateway doesn't void the payment of an order that came to nothing: money was taken");
-                }
-                Money::MayCome => self.ask_again_after_grace(order.id).await?,
-                Money::Unknown => {
-                    tracing::warn!(order = %order.id, "the gateway can't be asked; the payment is voided later");
-                    return Ok(Round::Rest);
-                }
-            }
-        }
-        Ok(if claimed as i64 == BATCH {
-            Round::More
-        } else {
-            Round::Rest
-        })
+        self.attempt_each(orders, stop).await
     }
 
     /// Claimed by the time of its last change, which also gives the api the time to do it itself. When it ended is told by
     /// its timeline.
-    async fn claim_unvoided(&self) -> Result<Vec<Ended>, sqlx::Error> {
+    async fn claim_unvoided(&self) -> Result<Vec<Unvoided>, sqlx::Error> {
         sqlx::query_as!(
-            Ended,
+            Unvoided,
             r#"
             update orders
             set updated_at = clock_timestamp()
@@ -88,7 +116,7 @@ impl Upkeep {
         .await
     }
 
-    async fn void(&self, order: &Ended) -> Money {
+    async fn void(&self, order: &Unvoided) -> Money {
         let known = match &order.payment_id {
             Some(payment_id) => Some(payment_id.clone()),
             // It ended before anyone knew whether it was paid.
@@ -103,7 +131,8 @@ impl Upkeep {
                 } => None,
                 Found::Nothing if order.is_long_ago => None,
                 Found::Nothing => return Money::MayCome,
-                Found::Unknown => return Money::Unknown,
+                Found::Unclear => return Money::Unclear,
+                Found::Unanswered => return Money::Unanswered,
             },
         };
         let Some(payment_id) = known else {
@@ -112,18 +141,16 @@ impl Upkeep {
         match self.payments.void(&payment_id).await {
             Changed::Done => Money::Free,
             Changed::Refused => Money::Taken,
-            Changed::Unknown => Money::Unknown,
+            Changed::Unknown => Money::Unanswered,
         }
     }
 
-    async fn record_voided(&self, order: Uuid) -> Result<u64, sqlx::Error> {
-        let voided = sqlx::query!(
-            "update orders set payment_voided_at = now() where id = $1 and payment_voided_at is null",
-            order
-        )
-        .execute(&self.pool)
-        .await?;
-        Ok(voided.rows_affected())
+    async fn record_voided(&self, order: Uuid) -> Result<(), sqlx::Error> {
+        let mut session = self.pool.session().await?;
+        if record_void(&mut session, order, None).await? {
+            count("voided", 1);
+        }
+        Ok(())
     }
 
     /// By a claim that lasts so long: an order that nobody paid for is asked for twice, not every half a minute.

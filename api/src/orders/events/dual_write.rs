@@ -10,10 +10,10 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareO
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
 use storefront::messages::{CONTENT_TYPE, EXCHANGE, TRACEPARENT};
+use storefront::orders::PendingEvent;
 use storefront::settings::AmqpSettings;
 use tokio::sync::Mutex;
 
-use super::Said;
 use crate::settings::OrderSettings;
 
 /// How long publishing may take, with connecting.
@@ -40,32 +40,32 @@ impl DualWrite {
     }
 
     /// Publishes, if the broker lets it. If not, the event is lost: there is nowhere to keep it.
-    pub(super) async fn publish(&self, said: &Said) {
-        match tokio::time::timeout(TIMEOUT, self.try_publish(said)).await {
+    pub(super) async fn publish(&self, pending: &PendingEvent) {
+        match tokio::time::timeout(TIMEOUT, self.try_publish(pending)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, event = said.event.name(), "an event was lost"),
-            Err(_) => tracing::error!(event = said.event.name(), "an event was lost: no answer in time"),
+            Ok(Err(error)) => tracing::error!(%error, event = pending.event.name(), "an event was lost"),
+            Err(_) => tracing::error!(event = pending.event.name(), "an event was lost: no answer in time"),
         }
     }
 
-    async fn try_publish(&self, said: &Said) -> anyhow::Result<()> {
+    async fn try_publish(&self, pending: &PendingEvent) -> anyhow::Result<()> {
         let channel = self.channel().await?;
         let mut headers = FieldTable::default();
-        if let Some(trace_context) = &said.trace_context {
+        if let Some(trace_context) = &pending.trace_context {
             headers.insert(
                 TRACEPARENT.into(),
                 AMQPValue::LongString(trace_context.as_str().into()),
             );
         }
         let properties = BasicProperties::default()
-            .with_message_id(said.message_id.to_string().into())
+            .with_message_id(pending.message_id.to_string().into())
             .with_content_type(CONTENT_TYPE.into())
             .with_delivery_mode(PERSISTENT)
             .with_headers(headers);
-        let body = said.event.body().to_string();
+        let body = pending.event.body().to_string();
         let published = channel.basic_publish(
             EXCHANGE.into(),
-            said.event.name().into(),
+            pending.event.name().into(),
             BasicPublishOptions::default(),
             body.as_bytes(),
             properties,

@@ -1,29 +1,35 @@
 //! `POST /v1/orders`: from a cart to an order, and the lesson `stock`.
 //!
-//! The way of an order: the cart is read and priced (`basket.rs`); a short transaction makes the order and takes its stock
-//! (`reservation.rs` and the arm); the payment is authorized with no transaction open; one transaction makes it paid and
-//! says so (`../settlement.rs`). The client's key is bound to the order from the first transaction on, so that a request
-//! whose answer was lost is resumed, never repeated.
+//! The way of an order: the cart is read and priced (`basket.rs`); it waits for its turn at its SKUs (`../sku_queue.rs`); a
+//! short transaction makes the order and takes its stock (`reservation.rs` and the arm); the payment is authorized with no
+//! transaction open; one statement makes it paid and enqueues the event (`../payment.rs`). The client's key is bound to the
+//! order from the first transaction on, so that a request whose answer was lost is resumed, never repeated.
 //!
-//! The arms of `stock` differ in how units are taken, so that nobody buys what isn't there: `conditional.rs`, and what it
-//! is compared with, `row_lock.rs` and `read_then_write.rs`.
+//! The arms of `stock` differ in how units are taken, so that nothing is oversold: `conditional.rs`, and what it is
+//! compared with, `row_lock.rs`, `row_lock_through_payment.rs` and `read_then_write.rs`.
 
+#[cfg(feature = "baselines")]
+pub mod locked_stock;
 #[cfg(feature = "baselines")]
 pub mod read_then_write;
 #[cfg(feature = "baselines")]
 pub mod row_lock;
+#[cfg(feature = "baselines")]
+pub mod row_lock_through_payment;
 
 pub mod conditional;
 
 pub mod basket;
 pub mod reservation;
 
+use std::time::Instant;
+
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use storefront::email_address::EmailAddress;
 use storefront::money::Money;
-use storefront::telemetry::trace;
+use storefront::telemetry::{order_reached, trace};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -31,14 +37,16 @@ use uuid::Uuid;
 use self::basket::{Basket, Found, Item};
 use super::idempotency::{IdempotencyKey, Repeated, RequestKey, in_progress};
 use super::order::Order;
-use super::{answering, settlement, show_order};
+use super::sku_queue::SkuTurn;
+use super::{payment, response, show_order};
+use crate::database::Session;
 use crate::database::deadlock::is_deadlock;
 use crate::http::body::{JsonBody, Text};
 use crate::http::error::ApiError;
 use crate::http::identity::{CartToken, MaybeCustomer};
 use crate::http::money::MoneySchema;
 use crate::http::query::Parameters;
-use crate::http::timings::Timings;
+use crate::http::timings::{RequestTimings, Timings};
 use crate::http::trace_context::TraceContext;
 use crate::opaque_token::TokenHash;
 use crate::postal_address::PostalAddress;
@@ -114,56 +122,121 @@ impl FromRequest<AppState> for PlaceOrder {
 
 /// An order that is about to be made.
 #[derive(Debug)]
-pub struct Draft {
+pub struct OrderDraft {
     /// As it will be answered. Its number comes with its row.
     pub order: Order,
-    /// What its lines are made of, by variant id: everybody takes stock in this order.
+    /// What its lines are made of, by variant id.
     pub items: Vec<Item>,
     /// The version of the cart that it was made from.
     pub cart_version: OffsetDateTime,
+    /// When its prices were read.
+    pub priced_at: Instant,
 }
 
 /// How a request began.
-pub(super) enum Begun {
+pub(super) enum StartOutcome {
     /// It is over: a replay, or an order that was resumed.
     Answered(Response),
     /// An order can be made.
-    Draft(Box<Draft>),
+    Draft(Box<OrderDraft>),
 }
 
-/// Why a reservation stopped.
+/// Why a reservation ended without an order.
 #[derive(Debug)]
-pub enum Stop {
-    /// Something else got in its way that it has to look at: a twin, another order of the same cart, or a change of it.
-    Again,
+pub enum ReserveError {
+    /// Something has changed since the cart was priced: a twin, another order of the same cart, a price, the last unit.
+    /// The cart has to be read again.
+    Retry,
     /// It can't be.
-    With(ApiError),
+    Rejected(ApiError),
 }
 
-impl From<ApiError> for Stop {
+impl From<ApiError> for ReserveError {
     fn from(error: ApiError) -> Self {
-        Self::With(error)
+        Self::Rejected(error)
     }
 }
 
-impl From<sqlx::Error> for Stop {
+impl From<sqlx::Error> for ReserveError {
     fn from(error: sqlx::Error) -> Self {
         match error.as_database_error() {
-            _ if is_deadlock(&error) => Self::Again,
-            Some(fault) if fault.constraint() == Some("orders_cart_id_key") => Self::Again,
-            _ => Self::With(error.into()),
+            _ if is_deadlock(&error) => Self::Retry,
+            Some(fault) if fault.constraint() == Some("orders_cart_id_key") => Self::Retry,
+            _ => Self::Rejected(error.into()),
         }
     }
 }
 
+/// How an arm of `stock` takes an order's units, in the transaction of its reservation.
+pub(super) trait TakeStock {
+    /// All units, or an error: then the transaction is rolled back.
+    fn take_stock(
+        transaction: &mut Session<'_>,
+        draft: &OrderDraft,
+    ) -> impl Future<Output = Result<(), ReserveError>> + Send;
+}
+
+/// Places an order in a short transaction, then pays it. Runs to completion even if the client disconnects.
+pub(super) async fn place<S: TakeStock + 'static>(
+    app: AppState,
+    timings: RequestTimings,
+    request: PlaceOrder,
+) -> Result<Response, ApiError> {
+    run_to_completion(async move {
+        for _ in 0..ATTEMPTS {
+            let mut draft = match start(&app, &timings, &request).await? {
+                StartOutcome::Answered(answer) => return Ok(answer),
+                StartOutcome::Draft(draft) => draft,
+            };
+            let turn = take_turn(&app, &draft).await?;
+            let reserved = reserve::<S>(&app, &timings, &request, &mut draft).await;
+            drop(turn);
+            match reserved {
+                Ok(()) => return payment::pay(&app, &timings, &request, draft.order).await,
+                Err(ReserveError::Retry) => {}
+                Err(ReserveError::Rejected(error)) => return Err(error),
+            }
+        }
+        Err(too_contended())
+    })
+    .await
+}
+
+/// The order and its stock, or nothing.
+async fn reserve<S: TakeStock>(
+    app: &App,
+    timings: &Timings,
+    request: &PlaceOrder,
+    draft: &mut OrderDraft,
+) -> Result<(), ReserveError> {
+    let mut session = app.database.session(timings).await?;
+    let mut transaction = session.begin().await?;
+    reservation::reserve_within::<S>(app, &mut transaction, request, draft).await?;
+    transaction.commit().await?;
+    order_reached("pending_payment");
+    Ok(())
+}
+
+/// A slot of each SKU of the order, before it takes a connection.
+async fn take_turn(app: &App, draft: &OrderDraft) -> Result<SkuTurn, ApiError> {
+    let skus = draft.items.iter().map(|item| item.sku.as_str());
+    app.orders.sku_queue.acquire(skus).await
+}
+
 /// Reads what the cart and the key stand for. One statement for a new order.
-pub(super) async fn begin(app: &App, timings: &Timings, request: &PlaceOrder) -> Result<Begun, ApiError> {
+pub(super) async fn start(
+    app: &App,
+    timings: &Timings,
+    request: &PlaceOrder,
+) -> Result<StartOutcome, ApiError> {
+    let priced_at = Instant::now();
     let mut session = app.database.session(timings).await?;
     let known = match basket::read(&mut session, request).await? {
         Found::Known(known) => known,
         Found::Cart(basket) => {
             drop(session);
-            return Ok(Begun::Draft(Box::new(draft(app, request, basket)?)));
+            let draft = draft(app, request, basket, priced_at)?;
+            return Ok(StartOutcome::Draft(Box::new(draft)));
         }
         Found::Nothing => {
             return Err(ApiError::NotFound(
@@ -173,7 +246,7 @@ pub(super) async fn begin(app: &App, timings: &Timings, request: &PlaceOrder) ->
     };
     match known.repeated(&request.key)? {
         Repeated::Replay { order, status, body } => {
-            Ok(Begun::Answered(answering::replay(app, order, status, body)?))
+            Ok(StartOutcome::Answered(response::replay(app, order, status, body)?))
         }
         Repeated::Resume(id) => {
             if !request.key.lock(&mut session, &app.orders.settings).await? {
@@ -183,15 +256,16 @@ pub(super) async fn begin(app: &App, timings: &Timings, request: &PlaceOrder) ->
             let order =
                 order.ok_or_else(|| ApiError::internal("a key is bound to an order that isn't there"))?;
             drop(session);
-            Ok(Begun::Answered(
-                settlement::resume(app, timings, request, order).await?,
+            Ok(StartOutcome::Answered(
+                payment::resume(app, timings, request, order).await?,
             ))
         }
     }
 }
 
-/// Works on, also when the client has gone: an order that is half made would hold its stock until somebody settles it.
-pub(super) async fn to_its_end(
+/// Runs to completion even if the client disconnects; otherwise a half-placed order would hold its stock until it is
+/// reconciled.
+pub(super) async fn run_to_completion(
     work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
 ) -> Result<Response, ApiError> {
     match tokio::spawn(trace::carried(work)).await {
@@ -225,7 +299,12 @@ pub(super) fn cart_changed(detail: impl Into<String>) -> ApiError {
 }
 
 /// Prices the basket, and refuses what can't be ordered.
-fn draft(app: &App, request: &PlaceOrder, basket: Basket) -> Result<Draft, ApiError> {
+fn draft(
+    app: &App,
+    request: &PlaceOrder,
+    basket: Basket,
+    priced_at: Instant,
+) -> Result<OrderDraft, ApiError> {
     if basket.is_ordered {
         return Err(ApiError::Conflict {
             code: "cart_ordered",
@@ -258,7 +337,7 @@ fn draft(app: &App, request: &PlaceOrder, basket: Basket) -> Result<Draft, ApiEr
         Some(_) => None,
         None => Some(app.orders.tokens.of(id).hash()),
     };
-    Ok(Draft {
+    Ok(OrderDraft {
         order: Order {
             id,
             number: 0,
@@ -279,5 +358,6 @@ fn draft(app: &App, request: &PlaceOrder, basket: Basket) -> Result<Draft, ApiEr
         },
         items: basket.items,
         cart_version: basket.version,
+        priced_at,
     })
 }

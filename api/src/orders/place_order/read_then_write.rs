@@ -9,18 +9,17 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use axum::response::Response;
-use storefront::telemetry::order_reached;
 use uuid::Uuid;
 
 use super::basket::Item;
-use super::{ATTEMPTS, Begun, Draft, NewOrder, PlaceOrder, Stop};
-use super::{begin, insufficient_stock, reservation, to_its_end, too_contended};
+use super::{
+    NewOrder, OrderDraft, PlaceOrder, ReserveError, TakeStock, insufficient_stock, place,
+};
 use crate::database::Session;
 use crate::http::error::{ApiError, Problem};
-use crate::http::timings::{RequestTimings, Timings};
+use crate::http::timings::RequestTimings;
 use crate::orders::order::Order;
-use crate::orders::settlement;
-use crate::state::{App, AppState};
+use crate::state::AppState;
 
 /// Order what is in a cart.
 #[utoipa::path(
@@ -48,38 +47,17 @@ pub async fn place_order(
     timings: RequestTimings,
     request: PlaceOrder,
 ) -> Result<Response, ApiError> {
-    to_its_end(async move {
-        for _ in 0..ATTEMPTS {
-            let mut draft = match begin(&app, &timings, &request).await? {
-                Begun::Answered(answer) => return Ok(answer),
-                Begun::Draft(draft) => draft,
-            };
-            match reserve(&app, &timings, &request, &mut draft).await {
-                Ok(()) => return settlement::pay(&app, &timings, &request, draft.order).await,
-                Err(Stop::Again) => {}
-                Err(Stop::With(error)) => return Err(error),
-            }
-        }
-        Err(too_contended())
-    })
-    .await
+    place::<ReadThenWrite>(app, timings, request).await
 }
 
-/// The order and its stock, or nothing.
-async fn reserve(app: &App, timings: &Timings, request: &PlaceOrder, draft: &mut Draft) -> Result<(), Stop> {
-    let mut session = app.database.session(timings).await?;
-    let mut transaction = session.begin().await?;
-    let stock = read_stock(&mut transaction, &draft.items).await?;
-    let left = left_over(&draft.items, &stock)?;
-    reservation::insert_order(app, &mut transaction, request, draft).await?;
-    app.orders
-        .lines
-        .insert(&mut transaction, draft.order.id, &draft.items)
-        .await?;
-    write_stock(&mut transaction, &draft.items, &left).await?;
-    transaction.commit().await?;
-    order_reached("pending_payment");
-    Ok(())
+struct ReadThenWrite;
+
+impl TakeStock for ReadThenWrite {
+    async fn take_stock(transaction: &mut Session<'_>, draft: &OrderDraft) -> Result<(), ReserveError> {
+        let stock = read_stock(transaction, &draft.items).await?;
+        let left = left_over(&draft.items, &stock)?;
+        Ok(write_stock(transaction, &draft.items, &left).await?)
+    }
 }
 
 /// What is left of each SKU when the order has taken its units.
@@ -113,7 +91,7 @@ async fn read_stock(
     Ok(rows.into_iter().map(|row| (row.id, row.stock_quantity)).collect())
 }
 
-/// In the order of the ids, as everybody does, so that two orders of the same SKUs can't wait for each other.
+/// In the lock order, so that two orders of the same SKUs can't wait for each other.
 async fn write_stock(transaction: &mut Session<'_>, items: &[Item], left: &[i32]) -> Result<(), sqlx::Error> {
     let variants: Vec<Uuid> = items.iter().map(|item| item.variant_id).collect();
     let written = sqlx::query!(
@@ -121,7 +99,7 @@ async fn write_stock(transaction: &mut Session<'_>, items: &[Item], left: &[i32]
              select variants.id, wanted.left_over
              from unnest($1::uuid[], $2::int[]) as wanted (id, left_over)
              join variants on variants.id = wanted.id
-             order by variants.id
+             order by variants.product_id, variants.id
              for no key update of variants
          )
          update variants set stock_quantity = changed.left_over

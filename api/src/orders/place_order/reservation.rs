@@ -1,58 +1,97 @@
-//! The rows of a new order, but for its lines and its stock: all arms of `stock` write them alike.
+//! The reservation that all arms of `stock` share: the order's row, its lines, the stock by the arm, and a last look at
+//! what was priced. The lock order is that of `storefront/src/orders/mod.rs`.
 
-use super::{Draft, PlaceOrder, Stop, cart_changed};
+use std::time::Duration;
+
+use storefront::orders::{self, Confirmation, NewKey, NewOrder, Unit};
+
+use super::{OrderDraft, PlaceOrder, ReserveError, TakeStock};
 use crate::database::Session;
 use crate::orders::idempotency::KEPT_HOURS;
 use crate::state::App;
 
-/// Claims the request's key, holds the cart as it was read, takes a use of the coupon, and makes the order, which gets
-/// its number. The key comes first: a twin waits for it, and begins again when this transaction has ended. So does
-/// whoever writes to the cart, orders it too, or merges it with another at a sign-in.
+/// For how long what was priced is believed without another look: longer than a reservation takes that waits for nothing.
+/// One that waited, for a connection, its turn or a row, compares again before it commits.
+const PRICED_FOR: Duration = Duration::from_millis(50);
+
+/// Makes the order and takes its stock, in the transaction that the caller commits.
 ///
 /// # Errors
-/// [`Stop::Again`] after a twin, or when the cart has changed since it was read; 409 when the coupon was used up
-/// meanwhile.
-pub(super) async fn insert_order(
+/// [`ReserveError::Retry`] after a twin, or when the cart, its prices or its coupon have changed since they were read; what
+/// the arm refuses.
+pub(super) async fn reserve_within<S: TakeStock>(
     app: &App,
     transaction: &mut Session<'_>,
     request: &PlaceOrder,
-    draft: &mut Draft,
-) -> Result<(), Stop> {
-    let order = &draft.order;
-    let query = sqlx::query_file!(
-        "src/orders/place_order/insert_order.sql",
-        request.key.owner.as_slice(),
-        request.key.key,
-        request.key.request_hash.as_slice(),
-        KEPT_HOURS,
-        app.orders.settings.key_lock().as_secs_f64(),
-        order.id,
-        request.order.cart_id,
-        request.customer,
-        order.created_at,
-        app.orders.settings.reservation.as_secs_f64(),
-        order.totals.subtotal.amount,
-        order.totals.discount.amount,
-        order.totals.shipping.amount,
-        order.totals.total.amount,
-        order.totals.total.currency.as_str(),
-        order.shipping_method.as_ref(),
-        order.email,
-        order.token_hash.as_ref().map(<[u8; 32]>::as_slice),
-        order.coupon,
-        order.shipping_address,
-        uuid::Uuid::now_v7(),
-        draft.cart_version
-    );
-    let placed = query.fetch_optional(transaction).await?.ok_or(Stop::Again)?;
-    if let Some(coupon) = &order.coupon
-        && !placed.has_coupon
-    {
-        return Err(cart_changed(format!(
-            "the coupon {coupon} no longer counts; take it out of the cart"
-        ))
-        .into());
+    draft: &mut OrderDraft,
+) -> Result<(), ReserveError> {
+    draft.order.number = insert_order(app, transaction, request, draft).await?;
+    app.orders
+        .lines
+        .insert(transaction, draft.order.id, &draft.items)
+        .await?;
+    S::take_stock(transaction, draft).await?;
+    let has_waited = draft.priced_at.elapsed() > PRICED_FOR;
+    if draft.order.coupon.is_none() && !has_waited {
+        return Ok(());
     }
-    draft.order.number = placed.number;
-    Ok(())
+    let confirmation = Confirmation {
+        units: &draft.units(),
+        currency: draft.order.totals.total.currency.as_str(),
+        coupon_code: draft.order.coupon.as_deref(),
+    };
+    match orders::confirm(transaction, confirmation).await? {
+        true => Ok(()),
+        false => Err(ReserveError::Retry),
+    }
+}
+
+async fn insert_order(
+    app: &App,
+    transaction: &mut Session<'_>,
+    request: &PlaceOrder,
+    draft: &OrderDraft,
+) -> Result<i64, ReserveError> {
+    let order = &draft.order;
+    let new = NewOrder {
+        key: NewKey {
+            owner: &request.key.owner,
+            key: &request.key.key,
+            request_hash: &request.key.request_hash,
+            kept_hours: KEPT_HOURS,
+            locked_for: app.orders.settings.key_lock(),
+        },
+        id: order.id,
+        cart_id: request.order.cart_id,
+        cart_version: draft.cart_version,
+        customer_id: request.customer,
+        created_at: order.created_at,
+        reserved_for: app.orders.settings.reservation,
+        subtotal_cents: order.totals.subtotal.amount,
+        discount_cents: order.totals.discount.amount,
+        shipping_cents: order.totals.shipping.amount,
+        total_cents: order.totals.total.amount,
+        currency: order.totals.total.currency.as_str(),
+        shipping_method: order.shipping_method.as_ref(),
+        email: &order.email,
+        token_hash: order.token_hash.as_ref().map(<[u8; 32]>::as_slice),
+        coupon_code: order.coupon.as_deref(),
+        shipping_address: &order.shipping_address,
+    };
+    orders::insert_order(transaction, &new)
+        .await?
+        .ok_or(ReserveError::Retry)
+}
+
+impl OrderDraft {
+    /// What is taken of each variant.
+    pub(super) fn units(&self) -> Vec<Unit> {
+        let unit = |item: &super::Item| Unit {
+            product_id: item.product_id,
+            variant_id: item.variant_id,
+            quantity: item.quantity,
+            unit_price_cents: item.unit_price_cents,
+        };
+        self.items.iter().map(unit).collect()
+    }
 }

@@ -1,8 +1,8 @@
 -- $1 to $5 the request's key: owner, text, hash of its request, hours that it is kept, seconds that it is locked.
 -- $6 to $20 the order; $21 the id of its first event; $22 the version of the cart that was read and priced.
 -- No row when the key is there already, or the cart is no longer what it was.
--- Rows are locked in this order: the key, the cart, the coupon. A write to the cart that waits here finds another version
--- than it has seen, looks again, and sees the order.
+-- Rows are locked in this order: the key, the cart. A write to the cart that waits here finds another version than it has
+-- seen, looks again, and sees the order.
 with claimed as (
     insert into idempotency_keys (owner, key, request_hash, expires_at, locked_until, order_id)
     values ($1, $2, $3, now() + make_interval(hours => $4), now() + make_interval(secs => $5), $6)
@@ -13,11 +13,6 @@ with claimed as (
     from claimed
     where id = $7 and updated_at = $22
     returning id
-), coupon as (
-    update coupons set uses = uses + 1
-    from cart
-    where code = $19 and valid_from <= now() and now() < valid_until and (max_uses is null or uses < max_uses)
-    returning code
 ), placed as (
     insert into orders (id, cart_id, customer_id, created_at, updated_at, reserved_until, subtotal_cents,
                         discount_cents, shipping_cents, total_cents, currency, shipping_method, email, token_hash,
@@ -29,4 +24,4 @@ with claimed as (
 ), created as (
     insert into order_events (order_id, id, at, event) select id, $21, $9, 'created' from placed
 )
-select number, exists (select from coupon) as "has_coupon!" from placed
+select number from placed

@@ -1,71 +1,71 @@
-//! How a client is told what became of its order: now, again, or by another request than the one that settled it.
+//! The response to a request that placed an order: by its outcome, replayed, or by the status that another request gave it.
 
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::giving_back::void;
 use super::order::{Order, Status};
+use super::payment::PaymentOutcome;
 use super::place_order::PlaceOrder;
-use super::settlement::Settled;
 use super::show_order;
+use super::void::void_payment;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::opaque_token::TokenHash;
 use crate::state::App;
 
-/// Tells the client, and everybody whom a paid order concerns. Everything is committed by now.
+/// Publishes a paid order's event, does what follows a payment, and answers. Everything is committed by now.
 ///
 /// # Errors
 /// 402 when it was declined; 400 for a token that the gateway doesn't know.
-pub(super) async fn answer(
+pub(super) async fn respond(
     app: &App,
     timings: &Timings,
     request: &PlaceOrder,
-    settled: Settled,
+    outcome: PaymentOutcome,
 ) -> Result<Response, ApiError> {
-    match settled {
-        Settled::Paid {
+    match outcome {
+        PaymentOutcome::Paid {
             order,
             body,
             payment_id,
-            said,
+            event,
         } => {
-            app.orders.events.committed(&said).await;
+            app.orders.events.after_commit(&event).await;
             app.orders
                 .checkout
                 .after_payment(app, timings, &order, &payment_id)
                 .await;
-            tell(app, (order.id, order.token_hash), StatusCode::CREATED, body)
+            order_response(app, (order.id, order.token_hash), StatusCode::CREATED, body)
         }
-        Settled::Declined => Err(ApiError::Declined),
-        Settled::Withdrawn => Err(ApiError::parameter(
+        PaymentOutcome::Declined => Err(ApiError::Declined),
+        PaymentOutcome::Discarded => Err(ApiError::parameter(
             "payment_token",
             "is unknown to the payment gateway; nothing was ordered",
         )),
-        Settled::Unknown(order) => {
+        PaymentOutcome::Unknown(order) => {
             let body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
-            tell(app, (order.id, order.token_hash), StatusCode::ACCEPTED, body)
+            order_response(app, (order.id, order.token_hash), StatusCode::ACCEPTED, body)
         }
-        Settled::Elsewhere { order, payment_id } => {
+        PaymentOutcome::AlreadySettled { order, payment_id } => {
             let mut session = app.database.session(timings).await?;
             let order = show_order::read_order(&mut session, order, None).await?;
             drop(session);
             let order = order.ok_or_else(|| ApiError::internal("an order was withdrawn twice"))?;
             if matches!(order.status, Status::PaymentFailed | Status::Cancelled) && payment_id.is_some() {
-                void(app, timings, order.id, payment_id).await?;
+                void_payment(app, timings, order.id, payment_id).await?;
             }
-            tell_settled(app, timings, request, order).await
+            respond_settled(app, timings, request, order).await
         }
     }
 }
 
-/// An order that was settled by somebody else: the answer is kept under the request's key.
+/// An order that another request settled: the answer is kept under this request's key.
 ///
 /// # Errors
 /// 402 when it was declined.
-pub(super) async fn tell_settled(
+pub(super) async fn respond_settled(
     app: &App,
     timings: &Timings,
     request: &PlaceOrder,
@@ -80,7 +80,7 @@ pub(super) async fn tell_settled(
         _ => {
             let body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
             request.key.keep_answer(&mut session, 201, &body).await?;
-            tell(app, (order.id, order.token_hash), StatusCode::CREATED, body)
+            order_response(app, (order.id, order.token_hash), StatusCode::CREATED, body)
         }
     }
 }
@@ -88,7 +88,7 @@ pub(super) async fn tell_settled(
 /// The kept answer.
 ///
 /// # Errors
-/// When it can't be told, which is a fault of ours.
+/// When the response can't be built, which is a fault of ours.
 pub(super) fn replay(
     app: &App,
     order: (Uuid, Option<TokenHash>),
@@ -97,7 +97,7 @@ pub(super) fn replay(
 ) -> Result<Response, ApiError> {
     let mut response = match status {
         402 => ApiError::Declined.into_response(),
-        _ => tell(app, order, StatusCode::CREATED, body)?,
+        _ => order_response(app, order, StatusCode::CREATED, body)?,
     };
     let replayed = HeaderName::from_static("idempotency-replayed");
     response
@@ -108,7 +108,7 @@ pub(super) fn replay(
 
 /// The order; a guest's with the token that opens it. The token is no part of what is kept: it can be made again, as long
 /// as the key is there that it was made with.
-fn tell(
+fn order_response(
     app: &App,
     (order, token_hash): (Uuid, Option<TokenHash>),
     status: StatusCode,

@@ -1,0 +1,229 @@
+//! The payment of an order that is reserved: it is authorized at the gateway, and the outcome is recorded. The transitions
+//! themselves are in `storefront/src/orders/`, which the worker uses as well.
+//!
+//! An order changes its status once: what comes second, a retry of the client or the worker's reconciliation, changes
+//! nothing and is [`PaymentOutcome::AlreadySettled`]. Read next: `response.rs` for what the client is answered, `checkout/`
+//! and `events/`, which a paid order goes to.
+
+use axum::response::Response;
+use storefront::messages::Event;
+use storefront::orders::{
+    self, BoundKey, FailureReason, PendingEvent, discard_order, discard_order_within, fail_order,
+    fail_order_within, pay_order,
+};
+use storefront::telemetry::order_reached;
+use storefront::third_parties::payment::{Authorization, Authorized};
+use uuid::Uuid;
+
+use super::order::{Order, Status, TimelineEvent, now};
+use super::place_order::PlaceOrder;
+use super::response::{respond, respond_settled};
+use crate::database::Session;
+use crate::http::error::ApiError;
+use crate::http::timings::Timings;
+use crate::state::App;
+
+/// How often a connection is waited for once the money is held. Each wait is bounded by a setting.
+const CONNECTION_ATTEMPTS: u32 = 5;
+
+/// How an order stands after its payment was asked for.
+#[derive(Debug)]
+pub(super) enum PaymentOutcome {
+    /// It is paid, and its event is committed.
+    Paid {
+        order: Box<Order>,
+        body: Vec<u8>,
+        payment_id: String,
+        event: PendingEvent,
+    },
+    /// The bank declined: the order has failed, and returned what it held.
+    Declined,
+    /// The gateway doesn't know the payment token: the order was deleted.
+    Discarded,
+    /// No answer. The worker reconciles it later.
+    Unknown(Box<Order>),
+    /// Another request, or the worker, settled it meanwhile.
+    AlreadySettled { order: Uuid, payment_id: Option<String> },
+}
+
+/// Authorizes an order that is reserved, with no connection held, and records the outcome.
+///
+/// # Errors
+/// 402 when it is declined; 400 for a token that the gateway doesn't know.
+pub(super) async fn pay(
+    app: &App,
+    timings: &Timings,
+    request: &PlaceOrder,
+    order: Order,
+) -> Result<Response, ApiError> {
+    let authorized = authorize(app, request, &order).await;
+    let outcome = match authorized {
+        Authorized::Declined { .. } | Authorized::UnknownToken => {
+            compensate(app, timings, request, &order, authorized).await?
+        }
+        Authorized::Authorized { .. } | Authorized::Unknown => {
+            let mut session = acquire_with_retry(app, timings).await?;
+            record(app, &mut session, request, order, authorized).await?
+        }
+    };
+    respond(app, timings, request, outcome).await
+}
+
+/// Returns what a refused order held, in its turn for the SKUs: the returned stock is a write to their rows.
+async fn compensate(
+    app: &App,
+    timings: &Timings,
+    request: &PlaceOrder,
+    order: &Order,
+    authorized: Authorized,
+) -> Result<PaymentOutcome, ApiError> {
+    let skus = order.items.iter().map(|line| line.sku.as_str());
+    let _turn = app.orders.sku_queue.acquire_for_compensation(skus).await?;
+    let mut session = acquire_with_retry(app, timings).await?;
+    if authorized == Authorized::UnknownToken {
+        let is_discarded = discard_order(&mut session, order.id, bound_key(request)).await?;
+        return Ok(discarded(order.id, is_discarded));
+    }
+    let reason = FailureReason::Declined(Some(bound_key(request)));
+    let has_failed = fail_order(&mut session, order.id, reason, now()).await?;
+    if has_failed {
+        order_reached("payment_failed");
+    }
+    Ok(declined(order.id, has_failed))
+}
+
+/// Goes on with an order whose answer was lost: it is paid for, or was settled meanwhile.
+///
+/// # Errors
+/// As [`pay`].
+pub(super) async fn resume(
+    app: &App,
+    timings: &Timings,
+    request: &PlaceOrder,
+    order: Order,
+) -> Result<Response, ApiError> {
+    match order.status {
+        Status::PendingPayment => pay(app, timings, request, order).await,
+        _ => respond_settled(app, timings, request, order).await,
+    }
+}
+
+/// Asks the gateway. Under the order's id, so that asking again finds the same payment.
+pub(super) async fn authorize(app: &App, request: &PlaceOrder, order: &Order) -> Authorized {
+    let authorization = Authorization {
+        order: order.id,
+        total: order.totals.total,
+        payment_token: request.order.payment_token.as_str(),
+    };
+    app.orders.payments.authorize(authorization).await
+}
+
+/// The money is held: a 503 for want of a connection would leave a paid order to be reconciled.
+async fn acquire_with_retry<'t>(app: &App, timings: &'t Timings) -> Result<Session<'t>, sqlx::Error> {
+    let mut attempt = 1;
+    loop {
+        match app.database.session(timings).await {
+            Err(sqlx::Error::PoolTimedOut) if attempt < CONNECTION_ATTEMPTS => attempt += 1,
+            session => return session,
+        }
+    }
+}
+
+/// Records what the gateway answered, in the session's transaction where it has one.
+///
+/// # Errors
+/// When a statement fails.
+pub(super) async fn record(
+    app: &App,
+    session: &mut Session<'_>,
+    request: &PlaceOrder,
+    order: Order,
+    authorized: Authorized,
+) -> Result<PaymentOutcome, ApiError> {
+    match authorized {
+        Authorized::Authorized { payment_id } => record_paid(app, session, request, order, payment_id).await,
+        Authorized::Declined { .. } => {
+            let reason = FailureReason::Declined(Some(bound_key(request)));
+            let has_failed = fail_order_within(session, order.id, reason, now()).await?;
+            Ok(declined(order.id, has_failed))
+        }
+        Authorized::UnknownToken => {
+            let is_discarded = discard_order_within(session, order.id, bound_key(request)).await?;
+            Ok(discarded(order.id, is_discarded))
+        }
+        Authorized::Unknown => {
+            request.key.unlock(session).await?;
+            Ok(PaymentOutcome::Unknown(Box::new(order)))
+        }
+    }
+}
+
+/// Paid, the event, the key's answer: one statement.
+async fn record_paid(
+    app: &App,
+    session: &mut Session<'_>,
+    request: &PlaceOrder,
+    mut order: Order,
+    payment_id: String,
+) -> Result<PaymentOutcome, ApiError> {
+    let paid_at = now();
+    order.status = Status::Paid;
+    order.timeline.push(TimelineEvent {
+        event: "paid".into(),
+        at: paid_at,
+    });
+    let body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
+    let event = PendingEvent::new(
+        Event::OrderPaid { order_id: order.id },
+        request.trace_context.clone(),
+    );
+    let payment = orders::Payment {
+        order: order.id,
+        payment_id: &payment_id,
+        at: paid_at,
+        event: app.orders.events.row(&event),
+        message_id: event.message_id,
+        done_by_caller: app.orders.checkout.does_itself(),
+        answer: Some((bound_key(request), &body)),
+    };
+    if !pay_order(session, payment).await? {
+        return Ok(PaymentOutcome::AlreadySettled {
+            order: order.id,
+            payment_id: Some(payment_id),
+        });
+    }
+    order_reached("paid");
+    Ok(PaymentOutcome::Paid {
+        order: Box::new(order),
+        body,
+        payment_id,
+        event,
+    })
+}
+
+fn bound_key(request: &PlaceOrder) -> BoundKey<'_> {
+    BoundKey {
+        owner: &request.key.owner,
+        key: &request.key.key,
+    }
+}
+
+fn declined(order: Uuid, has_failed: bool) -> PaymentOutcome {
+    match has_failed {
+        true => PaymentOutcome::Declined,
+        false => PaymentOutcome::AlreadySettled {
+            order,
+            payment_id: None,
+        },
+    }
+}
+
+fn discarded(order: Uuid, is_discarded: bool) -> PaymentOutcome {
+    match is_discarded {
+        true => PaymentOutcome::Discarded,
+        false => PaymentOutcome::AlreadySettled {
+            order,
+            payment_id: None,
+        },
+    }
+}

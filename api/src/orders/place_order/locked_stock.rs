@@ -1,0 +1,59 @@
+//! Stock that is locked, compared and taken: what the arms `row_lock` and `row_lock_through_payment` do alike.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::basket::Item;
+use super::{ReserveError, insufficient_stock};
+use crate::database::Session;
+
+/// Locks the rows, and takes the units if each has enough.
+pub(super) async fn lock_and_take(
+    transaction: &mut Session<'_>,
+    items: &[Item],
+) -> Result<(), ReserveError> {
+    let stock = lock_stock(transaction, items).await?;
+    let is_short = |item: &&Item| {
+        stock
+            .get(&item.variant_id)
+            .is_none_or(|stock| *stock < item.quantity)
+    };
+    let short: Vec<&str> = items
+        .iter()
+        .filter(is_short)
+        .map(|item| item.sku.as_str())
+        .collect();
+    if !short.is_empty() {
+        return Err(insufficient_stock(&short).into());
+    }
+    Ok(take_stock(transaction, items).await?)
+}
+
+/// In the lock order, so that two orders of the same SKUs can't wait for each other.
+async fn lock_stock(
+    transaction: &mut Session<'_>,
+    items: &[Item],
+) -> Result<HashMap<Uuid, i32>, sqlx::Error> {
+    let variants: Vec<Uuid> = items.iter().map(|item| item.variant_id).collect();
+    let rows = sqlx::query!(
+        "select id, stock_quantity from variants where id = any($1) order by product_id, id for update",
+        &variants
+    );
+    let rows = rows.fetch_all(transaction).await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.stock_quantity)).collect())
+}
+
+async fn take_stock(transaction: &mut Session<'_>, items: &[Item]) -> Result<(), sqlx::Error> {
+    let variants: Vec<Uuid> = items.iter().map(|item| item.variant_id).collect();
+    let quantities: Vec<i32> = items.iter().map(|item| item.quantity).collect();
+    let taken = sqlx::query!(
+        "update variants set stock_quantity = stock_quantity - wanted.quantity
+         from unnest($1::uuid[], $2::int[]) as wanted (id, quantity)
+         where variants.id = wanted.id",
+        &variants,
+        &quantities
+    );
+    taken.execute(transaction).await?;
+    Ok(())
+}

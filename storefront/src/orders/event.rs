@@ -1,0 +1,50 @@
+//! An event that a transaction makes true, and its row in the transactional outbox.
+
+use uuid::Uuid;
+
+use crate::messages::Event;
+
+/// An event that is to be published once its transaction is committed.
+#[derive(Debug, Clone)]
+pub struct PendingEvent {
+    /// The id by which consumers recognize a second delivery.
+    pub message_id: Uuid,
+    /// What happened.
+    pub event: Event,
+    /// W3C trace context of the request that caused it.
+    pub trace_context: Option<String>,
+}
+
+impl PendingEvent {
+    /// With a new message id.
+    pub fn new(event: Event, trace_context: Option<String>) -> Self {
+        Self {
+            message_id: Uuid::now_v7(),
+            event,
+            trace_context,
+        }
+    }
+
+    /// The row that enqueues it.
+    pub fn outbox_row(&self) -> OutboxRow<'_> {
+        OutboxRow {
+            message_id: Some(self.message_id),
+            event: self.event.name(),
+            body: self.event.body(),
+            trace_context: self.trace_context.as_deref(),
+        }
+    }
+}
+
+/// The columns of a row of `outbox`. The transitions write it when `message_id` isn't null.
+#[derive(Debug)]
+pub struct OutboxRow<'a> {
+    /// Null when the event isn't published through the outbox.
+    pub message_id: Option<Uuid>,
+    /// The routing key.
+    pub event: &'static str,
+    /// Ids and a version.
+    pub body: serde_json::Value,
+    /// W3C trace context.
+    pub trace_context: Option<&'a str>,
+}
