@@ -50,6 +50,34 @@ async fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_worker_that_is_killed_in_the_middle_of_its_batches_loses_and_doubles_nothing() {
+    const ORDERS: usize = 100;
+    let shop = Shop::open().await;
+    shop.paid_orders(ORDERS).await;
+    let mut held = shop.database.pool.begin().await.unwrap();
+    // What the batches of counts and of labels write last.
+    sqlx::query("lock table product_sales, shipments in exclusive mode")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let killed = shop.worker(&[]).await;
+    let waiting = "select count(*) from pg_stat_activity
+                   where datname = current_database() and wait_event_type = 'Lock'
+                     and (query like '%into product_sales%' or query like '%into shipments%')";
+    until_equal("both batches are under way", 2, async || {
+        shop.database.number(waiting).await
+    })
+    .await;
+    killed.kill().await;
+    // Postgres finishes both statements of the dead, or neither: it doesn't look whether anybody listens.
+    held.commit().await.unwrap();
+    let _next = shop.worker(&[]).await;
+    shop.until_all_done(ORDERS).await;
+    shop.assert_done_once(ORDERS).await;
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn an_email_that_a_dead_worker_had_claimed_is_sent_when_the_claim_ends() {
     let shop = Shop::open().await;
     let orders = shop.paid_orders(1).await;
