@@ -4,6 +4,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// What the database keeps of a token. A plain hash is enough: nobody guesses 256 random bits, however fast.
 pub type TokenHash = [u8; 32];
@@ -18,6 +19,19 @@ impl OpaqueToken {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).expect("the system has random bytes");
         Self(bytes)
+    }
+
+    /// A new one that begins with the id of what it belongs to. The other 128 bits are random, which nobody guesses either.
+    pub fn naming(id: Uuid) -> Self {
+        let Self(mut bytes) = Self::random();
+        bytes[..16].copy_from_slice(id.as_bytes());
+        Self(bytes)
+    }
+
+    /// The id that it begins with, if it was made by [`OpaqueToken::naming`]; else nobody's. It proves nothing.
+    pub fn named(&self) -> Uuid {
+        let (id, _) = self.0.split_first_chunk().expect("32 bytes are at least 16");
+        Uuid::from_bytes(*id)
     }
 
     /// One whose bytes are made elsewhere: they must be as hard to guess as random ones.
@@ -50,6 +64,14 @@ impl std::fmt::Debug for OpaqueToken {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_that_names_something_differs_from_the_next_of_the_same_name() {
+        let id = Uuid::now_v7();
+        let token = OpaqueToken::naming(id);
+        assert_eq!(OpaqueToken::parse(&token.text()).unwrap().named(), id);
+        assert_ne!(token, OpaqueToken::naming(id));
+    }
 
     #[test]
     fn what_was_written_is_read_and_nothing_else() {

@@ -80,3 +80,12 @@ create index refresh_tokens_session_id_idx on refresh_tokens (session_id);
 create index sessions_expires_at_idx on sessions (expires_at);
 create index idempotency_keys_expires_at_idx on idempotency_keys (expires_at);
 create index inbox_done_at_idx on inbox (done_at);
+
+-- What else the worker purges, by when it is due. Tokens that were never used have no place among the used ones.
+create index refresh_tokens_expires_at_idx on refresh_tokens (expires_at);
+create index refresh_tokens_used_at_idx on refresh_tokens (used_at) where used_at is not null;
+create index sign_in_failures_until_idx on sign_in_failures (until);
+
+-- Foreign keys that no query reads by: when a customer is deleted, Postgres looks for what refers to it.
+create index sessions_customer_id_idx on sessions (customer_id);
+create index audit_log_customer_id_idx on audit_log (customer_id);

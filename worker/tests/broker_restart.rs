@@ -27,7 +27,10 @@ async fn kill_and_start_again() {
     let slow = json!({ "latency_median_ms": 20.0, "latency_p99_ms": 40.0 });
     shop.simulators.set(&shop.simulators.carrier, slow).await;
     shop.paid_orders(ORDERS / 2).await;
-    let settings = [("BACKSTOCK_CONCURRENCY", "4"), ("BACKSTOCK_PREFETCH", "16")];
+    let settings = [
+        ("BACKSTOCK_LABELS_IN_FLIGHT", "4"),
+        ("BACKSTOCK_EMAILS_IN_FLIGHT", "4"),
+    ];
     let (first, second) = tokio::join!(shop.worker(&settings), shop.worker(&settings));
     let fulfilled = "select count(*) from orders where status = 'fulfilled'";
     until("some orders are done", async || {

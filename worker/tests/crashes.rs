@@ -18,8 +18,9 @@ async fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
     }
     shop.paid_orders(ORDERS).await;
     let settings = [
-        ("BACKSTOCK_CONCURRENCY", "8"),
-        ("BACKSTOCK_PREFETCH", "32"),
+        ("BACKSTOCK_LABELS_IN_FLIGHT", "8"),
+        ("BACKSTOCK_EMAILS_IN_FLIGHT", "8"),
+        ("BACKSTOCK_SALES_IN_FLIGHT", "8"),
         ("BACKSTOCK_RELAY_WINDOW", "16"),
     ];
     let (first, second) = tokio::join!(shop.worker(&settings), shop.worker(&settings));
@@ -45,6 +46,34 @@ async fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
         (0..=2 * CONCURRENCY).contains(&twice),
         "{twice} emails came twice"
     );
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_in_the_middle_of_its_batches_loses_and_doubles_nothing() {
+    const ORDERS: usize = 100;
+    let shop = Shop::open().await;
+    shop.paid_orders(ORDERS).await;
+    let mut held = shop.database.pool.begin().await.unwrap();
+    // What the batches of counts and of labels write last.
+    sqlx::query("lock table product_sales, shipments in exclusive mode")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let killed = shop.worker(&[]).await;
+    let waiting = "select count(*) from pg_stat_activity
+                   where datname = current_database() and wait_event_type = 'Lock'
+                     and (query like '%into product_sales%' or query like '%into shipments%')";
+    until_equal("both batches are under way", 2, async || {
+        shop.database.number(waiting).await
+    })
+    .await;
+    killed.kill().await;
+    // Postgres finishes both statements of the dead, or neither: it doesn't look whether anybody listens.
+    held.commit().await.unwrap();
+    let _next = shop.worker(&[]).await;
+    shop.until_all_done(ORDERS).await;
+    shop.assert_done_once(ORDERS).await;
     shop.close().await;
 }
 
@@ -145,7 +174,7 @@ async fn an_email_is_not_begun_when_its_claim_could_end_before_it_is_sent() {
     shop.database.execute(&dawdle).await;
     let _worker = shop.worker(&[("BACKSTOCK_MAX_ATTEMPTS", "1")]).await;
     let dead = Consumer::ConfirmationEmail.dead_letter_queue();
-    until_equal("it was in vain", Some(1), async || shop.broker.ready(&dead).await).await;
+    until_equal("it has failed", Some(1), async || shop.broker.ready(&dead).await).await;
     assert_eq!(shop.simulators.mails().await, 0);
     let letters = shop.dead_letters(&["list", "--json"]).await.json();
     assert!(

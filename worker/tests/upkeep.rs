@@ -220,6 +220,11 @@ async fn what_has_expired_is_purged_and_the_rest_stays() {
              select gen_random_uuid(), id, now() + days * interval '1 day' from customers, unnest(array[-1, 1]) days;
              insert into refresh_tokens (token_hash, session_id, expires_at)
              select sha256(id::text::bytea), id, now() - interval '1 day' from sessions;
+             insert into refresh_tokens (token_hash, session_id, expires_at, used_at)
+             select sha256(hours::text::bytea), id, now() + interval '1 day', now() - hours * interval '1 hour'
+             from sessions, unnest(array[0.5, 2]) hours where expires_at > now();
+             insert into catalog_changes (kind, at)
+             select 'reference', now() - hours * interval '1 hour' from unnest(array[0.5, 2]) hours;
              insert into idempotency_keys (owner, key, request_hash, expires_at, order_id)
              select sha256('a'), days::text, sha256('b'), now() + days * interval '1 day', id
              from orders, unnest(array[-1, 1]) days;
@@ -233,9 +238,54 @@ async fn what_has_expired_is_purged_and_the_rest_stays() {
     let (_first, _second) = tokio::join!(shop.worker(&[UPKEEP]), shop.worker(&[UPKEEP]));
     let left = "select (select count(*) from sessions) || ' ' || (select count(*) from refresh_tokens) || ' '
                     || (select count(*) from idempotency_keys) || ' ' || (select count(*) from sign_in_failures) || ' '
-                    || (select count(*) from inbox)";
-    until_equal("only what counts is left", "1 0 1 1 1".to_owned(), async || {
+                    || (select count(*) from inbox) || ' '
+                    || (select count(*) from catalog_changes where at < now() - interval '20 minutes')";
+    until_equal("only what counts is left", "1 1 1 1 1 1".to_owned(), async || {
         shop.database.text(left).await
+    })
+    .await;
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_purge_that_fails_keeps_no_other_from_running_and_is_tried_again() {
+    let shop = Shop::open().await;
+    shop.reserve(1, "now() + interval '1 hour'").await;
+    shop.database
+        .execute(
+            "insert into customers (id, email, name, password_hash) values (gen_random_uuid(), 'a@b.c', 'A', 'x');
+             insert into sessions (id, customer_id, expires_at)
+             select gen_random_uuid(), id, now() + days * interval '1 day' from customers, unnest(array[-1, 1]) days;
+             insert into refresh_tokens (token_hash, session_id, expires_at)
+             select sha256(id::text::bytea), id, now() - interval '1 day' from sessions where expires_at > now();
+             insert into idempotency_keys (owner, key, request_hash, expires_at, order_id)
+             select sha256('a'), 'old', sha256('b'), now() - interval '1 day', id from orders;
+             insert into sign_in_failures (counted_under, failures, until) values (sha256('a'), 1, now() - interval '1 day');
+             insert into inbox (message_id, consumer, done_at) values (gen_random_uuid(), 'popularity', now() - interval '40 days');
+             insert into carts (id, token_hash, updated_at)
+             values ('00000000-0000-7000-8000-000000000000', sha256('a'), now() - interval '40 days');
+             create function refuse() returns trigger language plpgsql as $$ begin raise exception 'never'; end $$;
+             create trigger refuse before delete on refresh_tokens for each row execute function refuse()",
+        )
+        .await;
+    let worker = shop.worker(&[UPKEEP]).await;
+    let left = "select (select count(*) from sessions) || ' ' || (select count(*) from idempotency_keys) || ' '
+                    || (select count(*) from sign_in_failures) || ' ' || (select count(*) from inbox) || ' '
+                    || (select count(*) from carts)";
+    until_equal("all other tables are purged", "1 0 0 0 0".to_owned(), async || {
+        shop.database.text(left).await
+    })
+    .await;
+    let failed = [r#"task="purge refresh_tokens""#];
+    until("it fails again and again", async || {
+        worker.counter("background_task_failures_total", &failed).await >= 3
+    })
+    .await;
+    let (status, _) = worker.get("/readyz").await;
+    assert_eq!(status, 200, "a purge is no reason to be unready");
+    shop.database.execute("drop trigger refuse on refresh_tokens").await;
+    until_equal("it is purged at last", 0, async || {
+        shop.database.number("select count(*) from refresh_tokens").await
     })
     .await;
     shop.close().await;

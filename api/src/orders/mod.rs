@@ -76,7 +76,7 @@ impl Orders {
         Ok(Self {
             lines: OrderLines::new(variants.order_lines),
             history: OrderHistory::new(variants.order_history),
-            checkout: Checkout::new(variants.checkout, settings, &payments)?,
+            checkout: Checkout::new(variants, settings, &payments)?,
             events: Events::new(variants.events, &settings.orders, &settings.database)?,
             payments,
             cursors: CursorKeys::new(&settings.jwt_secrets),

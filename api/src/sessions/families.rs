@@ -1,5 +1,9 @@
 //! The rows of a sign-in: one of `sessions`, and a chain of refresh tokens of which only the last is unused. All arms
 //! keep them alike.
+//!
+//! The worker purges used tokens soon, so that an account that refreshes without end fills no table. Reuse is noticed all the
+//! same: a token names its family, and one that names a family without being its unused token was used before (or is
+//! made up by someone who knows the family's id, which only its tokens say).
 
 use std::time::Duration;
 
@@ -106,17 +110,38 @@ pub(super) async fn rotate(
     }))
 }
 
-/// Revokes the family of a refresh token that was used before. `None` when there is none to revoke.
+/// Gives an unused token another hash.
+pub(super) async fn rename(
+    session: &mut Session<'_>,
+    from: &TokenHash,
+    to: &TokenHash,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "update refresh_tokens set token_hash = $2 where token_hash = $1",
+        from.as_slice(),
+        to.as_slice()
+    )
+    .execute(session)
+    .await?;
+    Ok(())
+}
+
+/// Revokes the family of a refresh token that was used before. `None` when there is none to revoke: one that is merely
+/// expired revokes nothing. `named` is the family that the token names; what is known of the token counts more.
 pub(super) async fn revoke_if_used(
     session: &mut Session<'_>,
     token: &TokenHash,
+    named: Uuid,
 ) -> Result<Option<Revoked>, sqlx::Error> {
     let row = sqlx::query!(
         "update sessions s set revoked_at = now()
-         from refresh_tokens r
-         where r.token_hash = $1 and r.used_at is not null and s.id = r.session_id and s.revoked_at is null
+         where s.id = coalesce(
+                   (select r.session_id from refresh_tokens r where r.token_hash = $1 and r.used_at is not null), $2)
+           and s.revoked_at is null
+           and not exists (select from refresh_tokens r where r.token_hash = $1 and r.used_at is null)
          returning s.id, s.access_token_hash",
         token.as_slice(),
+        named,
     )
     .fetch_optional(session)
     .await?;

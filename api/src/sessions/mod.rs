@@ -136,7 +136,7 @@ impl Sessions {
             role,
         };
         let access = self.access(&signed_in);
-        let refresh = OpaqueToken::random();
+        let refresh = OpaqueToken::naming(signed_in.session_id);
         families::insert(
             session,
             &signed_in,
@@ -148,27 +148,34 @@ impl Sessions {
         Ok(self.grant(access.token, &refresh))
     }
 
-    /// Trades a refresh token for the next grant. It can be done once: who comes second with the same token, at the
-    /// same time or later, makes that nobody is signed in by this family any more.
+    /// Trades a refresh token for the next grant. A refresh token is single-use. Reusing it, even concurrently, revokes the
+    /// whole family, also when its row was purged: the token names its family.
     ///
     /// # Errors
     /// [`ApiError::RefreshRefused`], or when a statement fails.
     pub async fn refresh(&self, session: &mut Session<'_>, token: &str) -> Result<Grant, ApiError> {
-        let used = OpaqueToken::parse(token).ok_or(ApiError::RefreshRefused)?.hash();
-        let next = OpaqueToken::random();
+        let used = OpaqueToken::parse(token).ok_or(ApiError::RefreshRefused)?;
+        let (family, used) = (used.named(), used.hash());
+        let mut next = OpaqueToken::naming(family);
         let opaque = self.opaque_access();
         let access_hash = opaque.as_ref().and_then(|access| access.hash);
         let rotated =
             families::rotate(session, &used, access_hash.as_ref(), &next.hash(), self.lifetimes).await?;
         let Some(rotated) = rotated else {
-            if let Some(revoked) = families::revoke_if_used(session, &used).await? {
-                tracing::warn!(session_id = %revoked.session_id, "a refresh token came twice; its sign-in is revoked");
+            if let Some(revoked) = families::revoke_if_used(session, &used, family).await? {
+                tracing::warn!(session_id = %revoked.session_id, "a refresh token was reused; its sign-in is revoked");
                 self.forget(revoked.access_hash.as_deref())
                     .await
                     .unwrap_or_else(log_remembered);
             }
             return Err(ApiError::RefreshRefused);
         };
+        if rotated.customer.session_id != family {
+            // A token from before they named their family: its successor does.
+            let named = OpaqueToken::naming(rotated.customer.session_id);
+            families::rename(session, &next.hash(), &named.hash()).await?;
+            next = named;
+        }
         self.forget(rotated.old_access_hash.as_deref())
             .await
             .unwrap_or_else(log_remembered);

@@ -1,5 +1,6 @@
 //! Refresh tokens: each is good once, and one that comes twice ends its sign-in.
 
+use base64::Engine;
 use futures_util::future::join_all;
 
 use super::people::{PASSWORD, Person, refresh, sign_in};
@@ -51,6 +52,47 @@ async fn a_token_that_comes_again_ends_its_sign_in_and_no_other() {
             "{variants}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_used_token_ends_its_sign_in_also_when_its_row_was_purged() {
+    for variants in arms_of("sessions") {
+        let shop = TestShop::start(&variants.to_string()).await;
+        let stolen = Person::new(&shop, "ada").await;
+        let other = Person::signed_in(&stolen.email, &sign_in(&shop, &stolen.email, PASSWORD).await);
+        let next = Person::signed_in(&stolen.email, &refresh(&shop, &stolen.refresh_token).await);
+        let purge = "delete from refresh_tokens where used_at is not null";
+        assert_eq!(shop.database.execute(purge).await, 1);
+        for token in [&stolen.refresh_token, &next.refresh_token] {
+            refresh(&shop, token).await.problem(401, "refresh_token_refused");
+        }
+        assert_eq!(
+            refresh(&shop, &other.refresh_token).await.status,
+            201,
+            "{variants}"
+        );
+    }
+}
+
+/// As they were made before tokens named their sign-in.
+#[tokio::test]
+async fn a_token_that_names_nothing_is_traded_for_one_that_does() {
+    let shop = TestShop::start("optimized").await;
+    let ada = Person::new(&shop, "ada").await;
+    let old = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode([7; 32]);
+    let hash = "update refresh_tokens set token_hash = sha256(decode(repeat('07', 32), 'hex'))";
+    assert_eq!(shop.database.execute(hash).await, 1);
+    let next = Person::signed_in(&ada.email, &refresh(&shop, &old).await);
+    assert!(next.is_known(&shop).await);
+    refresh(&shop, &next.refresh_token).await.ok();
+    shop.database
+        .execute("delete from refresh_tokens where used_at is not null")
+        .await;
+    refresh(&shop, &next.refresh_token)
+        .await
+        .problem(401, "refresh_token_refused");
+    let revoked = "select count(*) from sessions where revoked_at is not null";
+    assert_eq!(shop.database.number(revoked).await, 1);
 }
 
 #[tokio::test]

@@ -58,8 +58,8 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
         limit: LimitKind::None,
         // What a worker may ask of third parties at a time; the retries of a test, not of a night.
         environment: &[
-            ("BACKSTOCK_CONCURRENCY", "64"),
-            ("BACKSTOCK_PREFETCH", "128"),
+            ("BACKSTOCK_LABELS_IN_FLIGHT", "64"),
+            ("BACKSTOCK_EMAILS_IN_FLIGHT", "64"),
             ("BACKSTOCK_RETRY_DELAYS_MS", "500,1000"),
         ],
         answers_note: None,

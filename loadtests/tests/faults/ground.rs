@@ -11,11 +11,12 @@ use serde_json::Value;
 use super::town_support;
 
 /// What was begun is free again soon, what failed is tried again soon, and what nobody paid is settled soon.
-const IMPATIENT: [(&str, &str); 6] = [
+const IMPATIENT: [(&str, &str); 7] = [
     ("BACKSTOCK_SMTP_TIMEOUT_MS", "1000"),
     ("BACKSTOCK_EMAIL_CLAIM_MS", "2000"),
     ("BACKSTOCK_RETRY_DELAYS_MS", "500,1000,2000"),
-    ("BACKSTOCK_CONCURRENCY", "4"),
+    ("BACKSTOCK_LABELS_IN_FLIGHT", "4"),
+    ("BACKSTOCK_EMAILS_IN_FLIGHT", "4"),
     ("BACKSTOCK_SETTLE_INTERVAL_MS", "50"),
     ("BACKSTOCK_SETTLE_AGAIN_MS", "1000"),
 ];

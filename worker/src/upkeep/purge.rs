@@ -32,10 +32,11 @@ enum Table {
     SignInFailures,
     Inbox,
     Carts,
+    CatalogChanges,
 }
 
 impl Table {
-    const ALL: [Table; 7] = [
+    const ALL: [Table; 8] = [
         Table::IdempotencyKeys,
         Table::RefreshTokens,
         Table::UsedRefreshTokens,
@@ -43,6 +44,7 @@ impl Table {
         Table::SignInFailures,
         Table::Inbox,
         Table::Carts,
+        Table::CatalogChanges,
     ];
 
     /// The name under which health and metrics speak of it.
@@ -55,6 +57,7 @@ impl Table {
             Table::SignInFailures => "purge sign_in_failures",
             Table::Inbox => "purge inbox",
             Table::Carts => "purge carts",
+            Table::CatalogChanges => "purge catalog_changes",
         }
     }
 }
@@ -180,6 +183,17 @@ impl Upkeep {
                     BATCH,
                     first_id_of(SystemTime::now() - self.cart_retention()),
                     self.cart_retention().as_secs_f64()
+                )
+                .execute(&self.pool)
+                .await
+            }
+            // Processes read it a few times a second; one that is further behind than this loads everything anew.
+            Table::CatalogChanges => {
+                sqlx::query!(
+                    "delete from catalog_changes where ctid = any(array(
+                         select ctid from catalog_changes where at < now() - interval '1 hour'
+                         order by at limit $1 for update skip locked))",
+                    BATCH
                 )
                 .execute(&self.pool)
                 .await

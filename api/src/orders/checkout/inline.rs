@@ -10,8 +10,10 @@ use storefront::telemetry::order_reached;
 use storefront::third_parties::carrier::{Carrier, Labelled, Parcel};
 use storefront::third_parties::mail::Mailer;
 use storefront::third_parties::payment::{Changed, PaymentGateway};
+use storefront::variants::Variants;
 use uuid::Uuid;
 
+use super::sales_counts::SalesCounts;
 use crate::http::timings::Timings;
 use crate::orders::order::Order;
 use crate::settings::Settings;
@@ -29,14 +31,20 @@ pub struct Inline {
     mailer: Mailer,
     carrier: Carrier,
     payments: PaymentGateway,
+    sales_counts: SalesCounts,
 }
 
 impl Inline {
-    pub(super) fn new(settings: &Settings, payments: &PaymentGateway) -> Result<Self, AssemblyError> {
+    pub(super) fn new(
+        variants: &Variants,
+        settings: &Settings,
+        payments: &PaymentGateway,
+    ) -> Result<Self, AssemblyError> {
         Ok(Self {
             mailer: Mailer::new(&settings.mail)?,
             carrier: Carrier::new(&settings.orders.carrier)?,
             payments: payments.clone(),
+            sales_counts: SalesCounts::new(variants.sales_counts),
         })
     }
 
@@ -48,9 +56,15 @@ impl Inline {
         if let Err(error) = self.ship(app, timings, order, payment_id).await {
             tracing::error!(order = %order.id, %error, "the parcel has no label");
         }
-        if let Err(error) = count_sales(app, timings, order.id).await {
+        if let Err(error) = self.count_sales(app, timings, order.id).await {
             tracing::error!(order = %order.id, %error, "the sale was not counted");
         }
+    }
+
+    async fn count_sales(&self, app: &App, timings: &Timings, order: Uuid) -> anyhow::Result<()> {
+        let mut session = app.database.session(timings).await?;
+        self.sales_counts.count(&mut session, order).await?;
+        Ok(())
     }
 
     async fn confirm(&self, app: &App, timings: &Timings, order: &Order) -> anyhow::Result<()> {
@@ -135,26 +149,4 @@ impl Inline {
         }
         Ok(())
     }
-}
-
-/// Products are locked in the order of their ids, so that two orders can't wait for each other.
-async fn count_sales(app: &App, timings: &Timings, order: Uuid) -> anyhow::Result<()> {
-    let mut session = app.database.session(timings).await?;
-    let counted = sqlx::query!(
-        "with sold as (
-             select product_id, sum(quantity) as quantity from order_lines where order_id = $1 group by product_id
-         ), counted as materialized (
-             select products.id, sold.quantity
-             from sold
-             join products on products.id = sold.product_id
-             order by products.id
-             for no key update of products
-         )
-         update products set sales_count = sales_count + counted.quantity
-         from counted
-         where products.id = counted.id",
-        order
-    );
-    counted.execute(&mut session).await?;
-    Ok(())
 }

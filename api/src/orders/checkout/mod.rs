@@ -7,12 +7,14 @@
 
 #[cfg(feature = "baselines")]
 pub mod inline;
+#[cfg(feature = "baselines")]
+mod sales_counts;
 
 pub mod queued;
 
 use storefront::messages::Consumer;
 use storefront::third_parties::payment::PaymentGateway;
-use storefront::variants::Checkout as Arm;
+use storefront::variants::{Checkout as Arm, Variants};
 
 use super::order::Order;
 use crate::http::timings::Timings;
@@ -33,11 +35,15 @@ impl Checkout {
     ///
     /// # Errors
     /// When a setting of a third party can't be used.
-    pub fn new(arm: Arm, settings: &Settings, payments: &PaymentGateway) -> Result<Self, AssemblyError> {
+    pub fn new(
+        variants: &Variants,
+        settings: &Settings,
+        payments: &PaymentGateway,
+    ) -> Result<Self, AssemblyError> {
         let _ = (settings, payments); // a build without baselines needs nothing of them
-        Ok(match arm {
+        Ok(match variants.checkout {
             #[cfg(feature = "baselines")]
-            Arm::Inline => Self::Inline(Box::new(inline::Inline::new(settings, payments)?)),
+            Arm::Inline => Self::Inline(Box::new(inline::Inline::new(variants, settings, payments)?)),
             Arm::Queued => Self::Queued,
         })
     }

@@ -1,0 +1,36 @@
+//! Where a shop that counts its sales itself counts them: the lesson `sales_counts`, as `checkout=inline` has it. In other
+//! shops the worker counts (`worker/src/consumers/sales_counts/`), and the arms are described there.
+
+mod batched;
+mod per_order;
+
+use storefront::variants::SalesCounts as Arm;
+use uuid::Uuid;
+
+use crate::database::Session;
+
+/// The arm of `sales_counts` that this process was built with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum SalesCounts {
+    /// See [`per_order`].
+    PerOrder,
+    /// See [`batched`].
+    Batched,
+}
+
+impl SalesCounts {
+    pub(super) fn new(arm: Arm) -> Self {
+        match arm {
+            Arm::PerOrder => Self::PerOrder,
+            Arm::Batched => Self::Batched,
+        }
+    }
+
+    /// Counts the units of an order.
+    pub(super) async fn count(self, session: &mut Session<'_>, order: Uuid) -> Result<(), sqlx::Error> {
+        match self {
+            Self::PerOrder => per_order::count(session, order).await,
+            Self::Batched => batched::count(session, order).await,
+        }
+    }
+}

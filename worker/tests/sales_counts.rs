@@ -1,0 +1,217 @@
+//! The lesson `sales_counts`: both arms come to the same counts, once each, whatever comes twice or in another order; they
+//! differ in what they write, and neither can be part of a deadlock.
+
+use storefront::messages::{Consumer, Event};
+use storefront::variants::SalesCounts;
+use uuid::Uuid;
+
+use crate::support::{Shop, until, until_equal};
+
+/// What lists sort by.
+const RANKED: &str = "select string_agg(sales_count::text, ',' order by slug) from products";
+/// What is counted and no list sorts by yet.
+const PENDING: &str = "select count(*) from product_sales";
+
+#[cfg(feature = "baselines")]
+const ARMS: [SalesCounts; 2] = [SalesCounts::PerOrder, SalesCounts::Batched];
+#[cfg(not(feature = "baselines"))]
+const ARMS: [SalesCounts; 1] = [SalesCounts::Batched];
+
+fn running(arm: SalesCounts) -> (&'static str, String) {
+    let variants = format!("optimized,sales_counts={}", arm.as_str());
+    ("BACKSTOCK_VARIANTS", variants)
+}
+
+async fn cancel(shop: &Shop, order: Uuid) {
+    let cancel = format!("update orders set status = 'cancelled', payment_voided_at = now() where id = '{order}'");
+    shop.database.execute(&cancel).await;
+}
+
+#[tokio::test]
+async fn both_arms_come_to_the_same_counts_and_a_cancelled_order_counts_back_once() {
+    for arm in ARMS {
+        let shop = Shop::open().await;
+        let orders = shop.paid_orders(10).await;
+        let unpaid = shop.reserve(1, "now() + interval '1 hour'").await;
+        shop.say_paid(&orders[..4]).await;
+        for order in [&orders[0], &orders[1], &unpaid[0]] {
+            cancel(&shop, order.id).await;
+            let message_id = Uuid::now_v7();
+            for _ in 0..2 {
+                shop.say(message_id, Event::OrderCancelled { order_id: order.id }).await;
+            }
+        }
+        let (name, variants) = running(arm);
+        let _worker = shop.worker(&[(name, &variants)]).await;
+        until_equal("eight orders are in the ranks", "8,16,0,0".to_owned(), async || {
+            shop.database.text(RANKED).await
+        })
+        .await;
+        let noted = "select count(*) from inbox where consumer in ('popularity', 'cancelled_sales')";
+        until_equal("each message is noted", 10 + 3, async || shop.database.number(noted).await).await;
+        assert_eq!(shop.database.text(RANKED).await, "8,16,0,0", "{arm:?}");
+        assert_eq!(shop.database.number(PENDING).await, 0);
+        shop.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_cancellation_that_overtakes_its_sale_waits_for_it() {
+    for arm in ARMS {
+        let shop = Shop::open().await;
+        let orders = shop.reserve(1, "now() + interval '1 hour'").await;
+        shop.pay(&orders).await;
+        cancel(&shop, orders[0].id).await;
+        let order_id = orders[0].id;
+        shop.say(Uuid::now_v7(), Event::OrderCancelled { order_id }).await;
+        let (name, variants) = running(arm);
+        let settings = [(name, variants.as_str()), ("BACKSTOCK_MAX_ATTEMPTS", "1000")];
+        let worker = shop.worker(&settings).await;
+        let cancelled = r#"consumer="cancelled_sales""#;
+        until("it was worked on", async || {
+            let consumed = worker.counter("messages_consumed_total", &[cancelled]).await;
+            consumed > 0
+        })
+        .await;
+        // Nothing was sold less than nothing.
+        assert_eq!(shop.database.text(RANKED).await, "0,0,0,0", "{arm:?}");
+        shop.say_paid(&orders).await;
+        let noted = "select count(*) from inbox where consumer in ('popularity', 'cancelled_sales')";
+        until_equal("both are counted", 2, async || shop.database.number(noted).await).await;
+        until_equal("nothing waits", 0, async || shop.database.number(PENDING).await).await;
+        assert_eq!(shop.database.text(RANKED).await, "0,0,0,0", "{arm:?}");
+        shop.close().await;
+    }
+}
+
+/// Orders whose messages wait in the queue, and a worker that counts nothing else.
+async fn queued_orders(shop: &Shop, orders: usize) {
+    shop.paid_orders(orders).await;
+    let relay = shop.worker(&[("BACKSTOCK_PARTS", "relay")]).await;
+    until_equal("all is said", 0, async || {
+        shop.database.number("select count(*) from outbox").await
+    })
+    .await;
+    relay.stop().await;
+}
+
+/// How often a statement that begins so was run.
+async fn calls(shop: &Shop, text: &str) -> i64 {
+    let calls = format!(
+        "select coalesce(sum(calls), 0) from pg_stat_statements
+         where dbid = (select oid from pg_database where datname = current_database()) and query ilike '%{text}%'
+           and query not ilike '%pg_stat_statements%'"
+    );
+    shop.database.number(&calls).await
+}
+
+#[tokio::test]
+async fn batched_counts_what_has_arrived_in_one_statement_and_rewrites_each_product_once() {
+    const ORDERS: i64 = 200;
+    let shop = Shop::open().await;
+    shop.database
+        .execute("create extension if not exists pg_stat_statements")
+        .await;
+    queued_orders(&shop, ORDERS as usize).await;
+    let mut held = shop.database.pool.begin().await.unwrap();
+    sqlx::query("lock table product_sales in exclusive mode")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let _worker = shop
+        .worker(&[
+            ("BACKSTOCK_PARTS", "consumers"),
+            ("BACKSTOCK_SALES_IN_FLIGHT", "256"),
+        ])
+        .await;
+    until_equal("all are delivered", Some(0), async || {
+        shop.broker.ready(&Consumer::Popularity.queue()).await
+    })
+    .await;
+    held.commit().await.unwrap();
+    let noted = "select count(*) from inbox where consumer = 'popularity'";
+    until_equal("all are counted", ORDERS, async || {
+        shop.database.number(noted).await
+    })
+    .await;
+    // One that waited for the lock, one for all that came meanwhile, and one for what was still on its way.
+    let statements = calls(&shop, "insert into product_sales").await;
+    assert!(statements <= 3, "{statements}");
+    assert_eq!(calls(&shop, "update products").await, 0);
+    assert_eq!(shop.sold().await, format!("{ORDERS},{},0,0", 2 * ORDERS));
+
+    let _refresher = shop.worker(&[("BACKSTOCK_PARTS", "upkeep")]).await;
+    until_equal("the ranks have all", format!("{ORDERS},{},0,0", 2 * ORDERS), async || {
+        shop.database.text(RANKED).await
+    })
+    .await;
+    assert_eq!(shop.database.number(PENDING).await, 0);
+    shop.close().await;
+}
+
+#[cfg(feature = "baselines")]
+#[tokio::test]
+async fn per_order_writes_each_product_for_each_order_and_locks_one_at_a_time() {
+    let shop = Shop::open().await;
+    shop.database
+        .execute("create extension if not exists pg_stat_statements")
+        .await;
+    queued_orders(&shop, 1).await;
+    // Orders have products 1 and 2, which are counted in this order. One is being sold out.
+    let mut held = shop.database.pool.begin().await.unwrap();
+    sqlx::query("select from products where slug = 'product-2' for no key update")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let (name, variants) = running(SalesCounts::PerOrder);
+    let _worker = shop
+        .worker(&[("BACKSTOCK_PARTS", "consumers"), (name, &variants)])
+        .await;
+    let waits = "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock' and query ilike '%update products%'";
+    until_equal("the count waits for product 2", 1, async || {
+        shop.database.number(waits).await
+    })
+    .await;
+    assert_eq!(shop.database.text(RANKED).await, "1,0,0,0", "product 1 is counted");
+    // So whoever holds product 2 gets product 1: there is no circle.
+    let free = sqlx::query("select from products where slug = 'product-1' for no key update nowait");
+    free.execute(&mut *held).await.unwrap();
+    held.commit().await.unwrap();
+    until_equal("all is counted", "1,2,0,0".to_owned(), async || {
+        shop.database.text(RANKED).await
+    })
+    .await;
+    assert_eq!(calls(&shop, "update products set sales_count").await, 2);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn the_refresh_leaves_a_product_alone_that_an_order_sells_out_and_comes_back_to_it() {
+    let shop = Shop::open().await;
+    let products = "insert into product_sales (product_id, sold)
+                    select id, 5 from products where slug in ('product-1', 'product-2');
+                    insert into product_sales (product_id, sold) values (gen_random_uuid(), 7)";
+    shop.database.execute(products).await;
+    let mut held = shop.database.pool.begin().await.unwrap();
+    sqlx::query("select from products where slug = 'product-1' for no key update")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let _worker = shop.worker(&[("BACKSTOCK_PARTS", "upkeep")]).await;
+    until_equal("the others are refreshed", "0,5,0,0".to_owned(), async || {
+        shop.database.text(RANKED).await
+    })
+    .await;
+    until_equal("the product that is gone is forgotten", 1, async || {
+        shop.database.number(PENDING).await
+    })
+    .await;
+    held.commit().await.unwrap();
+    until_equal("it is refreshed when it is free", "5,5,0,0".to_owned(), async || {
+        shop.database.text(RANKED).await
+    })
+    .await;
+    assert_eq!(shop.database.number(PENDING).await, 0);
+    shop.close().await;
+}
