@@ -93,6 +93,8 @@ async fn build(plan: &Plan, ground: &Ground, arm: &'static str, number: u8) -> R
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
+        database_settings: Vec::new(),
+        has_line: true,
     };
     Ok(Arm {
         name: arm,
