@@ -18,7 +18,7 @@ use super::lesson::{Compared, nothing, report_of};
 use super::progress::Progress;
 use super::proofs::signature;
 use super::ratios::{Pending, decide};
-use super::stand::{Ground, variants};
+use super::stand::{Ground, WAITS, variants};
 use super::written::{counted_ratios, not_measured};
 use crate::lessons::{
     Course, Facts, Observation, Observations, Plan, Requests, Scenario, Trial, check_claim,
@@ -88,9 +88,10 @@ async fn build(plan: &Plan, ground: &Ground, arm: &'static str, number: u8) -> R
         number,
         variants: variants(plan.lesson, arm),
         template,
-        environment: plan
-            .environment
+        // What the lesson says for itself comes later, and so counts.
+        environment: WAITS
             .iter()
+            .chain(plan.environment)
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         database_settings: Vec::new(),
