@@ -30,7 +30,7 @@ pub const PREFIX: &str = "backstock_template_";
 /// The template that is being built: one at a time, under the lock. What an interrupted build left is replaced.
 pub(super) const BUILDING: &str = "backstock_template_building";
 
-/// Nobody uses a template while it is made.
+/// A template is idle while it is made.
 pub(super) const OFFLINE: [&str; 1] = ["--offline"];
 
 /// The key of the advisory lock under which templates are built: "template" in ASCII.

@@ -86,15 +86,15 @@ pub enum Part {
     Buying,
     /// What metrics and traces cost.
     Observation,
-    /// The dearest of many generated requests.
+    /// The most expensive of many generated requests.
     Worst,
     /// Orders against pgbench with the statements and the schema of the frozen commit.
     Orders,
     /// What follows an order, at once and at the usual latencies.
     Consumers,
-    /// One SKU that everybody wants.
+    /// A hot SKU under contention.
     HotSale,
-    /// A SKU that a stranger locks.
+    /// A SKU's row that a foreign session locks.
     OutsideLock,
     /// One order that can't be settled among many.
     BadOrder,

@@ -29,7 +29,7 @@ const UPGRADED_DATABASE: &str = "backstock_limits_upgraded";
 const START_UPS: usize = 7;
 const OPEN_CONNECTIONS: usize = 1_000;
 
-/// Steps that are told of when all parts run.
+/// Steps of the progress bar when all parts run.
 const STEPS: u64 = 22;
 
 /// What every check is measured with.

@@ -20,8 +20,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// How long is waited for those that are late.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Seconds until all orders but the bad one are settled. The gateway holds the money of each, and nobody heard of it; for
-/// the oldest it answers with an error, each time.
+/// Seconds until all orders but the bad one are settled. The gateway holds the money of each, but its answers were lost; every
+/// request about the oldest fails.
 pub(super) async fn one_bad_order(town: &mut Town, fault: &Fault) -> Result<LimitResult> {
     town.set_delays(&ThirdParties::AT_ONCE).await?;
     fault.forward_to(town.simulators.payment_address());

@@ -1,6 +1,6 @@
 //! How fast a worker does what follows orders: mail, label with capture, and the count of sales.
 //!
-//! The lab counts where nobody pays for it: at the simulators. Postgres is asked once everything has arrived there, api and
+//! The lab counts at the simulators, where counting costs the shop nothing. Postgres is asked once everything has arrived there, api and
 //! worker reach the broker directly, and the clock starts with the worker's first results, not with its process.
 
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_millis(100);
 /// The first orders pay for connections and prepared statements: the clock starts when this share is done.
 const STARTED: f64 = 0.05;
 
-/// The clients that placed the orders, which nobody measures.
+/// The clients that place the orders, which isn't measured.
 const CLIENTS: usize = 16;
 
 /// What a run is about.

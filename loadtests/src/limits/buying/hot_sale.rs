@@ -1,4 +1,4 @@
-//! One SKU that everybody wants, and a shop in which others go about: what a sale does to itself and to them.
+//! A hot SKU under contention: what its buyers do to each other, and to the visitors of the rest of the shop.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) const DATABASE_SETTINGS: [(&str, &str); 1] = [("deadlock_timeout", "5
 const BUYERS: usize = 64;
 const VARIANTS: usize = 256;
 
-/// Requests a second of everybody else.
+/// Requests a second of other visitors.
 pub(super) const OTHERS_PER_S: f64 = 200.0;
 pub(super) const OTHERS_CONNECTIONS: usize = 64;
 const MOST_MS: f64 = 100.0;

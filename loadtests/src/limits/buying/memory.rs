@@ -20,7 +20,7 @@ const MOST_AFTER_MB: f64 = 64.0;
 /// Open connections, each served once.
 const CONNECTIONS: usize = 1_000;
 
-/// Connections that load comes over, besides.
+/// Further connections, which carry the load.
 const CLIENTS: usize = 64;
 
 /// After the load, until memory is read again.

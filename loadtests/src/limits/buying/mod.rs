@@ -1,5 +1,5 @@
 //! The limits of buying: an order against Postgres alone, the relay and the consumers against their targets, the order
-//! mix, sales of few units and of one that everybody wants, a lock from outside, an order that can't be settled, and the
+//! mix, sales of few units and of a hot SKU, a lock from outside, an order that can't be settled, and the
 //! memory that all of it takes. Each runs in a town of its own, and what it leaves behind has to add up.
 //!
 //! Read next: `checkout.rs`, then `hot_sale.rs`.

@@ -1,5 +1,5 @@
-//! A row of `variants` that somebody else locks, as a report or an operator with an open transaction does: who wants that
-//! SKU waits or is put off, and nobody else notices.
+//! A row of `variants` that a foreign session locks, as a report or an operator with an open transaction does. Orders of that
+//! SKU wait or get a 503; all other requests must be unaffected.
 
 use std::time::Duration;
 
@@ -25,13 +25,13 @@ const ORDERS_PER_S: f64 = 20.0;
 const OTHERS_PER_S: f64 = 100.0;
 const MOST_MS: f64 = 200.0;
 
-/// Enough that those who wait for the locked row keep nobody from asking.
+/// Enough that orders which wait for the locked row don't hold back later arrivals.
 const WAITING_CONNECTIONS: usize = 512;
 
 const VARIANTS: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Six times, for so long, one row is locked, while 50 orders a second want it, and everybody else goes about.
+/// Locks one row six times for so long, while 50 orders a second want it and other visitors do everything else.
 pub(super) async fn lock_from_outside(town: &mut Town, held: Duration) -> Result<LimitResult> {
     town.set_delays(&ThirdParties::AT_ONCE).await?;
     town.start_worker("relay,consumers,upkeep").await?;

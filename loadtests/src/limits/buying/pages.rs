@@ -41,7 +41,7 @@ pub(super) enum Page {
     History,
 }
 
-/// Everybody but buyers, in parts of a thousand.
+/// Visitors who don't buy, in parts of a thousand.
 pub(super) const VISITORS: [(Page, usize); 11] = [
     (Page::Home, 80),
     (Page::Best, 100),

@@ -28,7 +28,7 @@ impl LockTimeouts {
         })
     }
 
-    /// How many there were since. None where nobody knows.
+    /// How many there were since. None where the log can't be read.
     pub(super) fn count(&self) -> Result<Option<u64>> {
         let Some((path, from)) = &self.log else {
             return Ok(None);

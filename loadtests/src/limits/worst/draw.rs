@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::Kind;
-use super::words::Vocabulary;
+use super::vocabulary::Vocabulary;
 
 /// In no product.
 const ABSENT: [&str; 4] = ["qzxvworp", "zyzzxqr", "xkqjwvbn", "vvqqzzxx"];

@@ -1,13 +1,13 @@
-//! The worst of a generated set: what the dearest of many ordinary requests costs.
+//! The worst of a generated set: what the most expensive of many ordinary requests costs.
 //!
 //! A seed draws combinations of filters, sorts, words and cursors, facets, suggestions and the category tree, from what the
-//! catalogue holds: nobody has to think of the query that is slow. Buffers are counted, not timed, so they are the same on a
+//! catalogue holds: the slow query needs no one to think of it. Buffers are counted, not timed, so they are the same on a
 //! busy machine. Read next: `draw.rs`, then `measure.rs`.
 
-mod against;
 mod draw;
+mod growth;
 mod measure;
-mod words;
+mod vocabulary;
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use self::draw::{Drawn, draw};
-use self::words::Vocabulary;
+use self::vocabulary::Vocabulary;
 use super::LimitResult;
 use crate::generate::Scale;
 use crate::shop::ShopSettings;
@@ -98,7 +98,7 @@ pub async fn worst_of_generated(plan: &Worst<'_>) -> Result<Vec<LimitResult>> {
         facets_time(plan, &costs),
     ];
     if let Some(file) = &plan.against {
-        results.push(against::growth(file, &costs)?);
+        results.push(growth::growth(file, &costs)?);
     }
     Ok(results)
 }
@@ -108,7 +108,7 @@ fn buffers(plan: &Worst<'_>, costs: &[Cost]) -> LimitResult {
     let over = costs.iter().filter(|cost| cost.buffers > MOST_BUFFERS).count();
     let most = greatest(costs.iter().map(|cost| cost.buffers));
     let what = format!(
-        "shared buffers of the dearest of {} generated requests, {} products, seed {}",
+        "shared buffers of the most expensive of {} generated requests, {} products, seed {}",
         costs.len(),
         plan.scale.products(),
         plan.seed
@@ -138,9 +138,9 @@ fn list_time(plan: &Worst<'_>, costs: &[Cost]) -> LimitResult {
     let lists: Vec<&Cost> = costs.iter().filter(|cost| cost.is_list()).collect();
     let most = greatest(lists.iter().map(|cost| cost.total_ms()));
     let what =
-        "database time plus the api's CPU of the dearest list or suggestion of the set, median of five"
+        "database time plus the api's CPU of the most expensive list or suggestion of the set, median of five"
             .to_owned();
-    // What walks an index grows with its depth: the target is that of the scale that everybody measures.
+    // What walks an index grows with its depth: the target is that of the default scale.
     let (target, met) = if plan.scale == Scale::M {
         ("none at this scale".to_owned(), true)
     } else {
@@ -171,7 +171,7 @@ fn facets_time(plan: &Worst<'_>, costs: &[Cost]) -> LimitResult {
     let most = greatest(facets.iter().map(|cost| cost.total_ms()));
     let most_allowed = if plan.scale == Scale::M { 40.0 } else { 15.0 };
     let what =
-        "database time plus the api's CPU of the dearest facets or category tree of the set, median of five"
+        "database time plus the api's CPU of the most expensive facets or category tree of the set, median of five"
             .to_owned();
     let target = format!("at most {most_allowed} ms");
     let mut result = LimitResult::new("worst_facets", what, &target, most, "ms", most <= most_allowed);
@@ -186,7 +186,7 @@ fn facets_time(plan: &Worst<'_>, costs: &[Cost]) -> LimitResult {
     result
 }
 
-/// The ten dearest by buffers and by time, for whoever has to make them cheaper.
+/// The ten most expensive by buffers and by time.
 fn print_worst(costs: &[Cost]) {
     const SHOWN: usize = 10;
     let by = |what: &str, measure: &dyn Fn(&Cost) -> f64| {
