@@ -1,8 +1,10 @@
-//! The shop of before, upgraded while it sells: nobody waits for long, and nothing is lost.
+//! The frozen shop, upgraded under traffic: lock waits are short, and nothing is lost.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod town_support;
+
+use std::path::Path;
 
 use loadtests::database::{Server, drop_database};
 use loadtests::frozen;
@@ -63,4 +65,36 @@ async fn migrations_and_indexes_are_applied_under_traffic() {
     assert_eq!(answer.status, 200);
     shop.stop().await.unwrap();
     drop_database(&server_url, &name).await.unwrap();
+}
+
+/// `migrate` bounds how long a migration waits for a lock. A migration may lower the bound, and must not raise it: statements
+/// queue behind each of its waits, one after the other.
+#[test]
+fn no_migration_waits_longer_for_a_lock_than_migrate_allows() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let version = name.split('_').next().unwrap().parse::<i64>();
+        if !version.is_ok_and(|version| version > frozen::LAST_MIGRATION) {
+            continue;
+        }
+        let sql = std::fs::read_to_string(&path).unwrap();
+        for (_, setting) in sql.match_indices("lock_timeout").map(|(at, _)| sql.split_at(at)) {
+            let value: String = setting.split('\'').nth(1).unwrap_or_default().to_owned();
+            // Of `set_config('lock_timeout', '500ms', true)` it is the next text.
+            let value = if value.starts_with(',') {
+                setting.split('\'').nth(2).unwrap().to_owned()
+            } else {
+                value
+            };
+            let milliseconds = value
+                .strip_suffix("ms")
+                .and_then(|number| number.trim().parse::<u64>().ok());
+            assert!(
+                milliseconds.is_some_and(|milliseconds| milliseconds <= 500),
+                "{name} waits for {value}"
+            );
+        }
+    }
 }

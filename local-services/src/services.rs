@@ -134,6 +134,12 @@ impl Services {
         self.postgres.process.as_ref().map(|process| process.pid)
     }
 
+    /// What Postgres logs. None for a server of the environment's.
+    pub fn postgres_log(&self) -> Option<PathBuf> {
+        let (place, _) = self.own.as_ref()?;
+        self.postgres_pid().map(|_| place.log_path("postgres"))
+    }
+
     /// Redis' process id. None for a server of the environment's.
     pub fn redis_pid(&self) -> Option<u32> {
         self.redis.process.as_ref().map(|process| process.pid)

@@ -5,17 +5,18 @@
 //! applied, or that was interrupted, is so brought up to date without rebuilding what is right.
 //!
 //! While the shop is open, indexes are built and dropped `concurrently`, new ones first: readers and writers go on, and no
-//! query is without its index meanwhile.
+//! query is without its index meanwhile. Read next: `index_changes.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::index_changes::{Changes, Existing, Index, IndexSet, replaced_name};
 use super::{MigrationError, MigrationSettings, is_about_locks, pause_or_give_up, set_timeout};
 
-/// `create index concurrently` waits for transactions that are older than it. Nobody waits behind it meanwhile, so it may
-/// take long, but not for ever: a forgotten transaction is named to the operator.
+/// `create index concurrently` waits for transactions that are older than it. No reader or writer queues behind it, so it may
+/// take long, but it is bounded: a forgotten transaction is an operator's to end.
 const CONCURRENT_LOCK_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The advisory lock of one `migrate` at a time.
@@ -24,142 +25,6 @@ const LOCK: i64 = 0x696e_6465_785f_7365;
 /// How often it is asked for. It isn't waited for in Postgres: a waiting statement has a snapshot, for whose end the other
 /// `migrate` would wait while it builds.
 const LOCK_POLL: Duration = Duration::from_millis(250);
-
-/// What an index is renamed to whose definition has changed, until its successor is built.
-const REPLACED: &str = "_replaced";
-
-/// A named set of `create index` statements.
-#[derive(Debug)]
-pub(super) struct IndexSet {
-    arm: &'static str,
-    sql: &'static str,
-    indexes: Vec<Index>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Index {
-    name: String,
-    table: String,
-    /// The statement, from its name on.
-    rest: String,
-    is_unique: bool,
-}
-
-impl IndexSet {
-    pub(super) fn new(arm: &'static str, sql: &'static str) -> IndexSet {
-        let indexes = parse(sql).expect("a test parses every index set of this build");
-        IndexSet { arm, sql, indexes }
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.indexes.iter().map(|index| index.name.clone()).collect()
-    }
-}
-
-impl Index {
-    fn create_concurrently(&self) -> String {
-        let unique = if self.is_unique { "unique " } else { "" };
-        format!("create {unique}index concurrently {}", self.rest)
-    }
-}
-
-/// The statements of a set; `Err` with the first that is no plain `create index`.
-fn parse(sql: &str) -> Result<Vec<Index>, String> {
-    let without_comments: Vec<&str> = sql
-        .lines()
-        .map(|line| line.split_once("--").map_or(line, |(code, _)| code))
-        .collect();
-    let without_comments = without_comments.join("\n");
-    let statements = without_comments.split(';').map(str::trim);
-    statements
-        .filter(|statement| !statement.is_empty())
-        .map(|statement| {
-            let refused = || format!("`{statement}` is no `create [unique] index NAME on TABLE …`");
-            let (is_unique, rest) = match statement.strip_prefix("create unique index ") {
-                Some(rest) => (true, rest),
-                None => (
-                    false,
-                    statement.strip_prefix("create index ").ok_or_else(refused)?,
-                ),
-            };
-            let mut words = rest.split_whitespace();
-            let (Some(name), Some("on"), Some(table)) = (words.next(), words.next(), words.next()) else {
-                return Err(refused());
-            };
-            Ok(Index {
-                name: name.to_owned(),
-                table: table.to_owned(),
-                rest: rest.to_owned(),
-                is_unique,
-            })
-        })
-        .collect()
-}
-
-/// An index that a database has.
-#[derive(Debug)]
-struct Existing {
-    definition: String,
-    is_valid: bool,
-}
-
-/// What is to be done, by names.
-#[derive(Debug, Default)]
-struct Changes {
-    /// Half built by a run that was interrupted.
-    broken: Vec<String>,
-    /// Another definition under the same name.
-    replaced: Vec<String>,
-    create: Vec<String>,
-    /// Made by a set, and in this one no more.
-    drop: Vec<String>,
-}
-
-impl Changes {
-    fn between(
-        wanted: &BTreeMap<String, String>,
-        existing: &BTreeMap<String, Existing>,
-        recorded: &[String],
-    ) -> Changes {
-        let mut changes = Changes::default();
-        for (name, definition) in wanted {
-            match existing.get(name) {
-                Some(index) if index.is_valid && index.definition == *definition => continue,
-                Some(index) if index.is_valid => changes.replaced.push(name.clone()),
-                Some(_) => changes.broken.push(name.clone()),
-                None => {}
-            }
-            changes.create.push(name.clone());
-        }
-        for name in recorded.iter().filter(|name| !wanted.contains_key(*name)) {
-            match existing.get(name) {
-                Some(index) if index.is_valid => changes.drop.push(name.clone()),
-                Some(_) => changes.broken.push(name.clone()),
-                None => {}
-            }
-        }
-        changes
-    }
-
-    /// The names that the set is responsible for until all is done.
-    fn names_meanwhile(&self, wanted: &[String]) -> Vec<String> {
-        let replaced = self.replaced.iter().map(|name| replaced_name(name));
-        let all: BTreeSet<String> = wanted
-            .iter()
-            .chain(&self.drop)
-            .chain(&self.broken)
-            .cloned()
-            .chain(replaced)
-            .collect();
-        all.into_iter().collect()
-    }
-}
-
-fn replaced_name(name: &str) -> String {
-    // Postgres' names have 63 bytes; those of the sets are ASCII.
-    let kept = name.len().min(63 - REPLACED.len());
-    format!("{}{REPLACED}", &name[..kept])
-}
 
 /// The set's indexes that the database hasn't, or hasn't finished.
 pub(super) async fn missing(
@@ -178,7 +43,7 @@ pub(super) async fn missing(
     .await
 }
 
-/// Brings a database that nobody uses to this set, in one transaction.
+/// Brings an idle database to this set, in one transaction.
 pub(super) async fn swap(connection: &mut PgConnection, set: &IndexSet) -> Result<(), sqlx::Error> {
     let wanted = wanted_definitions(connection, set).await?;
     let mut transaction = connection.begin().await?;
@@ -359,54 +224,4 @@ async fn execute(connection: &mut PgConnection, sql: String) -> Result<(), sqlx:
 
 fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_index_set_of_this_build_is_create_index_statements() {
-        let sets = [
-            include_str!("../../../migrations/indexes/none.sql"),
-            include_str!("../../../migrations/indexes/foreign_keys.sql"),
-            include_str!("../../../migrations/indexes/chosen.sql"),
-        ];
-        for set in sets {
-            parse(set).unwrap();
-        }
-        assert_eq!(parse(sets[0]).unwrap(), []);
-        assert!(parse("alter table products set (fillfactor = 90);").is_err());
-        let unique = &parse("-- why; so\ncreate unique index a_idx on a\n    (b) where c;").unwrap()[0];
-        assert_eq!(
-            unique.create_concurrently(),
-            "create unique index concurrently a_idx on a\n    (b) where c"
-        );
-    }
-
-    #[test]
-    fn only_what_differs_is_changed() {
-        let wanted =
-            BTreeMap::from(["same", "new", "changed", "half"].map(|name| (name.to_owned(), name.to_owned())));
-        let is = |definition: &str, is_valid| Existing {
-            definition: definition.to_owned(),
-            is_valid,
-        };
-        let existing = BTreeMap::from(
-            [
-                ("same", is("same", true)),
-                ("changed", is("other", true)),
-                ("half", is("half", false)),
-                ("gone", is("gone", true)),
-                ("somebodys_own", is("", true)),
-            ]
-            .map(|(name, index)| (name.to_owned(), index)),
-        );
-        let recorded = ["same", "changed", "gone", "gone_long_ago"].map(str::to_owned);
-        let changes = Changes::between(&wanted, &existing, &recorded);
-        assert_eq!(changes.create, ["changed", "half", "new"]);
-        assert_eq!(changes.replaced, ["changed"]);
-        assert_eq!(changes.broken, ["half"]);
-        assert_eq!(changes.drop, ["gone"]);
-    }
 }

@@ -1,9 +1,10 @@
 //! `backstock-api migrate`: brings the schema up to date, and the index set, while the shop may be open.
 //!
-//! A migration waits for its locks for a moment only: who waits for a strong lock makes everybody wait who comes after. It is
-//! rolled back then, and tried again. Index sets are no migrations: they are the lesson `indexes`, and can be changed back
+//! A migration waits for its locks for a moment only, because every statement that comes later queues behind a strong lock
+//! that is waited for. Then it is rolled back and retried. Index sets are no migrations: they are the lesson `indexes`, and can be changed back
 //! and forth. Read next: `index_set.rs`.
 
+mod index_changes;
 mod index_set;
 
 use std::time::Duration;
@@ -15,23 +16,23 @@ use storefront::schema::{self, SchemaError};
 use storefront::settings::parse_millis;
 use storefront::variants::Indexes;
 
-use self::index_set::IndexSet;
+use self::index_changes::IndexSet;
 
 /// How a migration treats those who use the database meanwhile.
 #[derive(Debug, Clone, clap::Args)]
 pub struct MigrationSettings {
-    /// How long a migration may wait for a lock before it is rolled back and tried again, in milliseconds. Statements that
-    /// need the same table wait as long behind it
+    /// How long a migration may wait for a lock before it is rolled back and retried, in milliseconds. Statements that need
+    /// the same table queue behind it for as long
     #[arg(long = "lock-timeout-ms", env = "BACKSTOCK_MIGRATION_LOCK_TIMEOUT_MS", default_value = "500",
           value_parser = parse_millis)]
     pub lock_timeout: Duration,
 
-    /// How often a migration that can't get its locks is tried, with growing pauses of up to five seconds
+    /// How often a migration that can't get its locks is attempted, with growing pauses of up to five seconds
     #[arg(long, env = "BACKSTOCK_MIGRATION_LOCK_ATTEMPTS", default_value_t = 30,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub lock_attempts: u32,
 
-    /// Nobody uses the database: the index set is swapped in one transaction, which is faster and keeps writers out
+    /// No process uses the database: swap the index set in one transaction, which is faster and locks the tables
     #[arg(long)]
     pub offline: bool,
 }
@@ -191,7 +192,7 @@ async fn pause_or_give_up(
         what,
         attempt,
         pause_ms = pause.as_millis() as u64,
-        "lock timeout: rolled back, and tried again after a pause"
+        "lock timeout: rolled back, retrying after a pause"
     );
     tokio::time::sleep(pause).await;
     *attempt += 1;

@@ -15,7 +15,7 @@ use super::data::{Data, look_at_import};
 use super::lesson;
 use super::plan::{CONCURRENCY, SlicePlan};
 use super::progress::Progress;
-use super::stand::Ground;
+use super::stand::{Ground, WAITS};
 use crate::costs::{StoreUrls, machine};
 use crate::database::{ImportFile, measure_alone};
 use crate::generate::{DEFAULT_SEED, Scale};
@@ -231,6 +231,22 @@ fn settings(mode: Mode, plans: &[Plan]) -> BTreeMap<String, String> {
             slices.slice.as_millis()
         );
         settings.insert(format!("slices, {}", plan.lesson.name), text);
+    }
+    let waits = WAITS.map(|(name, value)| format!("{name}={value}"));
+    settings.insert(
+        "what every shop waits for, where its lesson doesn't say otherwise".into(),
+        waits.join(" "),
+    );
+    for plan in plans.iter().filter(|plan| !plan.environment.is_empty()) {
+        let own = plan
+            .environment
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"));
+        let own: Vec<String> = own.collect();
+        settings.insert(
+            format!("settings of both arms, {}", plan.lesson.name),
+            own.join(" "),
+        );
     }
     settings.insert(
         "noise floor".into(),

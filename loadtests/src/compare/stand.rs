@@ -38,11 +38,13 @@ pub struct Ground {
     pub clones: Clones,
 }
 
-/// How long every shop of a lesson waits for a statement and for a lock: as long as a baseline needs, and alike for all
-/// arms. With the shop's own bounds, a baseline would be refused where it is to be measured.
-pub const WAITS: [(&str, &str); 2] = [
+/// How long every shop of a lesson waits for a statement, for a lock, and in the queue of a SKU: as long as a baseline
+/// needs, and alike for all arms. With the shop's own bounds, a baseline would be refused where it is to be measured. A lesson
+/// that needs longer says so in its plan, for all of its arms.
+pub const WAITS: [(&str, &str); 3] = [
     ("BACKSTOCK_DATABASE_READ_STATEMENT_TIMEOUT_MS", "10000"),
     ("BACKSTOCK_DATABASE_LOCK_TIMEOUT_MS", "10000"),
+    ("BACKSTOCK_SKU_QUEUE_TIMEOUT_MS", "10000"),
 ];
 
 impl Ground {

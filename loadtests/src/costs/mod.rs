@@ -10,5 +10,5 @@ mod threads;
 
 pub use cpu::{Cpu, CpuReading, CpuTimes, Processes, resident_bytes};
 pub use machine::{Machine, StoreUrls, machine};
-pub use statements::{LAB_MARK, PerRequest, StatementCost, StatementCosts, Statements};
+pub use statements::{LAB_MARK, PerRequest, StatementCost, StatementCosts, Statements, UPKEEP};
 pub use threads::ThreadTimes;

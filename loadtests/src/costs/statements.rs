@@ -8,8 +8,8 @@ use sqlx::{PgConnection, Row};
 /// Statements of the lab itself carry this comment, and are left out of every cost.
 pub const LAB_MARK: &str = "/* backstock-lab */";
 
-/// The product's own upkeep: each process polls this table, whether or not anybody asks for anything.
-const UPKEEP: &str = "catalog_epoch";
+/// The product's own upkeep: each process polls these tables, whether or not anybody asks for anything.
+pub const UPKEEP: [&str; 2] = ["catalog_epoch", "catalog_changes"];
 
 /// The counters of all statements of one database at one moment.
 #[derive(Debug, Clone)]
@@ -107,7 +107,7 @@ impl Statements {
         Ok(Statements { by_key, evictions })
     }
 
-    /// What ran between two snapshots, without the product's upkeep (the poll of the catalogue's epoch) and without
+    /// What ran between two snapshots, without the product's upkeep (the polls of the catalogue's epoch and changes) and without
     /// the lab's own statements.
     pub fn delta(before: &Statements, after: &Statements) -> Result<StatementCosts> {
         ensure!(
@@ -124,7 +124,7 @@ impl Statements {
         }
         let mut costs = StatementCosts::default();
         for (key, now) in &after.by_key {
-            if now.query.contains(LAB_MARK) || now.query.contains(UPKEEP) {
+            if now.query.contains(LAB_MARK) || UPKEEP.iter().any(|table| now.query.contains(table)) {
                 continue;
             }
             let cost = match before.by_key.get(key) {

@@ -46,6 +46,11 @@ impl ThreadTimes {
         Self(used.collect())
     }
 
+    /// All of them together.
+    pub fn total(&self) -> Duration {
+        self.0.values().map(|(_, used)| *used).sum()
+    }
+
     /// The share of all time that threads used whose name has this in it; 0 when nothing was used.
     pub fn share(&self, name: &str) -> f64 {
         let sum = |of: &dyn Fn(&str) -> bool| -> f64 {

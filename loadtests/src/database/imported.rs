@@ -116,7 +116,13 @@ async fn build_base(server: &mut Server, api_binary: &Path, file: &ImportFile, b
 }
 
 async fn import_into(url: &str, api_binary: &Path, file: &ImportFile) -> Result<()> {
-    template::migrate(api_binary, url, template::smallest_index_set()).await?;
+    template::migrate(
+        api_binary,
+        url,
+        template::smallest_index_set(),
+        &template::OFFLINE,
+    )
+    .await?;
     let stage = Stage::start("import", 0);
     let arguments = ["import".as_ref(), file.path.as_os_str()];
     let output = template::run_api(api_binary, &arguments, url).await?;

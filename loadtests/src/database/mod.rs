@@ -16,8 +16,9 @@ pub mod template;
 
 pub use imported::{ImportFile, ensure_imported_template};
 pub use server::Server;
+pub(crate) use server::url_of;
 pub use template::ensure_template;
-pub(crate) use template::run_api;
+pub(crate) use template::{migrate, run_api};
 
 use crate::generate::{DEFAULT_SEED, Scale, load};
 

@@ -30,6 +30,9 @@ pub const PREFIX: &str = "backstock_template_";
 /// The template that is being built: one at a time, under the lock. What an interrupted build left is replaced.
 pub(super) const BUILDING: &str = "backstock_template_building";
 
+/// A template is idle while it is made.
+pub(super) const OFFLINE: [&str; 1] = ["--offline"];
+
 /// The key of the advisory lock under which templates are built: "template" in ASCII.
 const LOCK: i64 = 0x7465_6D70_6C61_7465;
 
@@ -76,7 +79,7 @@ pub(super) async fn ensure(
     if names.template != names.base {
         let stage = Stage::start(format!("template for `{indexes_arm}`"), 0);
         server.clone(&names.base, BUILDING).await?;
-        migrate(api_binary, &server.url_of(BUILDING), indexes_arm).await?;
+        migrate(api_binary, &server.url_of(BUILDING), indexes_arm, &OFFLINE).await?;
         server.seal(BUILDING, &names.template).await?;
         stage.finish();
     }
@@ -184,7 +187,7 @@ async fn build_base(
     eprintln!("Making the template database for scale {scale}, seed {seed}; it is kept for later runs.");
     let url = server.url_of(BUILDING);
     server.create(BUILDING).await?;
-    migrate(api_binary, &url, smallest_index_set()).await?;
+    migrate(api_binary, &url, smallest_index_set(), &OFFLINE).await?;
     let catalogue = Arc::new(Catalogue::new(scale, seed));
     let mut connection = load::connect(&url).await?;
     load::check(&mut connection, Existing::Refuse).await?;
@@ -212,18 +215,15 @@ pub(super) async fn drop_outdated(
 }
 
 /// Runs `backstock-api migrate` on a database.
-pub(super) async fn migrate(api_binary: &Path, database_url: &str, indexes_arm: &str) -> Result<()> {
-    let output = run_api(
-        api_binary,
-        &[
-            "migrate".as_ref(),
-            "--offline".as_ref(),
-            "--indexes".as_ref(),
-            indexes_arm.as_ref(),
-        ],
-        database_url,
-    )
-    .await?;
+pub(crate) async fn migrate(
+    api_binary: &Path,
+    database_url: &str,
+    indexes_arm: &str,
+    options: &[&str],
+) -> Result<()> {
+    let mut arguments: Vec<&OsStr> = vec!["migrate".as_ref(), "--indexes".as_ref(), indexes_arm.as_ref()];
+    arguments.extend(options.iter().map(AsRef::<OsStr>::as_ref));
+    let output = run_api(api_binary, &arguments, database_url).await?;
     if output.status.success() {
         return Ok(());
     }

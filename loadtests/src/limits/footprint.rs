@@ -59,7 +59,7 @@ pub async fn memory_with_open_connections(
 }
 
 /// Raises the limit on open files, which children inherit, as far as an ordinary user may.
-fn allow_open_files(needed: u64) -> Result<()> {
+pub(super) fn allow_open_files(needed: u64) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());

@@ -12,19 +12,23 @@ mod footprint;
 mod generator;
 mod index_scans;
 mod listing;
+mod measure;
 mod observation;
 mod pgbench;
 mod postgres_messages;
 mod redis_benchmark;
 mod statement_tap;
+mod terminal;
 mod turns;
+mod uncached;
 mod upgrade;
+mod worst;
 mod wrk;
 
 use serde::{Deserialize, Serialize};
 
 pub use bare_server::{BareRoute, BareServer, Command as BareServerCommand};
-pub use buying::{Buying, buying};
+pub use buying::Buying;
 pub use cached_listing::{CachedListing, cached_listing_against_bare_route};
 pub use command::Command;
 pub use footprint::{memory_with_open_connections, start_up_time};
@@ -36,7 +40,9 @@ pub use pgbench::Pgbench;
 pub use redis_benchmark::redis_get_rate;
 pub use statement_tap::{Execution, StatementTap};
 pub use turns::Turns;
+pub use uncached::{Uncached, uncached_listing};
 pub use upgrade::{UpgradePlan, Upgraded, upgrade, upgrade_under_traffic};
+pub use worst::{Worst, worst_of_generated};
 
 /// One limit or target, and how the product stands to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -36,6 +36,8 @@ pub struct Goods {
 pub struct Carts {
     goods: Goods,
     made: usize,
+    /// Whether the first of the goods is in each cart, and the others take turns beside it.
+    has_common: bool,
 }
 
 /// A guest's cart that is full and unpaid.
@@ -91,7 +93,19 @@ impl Goods {
 impl Carts {
     /// Of these goods.
     pub fn of(goods: Goods) -> Carts {
-        Carts { goods, made: 0 }
+        Carts {
+            goods,
+            made: 0,
+            has_common: false,
+        }
+    }
+
+    /// Of these goods, the first of which is in every cart.
+    pub fn with_common(goods: Goods) -> Carts {
+        Carts {
+            has_common: true,
+            ..Carts::of(goods)
+        }
     }
 
     /// What they are filled with.
@@ -111,7 +125,12 @@ impl Carts {
             ids.push(id);
             hashes.push(Sha256::digest(token).to_vec());
             for line in 0..self.goods.lines {
-                let variant = (self.made * self.goods.lines + line) % self.goods.variants.len();
+                let turn = self.made * self.goods.lines + line;
+                let variant = match (self.has_common, line) {
+                    (true, 0) => 0,
+                    (true, _) => 1 + turn % (self.goods.variants.len() - 1),
+                    (false, _) => turn % self.goods.variants.len(),
+                };
                 of_items.push(id);
                 variants.push(self.goods.variants[variant]);
             }

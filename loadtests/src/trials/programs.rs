@@ -163,6 +163,24 @@ impl Simulators {
             .context("the gateway counts its payments")
     }
 
+    /// Payments whose money was taken.
+    pub async fn captured(&self) -> Result<u64> {
+        let totals = get(self.payment, "/v1/totals").await?;
+        totals["captured"]
+            .as_u64()
+            .context("the gateway counts its payments")
+    }
+
+    /// Where the payment gateway is.
+    pub fn payment_address(&self) -> SocketAddr {
+        self.payment
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.keeper.pid()
+    }
+
     /// Asks the process to end.
     pub async fn stop(self) -> Result<()> {
         stop(self.keeper, "the simulators").await

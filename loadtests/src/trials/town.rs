@@ -46,6 +46,10 @@ pub struct TownSettings {
     pub template: String,
     /// Further settings of the api and of the worker.
     pub environment: Vec<(String, String)>,
+    /// Settings of the town's database, as `alter database … set` takes them.
+    pub database_settings: Vec<(&'static str, &'static str)>,
+    /// Whether api and worker reach the broker through [`Town::line`], which can be held, and copies every byte.
+    pub has_line: bool,
 }
 
 /// A running town. Dropping it ends its processes at once.
@@ -90,6 +94,14 @@ impl Town {
         let database_url = services.database_url(&database);
         let mut monitor = PgConnection::connect(&database_url).await?;
         Statements::enable(&mut monitor).await?;
+        for (name, value) in &settings.database_settings {
+            // Sessions that begin from now on have it.
+            sqlx::query(AssertSqlSafe(format!(
+                "alter database {database} set {name} = '{value}' {LAB_MARK}"
+            )))
+            .execute(&mut monitor)
+            .await?;
+        }
 
         let log = |program: &str| place.logs.join(format!("{}-{program}.log", settings.name));
         let simulators = Simulators::start(
@@ -98,6 +110,7 @@ impl Town {
         )
         .await?;
         let line = Line::start(&amqp_url).await?;
+        let broker_url = if settings.has_line { line.url() } else { &amqp_url }.to_owned();
         let mut environment = simulators.environment();
         environment.extend(settings.environment.iter().cloned());
         let api = ShopSettings {
@@ -105,13 +118,13 @@ impl Town {
             variants: settings.variants.clone(),
             database_url: database_url.clone(),
             redis_url: services.redis_url(200 + settings.number),
-            amqp_url: Some(line.url().to_owned()),
+            amqp_url: Some(broker_url.clone()),
             log_path: log("api"),
             extra_env: environment.clone(),
         };
         environment.extend([
             ("BACKSTOCK_DATABASE_URL".to_owned(), database_url),
-            ("BACKSTOCK_AMQP_URL".to_owned(), line.url().to_owned()),
+            ("BACKSTOCK_AMQP_URL".to_owned(), broker_url),
             ("BACKSTOCK_VARIANTS".to_owned(), settings.variants.clone()),
         ]);
         Ok(Town {

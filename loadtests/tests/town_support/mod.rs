@@ -41,6 +41,7 @@ pub async fn services() -> Services {
         .unwrap()
 }
 
+#[allow(dead_code)] // Not every test binary builds towns.
 /// A town of 1,000 products, without a worker. `environment` is that of api and worker.
 pub async fn town(services: &Services, number: u8, variants: &str, environment: &[(&str, &str)]) -> Town {
     let api_binary = api_binary();
@@ -63,6 +64,8 @@ pub async fn town(services: &Services, number: u8, variants: &str, environment: 
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
+        database_settings: Vec::new(),
+        has_line: true,
     };
     Town::build(place, settings).await.unwrap()
 }

@@ -88,12 +88,14 @@ async fn build(plan: &Plan, ground: &Ground, arm: &'static str, number: u8) -> R
         number,
         variants: variants(plan.lesson, arm),
         template,
-        environment: plan
-            .environment
+        // What the lesson says for itself comes later, and so counts.
+        environment: WAITS
             .iter()
-            .chain(&WAITS)
+            .chain(plan.environment)
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
+        database_settings: Vec::new(),
+        has_line: true,
     };
     Ok(Arm {
         name: arm,

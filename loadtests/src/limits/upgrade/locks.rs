@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use crate::costs::LAB_MARK;
 
-/// How finely times are told apart.
+/// The resolution of the times.
 const INTERVAL: Duration = Duration::from_millis(10);
 
 /// What was seen.

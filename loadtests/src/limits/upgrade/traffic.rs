@@ -1,4 +1,4 @@
-//! What the processes of the build before do meanwhile: browse, sell, sign in, and publish; and somebody reads for long.
+//! What the former build's processes do meanwhile: browse, sell, sign in, and publish; and a report that reads for long.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

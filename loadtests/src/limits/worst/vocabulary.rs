@@ -1,0 +1,91 @@
+//! What a catalogue can be asked for: its words by how common they are, its categories, brands and prices.
+//!
+//! Each is chosen by its rank, so that the same draw stands for the same kind of request in a larger catalogue.
+
+use anyhow::{Result, ensure};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use crate::costs::LAB_MARK;
+
+/// Search documents whose words are counted, about.
+const SAMPLED: f64 = 10_000.0;
+
+/// How many of a kind are drawn from.
+const OF_A_KIND: i64 = 12;
+
+/// What requests are made of.
+#[derive(Debug)]
+pub(super) struct Vocabulary {
+    /// In most products.
+    pub(super) common: Vec<String>,
+    /// In some.
+    pub(super) middling: Vec<String>,
+    /// In few.
+    pub(super) rare: Vec<String>,
+    /// Slugs, by how deep in the tree.
+    pub(super) categories: Vec<Vec<String>>,
+    /// Slugs, the largest first.
+    pub(super) brands: Vec<String>,
+    /// Prices in minor units, by percent of the products that cost at most as much.
+    pub(super) prices: Vec<i64>,
+}
+
+impl Vocabulary {
+    pub(super) async fn read(database_url: &str, seed: u64) -> Result<Vocabulary> {
+        let mut connection = PgConnection::connect(database_url).await?;
+        let documents: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
+            "select count(*) from product_search {LAB_MARK}"
+        )))
+        .fetch_one(&mut connection)
+        .await?;
+        ensure!(documents > 0, "the catalogue is empty");
+        let percent = (100.0 * SAMPLED / documents as f64).min(100.0);
+        let words: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!(
+            "select word from ts_stat('select document from product_search tablesample bernoulli ({percent}) repeatable ({})') \
+             where word ~ '^[a-z]{{3,}}$' order by ndoc desc, word {LAB_MARK}",
+            seed % 1_000_000
+        )))
+        .fetch_all(&mut connection)
+        .await?;
+        ensure!(
+            words.len() >= 3 * OF_A_KIND as usize,
+            "the catalogue has too few words"
+        );
+        let of_a_kind = OF_A_KIND as usize;
+        let slice = |from: usize| words[from..from + of_a_kind].to_vec();
+        let categories: Vec<(String, i32)> = sqlx::query_as(AssertSqlSafe(format!(
+            "with recursive tree as (
+                 select id, slug, 0 as depth from categories where parent_id is null
+                 union all select c.id, c.slug, tree.depth + 1 from categories c join tree on c.parent_id = tree.id)
+             select slug, depth from tree order by depth, slug {LAB_MARK}"
+        )))
+        .fetch_all(&mut connection)
+        .await?;
+        let mut by_depth: Vec<Vec<String>> = Vec::new();
+        for (slug, depth) in categories {
+            by_depth.resize(by_depth.len().max(depth as usize + 1), Vec::new());
+            by_depth[depth as usize].push(slug);
+        }
+        let brands = sqlx::query_scalar(AssertSqlSafe(format!(
+            "select b.slug from brands b join products p on p.brand_id = b.id where p.active
+             group by b.slug order by count(*) desc, b.slug {LAB_MARK}"
+        )))
+        .fetch_all(&mut connection)
+        .await?;
+        let prices = sqlx::query_scalar(AssertSqlSafe(format!(
+            "select unnest(percentile_disc(array(select n / 100.0 from generate_series(0, 100) n)::float8[])
+                 within group (order by price_cents)) from products where active {LAB_MARK}"
+        )))
+        .fetch_all(&mut connection)
+        .await?;
+        connection.close().await?;
+        Ok(Vocabulary {
+            common: slice(0),
+            middling: slice(words.len() / 10),
+            rare: slice(words.len() - of_a_kind),
+            categories: by_depth,
+            brands,
+            prices,
+        })
+    }
+}
