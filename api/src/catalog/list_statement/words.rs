@@ -27,7 +27,7 @@ enum Part {
 struct Condition<'a> {
     query: &'a TextQuery,
     ids: Ids<'a>,
-    /// Lexemes of the brand, the categories and what is sold out; empty without.
+    /// Lexemes of the brand, the category and what is sold out; empty without.
     filter: String,
     part: Part,
 }
@@ -93,15 +93,15 @@ async fn read_shape(
     }
 }
 
-/// Brand, categories and what is sold out, as a text query of the lexemes that stand for them.
+/// Brand, category and what is sold out, as a text query of the lexemes that stand for them.
 fn lexemes(list: &ListQuery<'_>, ids: Ids<'_>) -> String {
     let mut all = Vec::new();
     if let Some(brand) = ids.brand {
         all.push(format!("'b:{brand}'"));
     }
-    if let Some(categories) = ids.categories {
-        let any: Vec<String> = categories.iter().map(|id| format!("'c:{id}'")).collect();
-        all.push(format!("({})", any.join("|")));
+    // A product has the lexemes of all categories above it. The first of a subtree is its root.
+    if let Some([category, ..]) = ids.categories {
+        all.push(format!("'c:{category}'"));
     }
     if list.filters.in_stock == Some(false) {
         all.push("'o:'".to_owned());
