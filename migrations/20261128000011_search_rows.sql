@@ -123,9 +123,9 @@ begin
         title = excluded.title,
         document = excluded.document;
     insert into search_words
-    select word from comparable_words(new.title) word
-    where not exists (select from search_words known where known.word = word)
-    order by word
+    select found.word from comparable_words(new.title) found (word)
+    where not exists (select from search_words known where known.word = found.word)
+    order by found.word
     on conflict do nothing;
     return null;
 end $$;
