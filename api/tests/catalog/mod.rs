@@ -18,6 +18,7 @@ mod listing;
 mod pagination;
 #[cfg(feature = "baselines")]
 mod projection;
+mod reference;
 mod search;
 mod single_flight;
 mod worst_list;
