@@ -47,7 +47,12 @@ impl Estimate {
         Ok(Self::of(&plan[0]["Plan"]))
     }
 
-    fn of(append: &Value) -> Self {
+    fn of(plan: &Value) -> Self {
+        // Should the server let several processes work on a statement, what each of them does is below.
+        let append = match plan["Node Type"] == "Gather" {
+            true => &plan["Plans"][0],
+            false => plan,
+        };
         let rows_of = |plan: &Value| plan["Plan Rows"].as_f64().unwrap_or(1.0).max(1.0);
         let (list, without_words) = (&append["Plans"][0], &append["Plans"][1]);
         // A condition that can't hold is left out.
