@@ -67,12 +67,21 @@ fn describe(root: &Path) -> Result<PathBuf> {
         .and_then(|migrations| {
             migrations
                 .iter()
-                .try_for_each(|file| psql(&database, &["-f", file]))
+                .try_for_each(|file| apply(file, &|arguments| psql(&database, arguments)))
         })
         .and_then(|()| compile(root, &services.database_url(&database)));
     psql("postgres", &["-c", &format!("drop database {database}")])?;
     services.stop()?;
     described
+}
+
+/// As the migrator does: in a transaction, unless the migration opts out.
+fn apply(file: &str, psql: &dyn Fn(&[&str]) -> Result<()>) -> Result<()> {
+    let sql = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+    match sql.starts_with("-- no-transaction") {
+        true => psql(&["-f", file]),
+        false => psql(&["--single-transaction", "-f", file]),
+    }
 }
 
 fn psql(services: &Services, database: &str, arguments: &[&str]) -> Result<()> {

@@ -21,6 +21,7 @@ mod pagination;
 #[cfg(feature = "baselines")]
 mod projection;
 mod replica;
+mod reference;
 mod search;
 mod single_flight;
 mod worst_list;

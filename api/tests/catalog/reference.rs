@@ -1,0 +1,58 @@
+//! Brands and categories are held in the process: what costs nothing, and that what is new is found at once.
+
+use crate::support::shop::TestShop;
+
+async fn shop() -> TestShop {
+    let mut shop = TestShop::start("optimized").await;
+    shop.stop_following_the_epoch().await;
+    shop
+}
+
+#[tokio::test]
+async fn known_slugs_cost_no_statement_and_an_unknown_one_costs_one() {
+    let shop = shop().await;
+    let known = shop
+        .get("/v1/products?category=clothing&brand=brand-1")
+        .await
+        .ok();
+    assert_eq!(known.statements(), 1);
+    for unknown in [
+        "category=nowhere",
+        "brand=nobody",
+        "category=nowhere&brand=nobody",
+        "category=home&brand=nobody&q=kettle",
+    ] {
+        let answer = shop.get(&format!("/v1/products?{unknown}")).await.ok();
+        assert!(answer.items().is_empty(), "{unknown}");
+        // With words there is a second matching, which asks for the slugs no more.
+        assert_eq!(answer.statements(), 1, "{unknown}");
+    }
+}
+
+#[tokio::test]
+async fn a_brand_and_a_category_of_a_moment_ago_are_found_and_named() {
+    let shop = shop().await;
+    shop.database
+        .execute(
+            "insert into brands (id, slug, name) values (gen_random_uuid(), 'brand-new', 'Brand new');
+             insert into categories (id, slug, name, parent_id)
+             values (gen_random_uuid(), 'hats', 'Hats', (select id from categories where slug = 'clothing'));
+             insert into products (id, brand_id, category_id, slug, title, created_at)
+             select gen_random_uuid(), b.id, c.id, 'a-hat', 'A hat', now()
+             from brands b, categories c where b.slug = 'brand-new' and c.slug = 'hats'",
+        )
+        .await;
+    for path in [
+        "limit=1",
+        "brand=brand-new",
+        "category=hats",
+        "q=hat",
+        "category=clothing&brand=brand-new&q=hat",
+    ] {
+        let answer = shop.get(&format!("/v1/products?{path}")).await.ok();
+        let first = &answer.items()[0];
+        assert_eq!(first["slug"], "a-hat", "{path}");
+        assert_eq!(first["brand"]["name"], "Brand new", "{path}");
+        assert_eq!(first["category"]["slug"], "hats", "{path}");
+    }
+}
