@@ -17,8 +17,8 @@ create table search_rows (
     active            boolean     not null,
     -- As in `products`, where an index of its trigrams would be written with each new price.
     title             text        not null,
-    -- Lexemes of the texts; those of the title once more as `t:…`; the brand as `b:…`; the category as `c:…`; `o:` when it is
-    -- out of stock. So the index intersects words with brand, categories and what is sold out.
+    -- Lexemes of the texts; those of the title once more as `t:…`; the brand as `b:…`; the category and those above it as
+    -- `c:…`; `o:` when it is out of stock. So the index intersects words with brand, category and what is sold out.
     document          tsvector    not null
 ) with (fillfactor = 85);
 -- The planner knows the frequency of each common word from statistics.
@@ -39,15 +39,28 @@ as $$
     where length(word) between 4 and 40
 $$;
 
+-- A category and those above it. Each once, so that even a circle of parents would end.
+create function category_path(category uuid) returns uuid[]
+language sql stable parallel safe
+as $$
+    with recursive above as (
+        select id, parent_id from categories where id = category
+        union
+        select c.id, c.parent_id from categories c join above on c.id = above.parent_id
+    )
+    select array_agg(id) from above
+$$;
+
 -- The document of a row, from that of its texts, in which the title weighs A.
-create function search_row_document(texts tsvector, brand_id uuid, category_id uuid, in_stock boolean)
+create function search_row_document(texts tsvector, brand_id uuid, category_path uuid[], in_stock boolean)
 returns tsvector
 language sql immutable parallel safe
 as $$
     select strip(texts)
         || array_to_tsvector(
                array(select 't:' || lexeme from unnest(tsvector_to_array(ts_filter(texts, '{a}'))) lexeme)
-               || array['b:' || brand_id, 'c:' || category_id]
+               || array['b:' || brand_id]
+               || array(select 'c:' || id from unnest(category_path) id)
                || case when in_stock then '{}'::text[] else '{o:}' end
            )
 $$;
@@ -98,8 +111,8 @@ begin
         (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, title, document)
     values (new.id, new.created_at, new.price_cents, new.sales_count, new.rating_hundredths, new.in_stock, new.active,
             new.title,
-            search_row_document(product_search_document(new.title, new.description), new.brand_id, new.category_id,
-                                new.in_stock))
+            search_row_document(product_search_document(new.title, new.description), new.brand_id,
+                                category_path(new.category_id), new.in_stock))
     on conflict (product_id) do update
     set created_at = excluded.created_at,
         price_cents = excluded.price_cents,
@@ -110,9 +123,9 @@ begin
         title = excluded.title,
         document = excluded.document;
     insert into search_words
-    select word from comparable_words(new.title) word
-    where not exists (select from search_words known where known.word = word)
-    order by word
+    select found.word from comparable_words(new.title) found (word)
+    where not exists (select from search_words known where known.word = found.word)
+    order by found.word
     on conflict do nothing;
     return null;
 end $$;
@@ -161,3 +174,24 @@ when (
     or old.active <> new.active
 )
 execute function write_search_keys();
+
+-- A category that moves takes the products below it along.
+create function move_search_rows() returns trigger language plpgsql as $$
+begin
+    update search_rows s
+    set document = search_row_document(product_search_document(p.title, p.description), p.brand_id,
+                                       category_path(p.category_id), p.in_stock)
+    from products p
+    where p.id = s.product_id
+      and p.category_id in (
+          with recursive below as (
+              select new.id union select c.id from categories c join below on c.parent_id = below.id
+          ) select id from below
+      );
+    return null;
+end $$;
+
+create trigger search_rows_on_move after update of parent_id on categories
+for each row
+when (old.parent_id is distinct from new.parent_id)
+execute function move_search_rows();

@@ -17,8 +17,9 @@ begin
             (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, title, document)
         select p.id, p.created_at, p.price_cents, p.sales_count, p.rating_hundredths, p.in_stock, p.active, p.title,
                search_row_document(coalesce(s.document, product_search_document(p.title, p.description)),
-                                   p.brand_id, p.category_id, p.in_stock)
+                                   p.brand_id, c.path, p.in_stock)
         from products p
+        join (select id, category_path(id) as path from categories) c on c.id = p.category_id
         left join product_search s on s.product_id = p.id
         where p.id = any (batch)
         order by p.id

@@ -8,8 +8,7 @@ create index categories_parent_id_idx on categories (parent_id);
 -- GET /v1/products, by sort order. Each is read in either direction. The included columns are those that lists filter by: what
 -- a filter drops is dropped in the index, and its row of the table never read.
 create index products_newest_idx on products (created_at, id) include (price_cents, in_stock) where active;
-create index products_price_idx on products (price_cents, id) include (in_stock, created_at, sales_count, rating_hundredths)
-    where active;
+create index products_price_idx on products (price_cents, id) include (in_stock, created_at, sales_count, rating_hundredths) where active;
 create index products_best_selling_idx on products (sales_count, id) include (price_cents, in_stock) where active;
 create index products_rating_idx on products (rating_hundredths, id) include (price_cents, in_stock) where active;
 
@@ -26,8 +25,7 @@ create index products_brand_best_selling_idx on products (brand_id, sales_count,
 create index products_brand_rating_idx on products (brand_id, rating_hundredths, id) include (category_id, price_cents, in_stock) where active;
 
 -- GET /v1/products?in_stock=false: few of all, so that no order is walked for them.
-create index products_sold_out_idx on products (category_id, brand_id, id)
-    include (created_at, price_cents, sales_count, rating_hundredths) where active and not in_stock;
+create index products_sold_out_idx on products (category_id, brand_id, id) include (created_at, price_cents, sales_count, rating_hundredths) where active and not in_stock;
 
 -- The variants and images of a product, in their order.
 create index variants_product_id_idx on variants (product_id, position, id);
@@ -38,6 +36,9 @@ create index reviews_product_id_idx on reviews (product_id, created_at, id);
 
 -- q=…: words and prefixes, brands and categories. `fastupdate = off`: a reader never has to walk a list of pending entries.
 create index search_rows_document_idx on search_rows using gin (document) with (fastupdate = off);
+
+-- The same for processes of the release before, which search there. It goes with the table.
+create index product_search_document_idx on product_search using gin (document) with (fastupdate = off);
 
 -- q=… with common words: the document of a product, by its id: one page, where a B-tree descends through three.
 create index search_rows_product_id_idx on search_rows using hash (product_id);

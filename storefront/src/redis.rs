@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::TcpSettings;
+use redis::io::tcp::socket2::TcpKeepalive;
 use redis::{Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo};
 use secrecy::ExposeSecret;
 
@@ -15,6 +17,10 @@ use crate::telemetry::trace::{self, Name};
 /// How long Redis is left alone after a failure. Half of the second within which readers must see a change, so that
 /// a Redis that comes back is in use again soon.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(500);
+
+/// A connection whose other end acknowledges nothing for so long is given up, and another is made. The kernel's own
+/// quarter of an hour is how long a shop would go without its cache after Redis moved to another host.
+const DEAD_AFTER: Duration = Duration::from_secs(4);
 
 /// A shared handle on one connection. Cheap to clone.
 #[derive(Clone)]
@@ -45,10 +51,8 @@ impl Redis {
     /// # Errors
     /// When the URL can't be parsed.
     pub fn new(settings: &RedisSettings) -> Result<Self, RedisError> {
-        // A command is one small packet that an answer depends on: Nagle's algorithm would hold it back.
         let address = settings.redis_url.expose_secret().into_connection_info()?;
-        let tcp = address.tcp_settings().clone().set_nodelay(true);
-        let client = redis::Client::open(address.set_tcp_settings(tcp))?;
+        let client = redis::Client::open(address.set_tcp_settings(tcp_settings()))?;
         // One attempt at a time, without retries of its own: the deadline and the pause here bound what a request
         // waits, and the next request after the pause is the next attempt.
         let config = ConnectionManagerConfig::new()
@@ -104,6 +108,18 @@ impl Redis {
     }
 }
 
+/// A command is one small packet that an answer depends on: Nagle's algorithm would hold it back. A host that is gone
+/// without a word closes no connection: unanswered bytes and unanswered probes do.
+fn tcp_settings() -> TcpSettings {
+    let keepalive = TcpKeepalive::new()
+        .with_time(DEAD_AFTER / 2)
+        .with_interval(DEAD_AFTER / 4);
+    let settings = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(DEAD_AFTER);
+    settings
+}
+
 /// Its first word.
 fn name_of(command: &Cmd) -> Name {
     match command.args_iter().next() {
@@ -143,5 +159,18 @@ impl Pause {
 
     fn now_ms(&self) -> u64 {
         self.origin.elapsed().as_millis() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_sent_at_once_and_a_host_that_is_gone_is_noticed() {
+        let settings = tcp_settings();
+        assert!(settings.nodelay() && settings.keepalive().is_some());
+        #[cfg(target_os = "linux")]
+        assert_eq!(settings.user_timeout(), Some(DEAD_AFTER));
     }
 }

@@ -1,6 +1,5 @@
-//! Administration: what only admins may do. Every change is one transaction: what changes, a row of the audit log with
-//! the fields that changed, and, where readers can see it, the catalogue's epoch, so that caches let go of what they
-//! keep within a second (`../catalog/cache/epoch.rs`).
+//! Administration: what only admins may do. Every change is one transaction: what changes, and a row of the audit log with
+//! the fields that changed. Caches learn of it from the change feed, within a second (`../catalog/changes.rs`).
 
 pub mod set_stock;
 pub mod update_product;

@@ -1,8 +1,7 @@
 //! `PUT /v1/admin/stock/{sku}`: how many units there are, counted anew.
 //!
-//! The epoch is raised only when a variant sells out or comes back: that is all that cached answers say of stock
-//! (`available`, `in_stock`). Carts say how many there are, and are never cached. Sales and returns tell of themselves, in
-//! windows (`../catalog/cache/epoch.rs`); what an admin does is seen at once.
+//! Cached answers say of stock only whether there is any (`available`, `in_stock`): the change feed has a variant that sells
+//! out or comes back, whoever is the cause. Carts say how many there are, and are never cached.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};

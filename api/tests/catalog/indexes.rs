@@ -99,8 +99,8 @@ async fn chosen_gives_each_list_its_rows_in_their_order() {
         assert_eq!(plans.len(), 1, "{path}");
         assert!(uses_index(plans, index), "{path}: {plans:#?}");
         assert!(!reads_whole_table(plans, "products"), "{path}: {plans:#?}");
-        // At most the page's rows of each category are put in order, never the table's.
-        assert!(most_rows_sorted(plans) <= 5 * 6, "{path}: {plans:#?}");
+        // At most a page of each category is put in order, never the table. Statements read 21 rows, or 51, or 101.
+        assert!(most_rows_sorted(plans) <= 21 * 6, "{path}: {plans:#?}");
     }
 }
 

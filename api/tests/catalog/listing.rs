@@ -82,9 +82,10 @@ async fn batched_sends_one_statement_for_all_products_of_the_page() {
     for (path, expected) in [
         ("/v1/products?category=clearance&include=variants,images", 1),
         ("/v1/products?category=clothing&in_stock=true&sort=rating", 1),
-        ("/v1/products?q=lantern&include=variants", 2),
-        // The words, then titles that are similar.
-        ("/v1/products?q=lantrn", 2),
+        // The planner is asked, then the words are looked up, then details.
+        ("/v1/products?q=lantern&include=variants", 3),
+        // Both for the words, which are corrected, and both for the correction.
+        ("/v1/products?q=lantrn", 5),
         ("/v1/products/product-1?include=variants,images,reviews", 3),
         ("/v1/products/product-2", 1),
         ("/v1/products/product-1/reviews", 2),

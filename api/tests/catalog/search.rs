@@ -106,13 +106,14 @@ async fn what_a_search_reads_follows_every_write_and_keys_alone_stay_on_their_pa
                      where (p.title, p.price_cents, p.sales_count, p.rating_hundredths, p.in_stock, p.active, p.created_at)
                            is distinct from (s.title, s.price_cents, s.sales_count, s.rating_hundredths, s.in_stock, s.active, s.created_at)
                         or s.document is distinct from search_row_document(
-                               product_search_document(p.title, p.description), p.brand_id, p.category_id, p.in_stock)";
+                               product_search_document(p.title, p.description), p.brand_id, category_path(p.category_id), p.in_stock)";
     assert_eq!(shop.database.number(differing).await, 0);
     shop.database
         .execute(
             "update variants set stock_quantity = 0 where product_id in (select id from products where slug < 'product-2');
              update variants set stock_quantity = 5 where product_id in (select id from products where slug > 'product-5');
              update products set title = 'Renamed', brand_id = (select max(id::text)::uuid from brands) where slug = 'product-7';
+             update categories set parent_id = (select id from categories where slug = 'garden') where slug = 'coats';
              update products set active = not active where slug > 'product-8'",
         )
         .await;

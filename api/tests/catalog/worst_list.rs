@@ -13,8 +13,8 @@ use crate::support::wire::{Wire, tell_plans};
 /// Lists that are asked for; of each, a second page as well.
 const LISTS: usize = 240;
 
-/// What a page may read. A word that walking and fetching find equally dear costs √(2 · rows · products) buffers of each:
-/// some 1,000 for a page of 20 of 20,000 products, 2,000 for one of 100. The rest is for statistics, which are estimates.
+/// What a page may read. A word that walking and fetching find equally dear costs √(3 · rows · products) buffers of each:
+/// some 1,100 for a page of 20 of 20,000 products, 2,000 for one of 100. The rest is for statistics, which are estimates.
 const MOST_BUFFERS: u64 = 2_500;
 
 /// The same seed asks for the same lists.

@@ -39,6 +39,6 @@ alter table products enable trigger user;
 
 insert into search_rows (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, title, document)
 select id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, title,
-       search_row_document(product_search_document(title, description), brand_id, category_id, in_stock)
-from products;
+       search_row_document(product_search_document(title, description), brand_id, path, in_stock)
+from products join (select id as category, category_path(id) as path from categories) c on category = category_id;
 insert into search_words select distinct word from products, comparable_words(title) word;

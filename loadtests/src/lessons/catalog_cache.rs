@@ -141,7 +141,7 @@ fn explain(scenarios: &[ScenarioReport], facts: &Facts) -> Explanation {
     Explanation {
         why: format!(
             "A hit replaces the statements by one exchange with Redis and sends bytes that are finished: {} → {} ms. A miss \
-             pays for Redis twice besides the work: {rare}from an empty cache the ratio is × {}.{far}",
+             pays for Redis three times besides the work: {rare}from an empty cache the ratio is × {}.{far}",
             format::measured(p50(HEADLINE, "none")),
             format::measured(p50(HEADLINE, "redis")),
             format::measured(ratio(COLD)),

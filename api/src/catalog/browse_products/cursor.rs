@@ -25,7 +25,7 @@ use crate::state::{App, AppState};
     params(
         ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
         ("brand" = Option<String>, Query, description = "Slug of a brand"),
-        ("q" = Option<String>, Query, description = "Words to be found, at most 200 characters"),
+        ("q" = Option<String>, Query, description = "Words to be found, at most 200 characters; the last is a beginning, from three letters on"),
         ("min_price" = Option<i64>, Query, description = "Lowest price, in minor units"),
         ("max_price" = Option<i64>, Query, description = "Highest price, in minor units"),
         ("in_stock" = Option<bool>, Query, description = "Only what is in stock, or only what isn't"),

@@ -236,7 +236,7 @@ impl RedisCache {
                         _ => None,
                     };
                     let value = value.unwrap_or_default();
-                    if let Err(error) = lock.release(&self.redis, key, &value, self.ttl(class)).await {
+                    if let Err(error) = lock.release(&value, self.ttl(class)).await {
                         log(&error);
                     }
                     return made.map(|answer| (stamp, answer));

@@ -6,11 +6,15 @@ use sqlx::{Postgres, QueryBuilder, Row};
 
 use crate::database::Session;
 
-/// What looking at the document of one product costs, in pages: the bucket of the hash index and the row.
-const PAGES_A_PRODUCT: f64 = 2.0;
+/// What looking at the document of one product costs, in pages: the bucket of the hash index, the row, and one for caution.
+/// That so many match is more certain than that they are spread evenly over the order.
+const PAGES_A_PRODUCT: f64 = 3.0;
 
 /// How many times as many products as expected are walked before the walk is given up.
-const PATIENCE: f64 = 4.0;
+const PATIENCE: f64 = 2.0;
+
+/// How many times as far the next walk goes.
+const FURTHER: u64 = 4;
 
 /// Rows, as the planner expects them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,6 +76,19 @@ impl Estimate {
             Shape::Walk(None)
         }
     }
+
+    /// The next shape when so many products were walked without filling the page: words may be missing just where the
+    /// order begins.
+    pub(super) fn after_walk(self, walked: u64) -> Shape {
+        let further = walked.saturating_mul(FURTHER);
+        if further as f64 * PAGES_A_PRODUCT >= self.matched {
+            Shape::Matches
+        } else if (further as f64) < self.without_words {
+            Shape::Walk(Some(further))
+        } else {
+            Shape::Walk(None)
+        }
+    }
 }
 
 /// How many rows the inverted index leads to. Where the planner would rather read the whole table, it is all of them.
@@ -103,13 +120,24 @@ mod tests {
         assert_eq!(estimate(2_000.0, 2_000.0, 200_000.0).shape(21), Shape::Matches);
         assert_eq!(
             estimate(50_000.0, 50_000.0, 200_000.0).shape(21),
-            Shape::Walk(Some(336))
+            Shape::Walk(Some(168))
         );
     }
 
     #[test]
     fn a_narrow_filter_is_walked_to_its_end() {
-        assert_eq!(estimate(70.0, 50_000.0, 270.0).shape(21), Shape::Walk(None));
+        assert_eq!(estimate(10.0, 50_000.0, 270.0).shape(21), Shape::Walk(None));
+    }
+
+    #[test]
+    fn a_walk_that_found_too_little_goes_further_until_the_matches_are_fewer() {
+        let common = estimate(30_000.0, 30_000.0, 200_000.0);
+        assert_eq!(common.after_walk(280), Shape::Walk(Some(1_120)));
+        assert_eq!(common.after_walk(1_120), Shape::Walk(Some(4_480)));
+        assert_eq!(common.after_walk(4_480), Shape::Matches);
+        let everything = estimate(100.0, f64::INFINITY, 400.0);
+        assert_eq!(everything.after_walk(90), Shape::Walk(Some(360)));
+        assert_eq!(everything.after_walk(360), Shape::Walk(None));
     }
 
     #[test]

@@ -27,7 +27,7 @@ enum Part {
 struct Condition<'a> {
     query: &'a TextQuery,
     ids: Ids<'a>,
-    /// Lexemes of the brand, the categories and what is sold out; empty without.
+    /// Lexemes of the brand, the category and what is sold out; empty without.
     filter: String,
     part: Part,
 }
@@ -46,18 +46,21 @@ pub(super) async fn read(
         part: Part::All,
     };
     let wanted = rows(list.limit);
-    let shape = estimate(session, &list, &condition)
-        .await?
-        .shape(wanted + list.bounds.skipped());
-    if shape == Shape::Matches || list.sort != Sort::Relevance || list.bounds.skipped() > 0 {
-        return read_shape(session, &list, &condition, shape).await;
+    let estimate = expected(session, &list, &condition).await?;
+    let shape = estimate.shape(wanted + list.bounds.skipped());
+    if shape == Shape::Matches || list.sort != Sort::Relevance {
+        return read_shape(session, &list, &condition, estimate).await;
+    }
+    // Ranked by relevance, what is skipped is counted off all matches.
+    if list.bounds.skipped() > 0 {
+        return read_matches(session, &list, &condition).await;
     }
     // Too many to rank them all: the best-selling of those that have the words in the title, then of the others.
     let mut page = Vec::new();
     if !matches!(list.bounds, Bounds::After { key, .. } if key < TITLE_MATCH) {
         condition.part = Part::InTitle;
-        let shape = estimate(session, &list, &condition).await?.shape(wanted);
-        page = read_shape(session, &list, &condition, shape).await?;
+        let estimate = expected(session, &list, &condition).await?;
+        page = read_shape(session, &list, &condition, estimate).await?;
     }
     if (page.len() as u64) < wanted {
         condition.part = Part::NotInTitle;
@@ -65,7 +68,8 @@ pub(super) async fn read(
             Bounds::After { key, .. } if key >= TITLE_MATCH => Bounds::Start,
             bounds => bounds,
         };
-        page.extend(read_shape(session, &ListQuery { bounds, ..list }, &condition, shape).await?);
+        let rest = ListQuery { bounds, ..list };
+        page.extend(read_shape(session, &rest, &condition, estimate).await?);
         page.truncate(wanted as usize);
     }
     Ok(page)
@@ -75,33 +79,29 @@ async fn read_shape(
     session: &mut Session<'_>,
     list: &ListQuery<'_>,
     condition: &Condition<'_>,
-    shape: Shape,
+    estimate: Estimate,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    match shape {
-        // Ranked by relevance, what is skipped is counted off all matches.
-        Shape::Walk(limit) if list.sort != Sort::Relevance || condition.part != Part::All => {
-            let page = walk(session, list, condition, limit).await?;
-            // Words may be common, and missing just where the order begins.
-            match limit {
-                Some(_) if (page.len() as u64) < rows(list.limit) => {
-                    read_matches(session, list, condition).await
-                }
-                _ => Ok(page),
-            }
-        }
-        _ => read_matches(session, list, condition).await,
+    let wanted = rows(list.limit);
+    let mut shape = estimate.shape(wanted + list.bounds.skipped());
+    while let Shape::Walk(limit) = shape {
+        let page = walk(session, list, condition, limit).await?;
+        shape = match limit {
+            Some(walked) if (page.len() as u64) < wanted => estimate.after_walk(walked),
+            _ => return Ok(page),
+        };
     }
+    read_matches(session, list, condition).await
 }
 
-/// Brand, categories and what is sold out, as a text query of the lexemes that stand for them.
+/// Brand, category and what is sold out, as a text query of the lexemes that stand for them.
 fn lexemes(list: &ListQuery<'_>, ids: Ids<'_>) -> String {
     let mut all = Vec::new();
     if let Some(brand) = ids.brand {
         all.push(format!("'b:{brand}'"));
     }
-    if let Some(categories) = ids.categories {
-        let any: Vec<String> = categories.iter().map(|id| format!("'c:{id}'")).collect();
-        all.push(format!("({})", any.join("|")));
+    // A product has the lexemes of all categories above it. The first of a subtree is its root.
+    if let Some([category, ..]) = ids.categories {
+        all.push(format!("'c:{category}'"));
     }
     if list.filters.in_stock == Some(false) {
         all.push("'o:'".to_owned());
@@ -110,7 +110,7 @@ fn lexemes(list: &ListQuery<'_>, ids: Ids<'_>) -> String {
 }
 
 /// What the planner expects, from its statistics.
-async fn estimate(
+async fn expected(
     session: &mut Session<'_>,
     list: &ListQuery<'_>,
     condition: &Condition<'_>,

@@ -78,8 +78,10 @@ pub async fn fill_rows(transaction: &mut PgConnection) -> Result<()> {
         "insert into search_rows
              (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, title, document)
          select p.id, p.created_at, p.price_cents, p.sales_count, p.rating_hundredths, p.in_stock, p.active, p.title,
-                search_row_document(s.document, p.brand_id, p.category_id, p.in_stock)
-         from products p join product_search s on s.product_id = p.id
+                search_row_document(s.document, p.brand_id, c.path, p.in_stock)
+         from products p
+         join product_search s on s.product_id = p.id
+         join (select id, category_path(id) as path from categories) c on c.id = p.category_id
          order by p.id;
          insert into search_words
          select distinct word from products p, comparable_words(p.title) word order by word",
