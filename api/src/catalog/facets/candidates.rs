@@ -1,6 +1,5 @@
 //! The products that facets with words count: at most so many that a common word costs no more than a rare one.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sqlx::{Postgres, QueryBuilder};
@@ -13,10 +12,6 @@ use crate::database::Session;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::state::App;
-
-/// The most categories that are looked up together with the words. Each is a look-up of its own in the inverted index; with
-/// more of them, the words alone are looked up, and the counts keep to the category.
-const MAX_CATEGORIES: usize = 64;
 
 /// Products that have the words.
 #[derive(Debug, Default)]
@@ -91,16 +86,8 @@ fn lexemes(filters: &ProductFilters, reference: &Arc<Snapshot>) -> Option<String
         all.push(format!("'b:{}'", reference.brand_by_slug(slug)?.id));
     }
     if let Some(slug) = &filters.category {
-        let subtree = &reference.category_by_slug(slug)?.subtree;
-        if subtree.len() <= MAX_CATEGORIES {
-            let mut any = String::from("(");
-            for (at, id) in subtree.iter().enumerate() {
-                let or = if at == 0 { "" } else { "|" };
-                write!(any, "{or}'c:{id}'").expect("writing to a string can't fail");
-            }
-            any.push(')');
-            all.push(any);
-        }
+        // A product has the lexemes of all categories above it.
+        all.push(format!("'c:{}'", reference.category_by_slug(slug)?.id));
     }
     if filters.in_stock == Some(false) {
         all.push("'o:'".to_owned());
