@@ -67,7 +67,8 @@ fn describe(root: &Path) -> Result<PathBuf> {
         .and_then(|migrations| {
             migrations
                 .iter()
-                .try_for_each(|file| psql(&database, &["-f", file]))
+                // As the migrator runs them: some take locks.
+                .try_for_each(|file| psql(&database, &["--single-transaction", "-f", file]))
         })
         .and_then(|()| compile(root, &services.database_url(&database)));
     psql("postgres", &["-c", &format!("drop database {database}")])?;
