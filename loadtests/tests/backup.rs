@@ -407,7 +407,8 @@ async fn pause(begun: Instant, in_vain: &str) {
     tokio::time::sleep(POLL).await;
 }
 
-const SALES: &str = "select sum(sales_count) from products";
+const SALES: &str =
+    "select (select sum(sales_count) from products) + coalesce((select sum(sold) from product_sales), 0)";
 
 async fn until_sold(town: &mut Town, expected: i64) {
     let begun = Instant::now();

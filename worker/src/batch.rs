@@ -4,6 +4,8 @@
 //! is the next statement's batch. So a batch never waits to be filled: a message that comes alone goes alone, and under
 //! load some hundred share a round trip, a commit and a connection.
 //!
+//! In traces, a batch's statement belongs to the first of its messages.
+//!
 //! A fault of the data (not of the way to Postgres) may be one message's alone. Then each of the batch goes by itself, and
 //! only that one fails.
 
@@ -13,6 +15,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
+use storefront::telemetry::trace::{self, Trace};
 use tokio::sync::{mpsc, oneshot};
 
 /// Why a statement failed, for each message of its batch.
@@ -62,6 +65,7 @@ fn is_away(error: &sqlx::Error) -> bool {
 struct Call<I, O> {
     item: I,
     answer: oneshot::Sender<Result<O, StatementError>>,
+    trace: Option<Arc<Trace>>,
 }
 
 /// A statement that is run for many items at once. Cheap to clone; it ends with its last clone.
@@ -106,7 +110,8 @@ where
     /// When it failed for this item.
     pub async fn call(&self, item: I) -> Result<O, StatementError> {
         let (answer, answered) = oneshot::channel();
-        let call = Call { item, answer };
+        let trace = trace::of_this_task();
+        let call = Call { item, answer, trace };
         if self.calls.send(call).await.is_err() {
             return Err(StatementError::panicked());
         }
@@ -123,10 +128,15 @@ where
 {
     let mut calls = Vec::with_capacity(most);
     while arriving.recv_many(&mut calls, most).await > 0 {
+        let traced = calls.iter_mut().find_map(|call| call.trace.take());
         let (items, answers): (Vec<I>, Vec<_>) =
             calls.drain(..).map(|call| (call.item, call.answer)).unzip();
         // A panic is the batch's, not that of all that follow.
-        let results = AssertUnwindSafe(results(&statement, items)).catch_unwind().await;
+        let running = AssertUnwindSafe(results(&statement, items)).catch_unwind();
+        let results = match traced {
+            Some(first) => trace::within(first, running).await,
+            None => running.await,
+        };
         for (answer, result) in answers.into_iter().zip(results.into_iter().flatten()) {
             // Whoever asked may be gone: cut off at the drain timeout.
             let _ = answer.send(result);

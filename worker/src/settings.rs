@@ -89,7 +89,7 @@ pub enum Part {
     Relay,
     /// Emails, labels, popularity.
     Consumers,
-    /// Settles payments of unknown outcome, purges what has expired.
+    /// Settles payments of unknown outcome, refreshes the order of best sellers, purges what has expired.
     Upkeep,
 }
 

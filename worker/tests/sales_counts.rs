@@ -84,6 +84,36 @@ async fn a_cancellation_that_overtakes_its_sale_waits_for_it() {
     }
 }
 
+/// What a statement has done to a table, in the transaction that ran it: rows updated, and how many of them in place (HOT),
+/// without an entry in an index.
+async fn updated(connection: &mut sqlx::PgConnection, table: &str) -> (i64, i64) {
+    sqlx::query_as(
+        "select pg_stat_get_xact_tuples_updated($1::text::regclass), pg_stat_get_xact_tuples_hot_updated($1::text::regclass)",
+    )
+    .bind(table)
+    .fetch_one(connection)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_count_in_the_products_row_writes_every_index_and_one_in_the_narrow_row_none() {
+    let shop = Shop::open().await;
+    let mut transaction = shop.database.pool.begin().await.unwrap();
+    for statement in [
+        "insert into product_sales (product_id, sold) select id, 1 from products",
+        "insert into product_sales (product_id, sold) select id, 1 from products where slug = 'product-1'
+         on conflict (product_id) do update set sold = product_sales.sold + excluded.sold",
+        "update products set sales_count = sales_count + 1 where slug = 'product-1'",
+    ] {
+        sqlx::query(statement).execute(&mut *transaction).await.unwrap();
+    }
+    assert_eq!(updated(&mut transaction, "product_sales").await, (1, 1));
+    assert_eq!(updated(&mut transaction, "products").await, (1, 0));
+    transaction.rollback().await.unwrap();
+    shop.close().await;
+}
+
 /// Orders whose messages wait in the queue, and a worker that counts nothing else.
 async fn queued_orders(shop: &Shop, orders: usize) {
     shop.paid_orders(orders).await;

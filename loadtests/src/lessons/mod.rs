@@ -25,6 +25,7 @@ mod pagination;
 mod password_hashing;
 mod planner_estimates;
 mod projection;
+mod sales_counts;
 mod scenario;
 mod search;
 mod sessions;
@@ -80,7 +81,7 @@ pub struct Plan {
 impl Plan {
     /// Whether its scenarios are runs of whole shops, and their outcomes what is measured.
     pub fn is_of_trials(&self) -> bool {
-        matches!(self.lesson.name, "stock" | "checkout" | "events")
+        matches!(self.lesson.name, "stock" | "checkout" | "sales_counts" | "events")
     }
 }
 
@@ -148,6 +149,7 @@ pub fn plan(lesson: &'static Lesson) -> Option<Plan> {
         "welcome_email" => Some(welcome_email::plan(lesson)),
         "stock" => Some(stock::plan(lesson)),
         "checkout" => Some(checkout::plan(lesson)),
+        "sales_counts" => Some(sales_counts::plan(lesson)),
         "events" => Some(events::plan(lesson)),
         _ => None,
     }

@@ -172,7 +172,8 @@ impl Market {
 }
 
 /// Units sold, as the shop's popularity has it.
-const SALES: &str = "select sum(sales_count) from products";
+const SALES: &str =
+    "select (select sum(sales_count) from products) + coalesce((select sum(sold) from product_sales), 0)";
 
 /// Steps of an order's way that its timeline has exactly once.
 const ONCE_EACH: &str = "select count(*) from (select from order_events where order_id > 'SINCE' \

@@ -239,15 +239,20 @@ where
     F: Future + Send,
     F::Output: Send,
 {
-    let trace = match is_on() {
-        true => CURRENT.try_with(Arc::clone).ok(),
-        false => None,
-    };
+    let trace = of_this_task();
     async move {
         match trace {
             Some(trace) => within(trace, work).await,
             None => work.await,
         }
+    }
+}
+
+/// This task's trace, for work that another task does for it.
+pub fn of_this_task() -> Option<Arc<Trace>> {
+    match is_on() {
+        true => CURRENT.try_with(Arc::clone).ok(),
+        false => None,
     }
 }
 

@@ -1,23 +1,21 @@
-//! The mail server: sends what `emails/` writes, over SMTP.
+//! The mail server: sends what `emails/` writes, over SMTP (`smtp.rs`).
 //!
 //! SMTP knows no idempotency key. Once the server has taken a message it is sent, even when its answer is lost; sent
 //! again, it arrives twice. Each email has a `Message-ID` that is made of what caused it, by which mailboxes that look
 //! for twins know one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use lettre::message::{Mailbox, MultiPart};
-use lettre::transport::smtp::PoolConfig;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use lettre::{AsyncSmtpTransport, Message, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::smtp::Smtp;
 use crate::emails::Email;
 use crate::settings::parse_millis;
 use crate::telemetry::ThirdParty;
-
-/// Idle connections are closed after this: servers close theirs after some minutes.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How to reach the mail server.
 #[derive(Debug, Clone, Args)]
@@ -37,9 +35,10 @@ pub struct MailSettings {
           value_parser = parse_millis)]
     pub smtp_timeout: Duration,
 
-    /// Connections to the mail server that are kept open
-    #[arg(long, env = "BACKSTOCK_SMTP_CONNECTIONS", default_value_t = 8,
-          value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// Connections to the mail server, which are kept open; further emails wait for one. Emails a second × the seconds that
+    /// the server takes for one: 32 are 600 with 0.05 s. Bounded by what it allows a client
+    #[arg(long, env = "BACKSTOCK_SMTP_CONNECTIONS", default_value_t = 32,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub smtp_connections: u32,
 
     /// Who the shop's emails are from
@@ -76,7 +75,7 @@ pub enum MailError {
 /// The mail server's client.
 #[derive(Debug, Clone)]
 pub struct Mailer {
-    smtp: AsyncSmtpTransport<Tokio1Executor>,
+    smtp: Arc<Smtp>,
     timeout: Duration,
     from: Mailbox,
 }
@@ -88,15 +87,9 @@ impl Mailer {
     /// When the URL can't be used. The message doesn't repeat it: it may hold a password.
     pub fn new(settings: &MailSettings) -> Result<Self, MailUrlError> {
         let url = settings.smtp_url.expose_secret();
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(url).map_err(|_| MailUrlError)?;
-        let pool = PoolConfig::new()
-            .max_size(settings.smtp_connections)
-            .idle_timeout(IDLE_TIMEOUT);
+        let smtp = Smtp::new(url, settings.smtp_connections).ok_or(MailUrlError)?;
         Ok(Self {
-            smtp: builder
-                .timeout(Some(settings.smtp_timeout))
-                .pool_config(pool)
-                .build(),
+            smtp: Arc::new(smtp),
             timeout: settings.smtp_timeout,
             from: settings.mail_from.clone(),
         })
@@ -127,10 +120,10 @@ impl Mailer {
                 email.html.clone(),
             ))
             .map_err(|error| MailError::Refused(error.to_string()))?;
-        // lettre's own timeout bounds each command; this one bounds all of them, and the wait for a connection.
+        // It bounds all commands together, and the wait for a connection.
         let call = ThirdParty::called("mail", "send");
-        let sent = match tokio::time::timeout(self.timeout, self.smtp.send(message)).await {
-            Ok(Ok(_)) => Ok(()),
+        let sent = match tokio::time::timeout(self.timeout, self.smtp.send(&message)).await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) if error.is_permanent() => Err(MailError::Refused(error.to_string())),
             Ok(Err(error)) => Err(MailError::Unavailable(error.to_string())),
             Err(_) => Err(MailError::Unavailable(format!("none within {:?}", self.timeout))),

@@ -5,6 +5,7 @@
 //! have happened. Read next: `payment.rs`.
 
 pub mod payment;
+mod smtp;
 
 pub mod carrier;
 

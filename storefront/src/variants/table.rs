@@ -303,7 +303,7 @@ lessons! {
         summary: "Where sold units are counted",
         question: "What does a counter cost that is a column of a wide row with many indexes, and how old may a rank be?",
         joint: Component,
-        context: [],
+        context: [checkout = inline],
         baselines: { PerOrder = per_order: "One update of the product's row for each order and product." },
         preset_baseline: PerOrder,
         optimized: Batched = batched: "One upsert into a narrow table for many orders; a bounded job refreshes the sort column.",

@@ -1,0 +1,415 @@
+//! Connections to the mail server that stay open, over which an email takes two round trips.
+//!
+//! lettre speaks SMTP here: it connects, greets, starts TLS, signs in, writes the commands and reads the answers. What it
+//! doesn't do is what this file is for. Its own pool asks a connection whether it lives (`NOOP`) before each email, and its
+//! own `send` waits for the answer to each command, five round trips in all. Here a connection is used without asking, and
+//! sender, recipient and `DATA` go together where the server allows it (PIPELINING, RFC 2920). A connection that the server
+//! has closed meanwhile fails before an email's text is sent, so the email is sent over another.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use lettre::Message;
+use lettre::address::Envelope;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Rcpt};
+use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
+use lettre::transport::smtp::{Error, SMTP_PORT, SUBMISSION_PORT, SUBMISSIONS_PORT};
+use percent_encoding::percent_decode_str;
+use reqwest::Url;
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// Idle connections are closed after this: servers close theirs after some minutes.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why an email wasn't taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SmtpError {
+    /// The server answered, or didn't.
+    #[error("{}", described(.0))]
+    Smtp(#[from] Error),
+    /// There is no connection.
+    #[error("no connection: {0}")]
+    Connect(#[from] std::io::Error),
+    /// It needs what the server doesn't offer.
+    #[error("the server doesn't take {0}")]
+    Unsupported(&'static str),
+}
+
+/// With its cause, which lettre's own text leaves out.
+fn described(error: &Error) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+impl SmtpError {
+    /// Whether it would be the same however often it was tried.
+    pub(super) fn is_permanent(&self) -> bool {
+        match self {
+            Self::Smtp(error) => error.is_permanent(),
+            Self::Connect(_) => false,
+            Self::Unsupported(_) => true,
+        }
+    }
+
+    /// Whether the server said so, instead of having gone.
+    fn is_answer(&self) -> bool {
+        matches!(self, Self::Smtp(error) if error.status().is_some()) || matches!(self, Self::Unsupported(_))
+    }
+}
+
+/// How a connection is encrypted.
+#[derive(Clone)]
+enum Tls {
+    Never,
+    /// By `STARTTLS`, if the server offers it.
+    Opportunistic(TlsParameters),
+    /// By `STARTTLS`, or not at all.
+    Required(TlsParameters),
+    /// From the first byte on.
+    Wrapper(TlsParameters),
+}
+
+/// A mail server, as a URL names it.
+struct Server {
+    host: String,
+    port: u16,
+    tls: Tls,
+    credentials: Option<Credentials>,
+    hello: ClientId,
+}
+
+impl Server {
+    /// The URLs are lettre's: `smtp://`, with `?tls=required` or `?tls=opportunistic`, and `smtps://`; its path is the name
+    /// that the server is greeted with.
+    fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let host = url.host_str()?.to_owned();
+        let tls = url
+            .query_pairs()
+            .find(|(key, _)| key == "tls")
+            .map(|(_, value)| value.into_owned());
+        let parameters = || TlsParameters::new(host.clone()).ok();
+        let (port, tls) = match (url.scheme(), tls.as_deref()) {
+            ("smtp", None) => (SMTP_PORT, Tls::Never),
+            ("smtp", Some("required")) => (SUBMISSION_PORT, Tls::Required(parameters()?)),
+            ("smtp", Some("opportunistic")) => (SUBMISSION_PORT, Tls::Opportunistic(parameters()?)),
+            ("smtps", _) => (SUBMISSIONS_PORT, Tls::Wrapper(parameters()?)),
+            _ => return None,
+        };
+        let decoded = |text: &str| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
+        let credentials = match url.password() {
+            Some(password) => Some(Credentials::new(decoded(url.username())?, decoded(password)?)),
+            None => None,
+        };
+        let hello = match url.path().trim_matches('/') {
+            "" => ClientId::default(),
+            name => ClientId::Domain(name.to_owned()),
+        };
+        Some(Self {
+            port: url.port().unwrap_or(port),
+            host,
+            tls,
+            credentials,
+            hello,
+        })
+    }
+
+    /// A connection over which emails can be sent.
+    async fn connect(&self) -> Result<Connection, SmtpError> {
+        let host = self.host.trim_matches(['[', ']']);
+        let mut smtp = match &self.tls {
+            Tls::Wrapper(parameters) => {
+                let parameters = Some(parameters.clone());
+                AsyncSmtpConnection::connect_tokio1((host, self.port), None, &self.hello, parameters, None).await?
+            }
+            Tls::Never | Tls::Opportunistic(_) | Tls::Required(_) => {
+                let stream = TcpStream::connect((host, self.port)).await?;
+                // Commands are small, and each waits for its answer.
+                stream.set_nodelay(true)?;
+                AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello).await?
+            }
+        };
+        match &self.tls {
+            Tls::Opportunistic(parameters) if smtp.can_starttls() => {
+                smtp.starttls(parameters.clone(), &self.hello).await?;
+            }
+            // It fails where the server doesn't offer it.
+            Tls::Required(parameters) => smtp.starttls(parameters.clone(), &self.hello).await?,
+            Tls::Never | Tls::Opportunistic(_) | Tls::Wrapper(_) => {}
+        }
+        if let Some(credentials) = &self.credentials {
+            smtp.auth(DEFAULT_MECHANISMS, credentials).await?;
+        }
+        // lettre doesn't keep what it doesn't use of the greeting's answer. Asked once for each connection.
+        let greeted = smtp.command(Ehlo::new(self.hello.clone())).await?;
+        let pipelines = greeted
+            .message()
+            .any(|line| line.trim().eq_ignore_ascii_case("PIPELINING"));
+        Ok(Connection { smtp, pipelines })
+    }
+}
+
+struct Connection {
+    smtp: AsyncSmtpConnection,
+    pipelines: bool,
+}
+
+impl Connection {
+    /// Up to where the server waits for the text: until then, no email was sent.
+    async fn begin(&mut self, envelope: &Envelope, is_ascii: bool) -> Result<(), SmtpError> {
+        let mut addresses = envelope.from().into_iter().chain(envelope.to());
+        let are_ascii = addresses.all(|address| AsRef::<str>::as_ref(address).is_ascii());
+        let mut parameters = Vec::new();
+        for (is_needed, extension, parameter, what) in [
+            (
+                !are_ascii,
+                Extension::SmtpUtfEight,
+                MailParameter::SmtpUtfEight,
+                "addresses in other letters than ASCII",
+            ),
+            (
+                !is_ascii,
+                Extension::EightBitMime,
+                MailParameter::Body(MailBodyParameter::EightBitMime),
+                "texts in other letters than ASCII",
+            ),
+        ] {
+            if is_needed && !self.smtp.server_info().supports_feature(extension) {
+                return Err(SmtpError::Unsupported(what));
+            }
+            if is_needed {
+                parameters.push(parameter);
+            }
+        }
+        let mut commands = vec![Mail::new(envelope.from().cloned(), parameters).to_string()];
+        commands.extend(
+            envelope
+                .to()
+                .iter()
+                .map(|to| Rcpt::new(to.clone(), Vec::new()).to_string()),
+        );
+        commands.push(Data.to_string());
+        if !self.pipelines {
+            for command in commands {
+                self.smtp.command(command).await?;
+            }
+            return Ok(());
+        }
+        // After a refusal the connection isn't used again: what else was answered needn't be read.
+        self.smtp.command(commands.concat()).await?;
+        for _ in &commands[1..] {
+            self.smtp.read_response().await?;
+        }
+        Ok(())
+    }
+
+    /// The text, and the end of it, in one write.
+    async fn finish(&mut self, text: &str) -> Result<(), SmtpError> {
+        self.smtp.command(with_end(text)).await?;
+        Ok(())
+    }
+}
+
+/// Each line that begins with a dot gets another, and a lone dot is the end (RFC 5321, 4.5.2).
+fn with_end(text: &str) -> String {
+    let mut wire = String::with_capacity(text.len() + 64);
+    for line in text.split_inclusive("\r\n") {
+        if line.starts_with('.') {
+            wire.push('.');
+        }
+        wire.push_str(line);
+    }
+    if !wire.ends_with("\r\n") {
+        wire.push_str("\r\n");
+    }
+    wire.push_str(".\r\n");
+    wire
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// A mail server and the connections to it.
+pub(super) struct Smtp {
+    server: Server,
+    idle: Mutex<Vec<Idle>>,
+    /// Connections that may be in use.
+    free: Semaphore,
+}
+
+impl fmt::Debug for Smtp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Smtp").finish_non_exhaustive()
+    }
+}
+
+impl Smtp {
+    /// Connects to nothing yet. `None` for a URL of no mail server.
+    pub(super) fn new(url: &str, connections: u32) -> Option<Self> {
+        Some(Self {
+            server: Server::parse(url)?,
+            idle: Mutex::default(),
+            free: Semaphore::new(connections as usize),
+        })
+    }
+
+    /// Returns when the server has taken the email.
+    pub(super) async fn send(&self, message: &Message) -> Result<(), SmtpError> {
+        let text = message.formatted();
+        let text = String::from_utf8(text).map_err(|_| SmtpError::Unsupported("what is no text"))?;
+        let _turn = self.free.acquire().await.expect("it is never closed");
+        let mut connection = self.ready(message.envelope(), text.is_ascii()).await?;
+        connection.finish(&text).await?;
+        self.keep(connection);
+        Ok(())
+    }
+
+    /// A connection that waits for the text. One that is dropped, also because this is cancelled, is closed.
+    async fn ready(&self, envelope: &Envelope, is_ascii: bool) -> Result<Connection, SmtpError> {
+        while let Some(mut connection) = self.kept() {
+            match connection.begin(envelope, is_ascii).await {
+                Ok(()) => return Ok(connection),
+                Err(error) if error.is_answer() => return Err(error),
+                // The server closed it while it was idle.
+                Err(error) => tracing::debug!(%error, "an idle connection to the mail server was lost"),
+            }
+        }
+        let mut connection = self.server.connect().await?;
+        connection.begin(envelope, is_ascii).await?;
+        Ok(connection)
+    }
+
+    /// The one that was used last, so that those that aren't needed grow old.
+    fn kept(&self) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|idle| idle.since.elapsed() < IDLE_TIMEOUT);
+        idle.pop().map(|idle| idle.connection)
+    }
+
+    fn keep(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push(Idle {
+            connection,
+            since: Instant::now(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_dot_at_the_beginning_of_a_line_is_doubled_and_the_end_is_a_lone_one() {
+        assert_eq!(with_end(".a\r\n.\r\nb."), "..a\r\n..\r\nb.\r\n.\r\n");
+        assert_eq!(with_end("a\r\n"), "a\r\n.\r\n");
+    }
+
+    #[test]
+    fn urls_say_where_and_how() {
+        for (url, port) in [
+            ("smtp://mail.example", 25),
+            ("smtp://mail.example:8025", 8025),
+            ("smtp://mail.example?tls=required", 587),
+            ("smtps://shop:s%40cret@mail.example/shop.example", 465),
+        ] {
+            assert_eq!(Server::parse(url).map(|server| server.port), Some(port), "{url}");
+        }
+        for wrong in ["http://mail.example", "smtp://mail.example?tls=maybe", "mail"] {
+            assert!(Server::parse(wrong).is_none(), "{wrong}");
+        }
+    }
+
+    fn message() -> Message {
+        Message::builder()
+            .from("shop@example.org".parse().unwrap())
+            .to("ada@example.org".parse().unwrap())
+            .subject("Hello")
+            .body("Hello\r\n.dot".to_owned())
+            .unwrap()
+    }
+
+    /// A server that takes so many emails over each connection, and tells what commands it read at a time.
+    async fn server(extension: &'static str, mails: usize) -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("smtp://{}", listener.local_addr().unwrap());
+        let (read, reads) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let mut stream = BufReader::new(stream);
+                stream.write_all(b"220 ready\r\n").await.unwrap();
+                let mut taken = 0;
+                while taken < mails {
+                    let mut line = String::new();
+                    if stream.read_line(&mut line).await.unwrap() == 0 {
+                        break;
+                    }
+                    let command = line.split([' ', '\r']).next().unwrap().to_owned();
+                    let _ = read.send(format!("{command}{}", if stream.buffer().is_empty() { "" } else { "+" }));
+                    let answer = match command.as_str() {
+                        "EHLO" => format!("250-mail.example\r\n250 {extension}\r\n"),
+                        "DATA" => "354 go on\r\n".to_owned(),
+                        _ => "250 ok\r\n".to_owned(),
+                    };
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                    if command == "DATA" {
+                        while line != ".\r\n" {
+                            line.clear();
+                            stream.read_line(&mut line).await.unwrap();
+                        }
+                        stream.write_all(b"250 taken\r\n").await.unwrap();
+                        taken += 1;
+                    }
+                }
+            }
+        });
+        (url, reads)
+    }
+
+    async fn sent(extension: &'static str, mails: usize) -> Vec<String> {
+        let (url, mut reads) = server(extension, mails).await;
+        let smtp = Smtp::new(&url, 1).unwrap();
+        for _ in 0..2 {
+            smtp.send(&message()).await.unwrap();
+        }
+        let mut all = Vec::new();
+        while let Ok(read) = reads.try_recv() {
+            all.push(read);
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn an_email_is_sent_over_an_open_connection_without_asking_in_one_write_and_its_text() {
+        // `+`: more had arrived with it.
+        let sent = sent("PIPELINING", 100).await;
+        assert_eq!(sent[..2], ["EHLO", "EHLO"]);
+        assert_eq!(sent[2..], ["MAIL+", "RCPT+", "DATA", "MAIL+", "RCPT+", "DATA"]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_does_not_pipeline_gets_one_command_at_a_time() {
+        let sent = sent("8BITMIME", 100).await;
+        assert_eq!(sent[2..], ["MAIL", "RCPT", "DATA", "MAIL", "RCPT", "DATA"]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_server_closed_is_replaced() {
+        let sent = sent("PIPELINING", 1).await;
+        let greetings = sent.iter().filter(|command| *command == "EHLO").count();
+        assert_eq!(greetings, 4, "{sent:?}");
+    }
+}
