@@ -80,6 +80,11 @@ fn no_migration_waits_longer_for_a_lock_than_migrate_allows() {
             continue;
         }
         let sql = std::fs::read_to_string(&path).unwrap();
+        let code: Vec<&str> = sql
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("--"))
+            .collect();
+        let sql = code.join("\n");
         for (_, setting) in sql.match_indices("lock_timeout").map(|(at, _)| sql.split_at(at)) {
             let value: String = setting.split('\'').nth(1).unwrap_or_default().to_owned();
             // Of `set_config('lock_timeout', '500ms', true)` it is the next text.

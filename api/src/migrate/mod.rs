@@ -142,8 +142,9 @@ pub async fn migrate(
     settings: &MigrationSettings,
 ) -> Result<(), MigrationError> {
     schema::check_not_newer(connection).await?;
-    // An index over a large table takes longer than any request may.
+    // An index over a large table takes longer than any request may, and a session that waits for its turn is idle.
     set_timeout(connection, "statement_timeout", Duration::ZERO).await?;
+    set_timeout(connection, "idle_in_transaction_session_timeout", Duration::ZERO).await?;
     set_timeout(connection, "lock_timeout", settings.lock_timeout).await?;
     apply_migrations(connection, settings).await?;
     let set = IndexSet::new(indexes.as_str(), index_set_sql(indexes));

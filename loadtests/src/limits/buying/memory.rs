@@ -10,7 +10,6 @@ use sqlx::AssertSqlSafe;
 use super::pages::{Page, Pages, VISITORS};
 use crate::costs::{LAB_MARK, resident_bytes};
 use crate::limits::LimitResult;
-use crate::limits::footprint::allow_open_files;
 use crate::load::{Request, closed_loop, hold_open};
 use crate::trials::{Carts, Goods, PLENTY, ThirdParties, Town};
 
@@ -28,9 +27,6 @@ const REST: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// Files that the lab and its shops may need beside the connections that are held open.
-const OTHER_FILES: u64 = 512;
-
 /// Distinct requests, which are walked again and again.
 const REQUESTS: usize = 20_000;
 
@@ -45,7 +41,6 @@ fn shares() -> Vec<(Page, usize)> {
 
 /// Resident megabytes of the api: the most while it is under load, and ten seconds after.
 pub(super) async fn memory_of_all_routes(town: &mut Town, lasts: Duration) -> Result<[LimitResult; 2]> {
-    allow_open_files((CONNECTIONS + CLIENTS) as u64 + OTHER_FILES)?;
     town.set_delays(&ThirdParties::AT_ONCE).await?;
     let goods = Goods::choose(&mut town.monitor, 256, 2, PLENTY).await?;
     let mut pages = Pages::new(town, Carts::of(goods)).await?;

@@ -24,6 +24,7 @@ use anyhow::{Result, ensure};
 use local_services::Services;
 
 use self::fault::Fault;
+use super::footprint::allow_open_files;
 use super::{LimitResult, Turns};
 use crate::database::{clone_database, drop_database};
 use crate::frozen;
@@ -35,6 +36,9 @@ const TOWN: u8 = 9;
 
 /// The frozen shop that pgbench orders from.
 const FROZEN_DATABASE: &str = "backstock_limits_frozen";
+
+/// Open files of the lab, and of each process that it starts: a thousand connections, and what else there is.
+const OPEN_FILES: u64 = 2_048;
 
 /// What the limits of buying are measured with.
 #[derive(Debug, Clone, Copy)]
@@ -180,6 +184,8 @@ impl Buying<'_> {
     }
 
     async fn town(&self, name: &str, database_settings: &[(&'static str, &'static str)]) -> Result<Town> {
+        // Before its processes start, which inherit the limit.
+        allow_open_files(OPEN_FILES)?;
         Town::build(self.place(), self.settings(name, database_settings)).await
     }
 }

@@ -59,7 +59,8 @@ async fn sample(
     let waits = format!(
         "select coalesce(max(extract(epoch from clock_timestamp() - l.waitstart)), 0)::float8
          from pg_locks l join pg_stat_activity a using (pid)
-         where not l.granted and a.datname = current_database() and a.application_name <> 'backstock-api' {LAB_MARK}"
+         where not l.granted and a.datname = current_database() and a.application_name <> 'backstock-api'
+           and a.backend_type = 'client backend' {LAB_MARK}"
     );
     let holds = format!(
         "select l.pid, l.virtualtransaction, l.relation::bigint, l.mode, l.relation::regclass::text

@@ -19,6 +19,10 @@ pub(super) fn growth(file: &Path, costs: &[Cost]) -> Result<LimitResult> {
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let recorded: Vec<Cost> =
         serde_json::from_str(&text).with_context(|| format!("{} is no recorded set", file.display()))?;
+    Ok(growth_since(&recorded, costs, &file.display().to_string()))
+}
+
+fn growth_since(recorded: &[Cost], costs: &[Cost], name: &str) -> LimitResult {
     let before: HashMap<(usize, usize), &Cost> = recorded
         .iter()
         .map(|cost| ((cost.combination, cost.page), cost))
@@ -41,8 +45,7 @@ pub(super) fn growth(file: &Path, costs: &[Cost]) -> Result<LimitResult> {
     }
     let sum = |pick: fn(&(&Cost, &Cost)) -> f64| pairs.iter().map(pick).sum::<f64>();
     let what = format!(
-        "buffers of the request that grew most ÷ those in {}, of requests that touch {CHEAP_BUFFERS} at least",
-        file.display()
+        "buffers of the request that grew most ÷ those in {name}, of requests that touch {CHEAP_BUFFERS} at least"
     );
     let mut result = LimitResult::new("worst_growth", what, "at most 2.5", most, "", most <= MOST_GROWTH);
     let all = ratio(sum(|pair| pair.0.buffers), sum(|pair| pair.1.buffers));
@@ -50,5 +53,43 @@ pub(super) fn growth(file: &Path, costs: &[Cost]) -> Result<LimitResult> {
         ("compared".to_owned(), pairs.len() as f64),
         ("of_the_sums".to_owned(), all),
     ];
-    Ok(result)
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::worst::Kind;
+
+    fn cost(combination: usize, page: usize, buffers: f64) -> Cost {
+        Cost {
+            combination,
+            kind: Kind::List,
+            page,
+            path: format!("/v1/products?page={page}"),
+            status: 200,
+            statements: 1.0,
+            buffers,
+            database_ms: 1.0,
+            api_ms: 1.0,
+        }
+    }
+
+    #[test]
+    fn each_request_is_held_against_its_number_and_cheap_ones_do_not_count() {
+        let before = [cost(0, 0, 400.0), cost(0, 1, 100.0), cost(1, 0, 10.0)];
+        let after = [
+            cost(0, 0, 880.0),
+            cost(0, 1, 600.0),
+            // Ten times as much, and still cheap.
+            cost(1, 0, 100.0),
+            // There was none before.
+            cost(2, 0, 9_000.0),
+        ];
+        let result = growth_since(&before, &after, "before");
+        assert!((result.measured - 6.0).abs() < 1e-9 && !result.met, "{result:?}");
+        assert_eq!(result.details[0].1, 3.0);
+        let result = growth_since(&before, &after[..1], "before");
+        assert!((result.measured - 2.2).abs() < 1e-9 && result.met, "{result:?}");
+    }
 }
