@@ -131,7 +131,7 @@ async fn lists_follow_stock_and_ratings_in_the_time_that_is_set() {
 /// every price is right.
 #[tokio::test]
 async fn prices_are_right_while_they_change_all_the_time() {
-    let changes = Changes::default().set("--cache-list-refresh-ms", 3_600_000);
+    let changes = Changes::default().set("--cache-list-refresh-ms", 600_000);
     let shop = TestShop::start_with("optimized", changes).await;
     let price = async |path: &str| {
         let answer = shop.get(path).await.ok().json();
