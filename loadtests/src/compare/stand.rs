@@ -38,23 +38,12 @@ pub struct Ground {
     pub clones: Clones,
 }
 
-/// How long every shop of a lesson waits for a statement and for a lock: as long as a baseline needs, and alike for all
-/// arms. With the shop's own bounds, a baseline would be refused where it is to be measured.
-pub const WAITS: [(&str, &str); 2] = [
-    ("BACKSTOCK_DATABASE_READ_STATEMENT_TIMEOUT_MS", "10000"),
-    ("BACKSTOCK_DATABASE_LOCK_TIMEOUT_MS", "10000"),
-];
-
 impl Ground {
-    /// What every shop has in its environment: the secret, how long it waits, and where the third parties are.
+    /// What every shop has in its environment: the secret, and where the third parties are.
     pub fn environment(&self) -> Vec<(String, String)> {
         let secret = ("BACKSTOCK_JWT_SECRETS".to_owned(), SECRET.to_owned());
-        let waits = WAITS.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let third_parties = self.third_parties.iter().flat_map(Simulators::environment);
-        std::iter::once(secret)
-            .chain(waits)
-            .chain(third_parties)
-            .collect()
+        std::iter::once(secret).chain(third_parties).collect()
     }
 }
 

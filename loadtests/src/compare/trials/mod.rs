@@ -18,7 +18,7 @@ use super::lesson::{Compared, nothing, report_of};
 use super::progress::Progress;
 use super::proofs::signature;
 use super::ratios::{Pending, decide};
-use super::stand::{Ground, WAITS, variants};
+use super::stand::{Ground, variants};
 use super::written::{counted_ratios, not_measured};
 use crate::lessons::{
     Course, Facts, Observation, Observations, Plan, Requests, Scenario, Trial, check_claim,
@@ -91,7 +91,6 @@ async fn build(plan: &Plan, ground: &Ground, arm: &'static str, number: u8) -> R
         environment: plan
             .environment
             .iter()
-            .chain(&WAITS)
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
     };
