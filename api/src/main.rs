@@ -166,10 +166,9 @@ fn on_one_thread(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow
         .block_on(work)
 }
 
-async fn connect(settings: &DatabaseSettings, own: &[(&str, &str)]) -> anyhow::Result<PgConnection> {
+async fn connect(settings: &DatabaseSettings) -> anyhow::Result<PgConnection> {
     let options = storefront::postgres::connect_options(settings, "backstock-api")?;
     options
-        .options(own.iter().copied())
         .connect()
         .await
         .context("can't connect to Postgres at BACKSTOCK_DATABASE_URL")
@@ -188,13 +187,7 @@ async fn run_migrate(command: MigrateCommand) -> anyhow::Result<ExitCode> {
             }
         };
     }
-    // It waits for another migration, and an index that is built beside the shop's work for that to end. What would stop
-    // the shop has a limit in its migration.
-    let patient = [
-        ("lock_timeout", "0"),
-        ("idle_in_transaction_session_timeout", "0"),
-    ];
-    let mut connection = connect(&command.database, &patient).await?;
+    let mut connection = connect(&command.database).await?;
     migrate::migrate(&mut connection, variants.indexes, &command.migration).await?;
     println!(
         "The schema is up to date, with the index set `{}`.",
@@ -205,7 +198,7 @@ async fn run_migrate(command: MigrateCommand) -> anyhow::Result<ExitCode> {
 
 async fn run_import(command: ImportCommand) -> anyhow::Result<ExitCode> {
     telemetry::init_logs(&command.log)?;
-    let mut connection = connect(&command.database, &[]).await?;
+    let mut connection = connect(&command.database).await?;
     let options = ImportOptions {
         currency: command.currency,
         strict: command.strict,
@@ -233,7 +226,7 @@ async fn run_create_admin(command: CreateAdminCommand) -> anyhow::Result<ExitCod
             return Ok(ExitCode::from(2));
         }
     };
-    let mut connection = connect(&command.database, &[]).await?;
+    let mut connection = connect(&command.database).await?;
     let email = &command.email;
     match create_admin(&mut connection, email, password).await? {
         Created::Promoted => {

@@ -43,7 +43,7 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 const REFUSAL: &str = concat!(
     "HTTP/1.1 503 Service Unavailable\r\n",
     "content-type: application/problem+json\r\n",
-    "content-length: 156\r\n",
+    "content-length: 151\r\n",
     "retry-after: 1\r\n",
     "connection: close\r\n",
     "\r\n",
