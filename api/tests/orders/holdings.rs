@@ -33,7 +33,11 @@ async fn a_customer_has_a_bounded_number_of_orders_that_wait_for_their_payment()
         let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
         let refused = shop.buy(&buyer, cart).await;
         refused.problem(409, "too_many_open_orders");
-        assert_eq!((shop.orders().await, shop.stock("SKU-1-0").await), (5, 95), "{variants}");
+        assert_eq!(
+            (shop.orders().await, shop.stock("SKU-1-0").await),
+            (5, 95),
+            "{variants}"
+        );
         let others = shop.cart(&other, &[("SKU-1-0", 1)]).await;
         expect(shop.buy(&other, others).await, 202);
         shop.gateway.is(Mood::Well);
