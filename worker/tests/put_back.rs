@@ -61,7 +61,17 @@ impl Gateway {
         self.asked.lock().unwrap().push(order);
         let (status, body) = match self.bad.lock().unwrap().contains(&order) {
             true => (self.answers)(self, order),
-            false => ("200 OK", payment(order, if path.ends_with("/void") { "voided" } else { "authorized" })),
+            false => (
+                "200 OK",
+                payment(
+                    order,
+                    if path.ends_with("/void") {
+                        "voided"
+                    } else {
+                        "authorized"
+                    },
+                ),
+            ),
         };
         let answer = format!(
             "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
@@ -75,7 +85,12 @@ impl Gateway {
     }
 
     fn asked(&self, order: Uuid) -> usize {
-        self.asked.lock().unwrap().iter().filter(|asked| **asked == order).count()
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|asked| **asked == order)
+            .count()
     }
 }
 
@@ -100,7 +115,9 @@ const ANSWERS: [Answers; 3] = [with_a_status_of_its_own, with_a_refusal, with_a_
 /// How often an order was put back, and whether its pause is longer than twice the claim's.
 async fn put_back(shop: &Shop, order: Uuid) -> i64 {
     shop.database
-        .number(&format!("select put_back::bigint from orders where id = '{order}'"))
+        .number(&format!(
+            "select put_back::bigint from orders where id = '{order}'"
+        ))
         .await
 }
 
@@ -114,13 +131,21 @@ async fn one_payment_that_cannot_be_looked_up_keeps_no_other_order_waiting() {
         gateway.is_bad(bad);
         // The first of all, each time.
         shop.database
-            .execute(&format!("update orders set reserved_until = now() - interval '1 hour' where id = '{bad}'"))
+            .execute(&format!(
+                "update orders set reserved_until = now() - interval '1 hour' where id = '{bad}'"
+            ))
             .await;
-        let changes = [UPKEEP, ("BACKSTOCK_PAYMENT_URL", &url), ("BACKSTOCK_SETTLE_AGAIN_MS", "60000")];
+        let changes = [
+            UPKEEP,
+            ("BACKSTOCK_PAYMENT_URL", &url),
+            ("BACKSTOCK_SETTLE_AGAIN_MS", "60000"),
+        ];
         let worker = shop.worker(&changes).await;
-        until_equal("the others are paid", "paid: 199, pending_payment: 1".to_owned(), async || {
-            shop.statuses().await
-        })
+        until_equal(
+            "the others are paid",
+            "paid: 199, pending_payment: 1".to_owned(),
+            async || shop.statuses().await,
+        )
         .await;
         // Once each: no other was claimed in vain. A fault is asked about three times at once.
         for order in &orders[1..] {
@@ -165,13 +190,22 @@ async fn one_payment_that_cannot_be_voided_keeps_no_other_money_held() {
                 .execute(&format!("update orders set payment_id = null where id = '{bad}'"))
                 .await;
         }
-        let changes = [UPKEEP, ("BACKSTOCK_PAYMENT_URL", &url), ("BACKSTOCK_SETTLE_AGAIN_MS", "60000")];
+        let changes = [
+            UPKEEP,
+            ("BACKSTOCK_PAYMENT_URL", &url),
+            ("BACKSTOCK_SETTLE_AGAIN_MS", "60000"),
+        ];
         let worker = shop.worker(&changes).await;
         let voided = "select count(*) from orders where payment_voided_at is not null";
-        until_equal("the others are voided", 59, async || shop.database.number(voided).await).await;
+        until_equal("the others are voided", 59, async || {
+            shop.database.number(voided).await
+        })
+        .await;
         until_equal("it is put back", 1, async || put_back(&shop, bad).await).await;
         assert_eq!(worker.counter("upkeep_rows_total", &["void_put_back"]).await, 1);
-        let is_later = format!("select count(*) from orders where id = '{bad}' and updated_at > now() + interval '100 s'");
+        let is_later = format!(
+            "select count(*) from orders where id = '{bad}' and updated_at > now() + interval '100 s'"
+        );
         assert_eq!(shop.database.number(&is_later).await, 1);
         shop.close().await;
     }
@@ -187,15 +221,23 @@ async fn a_round_that_ends_early_begins_with_others() {
         gateway.is_bad(order.id);
         let id = order.id;
         shop.database
-            .execute(&format!("update orders set reserved_until = now() - interval '1 hour' where id = '{id}'"))
+            .execute(&format!(
+                "update orders set reserved_until = now() - interval '1 hour' where id = '{id}'"
+            ))
             .await;
     }
     let worker = shop
-        .worker(&[UPKEEP, ("BACKSTOCK_PAYMENT_URL", &url), ("BACKSTOCK_SETTLE_AGAIN_MS", "1000")])
+        .worker(&[
+            UPKEEP,
+            ("BACKSTOCK_PAYMENT_URL", &url),
+            ("BACKSTOCK_SETTLE_AGAIN_MS", "1000"),
+        ])
         .await;
-    until_equal("the others are paid", "paid: 27, pending_payment: 3".to_owned(), async || {
-        shop.statuses().await
-    })
+    until_equal(
+        "the others are paid",
+        "paid: 27, pending_payment: 3".to_owned(),
+        async || shop.statuses().await,
+    )
     .await;
     assert!(worker.counter("upkeep_rows_total", &["settle_put_back"]).await >= 3);
     shop.close().await;
@@ -228,7 +270,10 @@ async fn one_order_whose_statement_fails_keeps_no_other_waiting() {
     )
     .await;
     until_equal("it is put back", 1, async || put_back(&shop, bad).await).await;
-    until("its reason is logged", async || worker.log().contains("this order can not end")).await;
+    until("its reason is logged", async || {
+        worker.log().contains("this order can not end")
+    })
+    .await;
     shop.close().await;
 }
 

@@ -140,10 +140,7 @@ struct Row {
 }
 
 /// One statement, so that the snapshot is that of the rows. There is always a row, for the snapshot and the epoch.
-async fn read_rows(
-    connection: &mut PgConnection,
-    since: Option<&Snapshot>,
-) -> Result<Vec<Row>, sqlx::Error> {
+async fn read_rows(connection: &mut PgConnection, since: Option<&Snapshot>) -> Result<Vec<Row>, sqlx::Error> {
     // Without a position: what a snapshot that shows everything misses, so nothing.
     let since = since.map(Snapshot::to_string);
     sqlx::query_as!(

@@ -72,7 +72,10 @@ impl SideConnection {
     }
 
     fn has_answered_within(&self, age: Duration) -> bool {
-        let answered = self.answered.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let answered = self
+            .answered
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         answered.is_some_and(|at| at.elapsed() < age)
     }
 }

@@ -16,7 +16,6 @@ use std::path::Path;
 use sqlx::{Connection, PgConnection};
 use storefront::money::Currency;
 
-
 pub use self::error::ImportError;
 pub use self::report::{ImportReport, RowRemark};
 

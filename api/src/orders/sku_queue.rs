@@ -120,7 +120,9 @@ impl SkuQueue {
             return Ok(SkuTurn { _place: place });
         }
         metrics::counter!("sku_queue_timeouts_total").increment(1);
-        Err(ApiError::Overloaded("an order waited too long for its turn at a SKU"))
+        Err(ApiError::Overloaded(
+            "an order waited too long for its turn at a SKU",
+        ))
     }
 }
 
@@ -184,7 +186,10 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.lines.state();
-        let waited = state.waiting.iter().position(|waiter| waiter.ticket == self.ticket);
+        let waited = state
+            .waiting
+            .iter()
+            .position(|waiter| waiter.ticket == self.ticket);
         match waited {
             Some(position) => {
                 state.waiting.remove(position);

@@ -9,7 +9,9 @@ use super::shopping::{Buyer, Shop, expect, order, with};
 async fn order_with_coupon(shop: &Shop, buyer: &Buyer, token: &str) -> crate::support::answer::Answer {
     let cart = shop.cart(buyer, &[("SKU-1-0", 2)]).await;
     shop.database
-        .execute(&format!("update carts set coupon_code = 'TEN' where id = '{cart}'"))
+        .execute(&format!(
+            "update carts set coupon_code = 'TEN' where id = '{cart}'"
+        ))
         .await;
     let body = with(order(cart), "payment_token", token);
     shop.place(buyer, &uuid::Uuid::now_v7().to_string(), &body).await
@@ -50,7 +52,9 @@ async fn a_cancel_succeeds_whatever_became_of_coupon_and_stock() {
         assert_eq!(status(&shop, &placed).await, "cancelled");
         assert_eq!(shop.stock("SKU-1-0").await, stock, "{change}");
         assert_eq!(
-            shop.database.number("select coalesce(sum(uses), 0) from coupons").await,
+            shop.database
+                .number("select coalesce(sum(uses), 0) from coupons")
+                .await,
             0
         );
     }

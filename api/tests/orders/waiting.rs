@@ -144,7 +144,12 @@ async fn stock_is_taken_in_the_lock_order() {
                      where active and currency = 'EUR' order by sku limit {lines}) v"
             ))
             .await;
-        let skus: Vec<&str> = skus.as_array().unwrap().iter().map(|sku| sku.as_str().unwrap()).collect();
+        let skus: Vec<&str> = skus
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|sku| sku.as_str().unwrap())
+            .collect();
         let buyer = shop.customer().await;
         let mut items: Vec<(&str, u32)> = skus.iter().map(|sku| (*sku, 1)).collect();
         items.reverse();
@@ -242,10 +247,17 @@ async fn buyers_of_one_sku_wait_without_a_connection() {
         for answer in answers {
             expect(answer, 201);
         }
-        assert_eq!((shop.stock("SKU-1-0").await, shop.stock("SKU-2-0").await), (
-            if variants.stock.as_str() == "read_then_write" { shop.stock("SKU-1-0").await } else { 0 },
-            10
-        ));
+        assert_eq!(
+            (shop.stock("SKU-1-0").await, shop.stock("SKU-2-0").await),
+            (
+                if variants.stock.as_str() == "read_then_write" {
+                    shop.stock("SKU-1-0").await
+                } else {
+                    0
+                },
+                10
+            )
+        );
     }
 }
 

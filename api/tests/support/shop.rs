@@ -99,8 +99,7 @@ impl TestShop {
         let Flags { settings } = Flags::parse_from(["shop"].into_iter().chain(arguments));
         let assembly = api::state::assemble(&settings).unwrap();
         let following = assembly.state.clone();
-        let follower =
-            tokio::spawn(async move { api::catalog::changes::follow(&following).await });
+        let follower = tokio::spawn(async move { api::catalog::changes::follow(&following).await });
         let shop = Self {
             database,
             variants,

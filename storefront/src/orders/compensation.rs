@@ -217,7 +217,12 @@ async fn cancel_once<C: Counter + Sync>(
     let Some(cancelled) = cancelled.fetch_optional(&mut *transaction).await? else {
         return Ok(None);
     };
-    return_holdings(&mut transaction, cancellation.order, cancelled.coupon_code.as_deref()).await?;
+    return_holdings(
+        &mut transaction,
+        cancellation.order,
+        cancelled.coupon_code.as_deref(),
+    )
+    .await?;
     transaction.commit().await?;
     Ok(Some(Cancelled {
         payment_id: cancelled.payment_id,

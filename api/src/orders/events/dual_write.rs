@@ -44,7 +44,10 @@ impl DualWrite {
         match tokio::time::timeout(TIMEOUT, self.try_publish(pending)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, event = pending.event.name(), "an event was lost"),
-            Err(_) => tracing::error!(event = pending.event.name(), "an event was lost: no answer in time"),
+            Err(_) => tracing::error!(
+                event = pending.event.name(),
+                "an event was lost: no answer in time"
+            ),
         }
     }
 

@@ -9,10 +9,7 @@ use super::{ReserveError, insufficient_stock};
 use crate::database::Session;
 
 /// Locks the rows, and takes the units if each has enough.
-pub(super) async fn lock_and_take(
-    transaction: &mut Session<'_>,
-    items: &[Item],
-) -> Result<(), ReserveError> {
+pub(super) async fn lock_and_take(transaction: &mut Session<'_>, items: &[Item]) -> Result<(), ReserveError> {
     let stock = lock_stock(transaction, items).await?;
     let is_short = |item: &&Item| {
         stock

@@ -245,9 +245,9 @@ pub(super) async fn start(
         }
     };
     match known.repeated(&request.key)? {
-        Repeated::Replay { order, status, body } => {
-            Ok(StartOutcome::Answered(response::replay(app, order, status, body)?))
-        }
+        Repeated::Replay { order, status, body } => Ok(StartOutcome::Answered(response::replay(
+            app, order, status, body,
+        )?)),
         Repeated::Resume(id) => {
             if !request.key.lock(&mut session, &app.orders.settings).await? {
                 return Err(in_progress());

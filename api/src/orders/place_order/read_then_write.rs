@@ -12,9 +12,7 @@ use axum::response::Response;
 use uuid::Uuid;
 
 use super::basket::Item;
-use super::{
-    NewOrder, OrderDraft, PlaceOrder, ReserveError, TakeStock, insufficient_stock, place,
-};
+use super::{NewOrder, OrderDraft, PlaceOrder, ReserveError, TakeStock, insufficient_stock, place};
 use crate::database::Session;
 use crate::http::error::{ApiError, Problem};
 use crate::http::timings::RequestTimings;
