@@ -129,8 +129,7 @@ where
     let mut calls = Vec::with_capacity(most);
     while arriving.recv_many(&mut calls, most).await > 0 {
         let traced = calls.iter_mut().find_map(|call| call.trace.take());
-        let (items, answers): (Vec<I>, Vec<_>) =
-            calls.drain(..).map(|call| (call.item, call.answer)).unzip();
+        let (items, answers): (Vec<I>, Vec<_>) = calls.drain(..).map(|call| (call.item, call.answer)).unzip();
         // A panic is the batch's, not that of all that follow.
         let running = AssertUnwindSafe(results(&statement, items)).catch_unwind();
         let results = match traced {
@@ -181,11 +180,7 @@ mod tests {
     use super::*;
 
     /// Notes the batches, and answers each item with itself; 13 is refused.
-    fn noting(
-        batches: &Arc<Mutex<Vec<Vec<u32>>>>,
-        gate: &Arc<Semaphore>,
-        most: usize,
-    ) -> Batcher<u32, u32> {
+    fn noting(batches: &Arc<Mutex<Vec<Vec<u32>>>>, gate: &Arc<Semaphore>, most: usize) -> Batcher<u32, u32> {
         let (batches, gate) = (batches.clone(), gate.clone());
         Batcher::new(most, move |items: Arc<[u32]>| {
             let (batches, gate) = (batches.clone(), gate.clone());
@@ -202,9 +197,7 @@ mod tests {
     }
 
     async fn all(batcher: &Batcher<u32, u32>, items: &[u32]) -> Vec<Option<u32>> {
-        let calls = items
-            .iter()
-            .map(|item| async { batcher.call(*item).await.ok() });
+        let calls = items.iter().map(|item| async { batcher.call(*item).await.ok() });
         futures_util::future::join_all(calls).await
     }
 

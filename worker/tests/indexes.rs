@@ -66,7 +66,10 @@ async fn every_purge_finds_what_is_due_by_an_index() {
         let parameters = statement["describe"]["parameters"]["Left"].as_array().unwrap();
         let nulls = vec!["null"; parameters.len()].join(", ");
         let prepare = format!("prepare purge_{purges} as {sql}");
-        sqlx::raw_sql(AssertSqlSafe(prepare)).execute(&mut *connection).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(prepare))
+            .execute(&mut *connection)
+            .await
+            .unwrap();
         let explain = format!("explain (format json) execute purge_{purges}({nulls})");
         let plan = sqlx::raw_sql(AssertSqlSafe(explain))
             .fetch_one(&mut *connection)

@@ -148,7 +148,10 @@ async fn a_claim_does_not_walk_what_was_published_while_a_backup_keeps_it_from_b
         let (pages, calls) = claims(&shop).await;
         fill_outbox(&shop, 1).await;
         until_outbox_holds(&shop, 0).await;
-        until("it has claimed again", async || claims(&shop).await.1 >= calls + 5).await;
+        until("it has claimed again", async || {
+            claims(&shop).await.1 >= calls + 5
+        })
+        .await;
         let (pages_then, calls_then) = claims(&shop).await;
         pages_then - pages <= 20 * (calls_then - calls)
     })

@@ -23,7 +23,8 @@ fn running(arm: SalesCounts) -> (&'static str, String) {
 }
 
 async fn cancel(shop: &Shop, order: Uuid) {
-    let cancel = format!("update orders set status = 'cancelled', payment_voided_at = now() where id = '{order}'");
+    let cancel =
+        format!("update orders set status = 'cancelled', payment_voided_at = now() where id = '{order}'");
     shop.database.execute(&cancel).await;
 }
 
@@ -38,17 +39,23 @@ async fn both_arms_come_to_the_same_counts_and_a_cancelled_order_counts_back_onc
             cancel(&shop, order.id).await;
             let message_id = Uuid::now_v7();
             for _ in 0..2 {
-                shop.say(message_id, Event::OrderCancelled { order_id: order.id }).await;
+                shop.say(message_id, Event::OrderCancelled { order_id: order.id })
+                    .await;
             }
         }
         let (name, variants) = running(arm);
         let _worker = shop.worker(&[(name, &variants)]).await;
-        until_equal("eight orders are in the ranks", "8,16,0,0".to_owned(), async || {
-            shop.database.text(RANKED).await
-        })
+        until_equal(
+            "eight orders are in the ranks",
+            "8,16,0,0".to_owned(),
+            async || shop.database.text(RANKED).await,
+        )
         .await;
         let noted = "select count(*) from inbox where consumer in ('popularity', 'cancelled_sales')";
-        until_equal("each message is noted", 10 + 3, async || shop.database.number(noted).await).await;
+        until_equal("each message is noted", 10 + 3, async || {
+            shop.database.number(noted).await
+        })
+        .await;
         assert_eq!(shop.database.text(RANKED).await, "8,16,0,0", "{arm:?}");
         assert_eq!(shop.database.number(PENDING).await, 0);
         shop.close().await;
@@ -171,9 +178,11 @@ async fn batched_counts_what_has_arrived_in_one_statement_and_rewrites_each_prod
     assert_eq!(shop.sold().await, format!("{ORDERS},{},0,0", 2 * ORDERS));
 
     let _refresher = shop.worker(&[("BACKSTOCK_PARTS", "upkeep")]).await;
-    until_equal("the ranks have all", format!("{ORDERS},{},0,0", 2 * ORDERS), async || {
-        shop.database.text(RANKED).await
-    })
+    until_equal(
+        "the ranks have all",
+        format!("{ORDERS},{},0,0", 2 * ORDERS),
+        async || shop.database.text(RANKED).await,
+    )
     .await;
     assert_eq!(shop.database.number(PENDING).await, 0);
     shop.close().await;
@@ -203,7 +212,11 @@ async fn per_order_writes_each_product_for_each_order_and_locks_one_at_a_time() 
         shop.database.number(waits).await
     })
     .await;
-    assert_eq!(shop.database.text(RANKED).await, "1,0,0,0", "product 1 is counted");
+    assert_eq!(
+        shop.database.text(RANKED).await,
+        "1,0,0,0",
+        "product 1 is counted"
+    );
     // So whoever holds product 2 gets product 1: there is no circle.
     let free = sqlx::query("select from products where slug = 'product-1' for no key update nowait");
     free.execute(&mut *held).await.unwrap();
@@ -238,9 +251,11 @@ async fn the_refresh_leaves_a_product_alone_that_an_order_sells_out_and_comes_ba
     })
     .await;
     held.commit().await.unwrap();
-    until_equal("it is refreshed when it is free", "5,5,0,0".to_owned(), async || {
-        shop.database.text(RANKED).await
-    })
+    until_equal(
+        "it is refreshed when it is free",
+        "5,5,0,0".to_owned(),
+        async || shop.database.text(RANKED).await,
+    )
     .await;
     assert_eq!(shop.database.number(PENDING).await, 0);
     shop.close().await;

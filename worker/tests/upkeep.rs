@@ -269,12 +269,15 @@ async fn a_purge_that_fails_keeps_no_other_from_running_and_is_tried_again() {
         )
         .await;
     let worker = shop.worker(&[UPKEEP]).await;
-    let left = "select (select count(*) from sessions) || ' ' || (select count(*) from idempotency_keys) || ' '
+    let left =
+        "select (select count(*) from sessions) || ' ' || (select count(*) from idempotency_keys) || ' '
                     || (select count(*) from sign_in_failures) || ' ' || (select count(*) from inbox) || ' '
                     || (select count(*) from carts)";
-    until_equal("all other tables are purged", "1 0 0 0 0".to_owned(), async || {
-        shop.database.text(left).await
-    })
+    until_equal(
+        "all other tables are purged",
+        "1 0 0 0 0".to_owned(),
+        async || shop.database.text(left).await,
+    )
     .await;
     let failed = [r#"task="purge refresh_tokens""#];
     until("it fails again and again", async || {
@@ -283,7 +286,9 @@ async fn a_purge_that_fails_keeps_no_other_from_running_and_is_tried_again() {
     .await;
     let (status, _) = worker.get("/readyz").await;
     assert_eq!(status, 200, "a purge is no reason to be unready");
-    shop.database.execute("drop trigger refuse on refresh_tokens").await;
+    shop.database
+        .execute("drop trigger refuse on refresh_tokens")
+        .await;
     until_equal("it is purged at last", 0, async || {
         shop.database.number("select count(*) from refresh_tokens").await
     })

@@ -35,7 +35,11 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
         observed: |seen| {
             format!(
                 "{}, {} bytes of write-ahead log an order",
-                if seen.any_statement_has(WIDE) { WIDE } else { NARROW },
+                if seen.any_statement_has(WIDE) {
+                    WIDE
+                } else {
+                    NARROW
+                },
                 format::number(wal_bytes(seen))
             )
         },

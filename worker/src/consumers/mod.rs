@@ -160,12 +160,7 @@ async fn work(tools: &Tools, consumer: Consumer, message_id: Uuid, event: Event)
     }
 }
 
-async fn count(
-    tools: &Tools,
-    message_id: Uuid,
-    order_id: Uuid,
-    direction: Direction,
-) -> Result<Done, Fault> {
+async fn count(tools: &Tools, message_id: Uuid, order_id: Uuid, direction: Direction) -> Result<Done, Fault> {
     let counted = Counted {
         message_id,
         order_id,

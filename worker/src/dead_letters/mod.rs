@@ -22,7 +22,7 @@ pub struct DeadLettersCommand {
     #[command(subcommand)]
     action: Action,
 
-    /// Only those of one consumer: confirmation_email, shipping_label, popularity or welcome_email
+    /// Only those of one consumer: confirmation_email, shipping_label, popularity, cancelled_sales or welcome_email
     #[arg(long, global = true)]
     consumer: Option<Consumer>,
 

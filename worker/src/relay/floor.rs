@@ -87,7 +87,11 @@ impl Floor {
         while let Some(mark) = self.marks.front()
             && mark.xmax <= seen.xmin
         {
-            let up_to = if seen.is_all { mark.id } else { mark.id.min(last_id + 1) };
+            let up_to = if seen.is_all {
+                mark.id
+            } else {
+                mark.id.min(last_id + 1)
+            };
             self.floor = self.floor.max(up_to);
             self.marks.pop_front();
         }

@@ -79,9 +79,7 @@ impl Relay<'_> {
         let mut held_back = HeldBack::default();
         let mut floor = Floor::new(self.settings.relay_full_look);
         while !stop.is_given() {
-            let window = self
-                .relay_window(&channel, &held_back.now(), &mut floor)
-                .await?;
+            let window = self.relay_window(&channel, &held_back.now(), &mut floor).await?;
             metrics::relayed(window.confirmed);
             if !window.returned.is_empty() {
                 metrics::returned(window.returned.len());

@@ -26,7 +26,10 @@ impl Upkeep {
         let session = || async {
             let mut from = Uuid::nil();
             while !stop.is_given() {
-                from = self.refresh_sales(from, stop).await.inspect_err(|_| metrics::task_failed(TASK))?;
+                from = self
+                    .refresh_sales(from, stop)
+                    .await
+                    .inspect_err(|_| metrics::task_failed(TASK))?;
                 parts.works(TASK);
                 stop.pause(self.settings.sales_refresh_interval).await;
             }
