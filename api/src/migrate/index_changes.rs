@@ -65,7 +65,8 @@ fn parse(sql: &str) -> Result<Vec<Index>, String> {
             };
             Ok(Index {
                 name: name.to_owned(),
-                table: table.to_owned(),
+                // `on products(id)` needs no space.
+                table: table.split('(').next().unwrap_or(table).to_owned(),
                 rest: rest.to_owned(),
                 is_unique,
             })

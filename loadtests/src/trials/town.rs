@@ -16,7 +16,11 @@ use crate::costs::{LAB_MARK, Processes, Statements};
 use crate::database::{clone_database, drop_database};
 use crate::shop::{Shop, ShopSettings};
 
-/// How often it is asked whether all work is done.
+/// How often it is asked whether all work is done. The answer reads every order of the run, which what is measured meanwhile
+/// must not notice.
+const DRAIN_POLL: Duration = Duration::from_millis(100);
+
+/// How often the outbox is looked at.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Virtual hosts are kept from run to run, since making one takes seconds.
@@ -230,7 +234,7 @@ impl Town {
             if left == 0 || begun.elapsed() > patience {
                 return Ok(left);
             }
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(DRAIN_POLL).await;
         }
     }
 
