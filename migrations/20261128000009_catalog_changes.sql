@@ -5,7 +5,7 @@
 -- A commit that comes late is never missed, because nobody reads by time or by a sequence: a reader remembers the
 -- snapshot of its last read, and asks for the rows of transactions that this snapshot didn't show.
 
-set local lock_timeout = '1s';
+set local lock_timeout = '500ms';
 -- In the order in which requests lock them, so that neither waits for the other in a circle. Readers of variants wait for
 -- a few milliseconds, other readers not at all.
 lock table reviews, images in share row exclusive mode;

@@ -5,7 +5,7 @@
 -- page has room, and never its hundred entries in the inverted index.
 --
 -- `product_search` stays for processes that run while this is applied; a later migration drops it.
-set local lock_timeout = '1s';
+set local lock_timeout = '500ms';
 
 create table search_rows (
     created_at        timestamptz not null,

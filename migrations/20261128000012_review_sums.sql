@@ -1,7 +1,7 @@
 -- A review adds to a product's count and sum. Counting all of its reviews each time made the hundred-thousandth review cost
 -- tens of milliseconds, under the lock of a row that sales of the last unit wait for.
 
-set local lock_timeout = '1s';
+set local lock_timeout = '500ms';
 lock table reviews in access exclusive mode;
 
 -- The sum of its reviews' stars. Null until it is written first: then, and only then, all reviews are counted. So nothing

@@ -9,7 +9,7 @@ declare
     batch uuid[];
 begin
     loop
-        perform set_config('lock_timeout', '1s', true);
+        perform set_config('lock_timeout', '500ms', true);
         batch := array(select id from products where id > last order by id limit 1000);
         exit when batch = '{}';
         perform from products where id = any (batch) order by id for no key update;
