@@ -53,6 +53,39 @@ async fn lists_and_searches_that_take_all_they_can_leave_carts_and_accounts_thei
     shop.get("/v1/products?limit=7").await.ok();
 }
 
+#[tokio::test]
+async fn each_route_uses_the_share_of_its_class() {
+    let changes = Changes::default()
+        .set("--database-connections", 8)
+        .set("--database-acquire-timeout-ms", 1000);
+    let mut shop = TestShop::start_with("optimized", changes).await;
+    shop.stop_following_the_epoch().await;
+    let (customer, admin) = (Person::customer(&shop).await, Person::admin(&shop).await);
+    let cart = Cart::of_guest(&shop).await;
+    let (account, buy) = (Timings::start(Class::Account), Timings::start(Class::Buy));
+
+    let held = all_of(&shop, &account).await;
+    for request in [
+        customer.asks(Request::get("/v1/me")),
+        customer.asks(Request::get("/v1/me/addresses")),
+        admin.asks(Request::get("/v1/admin/audit-log")),
+    ] {
+        shop.send(request).await.problem(503, "overloaded");
+    }
+    cart.show().await.ok();
+    shop.get("/v1/products?limit=5").await.ok();
+    drop(held);
+
+    let held = all_of(&shop, &buy).await;
+    cart.show().await.problem(503, "overloaded");
+    shop.send(customer.asks(Request::get("/v1/orders")))
+        .await
+        .problem(503, "overloaded");
+    shop.send(customer.asks(Request::get("/v1/me"))).await.ok();
+    shop.get("/v1/products?limit=6").await.ok();
+    drop(held);
+}
+
 #[derive(Parser)]
 struct Flags {
     #[command(flatten)]
