@@ -27,9 +27,8 @@ create table catalog_changes (
     -- What readers look for. A product is named once for a kind, however many of its rows one transaction changes.
     constraint catalog_changes_key unique (xid, product_id, kind)
 );
--- The worker deletes rows older than an hour: processes that are further behind load everything again.
-create index catalog_changes_at_idx on catalog_changes (at);
--- It is nearly empty and always changing: vacuum by rows, not by share.
+-- The worker deletes rows older than an hour: processes that are further behind load everything again. So it is nearly
+-- empty and always changing: vacuum by rows, not by share.
 alter table catalog_changes set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- Notes a change of one product, or of a row that belongs to one. The kind is the trigger's argument.

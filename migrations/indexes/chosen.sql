@@ -86,6 +86,8 @@ create index inbox_done_at_idx on inbox (done_at);
 create index refresh_tokens_expires_at_idx on refresh_tokens (expires_at);
 create index refresh_tokens_used_at_idx on refresh_tokens (used_at) where used_at is not null;
 create index sign_in_failures_until_idx on sign_in_failures (until);
+-- Changes of the catalogue that every process has long read.
+create index catalog_changes_at_idx on catalog_changes (at);
 
 -- Foreign keys that no query reads by: when a customer is deleted, Postgres looks for what refers to it.
 create index sessions_customer_id_idx on sessions (customer_id);

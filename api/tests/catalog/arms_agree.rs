@@ -211,6 +211,7 @@ const ELSEWHERE: &[&str] = &[
     "order_lines",
     "stock",
     "checkout",
+    "sales_counts",
     "events",
 ];
 

@@ -266,3 +266,8 @@ fn events() {
 fn checkout() {
     assert_agree("checkout", |step| !matches!(step, Step::Cancel(_)));
 }
+
+#[test]
+fn sales_counts() {
+    assert_agree("sales_counts", |_| true);
+}
