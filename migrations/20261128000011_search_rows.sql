@@ -1,8 +1,9 @@
 -- What a search with words reads: one row a product, with all that such a list filters or sorts by. An inverted index over it
 -- leads to the rows that match, and a page is chosen from these alone: only the page's rows of `products` are read.
 --
--- No sort key has an index here. So a changed price, rating or popularity rewrites this row on its page (HOT), for which each
--- page has room, and never its hundred entries in the inverted index.
+-- No sort key has an index here. So a changed price, rating or popularity rewrites this row on its page (HOT), which has room
+-- for one at a time, and not its hundred entries in the inverted index. Where all rows of a page change at once, most of
+-- them move, entries and all.
 --
 -- `product_search` stays for processes that run while this is applied; a later migration drops it.
 set local lock_timeout = '500ms';
