@@ -20,8 +20,8 @@ mod listing;
 mod pagination;
 #[cfg(feature = "baselines")]
 mod projection;
-mod replica;
 mod reference;
+mod replica;
 mod search;
 mod single_flight;
 mod worst_list;
