@@ -59,7 +59,7 @@ pub enum Database {
     #[cfg(feature = "baselines")]
     PerRequest(Box<per_request::PerRequest>),
     /// See [`pooled`].
-    Pooled(pooled::Pooled),
+    Pooled(Box<pooled::Pooled>),
 }
 
 impl Database {
@@ -78,7 +78,7 @@ impl Database {
             Connections::PerRequest => {
                 Self::PerRequest(Box::new(per_request::PerRequest::new(options, settings, shares)))
             }
-            Connections::Pooled => Self::Pooled(pooled::Pooled::new(options, settings, shares)?),
+            Connections::Pooled => Self::Pooled(Box::new(pooled::Pooled::new(options, settings, shares)?)),
         })
     }
 

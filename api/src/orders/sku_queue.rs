@@ -237,7 +237,9 @@ mod tests {
         let before = waiting(queue);
         let (line, log) = (queue.clone(), log.clone());
         let entered = tokio::spawn(async move {
-            let turn = acquire(&line, skus).await.ok().expect("a turn");
+            let Ok(turn) = acquire(&line, skus).await else {
+                panic!("no turn");
+            };
             log.lock().unwrap().push(number);
             turn
         });

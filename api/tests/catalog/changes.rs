@@ -111,6 +111,13 @@ async fn each_change_is_named_by_its_kind() {
             "{sql}: {changes:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_change_of_brands_or_categories_names_no_product() {
+    let database = database().await;
+    let mut connection = database.connect().await;
+    let mut feed = feed(&mut connection).await;
     for sql in [
         "update brands set name = 'New' where slug = 'brand-1'",
         "insert into brands (id, slug, name) values (gen_random_uuid(), 'new', 'New')",

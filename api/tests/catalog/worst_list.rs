@@ -92,9 +92,9 @@ impl Shelf {
             }
         }
         if draws.one_in(3) {
-            query.append_pair("in_stock", *draws.choose(&["true", "false"]));
+            query.append_pair("in_stock", draws.choose(&["true", "false"]));
         }
-        query.append_pair("sort", *draws.choose(&sorts));
+        query.append_pair("sort", draws.choose(&sorts));
         if draws.one_in(8) {
             query.append_pair("limit", "100");
         }

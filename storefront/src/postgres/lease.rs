@@ -83,13 +83,13 @@ impl Drop for Lease {
         match self.held.take() {
             Some(Held::Pooled(connection)) => return_to_pool(connection, admission),
             #[cfg(feature = "baselines")]
-            Some(Held::Own(connection)) => {
-                // Without a goodbye, Postgres would log a broken connection for every request. It would also wait for
-                // one until the statement under way has ended.
-                if connection.status.is_settled && !connection.status.is_broken {
-                    tokio::spawn(connection.close());
-                }
+            // Without a goodbye, Postgres would log a broken connection for every request. It would also wait for one until
+            // the statement under way has ended.
+            Some(Held::Own(connection)) if connection.status.is_settled && !connection.status.is_broken => {
+                tokio::spawn(connection.close());
             }
+            #[cfg(feature = "baselines")]
+            Some(Held::Own(_)) => {}
             None => {}
         }
     }

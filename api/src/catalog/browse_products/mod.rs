@@ -15,6 +15,7 @@ use serde::Serialize;
 use sqlx::postgres::PgRow;
 use utoipa::ToSchema;
 
+use super::Catalog;
 use super::cache::Class;
 use super::filters::ProductFilters;
 use super::list_statement::{Bounds, ListQuery};
@@ -153,7 +154,7 @@ async fn read_page(
     let catalog = &app.catalog;
     let (brand, category) = (list.filters.brand.as_deref(), list.filters.category.as_deref());
     let reference = catalog.reference.with_slugs(session, brand, category).await?;
-    let mut query = ListQuery {
+    let query = ListQuery {
         filters: &list.filters,
         sort: list.sort,
         limit: list.limit,
@@ -165,36 +166,7 @@ async fn read_page(
         },
         bounds,
     };
-    let mut rows = catalog.statement.read(session, &reference, query).await?;
-    if rows.is_empty()
-        && query.matching == 0
-        && list.filters.q.is_some()
-        && catalog.search.has_second_matching()
-    {
-        // Past the end of a list, a page is empty, too.
-        let list_is_empty = match bounds {
-            Bounds::Start => true,
-            Bounds::After { .. } => false,
-            #[cfg(feature = "baselines")]
-            Bounds::Skip(0) => true,
-            #[cfg(feature = "baselines")]
-            Bounds::Skip(_) => {
-                let first = ListQuery {
-                    bounds: Bounds::Start,
-                    ..query
-                };
-                catalog
-                    .statement
-                    .read(session, &reference, first)
-                    .await?
-                    .is_empty()
-            }
-        };
-        if list_is_empty {
-            query.matching = 1;
-            rows = catalog.statement.read(session, &reference, query).await?;
-        }
-    }
+    let (mut rows, matching) = read_rows(catalog, session, &reference, query).await?;
     let more = rows.len() > list.limit as usize;
     rows.truncate(list.limit as usize);
     let columns = rows
@@ -219,9 +191,46 @@ async fn read_page(
         details,
         reference,
         more,
-        matching: query.matching,
+        matching,
         products: products.iter().map(|product| product.id).collect(),
     })
+}
+
+/// The rows, and with what the search text was matched.
+async fn read_rows(
+    catalog: &Catalog,
+    session: &mut Session<'_>,
+    reference: &Snapshot,
+    mut query: ListQuery<'_>,
+) -> Result<(Vec<PgRow>, u8), ApiError> {
+    let rows = catalog.statement.read(session, reference, query).await?;
+    let may_match_otherwise =
+        query.matching == 0 && query.filters.q.is_some() && catalog.search.has_second_matching();
+    if !rows.is_empty() || !may_match_otherwise {
+        return Ok((rows, query.matching));
+    }
+    // Past the end of a list, a page is empty, too.
+    let list_is_empty = match query.bounds {
+        Bounds::Start => true,
+        Bounds::After { .. } => false,
+        #[cfg(feature = "baselines")]
+        Bounds::Skip(0) => true,
+        #[cfg(feature = "baselines")]
+        Bounds::Skip(_) => {
+            let first = ListQuery {
+                bounds: Bounds::Start,
+                ..query
+            };
+            let first = catalog.statement.read(session, reference, first).await?;
+            first.is_empty()
+        }
+    };
+    if !list_is_empty {
+        return Ok((rows, query.matching));
+    }
+    query.matching = 1;
+    let rows = catalog.statement.read(session, reference, query).await?;
+    Ok((rows, query.matching))
 }
 
 /// A page of a list, as it is answered.

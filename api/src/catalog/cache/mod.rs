@@ -30,7 +30,7 @@ pub enum CatalogCache {
     #[cfg(feature = "baselines")]
     None(none::NoCache),
     /// See [`redis`].
-    Redis(redis::RedisCache),
+    Redis(Box<redis::RedisCache>),
 }
 
 /// What kind of answer is kept. It decides for how long, and which changes concern the answer.
@@ -90,12 +90,8 @@ impl CatalogCache {
             variants::CatalogCache::Redis => {
                 // Answers hold `next` links: those of another signing key are not served, because they may be refused.
                 let cursor_key = cursors.signing_key_name();
-                Self::Redis(redis::RedisCache::new(
-                    redis,
-                    settings,
-                    Fill::OnceOverall,
-                    &cursor_key,
-                ))
+                let cache = redis::RedisCache::new(redis, settings, Fill::OnceOverall, &cursor_key);
+                Self::Redis(Box::new(cache))
             }
         }
     }
