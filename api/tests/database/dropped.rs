@@ -161,8 +161,11 @@ async fn a_transaction_that_is_dropped_is_rolled_back_and_its_connection_kept() 
 async fn a_transaction_that_is_dropped_while_it_begins_leaves_none_open() {
     let shop = shop_with_one_connection().await;
     assert_kept(&shop, async |mut session| {
-        // Sent, and not answered yet.
-        assert!(session.begin().now_or_never().is_none());
+        // Sent, and not answered yet. Some are answered at the first look.
+        let mut looks = 0..1000;
+        while session.begin().now_or_never().is_some() {
+            looks.next().expect("one is dropped before its answer");
+        }
     })
     .await;
     let timings = timings();

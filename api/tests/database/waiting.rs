@@ -102,7 +102,7 @@ async fn postgres_is_told_to_notice_a_host_that_is_gone() {
         ("tcp_keepalives_idle", "15"),
         ("tcp_keepalives_interval", "5"),
         ("tcp_keepalives_count", "3"),
-        ("tcp_user_timeout", "30s"),
+        ("tcp_user_timeout", "30000"),
         ("client_connection_check_interval", "50ms"),
         ("lock_timeout", "1s"),
         ("idle_in_transaction_session_timeout", "15s"),

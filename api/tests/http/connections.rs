@@ -150,6 +150,10 @@ async fn a_client_that_does_not_read_is_given_up() {
             .unwrap();
         line.rsplit(' ').next().unwrap().to_owned()
     };
+    until("its connection is taken", async || {
+        (open().await == "2").then_some(())
+    })
+    .await;
     // The one that asks for the metrics is left.
     until("its connection is given up", async || {
         (open().await == "1").then_some(())
