@@ -115,16 +115,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     assembly.state.catalog.replicas.load_ahead();
     let changes = tokio::spawn(follow_changes(assembly.state.clone()));
     start.is_over();
-    tracing::info!(
-        variants = %assembly.variants,
-        // The system chooses a port for a setting that ends in `:0`.
-        listen = %customers.listen,
-        %internal_listen,
-        is_handed_over = customers.is_handed_over,
-        database_connections = settings.database.database_connections,
-        ready_after_ms = started.elapsed().as_millis() as u64,
-        "serving"
-    );
+    log_serving(&settings, &customers, internal_listen, started);
     supervisor::tell(News::Ready);
 
     signals.next().await;
@@ -145,6 +136,19 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     traces.stop().await;
     tracing::info!("stopped");
     sent_home.map(|()| ExitCode::SUCCESS)
+}
+
+fn log_serving(settings: &Settings, customers: &Customers, internal_listen: SocketAddr, started: Instant) {
+    tracing::info!(
+        variants = %settings.variants,
+        // The system chooses a port for a setting that ends in `:0`.
+        listen = %customers.listen,
+        %internal_listen,
+        is_handed_over = customers.is_handed_over,
+        database_connections = settings.database.database_connections,
+        ready_after_ms = started.elapsed().as_millis() as u64,
+        "serving"
+    );
 }
 
 /// A setting is, and this says why.

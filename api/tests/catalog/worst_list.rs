@@ -92,9 +92,11 @@ impl Shelf {
             }
         }
         if draws.one_in(3) {
-            query.append_pair("in_stock", draws.choose(&["true", "false"]));
+            let in_stock = *draws.choose(&["true", "false"]);
+            query.append_pair("in_stock", in_stock);
         }
-        query.append_pair("sort", draws.choose(&sorts));
+        let sort = *draws.choose(&sorts);
+        query.append_pair("sort", sort);
         if draws.one_in(8) {
             query.append_pair("limit", "100");
         }
