@@ -102,7 +102,7 @@ impl Upkeep {
     }
 
     async fn purge(&self, table: Table) -> Result<u64, sqlx::Error> {
-        let deleted = match table {
+        let old = match table {
             // A key stays bound to its order for as long as an answer is kept, not longer.
             Table::IdempotencyKeys => {
                 sqlx::query!(
@@ -111,8 +111,6 @@ impl Upkeep {
                          order by expires_at limit $1 for update skip locked)",
                     BATCH
                 )
-                .execute(&self.pool)
-                .await
             }
             Table::RefreshTokens => {
                 sqlx::query!(
@@ -121,8 +119,6 @@ impl Upkeep {
                          order by expires_at limit $1 for update skip locked)",
                     BATCH
                 )
-                .execute(&self.pool)
-                .await
             }
             // Each refresh leaves one. That a token was used is known without its row: see
             // `api/src/sessions/families.rs`.
@@ -135,8 +131,6 @@ impl Upkeep {
                     BATCH,
                     f64::from(self.settings.used_refresh_token_retention_s)
                 )
-                .execute(&self.pool)
-                .await
             }
             Table::Sessions => {
                 sqlx::query!(
@@ -145,8 +139,6 @@ impl Upkeep {
                          order by expires_at limit $1 for update skip locked)",
                     BATCH
                 )
-                .execute(&self.pool)
-                .await
             }
             Table::SignInFailures => {
                 sqlx::query!(
@@ -155,8 +147,6 @@ impl Upkeep {
                          order by until limit $1 for update skip locked)",
                     BATCH
                 )
-                .execute(&self.pool)
-                .await
             }
             // Claims of dead workers have no `done_at`: their messages come again, and take them over.
             Table::Inbox => {
@@ -168,8 +158,6 @@ impl Upkeep {
                     BATCH,
                     f64::from(self.settings.inbox_retention_s)
                 )
-                .execute(&self.pool)
-                .await
             }
             // Bought ones as well. Ids begin with the time at which they were made: the primary key leads to the old
             // ones, of which few are left. An index by the time of the last change would be written to by each change
@@ -184,8 +172,6 @@ impl Upkeep {
                     first_id_of(SystemTime::now() - self.cart_retention()),
                     self.cart_retention().as_secs_f64()
                 )
-                .execute(&self.pool)
-                .await
             }
             // Processes read it a few times a second; one that is further behind than this loads everything anew.
             Table::CatalogChanges => {
@@ -195,11 +181,9 @@ impl Upkeep {
                          order by at limit $1 for update skip locked))",
                     BATCH
                 )
-                .execute(&self.pool)
-                .await
             }
         };
-        Ok(deleted?.rows_affected())
+        Ok(old.execute(&self.pool).await?.rows_affected())
     }
 
     fn cart_retention(&self) -> Duration {
