@@ -7,6 +7,9 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -159,20 +162,7 @@ impl Upkeep {
                     f64::from(self.settings.inbox_retention_s)
                 )
             }
-            // Bought ones as well. Ids begin with the time at which they were made: the primary key leads to the old
-            // ones, of which few are left. An index by the time of the last change would be written to by each change
-            // of each cart.
-            Table::Carts => {
-                sqlx::query!(
-                    "delete from carts where id in (
-                         select id from carts
-                         where id < $2 and updated_at < now() - make_interval(secs => $3)
-                         order by id limit $1 for update skip locked)",
-                    BATCH,
-                    first_id_of(SystemTime::now() - self.cart_retention()),
-                    self.cart_retention().as_secs_f64()
-                )
-            }
+            Table::Carts => self.old_carts(),
             // Processes read it a few times a second; one that is further behind than this loads everything anew.
             Table::CatalogChanges => {
                 sqlx::query!(
@@ -184,6 +174,20 @@ impl Upkeep {
             }
         };
         Ok(old.execute(&self.pool).await?.rows_affected())
+    }
+
+    /// Bought ones as well. Ids begin with the time at which they were made: the primary key leads to the old ones, of which
+    /// few are left. An index by the time of the last change would be written to by each change of each cart.
+    fn old_carts(&self) -> Query<'static, Postgres, PgArguments> {
+        sqlx::query!(
+            "delete from carts where id in (
+                 select id from carts
+                 where id < $2 and updated_at < now() - make_interval(secs => $3)
+                 order by id limit $1 for update skip locked)",
+            BATCH,
+            first_id_of(SystemTime::now() - self.cart_retention()),
+            self.cart_retention().as_secs_f64()
+        )
     }
 
     fn cart_retention(&self) -> Duration {
