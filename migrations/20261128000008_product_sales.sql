@@ -1,6 +1,6 @@
 -- Units sold that `products.sales_count` doesn't show yet.
 --
--- Counting in `products` itself writes the whole row of a product anew, with an entry in each of its indexes, for each
+-- Counting in `products` itself writes a new version of a product's whole row, with an entry in each of its indexes, for each
 -- order; and an order that sells the last unit waits for that row. So a consumer adds to a narrow table, in batches, and
 -- a job of the worker moves the sums to `products.sales_count`, the column that lists sort by, a bounded number of products
 -- at a time. What was sold of a product is always the sum of the two.

@@ -1,8 +1,8 @@
 -- The change feed of the catalogue: one row for each product that changed and each kind of change, written by triggers,
--- whoever writes. Every process reads it a few times a second and lets go of what it keeps in memory or in Redis about
+-- for every writer. Every process reads it a few times a second and lets go of what it keeps in memory or in Redis about
 -- exactly these products.
 --
--- A commit that comes late is never missed, because nobody reads by time or by a sequence: a reader remembers the
+-- A commit that comes late is never missed, because no reader goes by time or by a sequence: it remembers the
 -- snapshot of its last read, and asks for the rows of transactions that this snapshot didn't show.
 
 set local lock_timeout = '500ms';

@@ -21,14 +21,14 @@ impl OpaqueToken {
         Self(bytes)
     }
 
-    /// A new one that begins with the id of what it belongs to. The other 128 bits are random, which nobody guesses either.
+    /// A new one that begins with the id of what it belongs to. The other 128 bits are random, too many to guess.
     pub fn naming(id: Uuid) -> Self {
         let Self(mut bytes) = Self::random();
         bytes[..16].copy_from_slice(id.as_bytes());
         Self(bytes)
     }
 
-    /// The id that it begins with, if it was made by [`OpaqueToken::naming`]; else nobody's. It proves nothing.
+    /// The id that it begins with, if it was made by [`OpaqueToken::naming`]; else an id of nothing. It proves nothing.
     pub fn named(&self) -> Uuid {
         let (id, _) = self.0.split_first_chunk().expect("32 bytes are at least 16");
         Uuid::from_bytes(*id)

@@ -137,7 +137,7 @@ where
             None => running.await,
         };
         for (answer, result) in answers.into_iter().zip(results.into_iter().flatten()) {
-            // Whoever asked may be gone: cut off at the drain timeout.
+            // The caller may be gone: cut off at the drain timeout.
             let _ = answer.send(result);
         }
     }

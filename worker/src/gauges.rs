@@ -61,7 +61,7 @@ impl Gauges {
     }
 
     async fn count_rows(&self) -> Result<(), sqlx::Error> {
-        // Counted up to a bound: whoever is that far behind needs no exact number, and the count would be what is slow.
+        // Counted up to a bound: a worker that is so far behind needs no exact number, and the count would be what is slow.
         let outbox = sqlx::query!(
             r#"
             select count(*) as "events!",

@@ -147,7 +147,7 @@ async fn one_payment_that_cannot_be_looked_up_keeps_no_other_order_waiting() {
             async || shop.statuses().await,
         )
         .await;
-        // Once each: no other was claimed in vain. A fault is asked about three times at once.
+        // Once each: no other was claimed for nothing. A fault is asked about three times at once.
         for order in &orders[1..] {
             assert_eq!(gateway.asked(order.id), 1);
         }

@@ -217,7 +217,7 @@ async fn per_order_writes_each_product_for_each_order_and_locks_one_at_a_time() 
         "1,0,0,0",
         "product 1 is counted"
     );
-    // So whoever holds product 2 gets product 1: there is no circle.
+    // So the holder of product 2 gets product 1: there is no circle.
     let free = sqlx::query("select from products where slug = 'product-1' for no key update nowait");
     free.execute(&mut *held).await.unwrap();
     held.commit().await.unwrap();

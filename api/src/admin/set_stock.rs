@@ -1,7 +1,7 @@
 //! `PUT /v1/admin/stock/{sku}`: how many units there are, counted anew.
 //!
 //! Cached answers say of stock only whether there is any (`available`, `in_stock`): the change feed has a variant that sells
-//! out or comes back, whoever is the cause. Carts say how many there are, and are never cached.
+//! out or comes back, whatever the cause. Carts say how many there are, and are never cached.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};

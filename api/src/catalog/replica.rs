@@ -217,7 +217,7 @@ impl<C: Content> Shared<C> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Single flight: one load at a time, whoever asks for it.
+    /// Single flight: one load at a time, for all requests.
     fn start_loading(self: &Arc<Self>, is_known: bool) {
         let mut progress = self.progress();
         if progress.is_loading {

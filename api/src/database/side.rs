@@ -62,7 +62,7 @@ impl SideConnection {
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
         let mut lease = match self.lease().await {
             Ok(lease) => lease,
-            // Somebody uses it for longer, and had an answer a moment ago.
+            // Another task uses it for longer, and had an answer a moment ago.
             Err(_) if self.has_answered_within(NEW) => return Ok(()),
             Err(error) => return Err(error),
         };

@@ -87,7 +87,7 @@ pub enum UnusableDatabase {
 }
 
 impl UnusableDatabase {
-    /// Whether waiting may help. An index set changes by somebody's doing.
+    /// Whether waiting may help. An index set changes only by a command.
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::Schema(error) if error.may_pass())
     }

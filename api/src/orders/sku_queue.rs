@@ -10,7 +10,7 @@
 //! - **All slots at once**: an order of several SKUs holds none while it waits for one. So there is no deadlock, and an
 //!   order of a cold SKU goes past those that want it together with a hot one. An order that has waited for half of its
 //!   time is no longer passed, so it isn't starved by others that want a part of what it wants.
-//! - **Bounded**: by a deadline, after which the client is asked to retry (load shedding). A SKU that nobody orders occupies
+//! - **Bounded**: by a deadline, after which the client is asked to retry (load shedding). A SKU without orders occupies
 //!   no memory; a request that goes away leaves the line.
 
 use std::collections::{HashMap, HashSet, VecDeque};

@@ -94,6 +94,8 @@ async fn batched_sends_one_statement_for_all_products_of_the_page() {
         ("/v1/categories", 0),
         ("/v1/search/suggestions?q=la", 1),
     ] {
+        // What the process holds is loaded when it is first needed.
+        shop.get(path).await.ok();
         assert_eq!(statements(&shop, &wire, path).await, expected, "{path}");
     }
 }

@@ -13,7 +13,8 @@ async fn page(projection: &str) -> (Answer, Counted) {
     let changes = Changes::default()
         .set("--database-url", wire.url())
         .set("--database-connections", 1);
-    let shop = TestShop::on(own.database.clone(), variants, changes).await;
+    let mut shop = TestShop::on(own.database.clone(), variants, changes).await;
+    shop.stop_following_the_epoch().await;
     let path = "/v1/products?limit=100";
     shop.get(path).await.ok();
     wire.take_counted();

@@ -60,7 +60,7 @@ async fn a_cancel_succeeds_whatever_became_of_coupon_and_stock() {
     }
 }
 
-/// What an import does that no longer has a variant, also while somebody orders it: a line is a copy.
+/// What an import does that no longer has a variant, also while it is ordered: a line is a copy.
 #[tokio::test]
 async fn a_variant_that_was_sold_can_be_deleted_and_its_orders_stay_whole() {
     let shop = shop().await;

@@ -14,7 +14,9 @@ async fn catalogue() -> Database {
 }
 
 async fn until_a_request_waits_for_a_lock(database: &Database) {
-    let count = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+    // Requests go by this name; what loads in the background has another.
+    let count = "select count(*) from pg_stat_activity
+                 where datname = current_database() and wait_event_type = 'Lock' and application_name = 'backstock-api'";
     until("a request waits for the lock", async || {
         (database.number(count).await == 1).then_some(())
     })

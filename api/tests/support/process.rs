@@ -47,6 +47,7 @@ pub fn settings(database: &Database) -> Vec<(&'static str, String)> {
         ("BACKSTOCK_DATABASE_CONNECTIONS", "2".to_owned()),
         // Far more than a busy machine needs.
         ("BACKSTOCK_DATABASE_READ_STATEMENT_TIMEOUT_MS", "20000".to_owned()),
+        ("BACKSTOCK_DATABASE_LOCK_TIMEOUT_MS", "20000".to_owned()),
         ("BACKSTOCK_REDIS_URL", servers().redis_url.clone()),
         ("BACKSTOCK_REDIS_PREFIX", format!("{}:", database.name())),
         ("BACKSTOCK_JWT_SECRETS", SECRETS.to_owned()),

@@ -89,6 +89,7 @@ impl TestShop {
             // Far more than a busy machine needs: what is waited for is said by the test that waits.
             ("--database-acquire-timeout-ms", "20000".to_owned()),
             ("--database-read-statement-timeout-ms", "20000".to_owned()),
+            ("--database-lock-timeout-ms", "20000".to_owned()),
             ("--sku-queue-timeout-ms", "20000".to_owned()),
             // A test counts statements, however slow the machine is.
             ("--price-validity-ms", "20000".to_owned()),

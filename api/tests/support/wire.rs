@@ -205,7 +205,7 @@ impl Messages {
             (true, b'E' | b'Q') => shared.counted.statements += 1,
             (true, _) => {}
             (false, b'N') => shared.plans.extend(plan(&message[5..])),
-            // It is ready: also after a rollback that nobody waits for, at any time.
+            // It is ready: also after a rollback in the background, at any time.
             (false, b'Z') => self.ready = true,
             (false, _) if self.ready => shared.counted.bytes_from_postgres += message.len() as u64,
             (false, _) => {}

@@ -104,7 +104,7 @@ fn explain(scenarios: &[ScenarioReport], facts: &Facts) -> Explanation {
             format::measured(visible.latency_ms.p50),
         ),
         notes: vec![
-            "With a price limit that nearly everything is above, both walk the same index. Planning that anew for each \
+            "With a price limit that nearly everything is above, both walk the same index. Planning that for each \
              request is the loss."
                 .to_owned(),
         ],

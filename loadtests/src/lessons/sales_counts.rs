@@ -109,7 +109,7 @@ fn explain(scenarios: &[ScenarioReport], _facts: &Facts) -> Explanation {
     };
     Explanation {
         why: format!(
-            "The count is in two indexes, so Postgres can't update it in place: it writes the product's whole row anew, and an \
+            "The count is in two indexes, so Postgres can't update it in place: it writes a new version of the product's whole row, and an \
              entry in each of its indexes. Bytes of write-ahead log an order: {}. The narrow row has one index, which an update \
              doesn't touch.",
             of(HOT, |arm| arm.cost.wal_bytes)

@@ -25,11 +25,11 @@ use crate::settings::DatabaseSettings;
 /// word of five letters of which one is left out.
 const WORD_SIMILARITY: &str = "0.4";
 
-/// How long a request waits for a lock, unless a setting says otherwise. Somebody waits for its answer, and it holds a
+/// How long a request waits for a lock, unless a setting says otherwise. A client waits for its answer, and it holds a
 /// connection that others could use.
 const REQUEST_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long background work waits for a lock, unless a setting says otherwise. Nobody waits for it, and giving up means
+/// How long background work waits for a lock, unless a setting says otherwise. No client waits for it, and giving up means
 /// doing it again: longer than any request holds a lock, shorter than a statement may take.
 const BACKGROUND_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 

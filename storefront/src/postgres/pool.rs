@@ -28,7 +28,7 @@ pub struct ConnectionPool {
 pub struct PoolUse {
     /// Connections that are open.
     pub open: u32,
-    /// Of these, those that nobody uses.
+    /// Of these, those that are idle.
     pub idle: usize,
     /// Connections that may be open.
     pub limit: u32,

@@ -50,7 +50,7 @@ struct Note {
 }
 
 impl Emails {
-    /// `most` messages share a statement; whoever claims one has `lasts` to send it.
+    /// `most` messages share a statement; the worker that claims one has `lasts` to send it.
     pub fn new(pool: &MeasuredPool, most: usize, lasts: Duration) -> Self {
         let of_claims = pool.clone();
         let of_notes = pool.clone();

@@ -199,7 +199,7 @@ async fn skip(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Result<Done, F
 async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<bool>, sqlx::Error> {
     let mut asked: Vec<&Finish> = batch.iter().collect();
     asked.sort_unstable_by_key(|finish| (finish.order_id, finish.message_id));
-    // A carrier has one label for an order, whoever asks.
+    // A carrier has one label for an order, for all who ask.
     asked.dedup_by_key(|finish| (finish.order_id, finish.message_id));
     let messages: Vec<Uuid> = asked.iter().map(|finish| finish.message_id).collect();
     let orders: Vec<Uuid> = asked.iter().map(|finish| finish.order_id).collect();

@@ -163,7 +163,7 @@ impl Upkeep {
                 )
             }
             Table::Carts => self.old_carts(),
-            // Processes read it a few times a second; one that is further behind than this loads everything anew.
+            // Processes read it a few times a second; one that is further behind than this loads everything again.
             Table::CatalogChanges => {
                 sqlx::query!(
                     "delete from catalog_changes where ctid = any(array(

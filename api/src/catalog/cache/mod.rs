@@ -59,7 +59,7 @@ impl Class {
         matches!(self, Self::ShiftingListings | Self::Facets)
     }
 
-    /// What it says of a product's stock and rating may lag behind, so that nobody can have it made again and again.
+    /// What it says of a product's stock and rating may lag behind, so that no client can have it made again and again.
     fn may_lag(self) -> bool {
         !matches!(self, Self::Products | Self::Reviews)
     }

@@ -1,4 +1,4 @@
-//! Which transactions somebody who read saw: Postgres' `pg_snapshot`.
+//! Which transactions an earlier read saw: Postgres' `pg_snapshot`.
 
 use std::fmt;
 

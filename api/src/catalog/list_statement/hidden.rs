@@ -1,6 +1,6 @@
 //! **Technique**: named statements that look up slugs and parse words themselves: `(select id from brands where slug = $1)`,
 //! `(select to_tsquery($1))`, and a page of each category of a subtree.
-//! **Cost**: nothing to plan anew once a connection keeps a plan. What is read depends on whether the guess is right.
+//! **Cost**: no planning once a connection keeps a plan. What is read depends on whether the guess is right.
 //! **Fails when**: a value is rarer or more common than the planner assumes: it takes each word for one that 0.5 % of the
 //! products have, and each brand for one of average size. A word that few products have walks the whole index of the
 //! order; and a search inside the page of a category runs once for each category.

@@ -2,7 +2,7 @@
 //! plan of its own for each execution whose values decide. The page is chosen from indexes alone, and only then are its
 //! rows read.
 //! **Cost**: planning, each time a value decides; a list with words asks the planner first how many it expects.
-//! **Fails when**: no value decides: then what is planned anew each time is the same plan.
+//! **Fails when**: no value decides: then each execution plans the same plan again.
 //! **Source**: <https://www.postgresql.org/docs/current/planner-stats.html>,
 //! <https://www.postgresql.org/docs/current/indexes-index-only-scans.html>
 

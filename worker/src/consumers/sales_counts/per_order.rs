@@ -1,5 +1,5 @@
 //! **Technique**: `update products set sales_count = sales_count + n`, for each product of each order.
-//! **Cost**: the count is in two indexes, so no update is HOT: each writes the product's whole row anew, about a kilobyte of
+//! **Cost**: the count is in two indexes, so no update is HOT: each writes a new version of the product's whole row, about a kilobyte of
 //! texts included, and an entry in every index of the table. Each is a transaction of its own.
 //! **Fails when**: a product is hot: its counts take turns at its row, and so does the order that sells its last unit,
 //! whose trigger needs that row. Not by a deadlock: no more than one product's row is locked at a time, and it is updated
