@@ -21,7 +21,7 @@ async fn counted_by_postgres(database: &Database) -> u64 {
     .await;
     let row = sqlx::query(
         "select coalesce(sum(calls), 0)::bigint from pg_stat_statements
-         where dbid = (select oid from pg_database where datname = $1)",
+         where toplevel and dbid = (select oid from pg_database where datname = $1)",
     )
     .bind(database.name())
     .fetch_one(&mut server)

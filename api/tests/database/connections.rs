@@ -165,11 +165,14 @@ async fn when_postgres_has_no_connection_left_the_request_is_sent_away() {
     let url =
         sqlx::ConnectOptions::to_url_lossy(&shop.database.options.clone().username(&role).password("secret"));
     let changes = Changes::default().set("--database-url", url);
-    let shop = TestShop::on(shop.database.clone(), shop.variants, changes).await;
-    let only: sqlx::PgConnection =
-        sqlx::ConnectOptions::connect(&shop.database.options.clone().username(&role).password("secret"))
-            .await
-            .unwrap();
+    let mut shop = TestShop::on(shop.database.clone(), shop.variants, changes).await;
+    shop.stop_following_the_epoch().await;
+    let options = shop.database.options.clone().username(&role).password("secret");
+    // What followed the changes may have had it for a moment.
+    let only: sqlx::PgConnection = until("the only connection is free", async || {
+        sqlx::ConnectOptions::connect(&options).await.ok()
+    })
+    .await;
     let refused = shop.get(PATH).await;
     sqlx::Connection::close(only).await.unwrap();
     until("the request is served", async || {
@@ -177,7 +180,8 @@ async fn when_postgres_has_no_connection_left_the_request_is_sent_away() {
     })
     .await;
     until("its backends have ended", async || {
-        let count = "select count(*) from pg_stat_activity where usename like 'role_%' and datname = current_database()";
+        let count = "select count(*) from pg_stat_activity
+                     where usename like 'role_%' and datname = current_database() and application_name = 'backstock-api'";
         (shop.database.number(count).await == 0).then_some(())
     })
     .await;

@@ -95,7 +95,8 @@ async fn a_transaction_that_does_nothing_is_ended_by_postgres() {
 
 #[tokio::test]
 async fn postgres_is_told_to_notice_a_host_that_is_gone() {
-    let shop = TestShop::start("optimized").await;
+    let changes = Changes::default().set("--database-lock-timeout-ms", 1_000);
+    let shop = TestShop::start_with("optimized", changes).await;
     let timings = Timings::start(Class::Buy);
     let mut session = shop.state.database.session(&timings).await.unwrap();
     for (setting, value) in [

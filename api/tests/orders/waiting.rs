@@ -230,7 +230,10 @@ async fn orders_of_the_same_skus_and_the_last_units_of_one_product_never_deadloc
 #[tokio::test]
 async fn buyers_of_one_sku_wait_without_a_connection() {
     for variants in arms_of("stock") {
-        let changes = Changes::default().set("--database-connections", 8);
+        let changes = Changes::default()
+            .set("--database-connections", 8)
+            .set("--database-statement-timeout-ms", 60_000)
+            .set("--database-lock-timeout-ms", 60_000);
         let shop = Shop::with(variants, changes).await;
         shop.set_stock("SKU-1-0", 20).await;
         shop.set_stock("SKU-2-0", 20).await;
