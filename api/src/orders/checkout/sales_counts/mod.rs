@@ -1,8 +1,10 @@
 //! Where a shop that counts its sales itself counts them: the lesson `sales_counts`, as `checkout=inline` has it. In other
 //! shops the worker counts (`worker/src/consumers/sales_counts/`), and the arms are described there.
 
-mod batched;
+#[cfg(feature = "baselines")]
 mod per_order;
+
+mod batched;
 
 use storefront::variants::SalesCounts as Arm;
 use uuid::Uuid;
@@ -13,6 +15,7 @@ use crate::database::Session;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum SalesCounts {
     /// See [`per_order`].
+    #[cfg(feature = "baselines")]
     PerOrder,
     /// See [`batched`].
     Batched,
@@ -21,6 +24,7 @@ pub(super) enum SalesCounts {
 impl SalesCounts {
     pub(super) fn new(arm: Arm) -> Self {
         match arm {
+            #[cfg(feature = "baselines")]
             Arm::PerOrder => Self::PerOrder,
             Arm::Batched => Self::Batched,
         }
@@ -29,6 +33,7 @@ impl SalesCounts {
     /// Counts the units of an order.
     pub(super) async fn count(self, session: &mut Session<'_>, order: Uuid) -> Result<(), sqlx::Error> {
         match self {
+            #[cfg(feature = "baselines")]
             Self::PerOrder => per_order::count(session, order).await,
             Self::Batched => batched::count(session, order).await,
         }
