@@ -84,7 +84,7 @@ async fn a_token_that_names_nothing_is_traded_for_one_that_does() {
     shop.database.execute(hash).await;
     let next = Person::signed_in(&ada.email, &refresh(&shop, &old).await);
     assert!(next.is_known(&shop).await);
-    refresh(&shop, &next.refresh_token).await.ok();
+    assert_eq!(refresh(&shop, &next.refresh_token).await.status, 201);
     shop.database
         .execute("delete from refresh_tokens where used_at is not null")
         .await;
