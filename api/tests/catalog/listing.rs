@@ -20,8 +20,10 @@ async fn counted_by_postgres(database: &Database) -> u64 {
     )
     .await;
     let row = sqlx::query(
+        // The planner evaluates `title_query` of a constant, and Postgres counts that function's body as a statement.
         "select coalesce(sum(calls), 0)::bigint from pg_stat_statements
-         where toplevel and dbid = (select oid from pg_database where datname = $1)",
+         where toplevel and dbid = (select oid from pg_database where datname = $1)
+           and query not like 'select regexp_replace(words::text%'",
     )
     .bind(database.name())
     .fetch_one(&mut server)

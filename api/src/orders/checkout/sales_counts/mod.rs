@@ -1,9 +1,10 @@
 //! Where a shop that counts its sales itself counts them: the lesson `sales_counts`, as `checkout=inline` has it. In other
 //! shops the worker counts (`worker/src/consumers/sales_counts/`), and the arms are described there.
 
-mod batched;
 #[cfg(feature = "baselines")]
 mod per_order;
+
+mod batched;
 
 use storefront::variants::SalesCounts as Arm;
 use uuid::Uuid;
