@@ -136,10 +136,9 @@ referencing new table as changed for each statement execute function note_refere
 create trigger note_categories_on_delete after delete on categories
 referencing old table as changed for each statement execute function note_reference();
 
--- Stock tells of itself in the feed. The columns of `catalog_epoch` stay until no process of an earlier release reads them.
-drop trigger tell_of_stock_on_update on variants;
-drop function tell_of_stock();
-comment on column catalog_epoch.stock_epoch is 'No longer written. To be dropped.';
-comment on column catalog_epoch.stock_window_us is 'No longer read. To be dropped.';
+-- Stock tells of itself in the feed. `tell_of_stock` and its columns of `catalog_epoch` stay until no process of an earlier
+-- release reads them: the next release drops them.
+comment on column catalog_epoch.stock_epoch is 'Read by earlier releases only. To be dropped.';
+comment on column catalog_epoch.stock_window_us is 'Read by earlier releases only. To be dropped.';
 -- `catalog_epoch.epoch` is still read with the feed: raising it makes every process load everything again. That is for
 -- operators, after a restore, and for what is loaded past the triggers. No request raises it.

@@ -179,6 +179,14 @@ execute function write_search_keys();
 -- A category that moves takes the products below it along.
 create function move_search_rows() returns trigger language plpgsql as $$
 begin
+    -- The products first, by their ids, as all who write rows of both tables.
+    perform from products
+    where category_id in (
+        with recursive below as (
+            select new.id union select c.id from categories c join below on c.parent_id = below.id
+        ) select id from below
+    )
+    order by id for no key update;
     update search_rows s
     set document = search_row_document(product_search_document(p.title, p.description), p.brand_id,
                                        category_path(p.category_id), p.in_stock)

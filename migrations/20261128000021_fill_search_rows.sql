@@ -10,7 +10,10 @@ declare
 begin
     loop
         perform set_config('lock_timeout', '500ms', true);
-        batch := array(select id from products where id > last order by id limit 1000);
+        -- A run that gave up is repeated, and goes on where it was.
+        batch := array(select id from products p
+                       where id > last and not exists (select from search_rows r where r.product_id = p.id)
+                       order by id limit 1000);
         exit when batch = '{}';
         perform from products where id = any (batch) order by id for no key update;
         insert into search_rows

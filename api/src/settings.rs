@@ -242,8 +242,8 @@ pub struct CacheSettings {
     pub list_staleness: Duration,
 
     /// How often all lists are made again while products are changed all the time, in milliseconds. Ten changes are seen
-    /// within a second before that; the price of a product is so always
-    #[arg(long = "cache-list-refresh-ms", env = "BACKSTOCK_CACHE_LIST_REFRESH_MS", default_value = "2000",
+    /// at once before that; with the feed's quarter of a second, every change is seen within one
+    #[arg(long = "cache-list-refresh-ms", env = "BACKSTOCK_CACHE_LIST_REFRESH_MS", default_value = "700",
           value_parser = parse_millis)]
     pub list_refresh: Duration,
 

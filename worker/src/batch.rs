@@ -24,6 +24,8 @@ use tokio::sync::{mpsc, oneshot};
 pub struct StatementError {
     /// The way to Postgres failed, or Postgres starts, ends or is full. It passes.
     pub is_away: bool,
+    /// Trying again may help: Postgres is away, or another holds a lock for long.
+    pub may_pass: bool,
     why: String,
 }
 
@@ -31,6 +33,7 @@ impl From<sqlx::Error> for StatementError {
     fn from(error: sqlx::Error) -> Self {
         Self {
             is_away: is_away(&error),
+            may_pass: is_away(&error) || is_locked(&error),
             why: error.to_string(),
         }
     }
@@ -40,9 +43,17 @@ impl StatementError {
     fn panicked() -> Self {
         Self {
             is_away: false,
+            may_pass: false,
             why: "the work on a batch panicked".to_owned(),
         }
     }
+}
+
+/// Whether another held a lock for longer than `lock_timeout`.
+fn is_locked(error: &sqlx::Error) -> bool {
+    const LOCK_NOT_AVAILABLE: &str = "55P03";
+    let fault = error.as_database_error();
+    fault.is_some_and(|fault| fault.code().as_deref() == Some(LOCK_NOT_AVAILABLE))
 }
 
 /// Whether the fault is of the way to Postgres, or of one that starts, ends or is full, and passes.

@@ -23,6 +23,9 @@ const REFRESH_AT_ONCE: usize = 1_000;
 /// loaded again, which costs less.
 const MAX_UNREAD: usize = 100_000;
 
+/// How long one load may take. A Postgres that is gone without a word would be waited for without end.
+const LOAD_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
 /// Between two attempts to load: the first pause, which doubles, and the longest.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
@@ -235,7 +238,8 @@ impl<C: Content> Shared<C> {
         let (mut pause, longest) = RETRY_PAUSES;
         let started = Instant::now();
         loop {
-            match self.load_once().await {
+            let loading = tokio::time::timeout(LOAD_TIMEOUT, self.load_once()).await;
+            match loading.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                 Ok(true) => break,
                 // Changes were lost meanwhile: from the beginning.
                 Ok(false) => {}

@@ -64,6 +64,22 @@ pub(super) fn statement_limits(settings: &DatabaseSettings, shares: &BulkheadSet
     Class::ALL.map(|class| class.statement_limit(settings, shares))
 }
 
+/// How many orders may write stock at a time: all connections that buyers may have but one, which carts and payments use while
+/// stock is waited for.
+pub fn stock_writers(settings: &DatabaseSettings, shares: &BulkheadSettings) -> u32 {
+    let buy = buy_share(settings, shares);
+    buy.maximum.saturating_sub(1).max(1)
+}
+
+fn buy_share(settings: &DatabaseSettings, shares: &BulkheadSettings) -> Share {
+    let total = settings.database_connections;
+    let each = total / 8;
+    shares.database_buy_connections.unwrap_or(Share {
+        guaranteed: each,
+        maximum: (total - 3 * each).max(1),
+    })
+}
+
 /// Shares out the pool's connections.
 pub(super) fn bulkhead(
     settings: &DatabaseSettings,
@@ -85,9 +101,7 @@ pub(super) fn bulkhead(
             shares
                 .database_search_connections
                 .unwrap_or(share(each, total / 4)),
-            shares
-                .database_buy_connections
-                .unwrap_or(share(each, each + shared)),
+            buy_share(settings, shares),
             shares
                 .database_account_connections
                 .unwrap_or(share(each, total * 3 / 8)),

@@ -22,7 +22,7 @@ use storefront::settings::DatabaseSettings;
 use storefront::telemetry::statements;
 use storefront::variants::Connections;
 
-pub use self::class::Class;
+pub use self::class::{Class, stock_writers};
 pub use self::side::{SIDE_TIMEOUT, SideConnection, SideLease};
 use crate::http::timings::Timings;
 use crate::metrics::class_refused;

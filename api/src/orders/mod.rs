@@ -36,6 +36,7 @@ use self::events::Events;
 use self::history::OrderHistory;
 use self::order_lines::OrderLines;
 use self::sku_queue::SkuQueue;
+use crate::database::stock_writers;
 use crate::http::cursor::CursorKeys;
 use crate::opaque_token::{OpaqueToken, TokenHash};
 use crate::settings::{OrderSettings, Settings};
@@ -73,6 +74,7 @@ impl Orders {
     pub fn new(variants: &Variants, settings: &Settings) -> Result<Self, AssemblyError> {
         settings.orders.check()?;
         let payments = PaymentGateway::new(&settings.orders.payment)?;
+        let stock_writers = stock_writers(&settings.database, &settings.bulkheads);
         Ok(Self {
             lines: OrderLines::new(variants.order_lines),
             history: OrderHistory::new(variants.order_history),
@@ -82,7 +84,7 @@ impl Orders {
             cursors: CursorKeys::new(&settings.jwt_secrets),
             tokens: OrderTokens::new(&settings.jwt_secrets),
             carrier: CarrierSignatures::new(&settings.orders.carrier_secret),
-            sku_queue: SkuQueue::new(&settings.orders),
+            sku_queue: SkuQueue::new(&settings.orders, stock_writers),
             settings: settings.orders.clone(),
         })
     }

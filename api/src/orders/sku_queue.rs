@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::http::error::ApiError;
 use crate::settings::OrderSettings;
@@ -25,6 +25,7 @@ use crate::settings::OrderSettings;
 /// The line of each SKU, of this process.
 pub struct SkuQueue {
     lines: Arc<Lines>,
+    writers: Arc<Semaphore>,
     timeout: Duration,
     compensation_timeout: Duration,
 }
@@ -55,6 +56,8 @@ struct Waiter {
 /// A slot of each SKU of an order, until it is dropped.
 #[must_use = "dropping it gives the slots back"]
 pub struct SkuTurn {
+    // Returned before the slots: the order that gets them finds a permit.
+    _writer: OwnedSemaphorePermit,
     _place: Place,
 }
 
@@ -67,16 +70,20 @@ struct Place {
 
 impl SkuQueue {
     /// With the slots and the deadline of the settings.
-    pub fn new(settings: &OrderSettings) -> Self {
+    /// At most `writers` orders write stock at a time, whatever their SKUs: locked rows of many SKUs can't take all
+    /// connections of those who buy.
+    pub fn new(settings: &OrderSettings, writers: u32) -> Self {
         Self::with(
             usize::from(settings.sku_waiters),
             settings.sku_queue_timeout,
             settings.margin,
+            writers as usize,
         )
     }
 
-    fn with(slots: usize, timeout: Duration, compensation_timeout: Duration) -> Self {
+    fn with(slots: usize, timeout: Duration, compensation_timeout: Duration, writers: usize) -> Self {
         Self {
+            writers: Arc::new(Semaphore::new(writers)),
             lines: Arc::new(Lines {
                 slots,
                 passing_ends: timeout / 2,
@@ -116,8 +123,15 @@ impl SkuQueue {
         let skus: Arc<[Arc<str>]> = skus.into_iter().map(Arc::from).collect();
         let (granted, grant) = oneshot::channel();
         let place = self.lines.enter(skus, granted);
-        if tokio::time::timeout(timeout, grant).await.is_ok() || place.is_granted() {
-            return Ok(SkuTurn { _place: place });
+        let ends = tokio::time::Instant::now() + timeout;
+        let is_granted = tokio::time::timeout(timeout, grant).await.is_ok() || place.is_granted();
+        if is_granted
+            && let Ok(writer) = tokio::time::timeout_at(ends, self.writers.clone().acquire_owned()).await
+        {
+            return Ok(SkuTurn {
+                _writer: writer.expect("it is never closed"),
+                _place: place,
+            });
         }
         metrics::counter!("sku_queue_timeouts_total").increment(1);
         Err(ApiError::Overloaded(
@@ -156,8 +170,10 @@ impl Lines {
         let mut kept_free: HashSet<Arc<str>> = HashSet::new();
         let mut still_waiting = VecDeque::with_capacity(state.waiting.len());
         for waiter in state.waiting.drain(..) {
+            // One slot of each SKU that an old waiter needs stays free, so that orders of its other SKUs go on.
             let is_free = |sku: &Arc<str>| {
-                !kept_free.contains(sku) && state.in_use.get(sku).is_none_or(|in_use| *in_use < self.slots)
+                let reserved = usize::from(kept_free.contains(sku));
+                state.in_use.get(sku).copied().unwrap_or(0) + reserved < self.slots
             };
             if waiter.skus.iter().all(is_free) {
                 for sku in waiter.skus.iter() {
@@ -211,12 +227,15 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    /// More than the tests have orders.
+    const WRITERS: usize = 100;
+
     use super::*;
 
     const LONG: Duration = Duration::from_secs(60);
 
     fn queue(slots: usize, timeout: Duration) -> Arc<SkuQueue> {
-        Arc::new(SkuQueue::with(slots, timeout, timeout))
+        Arc::new(SkuQueue::with(slots, timeout, timeout, WRITERS))
     }
 
     fn waiting(queue: &SkuQueue) -> usize {
@@ -283,7 +302,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_order_of_two_skus_is_not_starved_by_those_that_want_one() {
-        let mut lines = SkuQueue::with(1, LONG, LONG);
+        let mut lines = SkuQueue::with(1, LONG, LONG, WRITERS);
         Arc::get_mut(&mut lines.lines).unwrap().passing_ends = Duration::ZERO;
         let queue = Arc::new(lines);
         let log = Arc::new(Mutex::new(Vec::new()));

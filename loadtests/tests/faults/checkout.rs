@@ -261,7 +261,9 @@ async fn ask_again(target: &Target, cases: &[Case], steps: &Steps, trial: &Trial
         loop {
             let answer = fetch(target, &case.request).await.unwrap();
             let body = String::from_utf8_lossy(&answer.body);
-            let is_to_wait = answer.status == 409 && body.contains("request_in_progress");
+            // All of them want the same units: what isn't had in time is to be asked for again, too.
+            let is_to_wait =
+                answer.status == 503 || (answer.status == 409 && body.contains("request_in_progress"));
             if is_to_wait && begun.elapsed() < PATIENCE {
                 // The client does as it was told; nothing depends on how long it is.
                 tokio::time::sleep(PAUSE).await;

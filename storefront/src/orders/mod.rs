@@ -21,9 +21,9 @@
 //! 3. the order, then the idempotency key that it is bound to
 //! 4. the variants, by `(product_id, id)`, in one statement
 //! 5. their products: the triggers that follow that statement lock them when stock runs out or returns, in the order of its
-//!    rows
+//!    rows; then their `search_rows` and `catalog_changes`
 //! 6. the coupon
-//! 7. `catalog_epoch`, in the commit (a deferred trigger)
+//! 7. `catalog_epoch`, in the commit (a deferred trigger, for processes of the earlier release)
 //!
 //! The coupon comes after the stock, so an order that waits for a hot SKU doesn't hold its coupon's row, and orders of
 //! other SKUs with the same coupon go on. From 6 on, a transaction waits for commits only.

@@ -21,10 +21,6 @@ pub use self::pool::{ConnectionPool, PoolUse};
 pub use self::session::{Counter, Session, Transaction};
 use crate::settings::DatabaseSettings;
 
-/// How similar a title's best part must be to a text that was searched for, from 0 to 1. Postgres' own 0.6 misses a
-/// word of five letters of which one is left out.
-const WORD_SIMILARITY: &str = "0.4";
-
 /// How long a request waits for a lock, unless a setting says otherwise. A client waits for its answer, and it holds a
 /// connection that others could use.
 const REQUEST_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -75,7 +71,6 @@ pub fn connect_options(settings: &DatabaseSettings, process: &str) -> Result<PgC
             ("tcp_keepalives_interval", seconds(peer / 6)),
             ("tcp_keepalives_count", "3".to_owned()),
             ("tcp_user_timeout", millis(peer)),
-            ("pg_trgm.word_similarity_threshold", WORD_SIMILARITY.to_owned()),
             // A request gets one process of the server: one that took more would take them from others.
             ("max_parallel_workers_per_gather", "0".to_owned()),
         ]))

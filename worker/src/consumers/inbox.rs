@@ -72,7 +72,7 @@ impl Emails {
     async fn insist_on_note(&self, sent: Note) -> Result<(), StatementError> {
         let mut is_told = false;
         while let Err(error) = self.notes.call(sent).await {
-            if !error.is_away {
+            if !error.may_pass {
                 return Err(error);
             }
             if !is_told {

@@ -113,17 +113,21 @@ pub(super) async fn ship(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Res
 
 /// The orders that are to be shipped. None of one that isn't paid, or that was shipped under this message.
 async fn start(pool: &MeasuredPool, batch: &[(Uuid, Uuid)]) -> Result<Vec<Option<Order>>, sqlx::Error> {
-    // In the order of their ids, as everybody who writes several orders at once.
+    // In the order of their ids, as all who write several orders at once. One that is locked is left out: its message is tried
+    // again later, and the others don't wait for it.
     let mut asked = batch.to_vec();
     asked.sort_unstable_by_key(|(message, order)| (*order, *message));
     let (messages, orders): (Vec<Uuid>, Vec<Uuid>) = asked.into_iter().unzip();
     let rows = sqlx::query!(
         r#"
+        with free as materialized (
+            select id from orders where id = any($2) and status = 'paid' order by id for no key update skip locked
+        )
         update orders o
         set shipping_started_at = coalesce(o.shipping_started_at, now())
         from unnest($1::uuid[], $2::uuid[]) as asked (message_id, order_id)
+        join free on free.id = asked.order_id
         where o.id = asked.order_id
-          and o.status = 'paid'
           and not exists (select from inbox i where i.message_id = asked.message_id and i.consumer = $3)
         returning o.id, o.payment_id, o.shipping_method, o.shipping_address as "shipping_address: Value"
         "#,

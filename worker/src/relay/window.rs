@@ -81,7 +81,7 @@ async fn claim(
         Row,
         r#"
         select id, message_id, event, body::text as "body!", trace_context,
-               pg_snapshot_xmax(pg_current_snapshot())::text::int8 as "xmax!",
+               pg_current_xact_id()::text::int8 as "xmax!",
                pg_snapshot_xmin(pg_current_snapshot())::text::int8 as "xmin!"
         from outbox
         where id >= $3 and event <> all($2)

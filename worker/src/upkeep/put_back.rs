@@ -82,8 +82,12 @@ impl Upkeep {
                     tracing::error!(order = %order_id, %error, "a statement failed; the order is put back");
                 }
             }
-            order.put_back(self).await?;
-            count(O::PUT_BACK, 1);
+            match order.put_back(self).await {
+                Ok(()) => count(O::PUT_BACK, 1),
+                Err(error) if concerns_all(&error) => return Err(error),
+                // Its claim keeps it away from the next rounds, too, and ends by itself.
+                Err(error) => tracing::error!(order = %order_id, %error, "an order couldn't be put back"),
+            }
             if unanswered == OPENS_AFTER {
                 tracing::warn!("the gateway answers nothing; the round ends");
                 return Ok(Round::Rest);

@@ -112,7 +112,7 @@ impl Upkeep {
     async fn record_age(&self) -> Result<(), sqlx::Error> {
         let age_s = sqlx::query_scalar!(
             r#"select coalesce(extract(epoch from clock_timestamp() - min(pending_since)), 0)::float8 as "age_s!"
-               from product_sales"#
+               from product_sales where sold > 0"#
         )
         .fetch_one(&self.pool)
         .await?;

@@ -10,8 +10,11 @@ use crate::state::App;
 /// How often the feed is read. A change must be seen within a second; this leaves room for a slow database.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long applying one read may take. What is loaded whole, at the start or after a restore, takes longest.
-const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long applying one read may take.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long it may take when all is loaded again, at the start or after a restore.
+const APPLY_ALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Follows the feed over the connection beside the requests.
 pub async fn follow(app: &App) {
@@ -35,10 +38,13 @@ async fn step(app: &App, feed: &mut Feed) -> Result<(), sqlx::Error> {
             feed.read(connection).await
         })
         .await?;
+    let timeout = if changes.everything {
+        APPLY_ALL_TIMEOUT
+    } else {
+        APPLY_TIMEOUT
+    };
     connection
-        .within(APPLY_TIMEOUT, async |connection| {
-            apply(app, connection, &changes).await
-        })
+        .within(timeout, async |connection| apply(app, connection, &changes).await)
         .await?;
     feed.advance(position);
     Ok(())

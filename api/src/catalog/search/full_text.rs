@@ -43,6 +43,11 @@ impl TextQuery {
     }
 }
 
+/// A text as a query of words, which an index answers.
+pub fn words_query(text: &str) -> TextQuery {
+    Words::new(text).text_query()
+}
+
 impl Words {
     pub(super) fn new(text: &str) -> Self {
         let words: Vec<&str> = text

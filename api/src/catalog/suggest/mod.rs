@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::cache::Class;
 use super::filters::MAX_QUERY_CHARS;
+use super::search::full_text::words_query;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::Parameters;
@@ -25,6 +26,9 @@ const MIN_CHARS: usize = 2;
 /// A product whose title has a word that begins with the text.
 #[derive(Debug, Serialize, ToSchema, sqlx::FromRow)]
 pub struct Suggestion {
+    /// Decides when a cached answer is no longer good.
+    #[serde(skip)]
+    id: Uuid,
     /// The title.
     pub title: String,
     /// The product's slug.
@@ -82,29 +86,30 @@ pub async fn suggest(
 /// Suggestions of an answer.
 const MOST: usize = 8;
 
-/// Titles that are compared when the best-sellers don't fill an answer. A text that more titles have than this, and
-/// hardly any best-seller, gets the best-selling of these.
+/// Titles with the text's words that are compared when the best-sellers don't fill an answer. A text whose words more titles
+/// have than this, and hardly any best-seller, gets the best-selling of these.
 const MAX_COMPARED: u64 = 1_500;
 
 async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer, ApiError> {
     let is_old = app.catalog.replicas.titles.is_old();
     let found = app.catalog.replicas.titles.get().await?.find(text, MOST);
-    // A text without a letter or digit has no trigram: an index can't find it, and all titles would be read.
+    // A text without a letter or digit has no words that an index could find.
     let is_rare = found.may_be_more && text.contains(char::is_alphanumeric);
     let items = match (is_rare, found.ids.is_empty()) {
         (true, _) => suggest_rare(app, timings, text).await?,
         (false, false) => suggest_of(app, timings, &found.ids).await?,
         (false, true) => Vec::new(),
     };
+    let shown = items.iter().map(|item| item.id).collect();
     let body = serde_json::to_vec(&Suggestions { items, next: None }).map_err(ApiError::internal)?;
-    Ok(Answer::new(None, &body).provisional(is_old))
+    Ok(Answer::new(None, &body).showing(shown).provisional(is_old))
 }
 
 /// Products that were found, as they are now.
 async fn suggest_of(app: &App, timings: &Timings, ids: &[Uuid]) -> Result<Vec<Suggestion>, ApiError> {
     let mut session = app.database.session(timings).await?;
     let rows = sqlx::query_as::<_, Suggestion>(
-        "select title, slug
+        "select id, title, slug
          from products
          where id = any($1) and active
          order by array_position($1, id)",
@@ -116,17 +121,21 @@ async fn suggest_of(app: &App, timings: &Timings, ids: &[Uuid]) -> Result<Vec<Su
 async fn suggest_rare(app: &App, timings: &Timings, text: &str) -> Result<Vec<Suggestion>, ApiError> {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     let mut sql = QueryBuilder::<Postgres>::new(
-        "select found.title, p.slug
+        // Their number is bounded before titles are compared, so that no text reads more.
+        "select p.id, found.title, p.slug
          from (
              select product_id, title, sales_count from (
-                 select product_id, title, sales_count from search_rows where active and (title ilike ",
+                 select product_id, title, sales_count from search_rows
+                 where active and document @@ title_query(",
     );
-    sql.push_bind(format!("{escaped}%"))
+    words_query(text).push(&mut sql);
+    sql.push(") limit ")
+        .push(MAX_COMPARED)
+        .push(") compared where title ilike ")
+        .push_bind(format!("{escaped}%"))
         .push(" or title ilike ")
         .push_bind(format!("% {escaped}%"))
-        .push(") limit ")
-        .push(MAX_COMPARED)
-        .push(") compared order by sales_count desc, product_id desc limit ")
+        .push(" order by sales_count desc, product_id desc limit ")
         .push(MOST as u64)
         .push(
             ") found join products p on p.id = found.product_id order by found.sales_count desc, p.id desc",

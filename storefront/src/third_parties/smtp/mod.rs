@@ -186,7 +186,9 @@ impl Smtp {
         while let Some(mut connection) = self.kept() {
             match connection.begin(envelope, is_ascii).await {
                 Ok(()) => return Ok(connection),
-                Err(error) if error.is_answer() => return Err(error),
+                Err(error) if error.is_permanent() => return Err(error),
+                // The server said goodbye while it was idle, which is read as the answer: another connection tells.
+                Err(error) if error.is_answer() => break,
                 // The server closed it while it was idle.
                 Err(error) => tracing::debug!(%error, "an idle connection to the mail server was lost"),
             }
