@@ -75,10 +75,15 @@ const CHANGES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Counts that are cached follow later: that is the cache's subject.
+async fn uncached(variants: &str) -> TestShop {
+    TestShop::start_with(variants, Changes::default().without_a_cache()).await
+}
+
 #[tokio::test]
 async fn every_arm_sees_every_change() {
     for variants in arms_of("facets") {
-        let shop = TestShop::start(&variants.to_string()).await;
+        let shop = uncached(&variants.to_string()).await;
         let mut before = answers(&shop).await;
         for (what, sql) in CHANGES {
             shop.database.execute(sql).await;
@@ -95,7 +100,7 @@ async fn every_arm_sees_every_change() {
 /// The promise is a second. One change may meet a busy machine, so the median of five counts.
 #[tokio::test]
 async fn a_price_is_counted_within_a_second() {
-    let shop = TestShop::start(&arm(lesson("facets"), "columns").to_string()).await;
+    let shop = uncached(&arm(lesson("facets"), "columns").to_string()).await;
     let expensive = async || {
         let facets = shop
             .get("/v1/products/facets?min_price=1000000")
@@ -121,7 +126,7 @@ async fn a_price_is_counted_within_a_second() {
 
 #[tokio::test]
 async fn a_title_that_changed_is_suggested_and_the_old_one_is_not() {
-    let shop = TestShop::start(&arm(lesson("facets"), "columns").to_string()).await;
+    let shop = uncached(&arm(lesson("facets"), "columns").to_string()).await;
     let suggested = async |text: &str| {
         let answer = shop.get(&format!("/v1/search/suggestions?q={text}")).await.ok();
         answer.items().len()
@@ -141,7 +146,7 @@ async fn a_title_that_changed_is_suggested_and_the_old_one_is_not() {
 
 #[tokio::test]
 async fn columns_are_counted_without_a_statement() {
-    let mut shop = TestShop::start(&arm(lesson("facets"), "columns").to_string()).await;
+    let mut shop = uncached(&arm(lesson("facets"), "columns").to_string()).await;
     answers(&shop).await;
     shop.stop_following_the_epoch().await;
     for path in COUNTED {
@@ -154,7 +159,7 @@ async fn columns_are_counted_without_a_statement() {
 #[tokio::test]
 #[cfg(feature = "baselines")]
 async fn a_scan_takes_a_statement_each() {
-    let mut shop = TestShop::start(&arm(lesson("facets"), "scan").to_string()).await;
+    let mut shop = uncached(&arm(lesson("facets"), "scan").to_string()).await;
     shop.stop_following_the_epoch().await;
     for path in COUNTED {
         assert_eq!(shop.get(path).await.ok().statements(), 1, "{path}");
@@ -163,7 +168,7 @@ async fn a_scan_takes_a_statement_each() {
 
 #[tokio::test]
 async fn a_process_that_fell_behind_loads_again_and_serves_meanwhile() {
-    let shop = TestShop::start(&arm(lesson("facets"), "columns").to_string()).await;
+    let shop = uncached(&arm(lesson("facets"), "columns").to_string()).await;
     answers(&shop).await;
     // Written past the triggers, and then said of the whole catalogue, as a restore is.
     shop.database

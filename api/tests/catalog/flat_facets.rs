@@ -148,6 +148,7 @@ async fn common_words_are_counted_up_to_the_bound_and_said_to_be_approximate() {
 }
 
 /// Entries of an index that holds all that is counted, on a page.
+#[cfg(feature = "baselines")]
 const MOST_ENTRIES: u64 = 200;
 
 #[tokio::test]
