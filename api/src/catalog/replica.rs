@@ -48,7 +48,7 @@ pub trait Content: Sized + Send + Sync + 'static {
         known: Option<&Self>,
     ) -> impl Future<Output = Result<Self, sqlx::Error>> + Send;
 
-    /// Re-reads these products, at most [`REFRESH_AT_ONCE`]: some have changed, some are gone.
+    /// Re-reads these products, at most a thousand: some have changed, some are gone.
     fn refresh(
         &self,
         connection: &mut PgConnection,

@@ -2,7 +2,7 @@
 //! themselves are in `storefront/src/orders/`, which the worker uses as well.
 //!
 //! An order changes its status once: what comes second, a retry of the client or the worker's reconciliation, changes
-//! nothing and is [`PaymentOutcome::AlreadySettled`]. Read next: `response.rs` for what the client is answered, `checkout/`
+//! nothing and is `PaymentOutcome::AlreadySettled`. Read next: `response.rs` for what the client is answered, `checkout/`
 //! and `events/`, which a paid order goes to.
 
 use axum::response::Response;
