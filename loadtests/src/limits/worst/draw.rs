@@ -52,7 +52,8 @@ impl Draw<'_> {
         match self.below(100) {
             0..8 => Drawn {
                 kind: Kind::Suggestions,
-                path: format!("/v1/search/suggestions?q={}", self.begun_word()),
+                // The shop asks for two letters at least.
+                path: format!("/v1/search/suggestions?q={}", self.begun_word(2)),
             },
             8..24 => {
                 let filters = self.filters();
@@ -141,20 +142,20 @@ impl Draw<'_> {
             5 => format!("{}+{}", self.middling(), self.common()),
             6 => self.rare(),
             7 => self.middling(),
-            8 => self.begun_word(),
+            8 => self.begun_word(1),
             _ => self.common(),
         }
     }
 
-    /// The first letters of a word, or all of it.
-    fn begun_word(&mut self) -> String {
+    /// The first letters of a word, so many at least, or all of it.
+    fn begun_word(&mut self, least: usize) -> String {
         let word = match self.below(4) {
             0 => self.rare(),
             1 => self.misspelt(),
             2 => self.middling(),
             _ => self.common(),
         };
-        let letters = 1 + self.below(word.len());
+        let letters = word.len().min(least + self.below(word.len()));
         word[..letters].to_owned()
     }
 
