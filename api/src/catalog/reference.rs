@@ -18,7 +18,7 @@ use crate::database::Session;
 /// A brand.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Brand {
-    /// Its id.
+    /// What products refer to it by.
     pub id: Uuid,
     /// What `brand=` takes.
     pub slug: Box<str>,
@@ -29,7 +29,7 @@ pub struct Brand {
 /// A category, with its place in the tree.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Category {
-    /// Its id.
+    /// What products refer to it by.
     pub id: Uuid,
     /// The category above it.
     pub parent_id: Option<Uuid>,

@@ -28,7 +28,7 @@ const BLOCKING_FROM: usize = 500_000;
 /// A product, as its row says.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 pub struct ProductRow {
-    /// Its id.
+    /// The product, by id.
     pub id: Uuid,
     /// Its brand.
     pub brand_id: Uuid,

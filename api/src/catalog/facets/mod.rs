@@ -91,7 +91,7 @@ pub struct FacetCounts {
 /// A category, and how many products are shown in it, without those below it.
 #[derive(Debug)]
 pub struct CategoryCount {
-    /// Its id.
+    /// The category, by id.
     pub id: Uuid,
     /// The category above it.
     pub parent_id: Option<Uuid>,

@@ -1,7 +1,7 @@
 //! `GET /v1/search/suggestions`: titles that go on from what someone has typed so far, the best-selling first.
 //!
 //! What is common is found among the best-sellers' titles, which the process holds (`titles.rs`); what is rare by
-//! trigrams, among a bounded number. So no text costs more in a large catalogue than in a small one.
+//! its words, among a bounded number. So no text costs more in a large catalogue than in a small one.
 
 pub mod titles;
 
