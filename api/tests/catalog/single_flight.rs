@@ -134,7 +134,6 @@ async fn when_the_request_that_does_the_work_goes_away_another_does_it() {
 #[tokio::test]
 async fn the_work_is_done_once_also_without_redis() {
     let changes = Changes::default()
-        .set("--redis-url", "redis://127.0.0.1:1")
         .set("--redis-timeout-ms", 100)
         .without_a_cache();
     let shop = TestShop::start_with("optimized", changes).await;

@@ -49,9 +49,12 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Its Redis is away: nothing is waited for.
+    /// Its Redis is away, unless the test sets one: nothing is waited for, and nothing is kept.
     pub fn without_a_cache(mut self) -> Self {
         self.has_no_cache = true;
+        // Port 1 refuses connections at once.
+        let nowhere = || "redis://127.0.0.1:1/".to_owned();
+        self.flags.entry("--redis-url").or_insert_with(nowhere);
         self
     }
 
