@@ -11,17 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use api::settings::{ConnectionSettings, HttpSettings};
+use api::settings::HttpSettings;
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
+use storefront::server::{self, ConnectionSettings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::Layer;
 use tower::util::MapResponseLayer;
 
 use crate::listening::{Door, Listener};
-use crate::server;
 
 /// For a request that is on its way over a connection that was taken as the last.
 const LAST_ARRIVALS: Duration = Duration::from_millis(50);

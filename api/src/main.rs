@@ -3,7 +3,6 @@
 mod customers;
 mod listening;
 mod serve;
-mod server;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;

@@ -18,17 +18,14 @@ pub fn describe() {
         "Time to answer a request, by route and status."
     );
     metrics::describe_gauge!("http_requests_in_flight", "Requests that are being answered.");
-    metrics::describe_gauge!(
-        "http_connections",
-        "Connections of clients and operators that are open."
-    );
-    metrics::describe_counter!(
-        "http_connections_refused_total",
-        "Connections that were closed, most after a 503, because as many as are allowed were open."
-    );
+    storefront::server::describe_metrics();
     metrics::describe_gauge!(
         "database_class_connections",
         "Connections to Postgres that requests of a class have."
+    );
+    metrics::describe_gauge!(
+        "database_class_lent",
+        "Connections to Postgres that requests of a class have above what is guaranteed to it."
     );
     metrics::describe_gauge!(
         "database_class_waiting",
@@ -38,8 +35,6 @@ pub fn describe() {
         "database_class_refused_total",
         "Requests of a class that got no connection to Postgres in time."
     );
-    record_open_connections(0);
-    metrics::counter!("http_connections_refused_total").absolute(0);
     for class in Class::ALL {
         refused_counter(class).absolute(0);
     }
@@ -63,19 +58,10 @@ pub fn describe() {
     HANDLES.with_borrow(|_| ());
 }
 
-/// How many connections of clients are open.
-pub fn record_open_connections(open: u32) {
-    metrics::gauge!("http_connections").set(open);
-}
-
-/// As many connections were open as are allowed.
-pub fn connection_refused() {
-    metrics::counter!("http_connections_refused_total").increment(1);
-}
-
 /// What a class of requests uses of the database's connections, when someone asks for the metrics.
 pub fn record_class(class: Class, usage: ClassUse) {
     metrics::gauge!("database_class_connections", "class" => class.as_str()).set(usage.used);
+    metrics::gauge!("database_class_lent", "class" => class.as_str()).set(usage.lent);
     metrics::gauge!("database_class_waiting", "class" => class.as_str()).set(usage.waiting);
 }
 

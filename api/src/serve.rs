@@ -18,8 +18,9 @@ use api::app;
 use api::http::internal::{self, Internal};
 use api::migrate::{self, UnusableDatabase};
 use api::passwords::pool::hashes_at_once;
-use api::settings::{ConnectionSettings, Settings};
+use api::settings::Settings;
 use api::state::assemble;
+use storefront::server::{self, ConnectionSettings, MAX_INTERNAL_CONNECTIONS};
 use storefront::starting::{POSTGRES, Start};
 use storefront::stopping::Signals;
 use storefront::supervisor::{self, News};
@@ -27,7 +28,6 @@ use storefront::{postgres, telemetry};
 
 use crate::customers::Customers;
 use crate::listening::Door;
-use crate::server;
 
 /// How long the process waits for blocking work when all else has ended.
 const BLOCKING_WORK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -35,9 +35,6 @@ const BLOCKING_WORK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Threads for blocking work besides hashing passwords: names that are looked up, and the collector's last traces. The
 /// runtime would start up to 512, each with memory of its own.
 const OTHER_BLOCKING_THREADS: usize = 8;
-
-/// Connections of operators that may be open: probes, a few collectors of metrics, and people.
-const MAX_INTERNAL_CONNECTIONS: u32 = 64;
 
 /// Serves until a signal comes. Exit code 2 for settings that can't be used.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {

@@ -1,5 +1,5 @@
 //! What the api and the worker share: the variants, the settings, the value types, and the way to each store.
-//! It serves no HTTP. Read first: [`variants`].
+//! It has no routes. Read first: [`variants`].
 
 pub mod variants;
 
@@ -12,6 +12,7 @@ pub mod keyring;
 pub mod settings;
 
 pub mod command_line;
+pub mod server;
 pub mod starting;
 pub mod stopping;
 pub mod supervisor;

@@ -11,6 +11,7 @@ const OUTCOMES: [&str; 5] = ["done", "repeated", "busy", "retried", "dead"];
 
 /// Describes every metric, so that `/metrics` has a `# HELP` line for each.
 pub fn describe() {
+    storefront::server::describe_metrics();
     metrics::describe_counter!("outbox_relayed_total", "Events that the broker confirmed.");
     metrics::describe_counter!(
         "outbox_returned_total",

@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use storefront::messages::Consumer;
 use storefront::postgres::MeasuredPool;
 use storefront::schema::{self, SchemaError};
+use storefront::server::{self, ConnectionSettings, MAX_INTERNAL_CONNECTIONS};
 use storefront::starting::{POSTGRES, RABBITMQ, Start};
 use storefront::stopping::Signals;
 use storefront::supervisor::{self, News};
@@ -19,7 +20,7 @@ use storefront::third_parties::mail::Mailer;
 use storefront::third_parties::payment::PaymentGateway;
 use storefront::{postgres, telemetry};
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::broker::{Broker, BrokerError};
@@ -34,6 +35,15 @@ use crate::upkeep::Upkeep;
 
 /// How long saying goodbye to the broker and to Postgres may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Bounds on the connections of operators, who are near and send little.
+const OPERATORS: ConnectionSettings = ConnectionSettings {
+    max_connections: MAX_INTERNAL_CONNECTIONS,
+    header_timeout: Duration::from_secs(5),
+    idle_timeout: Duration::from_secs(75),
+    write_timeout: Duration::from_secs(30),
+    max_header_bytes: 16_384,
+};
 
 /// Works until a signal comes. Exit code 2 for settings that can't be used.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
@@ -81,7 +91,13 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         start: start_up.clone(),
         draining: draining.clone(),
     };
-    let internal_server = tokio::spawn(axum::serve(listener, health::router(health)).into_future());
+    let (_keep_answering, stopped) = watch::channel(false);
+    let internal_server = tokio::spawn(server::serve(
+        listener,
+        health::router(health),
+        OPERATORS,
+        stopped,
+    ));
     tokio::select! {
         reached = reach_stores(&start_up, &options, &broker) => reached?,
         () = signals.next() => {

@@ -3,6 +3,12 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::Shop;
 
 fn health(listen: &str) -> Output {
     Command::new(env!("CARGO_BIN_EXE_backstock-worker"))
@@ -34,4 +40,21 @@ fn a_worker_that_is_not_ready_is_unhealthy_and_its_reason_is_said() {
     assert_eq!(ended.status.code(), Some(1));
     let said = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(said, "503: {\"failing\":\"rabbitmq\"}\n");
+}
+
+#[tokio::test]
+async fn a_connection_that_sends_no_whole_head_is_closed() {
+    let shop = Shop::open().await;
+    let worker = shop.worker(&[]).await;
+    for sent in ["", "GET /livez HTTP/1.1\r\nhost: worker\r\n"] {
+        let mut client = TcpStream::connect(worker.internal()).await.unwrap();
+        client.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // Far above the deadline: only a worker without one reaches it.
+        let closed = tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut answer)).await;
+        // One that is closed while bytes are under way is reset.
+        let _ = closed.expect("the worker closes the connection");
+        assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+    }
+    shop.close().await;
 }

@@ -47,6 +47,8 @@ pub struct Admission {
 pub struct ClassUse {
     /// Connections that it has.
     pub used: u32,
+    /// Those of them that are guaranteed to no class.
+    pub lent: u32,
     /// Requests that wait for one.
     pub waiting: u32,
 }
@@ -139,8 +141,10 @@ impl<const N: usize> Bulkhead<N> {
     pub fn usage(&self, class: usize) -> ClassUse {
         let class = &self.classes[class];
         let free = class.maximum.available_permits() as u32;
+        let used = class.share.maximum.saturating_sub(free);
         ClassUse {
-            used: class.share.maximum.saturating_sub(free),
+            used,
+            lent: used.saturating_sub(class.share.guaranteed),
             waiting: class.waiting.load(Ordering::Relaxed),
         }
     }
@@ -182,6 +186,12 @@ mod tests {
         let bulkhead = Bulkhead::new(8, [share(1, 8), share(2, 8), share(1, 2)]).unwrap();
         let greedy = at_once(&bulkhead, 0);
         assert_eq!(greedy.len(), 5, "its own and the four that are shared");
+        let usage = ClassUse {
+            used: 5,
+            lent: 4,
+            waiting: 0,
+        };
+        assert_eq!(bulkhead.usage(0), usage);
         assert_eq!(at_once(&bulkhead, 1).len(), 2);
         assert_eq!(at_once(&bulkhead, 2).len(), 1);
         drop(greedy);
@@ -204,7 +214,14 @@ mod tests {
         drop(second);
         held.pop();
         assert_eq!(at_once(&bulkhead, 0).len(), 2);
-        assert_eq!(bulkhead.usage(1), ClassUse { used: 0, waiting: 0 });
+        assert_eq!(
+            bulkhead.usage(1),
+            ClassUse {
+                used: 0,
+                lent: 0,
+                waiting: 0
+            }
+        );
     }
 
     #[test]

@@ -86,6 +86,11 @@ impl Worker {
         Self { child, internal, log }
     }
 
+    /// Where its internal listener is.
+    pub fn internal(&self) -> &str {
+        &self.internal
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap()
     }

@@ -11,13 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use api::metrics::{connection_refused, record_open_connections};
-use api::settings::ConnectionSettings;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::serve::Listener;
+use clap::Args;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,10 +27,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Service;
 
 use self::deadlines::{Progress, TimedStream};
+use crate::settings::parse_millis;
 
 /// What a connection's buffers hold at most, for each direction. A whole answer of the catalogue goes out at once; a
 /// larger one is written as its client reads.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Connections of operators that may be open: probes, a few collectors of metrics, and people.
+pub const MAX_INTERNAL_CONNECTIONS: u32 = 64;
 
 /// Clients above the maximum that are answered at a time. Beyond these, a connection is closed without an answer.
 const MAX_REFUSALS: usize = 64;
@@ -50,6 +53,60 @@ const REFUSAL: &str = concat!(
     r#"{"type":"about:blank","title":"Service Unavailable","status":503,"code":"overloaded","#,
     r#""detail":"too many connections at once; try again after a second"}"#,
 );
+
+/// Bounds on every connection of a client. Each costs a file descriptor and some tens of KB.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ConnectionSettings {
+    /// Connections of clients that may be open; above it, a new one is answered 503. Twice the thousand or so that a
+    /// balancer keeps to one process; a process needs as many file descriptors (ulimit -n)
+    #[arg(long, env = "BACKSTOCK_MAX_CONNECTIONS", default_value_t = 2_048,
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_connections: u32,
+
+    /// How long the head of a request may take to come, in milliseconds, from its first byte on or from the opening of
+    /// the connection on
+    #[arg(long = "header-timeout-ms", env = "BACKSTOCK_HEADER_TIMEOUT_MS", default_value = "10000",
+          value_parser = parse_millis)]
+    pub header_timeout: Duration,
+
+    /// How long a connection may do nothing between two requests before it is closed, in milliseconds. Longer than the
+    /// balancer's own idle timeout, which is 60 s at most: the side that sends requests is the one to close
+    #[arg(long = "idle-timeout-ms", env = "BACKSTOCK_IDLE_TIMEOUT_MS", default_value = "75000",
+          value_parser = parse_millis)]
+    pub idle_timeout: Duration,
+
+    /// How long a client may read nothing of an answer that waits for it, in milliseconds
+    #[arg(long = "write-timeout-ms", env = "BACKSTOCK_WRITE_TIMEOUT_MS", default_value = "30000",
+          value_parser = parse_millis)]
+    pub write_timeout: Duration,
+
+    /// The largest head of a request that is read, in bytes; a larger one is answered 431
+    #[arg(long, env = "BACKSTOCK_MAX_HEADER_BYTES", default_value_t = 16_384,
+          value_parser = clap::value_parser!(u32).range(1_024..=65_536))]
+    pub max_header_bytes: u32,
+}
+
+/// Says what the metrics of connections mean, and begins each.
+pub fn describe_metrics() {
+    metrics::describe_gauge!(
+        "http_connections",
+        "Connections of clients and operators that are open."
+    );
+    metrics::describe_counter!(
+        "http_connections_refused_total",
+        "Connections that were closed, most after a 503, because as many as are allowed were open."
+    );
+    record_open_connections(0);
+    refused_counter().absolute(0);
+}
+
+fn record_open_connections(open: u32) {
+    metrics::gauge!("http_connections").set(open);
+}
+
+fn refused_counter() -> metrics::Counter {
+    metrics::counter!("http_connections_refused_total")
+}
 
 /// Serves until `stopped` comes true, and returns when the last connection is closed: requests in flight are finished,
 /// and idle connections closed.
@@ -89,7 +146,7 @@ pub async fn serve<L, A>(
                 ));
             }
             Err(_) => {
-                connection_refused();
+                refused_counter().increment(1);
                 if let Ok(turn) = refusals.clone().try_acquire_owned() {
                     tokio::spawn(refuse(stream, turn));
                 }

@@ -1,5 +1,5 @@
 //! Deadlines of a connection: for the head of a request, for the pause between two requests, and for a client that
-//! doesn't read its answer. The body of a request has its own, in `http/slow_body.rs`.
+//! doesn't read its answer. The body of a request has its own, in `http/slow_body.rs` of the api.
 //!
 //! They are at the stream and not hyper's own: hyper's makes a new timer for each request, and has one time for heads and
 //! for pauses. Here a connection has one timer, which is moved when it goes off too early.
@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
-use api::settings::ConnectionSettings;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
+
+use super::ConnectionSettings;
 
 /// How far a connection is, as its service knows it. Odd while a request is answered; each answer adds two.
 #[derive(Debug, Default)]
