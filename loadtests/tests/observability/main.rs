@@ -45,6 +45,17 @@ async fn rules_and_dashboards_ask_only_for_what_is_exported() {
     assert!(faults.is_empty(), "{}", Vec::from_iter(faults).join("\n"));
 }
 
+#[test]
+fn the_shares_of_connections_are_on_a_dashboard() {
+    let asked = asked::all();
+    for metric in ["waiting", "connections", "lent", "refused_total"] {
+        let metric = format!("database_class_{metric}");
+        let is_shown =
+            |query: &Query| query.place.contains("grafana/dashboards") && query.expression.contains(&metric);
+        assert!(asked.iter().any(is_shown), "{metric}");
+    }
+}
+
 /// A purchase and a sign-in, so that what is counted by route, party or statement has a first series.
 async fn exported_by_a_shop() -> Exported {
     let services = services().await;
