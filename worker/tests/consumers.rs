@@ -189,6 +189,54 @@ async fn third_parties_that_fail_are_asked_again_until_they_work() {
 }
 
 #[tokio::test]
+async fn an_order_that_another_locks_holds_up_no_others() {
+    const ORDERS: usize = 10;
+    let shop = Shop::open().await;
+    let parties = [shop.simulators.carrier.clone(), shop.simulators.inbox.clone()];
+    for party in &parties {
+        shop.simulators.set(party, json!({ "failure_error": 1.0 })).await;
+    }
+    let orders = shop.paid_orders(ORDERS).await;
+    // Longer than the test waits.
+    let settings = [
+        ("BACKSTOCK_DATABASE_LOCK_TIMEOUT_MS", "60000"),
+        ("BACKSTOCK_MAX_ATTEMPTS", "1000"),
+    ];
+    let _worker = shop.worker(&settings).await;
+    let begun = "select count(*) from orders where shipping_started_at is not null";
+    until_equal("labels are asked for", ORDERS as i64, async || {
+        shop.database.number(begun).await
+    })
+    .await;
+    let mut locking = shop.database.pool.begin().await.unwrap();
+    sqlx::query("select from orders where id = $1 for update")
+        .bind(orders[0].id)
+        .execute(&mut *locking)
+        .await
+        .unwrap();
+    for party in &parties {
+        shop.simulators.set(party, json!({ "failure_error": 0.0 })).await;
+    }
+    let others = ORDERS as i64 - 1;
+    until_equal(
+        "the others are shipped",
+        format!("fulfilled: {others}, paid: 1"),
+        async || shop.statuses().await,
+    )
+    .await;
+    let confirmed = "select count(*) from order_events where event = 'confirmation_sent'";
+    until_equal("the others are confirmed", others, async || {
+        shop.database.number(confirmed).await
+    })
+    .await;
+    locking.commit().await.unwrap();
+    shop.until_all_done(ORDERS).await;
+    shop.assert_done_once(ORDERS).await;
+    assert_eq!(shop.simulators.mails().await, ORDERS as i64);
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn answers_that_are_lost_make_no_second_label_and_take_no_money_twice() {
     let shop = Shop::open().await;
     shop.paid_orders(20).await;

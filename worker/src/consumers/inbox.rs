@@ -7,7 +7,7 @@
 //! timeout; when its worker ended between that answer and the note; or when Postgres was away for longer than a claim and
 //! the broker took the message back meanwhile, as it does when it is cut off.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,8 @@ pub(super) struct Mail {
 pub struct Emails {
     pool: MeasuredPool,
     claims: Batcher<(Uuid, Consumer), Claim>,
-    notes: Batcher<Note, ()>,
+    /// Whether it was noted: not while another has locked the order.
+    notes: Batcher<Note, bool>,
 }
 
 /// That an email is done with.
@@ -67,21 +68,23 @@ impl Emails {
         }
     }
 
-    /// While Postgres is away, until it is noted or the process ends: giving up would send the email again with the next
-    /// delivery.
+    /// While Postgres is away or the order is locked, until it is noted or the process ends: giving up would send the email
+    /// again with the next delivery.
     async fn insist_on_note(&self, sent: Note) -> Result<(), StatementError> {
         let mut is_told = false;
-        while let Err(error) = self.notes.call(sent).await {
-            if !error.may_pass {
-                return Err(error);
-            }
+        loop {
+            let why = match self.notes.call(sent).await {
+                Ok(true) => return Ok(()),
+                Ok(false) => "its order is locked".to_owned(),
+                Err(error) if error.may_pass => error.to_string(),
+                Err(error) => return Err(error),
+            };
             if !is_told {
-                tracing::error!(%error, message = %sent.message_id, "an email was sent, and that can't be noted yet");
+                tracing::error!(why, message = %sent.message_id, "an email was sent, and that can't be noted yet");
                 is_told = true;
             }
             tokio::time::sleep(NOTE_PAUSE).await;
         }
-        Ok(())
     }
 }
 
@@ -238,8 +241,9 @@ async fn give_back(
 }
 
 /// One statement, so that the timeline has it once: it is written by whoever marks the message as done. Done is done,
-/// whoever holds the claim by now, and whether or not it was given back: so nobody else begins.
-async fn note(pool: &MeasuredPool, batch: &[Note]) -> Result<Vec<()>, sqlx::Error> {
+/// whoever holds the claim by now, and whether or not it was given back: so nobody else begins. An order that is locked is
+/// left out, so that the others don't wait for it.
+async fn note(pool: &MeasuredPool, batch: &[Note]) -> Result<Vec<bool>, sqlx::Error> {
     let mut asked = batch.to_vec();
     asked.sort_unstable_by_key(|note| (note.message_id, note.consumer));
     asked.dedup_by_key(|note| (note.message_id, note.consumer));
@@ -250,11 +254,15 @@ async fn note(pool: &MeasuredPool, batch: &[Note]) -> Result<Vec<()>, sqlx::Erro
         .collect();
     let orders: Vec<Option<Uuid>> = asked.iter().map(|note| note.order).collect();
     let events: Vec<Uuid> = asked.iter().map(|_| Uuid::now_v7()).collect();
-    sqlx::query!(
-        "
-        with asked as (
+    let noted = sqlx::query!(
+        r#"
+        with free as materialized (
+            -- The lock that a row of its timeline takes.
+            select id from orders where id = any($3) order by id for key share skip locked
+        ), asked as (
             select * from unnest($1::uuid[], $2::text[], $3::uuid[], $4::uuid[])
                 as asked (message_id, consumer, order_id, event_id)
+            where order_id is null or order_id in (select id from free)
         ), done as (
             insert into inbox (message_id, consumer, done_at)
             select message_id, consumer, now() from asked
@@ -262,19 +270,28 @@ async fn note(pool: &MeasuredPool, batch: &[Note]) -> Result<Vec<()>, sqlx::Erro
             set done_at = excluded.done_at, claimed_until = null
             where inbox.done_at is null
             returning message_id, consumer
+        ), told as (
+            insert into order_events (order_id, id, event)
+            select asked.order_id, asked.event_id, 'confirmation_sent'
+            from done
+            join asked on asked.message_id = done.message_id and asked.consumer = done.consumer
+            where asked.order_id is not null
         )
-        insert into order_events (order_id, id, event)
-        select asked.order_id, asked.event_id, 'confirmation_sent'
-        from done
-        join asked on asked.message_id = done.message_id and asked.consumer = done.consumer
-        where asked.order_id is not null
-        ",
+        select message_id as "message_id!", consumer as "consumer!" from asked
+        "#,
         &ids,
         &consumers,
         &orders as &[Option<Uuid>],
         &events
     )
-    .execute(pool)
+    .fetch_all(pool)
     .await?;
-    Ok(vec![(); batch.len()])
+    let noted: HashSet<(Uuid, String)> = noted
+        .into_iter()
+        .map(|row| (row.message_id, row.consumer))
+        .collect();
+    Ok(batch
+        .iter()
+        .map(|note| noted.contains(&(note.message_id, note.consumer.as_str().to_owned())))
+        .collect())
 }

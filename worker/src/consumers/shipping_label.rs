@@ -10,7 +10,7 @@
 //! The first and the last are statements for many orders at once (`crate::batch`), so that hundreds of orders that wait for
 //! third parties need no more than two connections.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -31,7 +31,7 @@ const CONSUMER: Consumer = Consumer::ShippingLabel;
 pub struct Labels {
     /// A message and its order.
     starts: Batcher<(Uuid, Uuid), Option<Order>>,
-    finishes: Batcher<Finish, bool>,
+    finishes: Batcher<Finish, Finished>,
 }
 
 #[derive(Debug, Clone)]
@@ -39,6 +39,15 @@ struct Finish {
     message_id: Uuid,
     order_id: Uuid,
     label: Label,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Finished {
+    /// By this message.
+    Now,
+    Before,
+    /// Another has locked the order.
+    Locked,
 }
 
 impl Labels {
@@ -107,8 +116,11 @@ pub(super) async fn ship(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Res
         order_id,
         label,
     };
-    let is_first = tools.labels.finishes.call(finish).await?;
-    Ok(if is_first { Done::Now } else { Done::Before })
+    match tools.labels.finishes.call(finish).await? {
+        Finished::Now => Ok(Done::Now),
+        Finished::Before => Ok(Done::Before),
+        Finished::Locked => Err(Fault::Later(format!("order {order_id} is locked"))),
+    }
 }
 
 /// The orders that are to be shipped. None of one that isn't paid, or that was shipped under this message.
@@ -199,8 +211,9 @@ async fn skip(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Result<Done, F
     Ok(Done::Before)
 }
 
-/// Whether it was this message that made each order `fulfilled`.
-async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<bool>, sqlx::Error> {
+/// Whether it was this message that made each order `fulfilled`. An order that is locked is left out, as in [`start`]: nothing
+/// of it is written, and its message is tried again later.
+async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<Finished>, sqlx::Error> {
     let mut asked: Vec<&Finish> = batch.iter().collect();
     asked.sort_unstable_by_key(|finish| (finish.order_id, finish.message_id));
     // A carrier has one label for an order, for all who ask.
@@ -214,11 +227,14 @@ async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<bool>, sqlx
         .collect();
     let (created, fulfilled): (Vec<Uuid>, Vec<Uuid>) =
         asked.iter().map(|_| (Uuid::now_v7(), Uuid::now_v7())).unzip();
-    let fulfilled = sqlx::query!(
+    let rows = sqlx::query!(
         r#"
-        with asked as (
+        with free as materialized (
+            select id from orders where id = any($2) order by id for no key update skip locked
+        ), asked as (
             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::uuid[], $6::uuid[])
                 as asked (message_id, order_id, carrier_label, tracking_number, created, fulfilled)
+            where order_id in (select id from free)
         ), first as (
             insert into inbox (message_id, consumer)
             select message_id, $7 from asked order by message_id
@@ -241,7 +257,10 @@ async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<bool>, sqlx
             union all
             select order_id, fulfilled.fulfilled, 'fulfilled' from fulfilled
         )
-        select message_id as "message_id!", order_id as "order_id!" from fulfilled
+        select asked.message_id as "message_id!", asked.order_id as "order_id!",
+               fulfilled.message_id is not null as "is_fulfilled!"
+        from asked
+        left join fulfilled on fulfilled.message_id = asked.message_id and fulfilled.order_id = asked.order_id
         "#,
         &messages,
         &orders,
@@ -253,13 +272,29 @@ async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<bool>, sqlx
     )
     .fetch_all(pool)
     .await?;
-    orders_reached("fulfilled", fulfilled.len() as u64);
-    let mut fulfilled: HashSet<(Uuid, Uuid)> = fulfilled
+    orders_reached(
+        "fulfilled",
+        rows.iter().filter(|row| row.is_fulfilled).count() as u64,
+    );
+    let mut finished: HashMap<(Uuid, Uuid), Finished> = rows
         .into_iter()
-        .map(|row| (row.message_id, row.order_id))
+        .map(|row| {
+            let finished = if row.is_fulfilled {
+                Finished::Now
+            } else {
+                Finished::Before
+            };
+            ((row.message_id, row.order_id), finished)
+        })
         .collect();
+    // Of twins, one was the first.
     Ok(batch
         .iter()
-        .map(|finish| fulfilled.remove(&(finish.message_id, finish.order_id)))
+        .map(|finish| {
+            let finished = finished.get_mut(&(finish.message_id, finish.order_id));
+            finished.map_or(Finished::Locked, |finished| {
+                std::mem::replace(finished, Finished::Before)
+            })
+        })
         .collect())
 }
