@@ -16,6 +16,9 @@ use crate::http::query::Parameters;
 use crate::http::timings::{RequestTimings, Timings};
 use crate::state::{App, AppState};
 
+/// Categories that the tree shows. More would be megabytes, and no menu.
+const MAX_CATEGORIES: usize = 5_000;
+
 /// A category and those below it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Category {
@@ -35,7 +38,7 @@ pub struct Category {
 pub struct CategoryTree {
     /// Those at the top, in their order.
     pub items: Vec<Category>,
-    /// Always null: the tree is answered whole.
+    /// Always null: the tree is answered whole, up to 5,000 categories, those nearest to the top first.
     pub next: Option<String>,
 }
 
@@ -68,10 +71,9 @@ async fn tree(app: &App, timings: &Timings) -> Result<Answer, ApiError> {
     for row in rows {
         below.entry(row.parent_id).or_default().push(row);
     }
-    let tree = CategoryTree {
-        items: children(&mut below, None),
-        next: None,
-    };
+    let mut items = children(&mut below, None);
+    keep_top(&mut items, MAX_CATEGORIES);
+    let tree = CategoryTree { items, next: None };
     let body = serde_json::to_vec(&tree).map_err(ApiError::internal)?;
     Ok(Answer::new(None, &body).provisional(is_old))
 }
@@ -90,4 +92,19 @@ fn children(below: &mut HashMap<Option<Uuid>, Vec<CategoryCount>>, parent: Optio
         }
     };
     rows.into_iter().map(category).collect()
+}
+
+/// Keeps the first `most` of all categories, level by level. What is left out is still counted in those above it.
+fn keep_top(tree: &mut Vec<Category>, most: usize) {
+    let mut left = most;
+    let mut level = vec![tree];
+    while !level.is_empty() {
+        let mut below = Vec::new();
+        for siblings in level {
+            siblings.truncate(left);
+            left -= siblings.len();
+            below.extend(siblings.iter_mut().map(|category| &mut category.children));
+        }
+        level = below;
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::support::arms::{Databases, every_arm};
 use crate::support::shop::{Changes, TestShop};
+use crate::support::until;
 
 const FILTERS: &[&str] = &[
     "",
@@ -98,6 +99,35 @@ async fn every_arm_counts_what_its_list_holds() {
             assert_facets_fit_the_list(&shop, filters).await;
         }
     }
+}
+
+#[tokio::test]
+async fn the_tree_of_categories_has_a_maximum_and_counts_what_it_leaves_out() {
+    const MOST: usize = 5_000;
+    let shop = TestShop::start("optimized").await;
+    let before = shop.get("/v1/categories").await.ok().items();
+    shop.database
+        .execute(
+            "insert into categories (id, parent_id, slug, name, position)
+             select gen_random_uuid(), (select id from categories where parent_id is null order by slug limit 1),
+                    'more-' || number, 'More', number
+             from generate_series(1, 6000) number",
+        )
+        .await;
+    let items = until("the change is seen", async || {
+        let items = shop.get("/v1/categories").await.ok().items();
+        (count(&items) > 11).then_some(items)
+    })
+    .await;
+    assert_eq!(count(&items), MOST);
+    let counts =
+        |items: &[Value]| -> Vec<Value> { items.iter().map(|item| item["product_count"].clone()).collect() };
+    assert_eq!(counts(&items), counts(&before));
+}
+
+fn count(tree: &[Value]) -> usize {
+    let below = |category: &Value| count(category["children"].as_array().unwrap());
+    tree.iter().map(|category| 1 + below(category)).sum()
 }
 
 #[tokio::test]
