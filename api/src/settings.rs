@@ -216,6 +216,12 @@ pub struct CacheSettings {
           value_parser = parse_millis)]
     pub list_refresh: Duration,
 
+    /// How long ago a process may have read the catalogue's changes and still serve what is kept, in milliseconds. It reads
+    /// them four times a second: a price is right everywhere within this time, also when that is held up
+    #[arg(long = "cache-max-feed-lag-ms", env = "BACKSTOCK_CACHE_MAX_FEED_LAG_MS", default_value = "1000",
+          value_parser = parse_millis)]
+    pub max_feed_lag: Duration,
+
     /// How long a process waits for another that is making the same answer, in milliseconds, before it does the work itself
     #[arg(long = "cache-fill-wait-ms", env = "BACKSTOCK_CACHE_FILL_WAIT_MS", default_value = "500",
           value_parser = parse_millis)]

@@ -23,8 +23,18 @@ const MAX_CHANGES: i64 = 10_000;
 /// A process that hasn't read for so long loads everything. The worker deletes rows that are older than an hour.
 const MAX_BEHIND: Duration = Duration::from_secs(30 * 60);
 
+/// Which history of the database was read. Snapshots of two histories can't be compared: the same transaction ids mean
+/// other transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lineage {
+    /// The catalogue's epoch, which an operator raises after a restore.
+    pub epoch: i64,
+    /// Postgres' timeline: another one after each failover and each recovery to a point in time. 0 on a standby.
+    pub timeline: u32,
+}
+
 /// What changed between two reads.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Changes {
     /// What changed isn't known in detail: load everything again. So it is for the first read of a process.
     pub everything: bool,
@@ -38,8 +48,12 @@ pub struct Changes {
     pub reference_transactions: Vec<u64>,
     /// The latest read, which shows all of these changes.
     pub snapshot: Snapshot,
-    /// The catalogue's epoch. Another one means that everything may have changed.
-    pub epoch: i64,
+    /// Another one than before means that everything may have changed.
+    pub lineage: Lineage,
+    /// When the read began.
+    pub read_at: Instant,
+    /// The database's clock then, in milliseconds since 1970.
+    pub database_ms: u64,
 }
 
 /// What changed about a product.
@@ -65,7 +79,7 @@ pub struct Feed {
 #[derive(Debug, Clone)]
 pub struct Position {
     snapshot: Snapshot,
-    epoch: i64,
+    lineage: Lineage,
     read_at: Instant,
 }
 
@@ -84,20 +98,30 @@ impl Feed {
         let rows = read_rows(connection, known.map(|position| &position.snapshot)).await?;
         let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
         let snapshot = Snapshot::parse(&first.snapshot)?;
+        let lineage = Lineage {
+            epoch: first.epoch,
+            timeline: u32::from_str_radix(&first.timeline, 16)
+                .map_err(|_| sqlx::Error::Protocol(format!("`{}` is no timeline", first.timeline)))?,
+        };
         let position = Position {
             snapshot: snapshot.clone(),
-            epoch: first.epoch,
+            lineage,
             read_at,
         };
         let continues = known.is_some_and(|known| {
             // Transaction ids that went back are those of a database that was restored.
-            known.epoch == position.epoch && known.snapshot.next() <= snapshot.next()
+            known.lineage == lineage && known.snapshot.next() <= snapshot.next()
         });
         let mut changes = Changes {
             everything: !continues || rows.len() as i64 > MAX_CHANGES,
+            reference: false,
+            products: Vec::new(),
+            transactions: Vec::new(),
+            reference_transactions: Vec::new(),
             snapshot,
-            epoch: first.epoch,
-            ..Changes::default()
+            lineage,
+            read_at,
+            database_ms: first.database_ms.cast_unsigned(),
         };
         if !changes.everything {
             changes.add(&rows)?;
@@ -140,6 +164,8 @@ impl Changes {
 struct Row {
     snapshot: String,
     epoch: i64,
+    timeline: String,
+    database_ms: i64,
     transaction: Option<i64>,
     product_id: Option<Uuid>,
     kind: Option<String>,
@@ -152,6 +178,9 @@ async fn read_rows(connection: &mut PgConnection, since: Option<&Snapshot>) -> R
     sqlx::query_as!(
         Row,
         r#"select pg_current_snapshot()::text as "snapshot!", catalog_epoch.epoch,
+                  -- The first eight digits of a WAL file's name.
+                  case when pg_is_in_recovery() then '0' else left(pg_walfile_name(pg_current_wal_lsn()), 8) end as "timeline!",
+                  (extract(epoch from statement_timestamp()) * 1000)::bigint as "database_ms!",
                   changed.xid::text::bigint as "transaction?", changed.product_id as "product_id?", changed.kind as "kind?"
            from catalog_epoch
            left join lateral (

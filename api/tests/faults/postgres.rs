@@ -1,5 +1,9 @@
 //! Postgres is gone, or ends its connections: a clean 503, and no need for anyone to restart the shop.
 
+use std::time::{Duration, Instant};
+
+use crate::support::catalogue::change_price;
+use crate::support::database::execute;
 use crate::support::shop::{Changes, TestShop};
 use crate::support::until;
 use crate::support::wire::Wire;
@@ -58,11 +62,50 @@ async fn gone_and_back_with_the_baselines() {
 
 #[tokio::test]
 async fn what_is_cached_is_served_while_postgres_is_gone() {
-    let (shop, mut wire) = shop_on_a_wire("optimized").await;
+    const LAG: Duration = Duration::from_secs(2);
+    let own = TestShop::start("optimized").await;
+    let mut wire = Wire::to(&own.database).await;
+    let changes = Changes::default()
+        .set("--database-url", wire.url())
+        .set("--cache-max-feed-lag-ms", LAG.as_millis());
+    let shop = TestShop::on(own.database.clone(), own.variants, changes).await;
     let before = shop.get("/v1/products?limit=5").await.ok();
     wire.cut().await;
-    let after = shop.get("/v1/products?limit=5").await.ok();
-    assert_eq!((after.cache().as_str(), after.body), ("hit", before.body));
+    let cut_at = Instant::now();
+    while cut_at.elapsed() < LAG * 3 / 2 {
+        let after = shop.get("/v1/products?limit=5").await.ok();
+        assert_eq!((after.cache().as_str(), &after.body), ("hit", &before.body));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Postgres serves others, who change a price; only this process' read of the changes is held up.
+#[tokio::test]
+async fn a_price_is_right_also_while_the_changes_cannot_be_read() {
+    const PATH: &str = "/v1/products/product-1";
+    let changes = Changes::default().set("--cache-max-feed-lag-ms", 1_000);
+    let shop = TestShop::start_with("optimized", changes).await;
+    until("it is kept", async || {
+        (shop.get(PATH).await.ok().cache() == "hit").then_some(())
+    })
+    .await;
+    let mut blocker = shop.database.connect().await;
+    execute(
+        &mut blocker,
+        "begin; lock table catalog_epoch in access exclusive mode",
+    )
+    .await;
+    change_price(&shop.database, "product-1", 77).await;
+    until("the price is right", async || {
+        (shop.get(PATH).await.ok().json()["price"]["amount"] == 77).then_some(())
+    })
+    .await;
+    assert_eq!(shop.get(PATH).await.ok().cache(), "unavailable");
+    execute(&mut blocker, "commit").await;
+    until("it is kept again", async || {
+        (shop.get(PATH).await.ok().cache() == "hit").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -95,6 +95,7 @@ impl TestShop {
             ("--database-lock-timeout-ms", "20000".to_owned()),
             ("--sku-queue-timeout-ms", "20000".to_owned()),
             // A test counts statements, however slow the machine is.
+            ("--cache-max-feed-lag-ms", "600000".to_owned()),
             ("--price-validity-ms", "20000".to_owned()),
             // Tests buy in crowds of one customer.
             ("--max-open-orders", "100".to_owned()),

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use crate::catalog::changes::Snapshot;
+use crate::catalog::changes::{Lineage, Snapshot};
 use crate::http::answer::Answer;
 
 /// What a value starts with. Another form gets another mark and another key, so that processes of two releases can share
 /// a Redis.
-const MARK: &[u8] = b"entry 1\n";
+const MARK: &[u8] = b"entry 2\n";
 
 /// Transactions that a stored snapshot may name, and products that an answer may show. More are not stored.
 const MAX_IDS: usize = 4_096;
@@ -20,9 +20,9 @@ const MAX_IDS: usize = 4_096;
 pub struct Stamp {
     /// The answer has at least what this shows.
     pub snapshot: Arc<Snapshot>,
-    /// The catalogue's epoch then.
-    pub epoch: i64,
-    /// In milliseconds since 1970, by the maker's clock.
+    /// Of the database that the snapshot was taken of.
+    pub lineage: Lineage,
+    /// In milliseconds since 1970, by the database's clock.
     pub made_at_ms: u64,
 }
 
@@ -46,9 +46,10 @@ impl Entry {
             return None;
         }
         let ids = running.len() * 8 + products.len() * 16;
-        let mut bytes = Vec::with_capacity(MARK.len() + 36 + ids + answer.stored().len());
+        let mut bytes = Vec::with_capacity(MARK.len() + 40 + ids + answer.stored().len());
         bytes.extend_from_slice(MARK);
-        bytes.extend_from_slice(&stamp.epoch.to_be_bytes());
+        bytes.extend_from_slice(&stamp.lineage.epoch.to_be_bytes());
+        bytes.extend_from_slice(&stamp.lineage.timeline.to_be_bytes());
         for number in [stamp.made_at_ms, stamp.snapshot.oldest(), stamp.snapshot.next()] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
@@ -70,7 +71,10 @@ impl Entry {
             return None;
         }
         let _ = bytes.split_to(MARK.len());
-        let epoch = take_u64(&mut bytes)?.cast_signed();
+        let lineage = Lineage {
+            epoch: take_u64(&mut bytes)?.cast_signed(),
+            timeline: take_u32(&mut bytes)?,
+        };
         let made_at_ms = take_u64(&mut bytes)?;
         let (oldest, next) = (take_u64(&mut bytes)?, take_u64(&mut bytes)?);
         let (running, products) = (take_u16(&mut bytes)?, take_u16(&mut bytes)?);
@@ -85,7 +89,7 @@ impl Entry {
         Some(Self {
             stamp: Stamp {
                 snapshot: Arc::new(Snapshot::new(oldest, next, running)),
-                epoch,
+                lineage,
                 made_at_ms,
             },
             products,
@@ -107,6 +111,12 @@ fn take_u64(bytes: &mut Bytes) -> Option<u64> {
     Some(number)
 }
 
+fn take_u32(bytes: &mut Bytes) -> Option<u32> {
+    let number = u32::from_be_bytes(*bytes.first_chunk()?);
+    let _ = bytes.split_to(4);
+    Some(number)
+}
+
 fn take_u16(bytes: &mut Bytes) -> Option<u16> {
     let number = u16::from_be_bytes(*bytes.first_chunk()?);
     let _ = bytes.split_to(2);
@@ -121,7 +131,10 @@ mod tests {
     fn an_entry_is_read_as_it_was_stored() {
         let stamp = Stamp {
             snapshot: Arc::new(Snapshot::parse("10:20:10,14").unwrap()),
-            epoch: -3,
+            lineage: Lineage {
+                epoch: -3,
+                timeline: 2,
+            },
             made_at_ms: 77,
         };
         let products = vec![Uuid::from_u128(1), Uuid::from_u128(2)];

@@ -127,16 +127,16 @@ impl CatalogCache {
         }
     }
 
-    /// The changes can't be read at the moment.
-    pub fn cut_off(&self) {
+    /// Postgres could not be reached just now.
+    pub fn note_unreachable(&self) {
         match self {
             #[cfg(feature = "baselines")]
             Self::None(_) => {}
-            Self::Redis(redis) => redis.cut_off(),
+            Self::Redis(redis) => redis.note_unreachable(),
         }
     }
 
-    /// Whether the feed was read: before, nothing is read from the cache or put into it.
+    /// Whether the feed was read, and a moment ago: otherwise, nothing is read from the cache or put into it.
     pub fn knows_changes(&self) -> bool {
         match self {
             #[cfg(feature = "baselines")]

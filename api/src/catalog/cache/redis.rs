@@ -5,8 +5,8 @@
 //! **Cost**: one round trip to Redis on a hit; on a miss three, besides the work. A review or a sell-out costs its product's
 //! answers; lists that show it follow within a minute, prices and texts within a second.
 //! **Fails when**: few requests repeat within the time to live, or an admin changes products all the time: then it adds
-//! round trips and saves little. A process that is cut off from Postgres, but not from Redis and its customers, serves
-//! what was kept for up to half a minute.
+//! round trips and saves little. A process that can't reach Postgres, but Redis and its customers, serves what was kept
+//! for up to half a minute. One that reads changes late serves nothing of it.
 //! **Source**: <https://learn.microsoft.com/azure/architecture/patterns/cache-aside>; leases against stale sets and
 //! thundering herds as in Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013.
 
@@ -30,13 +30,10 @@ use crate::http::timings::{CacheOutcome, Timings};
 use crate::settings::CacheSettings;
 
 /// The form of entries. With the release, it is part of every key: no process reads what another release meant otherwise.
-const FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/2");
+const FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/3");
 
 /// How often a process looks whether another has made the answer.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
-
-/// How often a request follows others whose outcome it can't use, before it works for itself.
-const MAX_JOINS: usize = 3;
 
 /// The arm `catalog_cache=redis`.
 pub struct RedisCache {
@@ -50,8 +47,8 @@ pub struct RedisCache {
     flights: Flights<Shared>,
 }
 
-/// What followers get of a leader.
-type Shared = Arc<Result<(Stamp, Answer), ApiError>>;
+/// What followers get of a leader. Without a stamp while too little is known of changes.
+type Shared = Arc<Result<(Option<Stamp>, Answer), ApiError>>;
 
 /// What Redis has under a key.
 enum Found {
@@ -72,6 +69,7 @@ impl RedisCache {
             freshness: Freshness::new(FreshnessSettings {
                 list_staleness: settings.list_staleness,
                 list_refresh: settings.list_refresh,
+                max_feed_lag: settings.max_feed_lag,
                 // 10 % more at most, and what a slow request takes until it is stored.
                 longest_ttl: Duration::from_secs(u64::from(longest_ttl_s)) * 11 / 10
                     + Duration::from_secs(120),
@@ -96,13 +94,12 @@ impl RedisCache {
         W: Future<Output = Result<Answer, ApiError>>,
     {
         let asked = Instant::now();
-        if !self.freshness.is_known() {
-            timings.set_cache(CacheOutcome::Unavailable, asked.elapsed());
-            // Kilobytes of state, which only a miss pays for: held here, they would be part of every request's.
-            return Box::pin(work()).await;
-        }
         let key = [self.prefix.as_str(), request].concat();
-        let found = self.look_up(class, &key).await;
+        let found = if self.freshness.is_known() {
+            self.look_up(class, &key).await
+        } else {
+            Found::Unavailable
+        };
         let outcome = match &found {
             Found::Fresh(_) => CacheOutcome::Hit,
             Found::Stale | Found::Nothing => CacheOutcome::Miss,
@@ -111,6 +108,7 @@ impl RedisCache {
         timings.set_cache(outcome, asked.elapsed());
         match found {
             Found::Fresh(answer) => Ok(answer),
+            // Kilobytes of state, which only a miss pays for: held here, they would be part of every request's.
             missing => Box::pin(self.miss(class, &key, &missing, timings, work)).await,
         }
     }
@@ -157,28 +155,33 @@ impl RedisCache {
                 .await
                 .map(|(_, answer)| answer);
         }
-        for _ in 0..MAX_JOINS {
+        // Work that began before this request came may miss a change that it must show. The next has begun later: so two
+        // flights are followed at most, unless leaders go away. The request's own deadline bounds that.
+        let mut began_before = true;
+        loop {
             match self.flights.join(key) {
                 Role::Leader(leader) => return self.lead(class, key, found, leader, work).await,
                 Role::Follower(follower) => match follower.outcome().await.as_deref() {
                     Some(Err(error)) => return Err(error.for_follower()),
-                    // It may have begun before a change that this request must show.
-                    Some(Ok((stamp, answer)))
-                        if self
-                            .freshness
-                            .is_fresh(class, stamp, answer.products().iter().copied()) =>
-                    {
+                    Some(Ok((stamp, answer))) if !began_before || self.is_fresh(class, stamp, answer) => {
                         timings.set_cache_outcome(CacheOutcome::Shared);
                         return Ok(answer.clone());
                     }
-                    _ => {}
+                    _ => began_before = false,
                 },
-                Role::Alone => break,
+                Role::Alone => {
+                    let made = self.make(class, key, found, None, work).await;
+                    return made.map(|(_, answer)| answer);
+                }
             }
         }
-        self.make(class, key, found, None, work)
-            .await
-            .map(|(_, answer)| answer)
+    }
+
+    fn is_fresh(&self, class: Class, stamp: &Option<Stamp>, answer: &Answer) -> bool {
+        stamp.as_ref().is_some_and(|stamp| {
+            self.freshness
+                .is_fresh(class, stamp, answer.products().iter().copied())
+        })
     }
 
     async fn lead<W>(
@@ -201,9 +204,7 @@ impl RedisCache {
         };
         match made {
             Ok((stamp, answer)) => {
-                if let Some(stamp) = stamp {
-                    leader.finish(Arc::new(Ok((stamp, answer.clone()))));
-                }
+                leader.finish(Arc::new(Ok((stamp, answer.clone()))));
                 Ok(answer)
             }
             Err(error) => {
@@ -319,8 +320,8 @@ impl RedisCache {
         self.freshness.apply(changes);
     }
 
-    pub(super) fn cut_off(&self) {
-        self.freshness.cut_off();
+    pub(super) fn note_unreachable(&self) {
+        self.freshness.note_unreachable();
     }
 
     pub(super) fn knows_changes(&self) -> bool {
@@ -350,7 +351,92 @@ fn random_fraction() -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use clap::Parser;
+    use storefront::settings::RedisSettings;
+    use tokio::sync::{mpsc, watch};
+    use tokio::task::JoinSet;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        redis: RedisSettings,
+        #[command(flatten)]
+        cache: CacheSettings,
+    }
+
+    /// A cache that has read no changes, so that it can judge no answer. Its Redis isn't asked.
+    fn blind_cache() -> Arc<RedisCache> {
+        let flags = Flags::parse_from(["test", "--redis-url", "redis://127.0.0.1:1/"]);
+        let redis = Redis::new(&flags.redis).unwrap();
+        Arc::new(RedisCache::new(redis, flags.cache, Fill::OncePerProcess, ""))
+    }
+
+    /// Lets every task run until it waits.
+    async fn settle() {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_judged_is_shared_by_those_that_came_before_it_began() {
+        let cache = blind_cache();
+        let works = Arc::new(AtomicUsize::new(0));
+        let (open, gate) = watch::channel(false);
+        let mut requests = JoinSet::new();
+        for _ in 0..10 {
+            let (cache, works, mut gate) = (cache.clone(), works.clone(), gate.clone());
+            requests.spawn(async move {
+                let work = move || async move {
+                    works.fetch_add(1, Ordering::Relaxed);
+                    let _ = gate.wait_for(|open| *open).await;
+                    tokio::task::yield_now().await;
+                    Ok(Answer::new(None, b"{}"))
+                };
+                let timings = Timings::start(crate::database::Class::Browse);
+                cache
+                    .answer(Class::Products, "key", &timings, work)
+                    .await
+                    .map(drop)
+            });
+        }
+        settle().await;
+        assert_eq!(works.load(Ordering::Relaxed), 1);
+        open.send_replace(true);
+        while let Some(answered) = requests.join_next().await {
+            answered.unwrap().unwrap();
+        }
+        assert_eq!(works.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test]
+    async fn however_many_leaders_go_away_one_request_works_at_a_time() {
+        let cache = blind_cache();
+        let (began, mut beginnings) = mpsc::unbounded_channel();
+        let mut requests = Vec::new();
+        for number in 0..10 {
+            let (cache, began) = (cache.clone(), began.clone());
+            requests.push(tokio::spawn(async move {
+                let work = move || async move {
+                    began.send(number).unwrap();
+                    std::future::pending().await
+                };
+                let timings = Timings::start(crate::database::Class::Browse);
+                let answered = cache.answer(Class::Products, "key", &timings, work).await;
+                answered.map(drop)
+            }));
+        }
+        for _ in 0..requests.len() {
+            settle().await;
+            let leader: usize = beginnings.recv().await.unwrap();
+            assert!(beginnings.try_recv().is_err(), "a second one works");
+            requests[leader].abort();
+        }
+    }
 
     #[test]
     fn a_time_to_live_varies_by_ten_percent() {

@@ -1,7 +1,7 @@
 //! Single flight: equal requests that miss at one time do the work once, and share the answer or the error.
 //!
-//! A leader that goes away, because its client did, leaves no one stuck: the next follower leads. Followers hold no
-//! database connection, and wait no longer than their own request may take.
+//! A leader that goes away, because its client did, leaves no one stuck: the next follower leads, and there is one leader at
+//! a time. Followers hold no database connection, and wait no longer than their own request may take.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -31,6 +31,7 @@ pub struct Leader<'f, T> {
     flights: &'f Flights<T>,
     key: String,
     outcome: watch::Sender<Option<T>>,
+    result: Option<T>,
 }
 
 /// Waits for a leader.
@@ -59,6 +60,7 @@ impl<T: Clone> Flights<T> {
             flights: self,
             key: key.to_owned(),
             outcome,
+            result: None,
         })
     }
 
@@ -76,8 +78,8 @@ impl<T> Leader<'_, T> {
     }
 
     /// Gives the outcome to the followers.
-    pub fn finish(self, outcome: T) {
-        self.outcome.send_replace(Some(outcome));
+    pub fn finish(mut self, outcome: T) {
+        self.result = Some(outcome);
     }
 }
 
@@ -89,6 +91,11 @@ impl<T> Drop for Leader<'_, T> {
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         open.remove(&self.key);
+        drop(open);
+        // Only now: a follower that joins again joins another flight.
+        if let Some(result) = self.result.take() {
+            self.outcome.send_replace(Some(result));
+        }
     }
 }
 

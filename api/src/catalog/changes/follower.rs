@@ -25,8 +25,22 @@ pub async fn follow(app: &App) {
         interval.tick().await;
         if let Err(error) = step(app, &mut feed).await {
             tracing::warn!(%error, "the catalogue's changes can't be read");
-            app.catalog.cache.cut_off();
+            if is_unreachable(&error) {
+                app.catalog.cache.note_unreachable();
+            }
         }
+    }
+}
+
+/// Whether Postgres is away, for all. A statement that times out says no such thing: others may be served meanwhile.
+fn is_unreachable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,
+        // It shuts down, has crashed, or starts.
+        sqlx::Error::Database(error) => {
+            matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03"))
+        }
+        _ => false,
     }
 }
 
