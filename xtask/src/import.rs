@@ -8,7 +8,7 @@ use local_services::{Purpose, Services};
 
 use crate::up::{LocalShop, build_product};
 
-/// Runs `backstock-api import` for each shop. RunningProcess shops show the products within a second; they need not be running.
+/// Runs `backstock-api import` for each shop. Running shops show the products within a second; they need not be running.
 pub(crate) fn import(file: &Path, arguments: &[String]) -> Result<ExitCode> {
     if !file.is_file() {
         bail!("there is no file {}", file.display());
