@@ -38,7 +38,7 @@ import: install ## Imports a Shopify product export into both shops of `make up`
 clean: ## Removes .backstock/: data, logs, passwords. Keeps what cargo built
 	@for purpose in shop tests; do \
 	    state='$(HOME_DIRECTORY)'/$$purpose; \
-	    if [ -f "$$state/guardian" ]; then sh "$$state/guardian" stop || exit 1; fi; \
+	    if [ -f "$$state/watchdog" ]; then sh "$$state/watchdog" stop || exit 1; fi; \
 	    if [ -L "$$state/data" ]; then rm -rf "$$(readlink "$$state/data")"; fi; \
 	    rm -rf "$$state"; \
 	done; \

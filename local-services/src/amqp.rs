@@ -1,18 +1,18 @@
-//! Just enough of AMQP 0-9-1 to ask a broker whether it lets us into a virtual host.
+//! An AMQP 0-9-1 handshake: the readiness check of a broker, and the check that a virtual host exists.
 //!
-//! An open port says little: RabbitMQ opens it before it can do anything. So the handshake is done to its end:
-//! `start`, `tune`, `open`, `close`. Layouts are those of the protocol's specification, section 4.2.3 (frames) and
-//! the class `connection`.
+//! RabbitMQ opens its port before it can serve, so an open port doesn't show readiness. The complete handshake does:
+//! `start`, `tune`, `open`, `close`. The layouts are those of the specification, section 4.2.3 (frames) and class
+//! `connection`.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-/// For connecting, and for each answer. A broker delays its answer to a wrong password by a second.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The timeout of the connect and of each read. A broker delays its response to a wrong password by a second.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Larger than any frame of the handshake; the limit that we offer is the protocol's smallest allowed one.
-const LARGEST_FRAME_BYTES: u32 = 128 << 10;
+/// Above the size of any frame of the handshake.
+const MAX_FRAME_BYTES: u32 = 128 << 10;
 
 const CONNECTION: u16 = 10;
 const START: u16 = 10;
@@ -23,23 +23,23 @@ const OPEN: u16 = 40;
 const OPEN_OK: u16 = 41;
 const CLOSE: u16 = 50;
 
-/// What the broker said.
+/// The result of the handshake.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// It let us in; its version.
-    Open { version: String },
-    /// It did not; its reason, for example that there is no such virtual host.
-    Refused { reason: String },
+pub(crate) enum Handshake {
+    /// The virtual host was opened. Contains the broker's version.
+    Opened { version: String },
+    /// The broker rejected the credentials or the virtual host.
+    Rejected { reason: String },
 }
 
-/// Opens a connection to the virtual host and closes it again.
-pub(crate) fn ask(address: &str, user: &str, password: &str, vhost: &str) -> io::Result<Answer> {
+/// Opens a connection to the virtual host and closes it.
+pub(crate) fn check_vhost(address: &str, user: &str, password: &str, vhost: &str) -> io::Result<Handshake> {
     let target = address
         .to_socket_addrs()?
         .next()
         .ok_or(ErrorKind::AddrNotAvailable)?;
-    let mut stream = TcpStream::connect_timeout(&target, ANSWER_TIMEOUT)?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    let mut stream = TcpStream::connect_timeout(&target, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"AMQP\x00\x00\x09\x01")?;
     let start = match read_method(&mut stream)? {
         (START, arguments) => arguments,
@@ -48,31 +48,31 @@ pub(crate) fn ask(address: &str, user: &str, password: &str, vhost: &str) -> io:
     send_start_ok(&mut stream, user, password)?;
     let limits = match read_method(&mut stream)? {
         (TUNE, arguments) => arguments,
-        (CLOSE, arguments) => return Ok(refused(&arguments)),
+        (CLOSE, arguments) => return Ok(rejected(&arguments)),
         (method, _) => return Err(unexpected(method)),
     };
-    send_method(&mut stream, TUNE_OK, &limits)?; // We accept what it offers.
+    send_method(&mut stream, TUNE_OK, &limits)?; // Accepts the broker's limits.
     let mut open = Vec::new();
     push_short_text(&mut open, vhost);
     open.extend([0, 0]); // Two reserved fields.
     send_method(&mut stream, OPEN, &open)?;
     match read_method(&mut stream)? {
         (OPEN_OK, _) => {}
-        (CLOSE, arguments) => return Ok(refused(&arguments)),
+        (CLOSE, arguments) => return Ok(rejected(&arguments)),
         (method, _) => return Err(unexpected(method)),
     }
     let mut close = 200_u16.to_be_bytes().to_vec();
-    push_short_text(&mut close, "only asking");
-    close.extend([0; 4]); // No method of ours failed.
+    push_short_text(&mut close, "handshake check");
+    close.extend([0; 4]); // No failed method.
     send_method(&mut stream, CLOSE, &close)?;
-    let _ = read_method(&mut stream); // Its `close-ok`, so that it logs no broken connection.
-    Ok(Answer::Open {
+    let _ = read_method(&mut stream); // Reads `close-ok`, so that the broker logs no aborted connection.
+    Ok(Handshake::Opened {
         version: version(&start),
     })
 }
 
 fn send_start_ok(stream: &mut TcpStream, user: &str, password: &str) -> io::Result<()> {
-    let mut arguments = vec![0; 4]; // No properties of the client.
+    let mut arguments = vec![0; 4]; // Empty client properties.
     push_short_text(&mut arguments, "PLAIN");
     let response = format!("\0{user}\0{password}");
     let length = u32::try_from(response.len()).map_err(io::Error::other)?;
@@ -84,7 +84,7 @@ fn send_start_ok(stream: &mut TcpStream, user: &str, password: &str) -> io::Resu
 
 fn send_method(stream: &mut TcpStream, method: u16, arguments: &[u8]) -> io::Result<()> {
     let size = u32::try_from(arguments.len() + 4).map_err(io::Error::other)?;
-    let mut frame = vec![1, 0, 0]; // A method, on channel 0.
+    let mut frame = vec![1, 0, 0]; // A method frame on channel 0.
     frame.extend(size.to_be_bytes());
     frame.extend(CONNECTION.to_be_bytes());
     frame.extend(method.to_be_bytes());
@@ -97,7 +97,7 @@ fn read_method(stream: &mut TcpStream) -> io::Result<(u16, Vec<u8>)> {
     let mut header = [0; 7];
     stream.read_exact(&mut header)?;
     let size = u32::from_be_bytes([header[3], header[4], header[5], header[6]]);
-    if header[0] != 1 || !(4..=LARGEST_FRAME_BYTES).contains(&size) {
+    if header[0] != 1 || !(4..=MAX_FRAME_BYTES).contains(&size) {
         return Err(io::Error::new(ErrorKind::InvalidData, "not an AMQP 0-9-1 broker"));
     }
     let mut payload = vec![0; size as usize + 1];
@@ -113,10 +113,10 @@ fn push_short_text(arguments: &mut Vec<u8>, text: &str) {
 }
 
 /// `close` carries a code (2 bytes) and a short text.
-fn refused(arguments: &[u8]) -> Answer {
+fn rejected(arguments: &[u8]) -> Handshake {
     let length = arguments.get(2).copied().map_or(0, usize::from);
     let text = arguments.get(3..3 + length).unwrap_or_default();
-    Answer::Refused {
+    Handshake::Rejected {
         reason: String::from_utf8_lossy(text).into_owned(),
     }
 }

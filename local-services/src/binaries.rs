@@ -1,4 +1,4 @@
-//! Finds the servers' programs. Debian puts Postgres' and RabbitMQ's where no PATH leads.
+//! Finds the servers' programs. Debian installs those of Postgres and RabbitMQ outside of PATH.
 
 use std::env;
 use std::fs;
@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 /// The oldest major version of Postgres that the project is tested with.
 const OLDEST_POSTGRES: u32 = 15;
 
-/// The directory with `postgres`, `initdb`, `psql` and `pgbench` of the newest version, or of the given one.
+/// The directory with `postgres`, `initdb`, `psql` and `pgbench` of the given version, or of the newest one.
 pub(crate) fn postgres_directory(major: Option<u32>) -> Result<PathBuf> {
     let mut found = installed_postgres();
     found.retain(|(version, _)| *version >= OLDEST_POSTGRES && major.is_none_or(|major| *version == major));
@@ -39,7 +39,7 @@ fn installed_postgres() -> Vec<(u32, PathBuf)> {
     candidates.extend(in_path("postgres"));
     let mut found = Vec::new();
     for program in candidates {
-        // A PATH may hold a lone link to the server; its companions are where the link leads.
+        // PATH may contain only a link to the server; the other programs are beside its target.
         if let Ok(program) = fs::canonicalize(&program)
             && let Some(directory) = program.parent()
             && ["initdb", "psql"]
@@ -53,7 +53,7 @@ fn installed_postgres() -> Vec<(u32, PathBuf)> {
     found
 }
 
-/// From `postgres (PostgreSQL) 15.18 (Debian …)`.
+/// Parses `postgres (PostgreSQL) 15.18 (Debian …)`.
 fn postgres_major(program: &Path) -> Option<u32> {
     let output = Command::new(program).arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
@@ -68,7 +68,7 @@ pub(crate) fn redis_server() -> Result<PathBuf> {
     }
 }
 
-/// The directory with RabbitMQ's own scripts. Debian's wrappers in `/usr/sbin` refuse ordinary users.
+/// The directory with RabbitMQ's own scripts. Debian's wrappers in `/usr/sbin` reject ordinary users.
 pub(crate) fn rabbitmq_directory() -> Result<PathBuf> {
     let debian = PathBuf::from("/usr/lib/rabbitmq/bin");
     if debian.join("rabbitmq-server").exists() {
@@ -91,7 +91,7 @@ pub(crate) fn epmd() -> Result<PathBuf> {
     }
 }
 
-/// The program's path, as a shell would find it, or as root would.
+/// Looks the program up in PATH and in the system directories, which PATH may lack for ordinary users.
 pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/local/bin", "/usr/bin", "/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
@@ -101,7 +101,7 @@ pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// What to do about missing packages.
+/// The hint for missing packages.
 pub(crate) fn how_to_install(packages: &str) -> String {
     format!(
         "Install with `make test YES=1`, or yourself (Debian: `sudo apt-get install --no-install-recommends {packages}`)"

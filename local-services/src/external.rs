@@ -1,10 +1,10 @@
-//! Servers that an environment URL names: used as they are, never started, never stopped.
+//! External servers, named by an environment URL: used as they are, never started or stopped.
 
 use std::env;
 
 use anyhow::{Result, bail};
 
-/// A URL whose path, the database or virtual host, is replaced for each use.
+/// A URL argument path (the database or virtual host) is replaced for each use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BaseUrl {
     before_path: String,
@@ -12,7 +12,7 @@ pub(crate) struct BaseUrl {
 }
 
 impl BaseUrl {
-    /// Takes `scheme://user:password@host:port/path?query` apart.
+    /// Parses `scheme://user:password@host:port/path?query`.
     pub(crate) fn parse(url: &str) -> Option<BaseUrl> {
         let authority_start = url.find("://")? + 3;
         let (rest, query) = match url.split_once('?') {
@@ -29,7 +29,7 @@ impl BaseUrl {
         })
     }
 
-    /// The variable's URL, if it is set.
+    /// The URL in the variable, if it is set.
     pub(crate) fn from_environment(variable: &str, example: &str) -> Result<Option<BaseUrl>> {
         match env::var(variable) {
             Ok(url) if !url.is_empty() => match BaseUrl::parse(&url) {
@@ -44,7 +44,7 @@ impl BaseUrl {
         format!("{}/{path}{}", self.before_path, self.query)
     }
 
-    /// `host:port` without the password, for messages.
+    /// `host:port` without credentials, for messages.
     pub(crate) fn address(&self) -> &str {
         let authority = self.before_path.split_once("://").map_or("", |(_, rest)| rest);
         authority
@@ -52,7 +52,7 @@ impl BaseUrl {
             .map_or(authority, |(_, address)| address)
     }
 
-    /// User and password, decoded.
+    /// The decoded user and password.
     pub(crate) fn credentials(&self) -> Option<(String, String)> {
         let authority = self.before_path.split_once("://")?.1;
         let (user, password) = authority.rsplit_once('@')?.0.split_once(':')?;
@@ -60,7 +60,7 @@ impl BaseUrl {
     }
 }
 
-/// Encodes what has a meaning in a URL's path: a virtual host may be called `/`.
+/// Percent-encodes a path segment. A virtual host may be named `/`.
 pub(crate) fn percent_encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         match byte {

@@ -1,6 +1,6 @@
-//! Installs the packages of missing servers, with consent.
+//! Installs the packages of missing servers through `install.sh`.
 //!
-//! Consent is: being root, `YES=1`, or a yes at the terminal. The work is `install.sh`'s.
+//! It requires consent: running as root, `YES=1`, or a yes at the terminal.
 
 use std::env;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -13,17 +13,17 @@ use crate::binaries::{epmd, how_to_install, in_path, postgres_directory, rabbitm
 
 const SCRIPT: &str = include_str!("install.sh");
 
-/// Installs those of Postgres, Redis and RabbitMQ that are missing and that no environment URL replaces.
+/// Installs Postgres, Redis and RabbitMQ, except those that are present or replaced by an environment URL.
 pub fn install_missing() -> Result<()> {
     let packages = missing_packages();
     install(&packages)?;
     if packages.contains(&"postgresql") {
-        postgres_directory(None)?; // The distribution's may be too old.
+        postgres_directory(None)?; // The distribution's version may be too old.
     }
     Ok(())
 }
 
-/// Fails with what to do when something is missing.
+/// Fails with a hint when a package is missing.
 pub(crate) fn expect_installed() -> Result<()> {
     let packages = missing_packages().join(" ");
     if packages.is_empty() {
@@ -50,7 +50,7 @@ fn missing_packages() -> Vec<&'static str> {
     packages
 }
 
-/// Installs a tool of the lab's, such as `wrk`, whose package is called like its program.
+/// Installs a tool of the lab, such as `wrk`, argument package is named after its program.
 pub fn install_tool(package: &str) -> Result<()> {
     if in_path(package).is_some() {
         return Ok(());
@@ -76,7 +76,7 @@ fn install(packages: &[&str]) -> Result<()> {
             "missing here: {names}. There is no sudo; as root run: apt-get install --no-install-recommends {names}"
         );
     }
-    if !is_root && env::var("YES").as_deref() != Ok("1") && !ask(&names)? {
+    if !is_root && env::var("YES").as_deref() != Ok("1") && !confirm(&names)? {
         bail!("missing here: {names}. Allow their installation with YES=1, or run: {by_hand}");
     }
     eprintln!("installing {names} (their system services stay off; other packages are left as they are)");
@@ -98,7 +98,7 @@ fn sudo() -> Command {
     command
 }
 
-fn ask(names: &str) -> Result<bool> {
+fn confirm(names: &str) -> Result<bool> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(false);
     }

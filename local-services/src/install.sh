@@ -1,7 +1,7 @@
 # Installs the given packages on a Debian-like system. Run by local-services as root: sh -c … install PACKAGE…
 #
-# A storefront's private servers need programs, not services: nothing that this installs is left running or enabled,
-# no database cluster is made, and services that were there before are not touched.
+# The private servers need only the programs: this leaves no system service running or enabled, creates no database
+# cluster, and doesn't touch services that were installed before.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 policy=/usr/sbin/policy-rc.d
@@ -20,11 +20,11 @@ trap 'exit 143' TERM
 
 list_installed() { dpkg-query --show --showformat '${db:Status-Abbrev} ${binary:Package}\n' | sed -n 's/^ii *//p' | sort; }
 
-# After an old, interrupted installation of ours.
+# Restores the file after an interrupted installation.
 if [ -f "$clusters.backstock" ]; then mv "$clusters.backstock" "$clusters"; fi
 list_installed >"$before"
 
-# The way in which Debian's packages are asked not to start their services.
+# Debian's mechanism to keep packages from starting their services.
 if [ ! -e "$policy" ]; then
     printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
     chmod 755 "$policy"
@@ -44,13 +44,13 @@ apt_install() {
     for package in "$@"; do
         apt-cache show "$package" >/dev/null 2>&1 || update
     done
-    # Old lists name files that the mirror no longer has.
+    # Outdated lists name files that the mirror has removed.
     fetch_and_install "$@" || { update && fetch_and_install "$@"; }
 }
 
 case " $* " in
 *" postgresql "*)
-    # First what reads the setting, then what would make a cluster.
+    # The package that reads the setting comes before the one that would create a cluster.
     apt_install postgresql-common
     if [ -f "$clusters" ]; then
         cp -p "$clusters" "$clusters.backstock"
@@ -60,7 +60,7 @@ case " $* " in
 esac
 apt_install "$@"
 
-# What came with this installation, and only that, is disabled. It works without a running systemd, too.
+# Disables only the services of newly installed packages. Works without a running systemd, too.
 list_installed | comm -13 "$before" - | while read -r package; do
     dpkg -L "$package" | sed -n 's#^\(/usr\)\{0,1\}/lib/systemd/system/\([^/@]*\.\(service\|socket\|timer\)\)$#\2#p'
 done | sort -u | while read -r unit; do

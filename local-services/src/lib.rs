@@ -1,22 +1,22 @@
 //! Private Postgres, Redis and RabbitMQ servers on this machine, for tests, `make up` and the lab.
 //!
-//! [`Services::start`] starts what does not run yet, with ports, data and passwords of its own under `.backstock/`,
-//! and joins what runs already. A server lives as long as any process uses it: users share a lock that the kernel
-//! drops when they end, however they end, and a guardian that waits for the lock then stops the servers. Where an
-//! environment URL names a server, that one is used and nothing is started for it.
+//! [`Services::start`] starts the servers that aren't running, with their own ports, data and passwords under
+//! `.backstock/`, and joins those that are. Servers are reference-counted: every user holds a shared lock, which the
+//! kernel releases when its process ends for any reason. A watchdog waits for the exclusive lock and then stops the
+//! servers. A server that an environment URL names is used as it is.
 //!
-//! Read next: [`Services`] for the way through a start, `guardian.sh` for the way through a stop.
+//! Read next: [`Services`] for the start, `watchdog.sh` for the stop.
 
-mod account;
 mod amqp;
 mod binaries;
+mod data_dirs;
 mod epmd;
 mod external;
-mod home;
 mod install;
+mod isolated_servers;
 mod locks;
-mod own;
-mod place;
+mod os_user;
+mod paths;
 mod ports;
 mod postgres;
 mod process;
@@ -24,19 +24,19 @@ mod rabbitmq;
 mod redis;
 mod services;
 
-pub use home::{home, workspace_root};
 pub use install::{install_missing, install_tool};
-pub use own::with_own_servers;
+pub use isolated_servers::with_isolated_servers;
+pub use paths::{home_dir, workspace_root};
 pub use ports::DEFAULT_PORT_BASE;
-pub use services::{Services, Stopped, status, stop_unused};
+pub use services::{Services, StopOutcome, status, stop_unused};
 
-/// What servers are started for. Each purpose has servers, ports and data of its own, so that tests never touch the
-/// shop's data, and both can run at once.
+/// What servers are started for. Each purpose has its own servers, ports and data, so that tests never touch the shop's
+/// data and both can run at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// `make up` and the lab: data is kept and commits are durable, because their cost is part of what is measured.
+    /// `make up` and the lab: data is kept and commits are durable, because their cost is part of the measurements.
     Shop,
-    /// Tests: nothing has to survive a power cut, so nothing waits for the disk.
+    /// Tests: data needn't survive a power failure, so fsync is off.
     Tests,
 }
 

@@ -1,11 +1,11 @@
-//! Who starts, who uses, and who stops: three locks in `.backstock/<purpose>/` that the kernel drops with their holder.
+//! Three file locks in `.backstock/<purpose>/`, which the kernel releases when their holder ends.
 //!
-//! - `start.lock`: exclusive while a process starts servers or joins them.
-//! - `in-use.lock`: shared by every process that uses the servers; the guardian waits for it exclusively.
-//! - `guardian.lock`: exclusive while a guardian lives.
+//! - `start.lock`: exclusive while a process starts or joins servers.
+//! - `in-use.lock`: shared by every user of the servers; the watchdog waits for it exclusively.
+//! - `watchdog.lock`: exclusive while a watchdog runs.
 //!
-//! A starter takes `start.lock`, then its share of `in-use.lock`. A guardian that is stopping the servers makes it
-//! wait there until they are gone. So nobody ever joins servers that are about to stop.
+//! A starting process acquires `start.lock`, then a share of `in-use.lock`. While the watchdog stops the servers it holds
+//! `in-use.lock`, so a process never joins servers that are about to stop.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
@@ -13,117 +13,116 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::place::Place;
+use crate::data_dirs::DataDirs;
 
-const GUARDIAN: &str = include_str!("guardian.sh");
+const WATCHDOG: &str = include_str!("watchdog.sh");
 
-/// Held while servers are started or joined.
 pub(crate) struct StartLock {
     _file: File,
 }
 
-/// A share of the servers' use.
+/// A shared lock that keeps the servers running.
 #[derive(Debug)]
 pub(crate) struct UseLock {
     file: File,
 }
 
-/// What became of the servers when a user left.
+/// The result of releasing the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stopped {
-    /// Nobody else used them: they have ended.
+pub enum StopOutcome {
+    /// This was the last user, and the servers have stopped.
     Stopped,
-    /// Others still use them.
-    StillUsed,
+    /// Another process uses them.
+    StillInUse,
 }
 
 impl StartLock {
-    pub(crate) fn take(place: &Place) -> Result<StartLock> {
-        let file = open(&place.state.join("start.lock"))?;
+    pub(crate) fn acquire(dirs: &DataDirs) -> Result<StartLock> {
+        let file = open(&dirs.state.join("start.lock"))?;
         file.lock().context("cannot lock start.lock")?;
         Ok(StartLock { _file: file })
     }
 }
 
 impl UseLock {
-    /// Takes a share, after a guardian that is stopping the servers has done so.
-    pub(crate) fn share(place: &Place) -> Result<UseLock> {
-        let file = open(&place.state.join("in-use.lock"))?;
+    /// Acquires a share. Blocks while the watchdog is stopping the servers.
+    pub(crate) fn acquire_shared(dirs: &DataDirs) -> Result<UseLock> {
+        let file = open(&dirs.state.join("in-use.lock"))?;
         file.lock_shared().context("cannot lock in-use.lock")?;
         Ok(UseLock { file })
     }
 
-    /// Gives up the share; when it was the last, returns after the servers have ended.
-    pub(crate) fn release_and_stop(self, place: &Place) -> Result<Stopped> {
+    /// Releases the share. If it was the last, returns after the servers have stopped.
+    pub(crate) fn release_and_stop(self, dirs: &DataDirs) -> Result<StopOutcome> {
         self.file.unlock().context("cannot unlock in-use.lock")?;
         match self.file.try_lock() {
-            // We were faster than the guardian, and nobody else is there.
+            // This process got the exclusive lock before the watchdog, so there is no other user.
             Ok(()) => {
-                run_guardian(place, &["stop-held"])?;
-                Ok(Stopped::Stopped)
+                run_watchdog(dirs, &["stop-held"])?;
+                Ok(StopOutcome::Stopped)
             }
             Err(TryLockError::WouldBlock) => match self.file.try_lock_shared() {
-                Ok(()) => Ok(Stopped::StillUsed),
-                // The guardian is stopping them: its lock ends with its work.
+                Ok(()) => Ok(StopOutcome::StillInUse),
+                // The watchdog is stopping the servers and releases its lock afterwards.
                 Err(TryLockError::WouldBlock) => {
-                    self.file.lock_shared().context("cannot wait for the guardian")?;
-                    Ok(Stopped::Stopped)
+                    self.file.lock_shared().context("cannot wait for the watchdog")?;
+                    Ok(StopOutcome::Stopped)
                 }
-                Err(TryLockError::Error(fault)) => Err(fault).context("cannot lock in-use.lock"),
+                Err(TryLockError::Error(error)) => Err(error).context("cannot lock in-use.lock"),
             },
-            Err(TryLockError::Error(fault)) => Err(fault).context("cannot lock in-use.lock"),
+            Err(TryLockError::Error(error)) => Err(error).context("cannot lock in-use.lock"),
         }
     }
 }
 
-/// Starts a guardian unless one lives. To be called with both locks held.
-pub(crate) fn ensure_guardian(place: &Place) -> Result<()> {
-    let lock = open(&place.state.join("guardian.lock"))?;
+/// Starts the watchdog unless it is running. Call it with both locks held.
+pub(crate) fn ensure_watchdog(dirs: &DataDirs) -> Result<()> {
+    let lock = open(&dirs.state.join("watchdog.lock"))?;
     match lock.try_lock() {
         Err(TryLockError::WouldBlock) => return Ok(()),
-        Err(TryLockError::Error(fault)) => return Err(fault).context("cannot lock guardian.lock"),
+        Err(TryLockError::Error(error)) => return Err(error).context("cannot lock watchdog.lock"),
         Ok(()) => {}
     }
     drop(lock);
-    write_guardian(place)?;
-    let log = place.new_log("guardian")?;
+    write_watchdog(dirs)?;
+    let log = dirs.new_log("watchdog")?;
     Command::new("setsid")
         .arg("sh")
-        .arg(place.state.join("guardian"))
+        .arg(dirs.state.join("watchdog"))
         .arg("watch")
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(log.try_clone().context("cannot share the log")?)
         .stderr(log)
         .status()
-        .context("cannot start the guardian through setsid (package util-linux)")?;
+        .context("cannot start the watchdog through setsid (package util-linux)")?;
     Ok(())
 }
 
-/// Runs the guardian's script in one of its other modes; its words go to the terminal.
-pub(crate) fn run_guardian(place: &Place, arguments: &[&str]) -> Result<bool> {
-    write_guardian(place)?;
+/// Runs the watchdog's script in one of its other modes. Its output goes to the terminal.
+pub(crate) fn run_watchdog(dirs: &DataDirs, arguments: &[&str]) -> Result<bool> {
+    write_watchdog(dirs)?;
     let status = Command::new("sh")
-        .arg(place.state.join("guardian"))
+        .arg(dirs.state.join("watchdog"))
         .args(arguments)
         .current_dir("/")
         .stdin(Stdio::null())
         .status()
-        .context("cannot run the guardian's script")?;
+        .context("cannot run the watchdog's script")?;
     Ok(status.success())
 }
 
-fn write_guardian(place: &Place) -> Result<()> {
-    let path = place.state.join("guardian");
-    // A running shell reads its script as it goes: a new file leaves the old one to it.
+fn write_watchdog(dirs: &DataDirs) -> Result<()> {
+    let path = dirs.state.join("watchdog");
+    // A shell reads its script while running it, so the file is replaced rather than overwritten.
     let draft = path.with_extension(std::process::id().to_string());
-    std::fs::write(&draft, GUARDIAN)
+    std::fs::write(&draft, WATCHDOG)
         .and_then(|()| std::fs::rename(&draft, &path))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn open(path: &Path) -> Result<File> {
-    // Closed by the kernel at exec, so no child of ours keeps the lock alive.
+    // Opened with O_CLOEXEC, so that no child process keeps the lock.
     OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -1,4 +1,4 @@
-//! `backstock-local-services`: the private servers from the command line.
+//! `backstock-local-services`: the command line of the private servers.
 //!
 //! Read next: the library's [`local_services::Services`].
 
@@ -7,13 +7,13 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
-use local_services::{Purpose, Services, Stopped, install_missing, status, stop_unused};
+use local_services::{Purpose, Services, StopOutcome, install_missing, status, stop_unused};
 
 /// Private Postgres, Redis and RabbitMQ servers for Backstock.
 ///
-/// Data, logs and locks are under .backstock/ in the workspace (BACKSTOCK_HOME: another directory), ports from 27600
-/// (BACKSTOCK_PORT_BASE: the first of 20 others). Where BACKSTOCK_DATABASE_URL, BACKSTOCK_REDIS_URL or
-/// BACKSTOCK_AMQP_URL is set, that server is used and none started.
+/// Data, logs and locks are in .backstock/ in the workspace, or in BACKSTOCK_HOME. Ports start at 27600, or at
+/// BACKSTOCK_PORT_BASE, and up to 20 are used. Where BACKSTOCK_DATABASE_URL, BACKSTOCK_REDIS_URL or BACKSTOCK_AMQP_URL is
+/// set, that server is used and none is started.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -25,35 +25,35 @@ struct Arguments {
 enum Action {
     /// Installs the packages of missing servers (as root, with YES=1, or after asking)
     Install,
-    /// Starts the servers, runs a command with their URLs in its environment, stops them, and ends as it ended
+    /// Starts the servers, runs a command with their URLs in its environment, stops them, and exits with its exit code
     Run {
-        /// Whose servers
-        #[arg(long, value_enum, default_value_t = Whose::Tests)]
-        purpose: Whose,
-        /// RabbitMQ's virtual host in the command's URL, made if it does not exist [default: /]
+        /// Which servers to use
+        #[arg(long, value_enum, default_value_t = PurposeArgument::Tests)]
+        purpose: PurposeArgument,
+        /// RabbitMQ's virtual host in the command's URL, created if it does not exist [default: /]
         #[arg(long)]
         vhost: Option<String>,
         /// The command and its arguments
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
     },
-    /// Stops servers that nobody uses any more
+    /// Stops servers that are no longer in use
     Stop,
-    /// Shows which servers run
+    /// Shows which servers are running
     Status,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Whose {
+enum PurposeArgument {
     Shop,
     Tests,
 }
 
-impl From<Whose> for Purpose {
-    fn from(whose: Whose) -> Purpose {
-        match whose {
-            Whose::Shop => Purpose::Shop,
-            Whose::Tests => Purpose::Tests,
+impl From<PurposeArgument> for Purpose {
+    fn from(argument: PurposeArgument) -> Purpose {
+        match argument {
+            PurposeArgument::Shop => Purpose::Shop,
+            PurposeArgument::Tests => Purpose::Tests,
         }
     }
 }
@@ -61,8 +61,8 @@ impl From<Whose> for Purpose {
 fn main() -> ExitCode {
     match run(Arguments::parse().action) {
         Ok(code) => code,
-        Err(fault) => {
-            eprintln!("error: {fault:#}");
+        Err(error) => {
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -78,8 +78,8 @@ fn run(action: Action) -> Result<ExitCode> {
         } => return run_command(purpose.into(), vhost.as_deref(), &command),
         Action::Stop => {
             let outcomes = [stop_unused(Purpose::Shop)?, stop_unused(Purpose::Tests)?];
-            if outcomes.contains(&Stopped::StillUsed) {
-                return Ok(ExitCode::FAILURE); // The guardian has said who uses them.
+            if outcomes.contains(&StopOutcome::StillInUse) {
+                return Ok(ExitCode::FAILURE); // The watchdog's script has printed the users.
             }
         }
         Action::Status => {
@@ -108,7 +108,7 @@ fn run_command(purpose: Purpose, vhost: Option<&str>, command: &[String]) -> Res
     let stopped = services.stop();
     let status = status.with_context(|| format!("cannot run {program}"))?;
     stopped?;
-    // As a shell does: 128 and the signal's number.
+    // The shell's convention: 128 plus the signal number.
     let code = status
         .code()
         .or_else(|| status.signal().map(|signal| 128 + signal))

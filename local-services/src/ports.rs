@@ -1,4 +1,4 @@
-//! The ports of the private servers: one block a purpose, away from the standard ports and from the ephemeral range.
+//! The ports of the private servers: one block per purpose, outside of the standard ports and the ephemeral range.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -7,27 +7,25 @@ use anyhow::{Result, bail};
 
 use crate::Purpose;
 
-/// The first port when `BACKSTOCK_PORT_BASE` is not set. The shop uses the five ports from here, the tests the five
-/// from 10 above. Below 32768, where Linux begins to hand out ports for outgoing connections.
+/// The first port unless `BACKSTOCK_PORT_BASE` is set. The shop uses five ports from here, the tests five from 10 above.
+/// They are below 32768, where Linux's ephemeral range begins.
 pub const DEFAULT_PORT_BASE: u16 = 27600;
 
-/// From the shop's block of ports to the tests'.
 const TESTS_OFFSET: u16 = 10;
 
-/// The ports of one purpose.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ports {
     pub(crate) postgres: u16,
     pub(crate) redis: u16,
     pub(crate) amqp: u16,
-    /// Erlang's port mapper, which RabbitMQ asks for its own node.
+    /// Erlang's port mapper, where RabbitMQ's node registers.
     pub(crate) epmd: u16,
-    /// Where `rabbitmqctl` reaches the node.
+    /// The port on which `rabbitmqctl` reaches the node.
     pub(crate) distribution: u16,
 }
 
 impl Ports {
-    pub(crate) fn of(purpose: Purpose) -> Result<Ports> {
+    pub(crate) fn for_purpose(purpose: Purpose) -> Result<Ports> {
         let base = port_base()?;
         let first = match purpose {
             Purpose::Shop => base,
@@ -55,12 +53,12 @@ fn port_base() -> Result<u16> {
     }
 }
 
-/// Fails with what to do when another program listens on the port.
+/// Fails with a hint when the port is in use.
 pub(crate) fn check_free(port: u16, server: &str) -> Result<()> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    if let Err(fault) = TcpListener::bind(address) {
+    if let Err(error) = TcpListener::bind(address) {
         bail!(
-            "{server} needs port {port}, which is busy ({fault}): end the program that uses it, or set \
+            "{server} needs port {port}, which is busy ({error}): end the program that uses it, or set \
              BACKSTOCK_PORT_BASE to the first of 20 free ports, for example BACKSTOCK_PORT_BASE={}",
             suggestion(port)
         );

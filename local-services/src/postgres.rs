@@ -1,4 +1,4 @@
-//! The private Postgres: its cluster, its settings, its start.
+//! The private Postgres: cluster, settings, start.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -9,44 +9,44 @@ use anyhow::{Context, Result, bail};
 
 use crate::Purpose;
 use crate::binaries::postgres_directory;
-use crate::place::Place;
+use crate::data_dirs::DataDirs;
 use crate::ports::check_free;
-use crate::process::{Process, Starting, clean_command, last_telling_line};
+use crate::process::{Process, StartingServer, clean_command, last_error_line};
 
-/// The role that the cluster is made with. A superuser, since the lab resets statistics and tests clone databases.
+/// The cluster's superuser. The lab resets statistics and tests clone databases, which need one.
 pub(crate) const ROLE: &str = "backstock";
 
 pub(crate) const SERVER: &str = "postgres";
 
-/// The directory of programs that fit the cluster: a cluster opens only with the major version that made it.
-pub(crate) fn programs(place: &Place) -> Result<PathBuf> {
-    let made_by = fs::read_to_string(place.data.join(SERVER).join("PG_VERSION"));
-    postgres_directory(made_by.ok().and_then(|version| version.trim().parse().ok()))
+/// The directory of the programs argument major version has created the cluster.
+pub(crate) fn programs(dirs: &DataDirs) -> Result<PathBuf> {
+    let created_by = fs::read_to_string(dirs.data.join(SERVER).join("PG_VERSION"));
+    postgres_directory(created_by.ok().and_then(|version| version.trim().parse().ok()))
 }
 
-/// Starts Postgres and waits until it answers a query.
-pub(crate) fn start(place: &Place, port: u16) -> Result<(Process, String)> {
-    let directory = place.server_directory(SERVER)?;
-    let programs = programs(place)?;
-    discard_after_power_cut(place, &directory)?;
+/// Starts Postgres and waits until it is ready.
+pub(crate) fn start(dirs: &DataDirs, port: u16) -> Result<(Process, String)> {
+    let directory = dirs.server_directory(SERVER)?;
+    let programs = programs(dirs)?;
+    discard_after_power_failure(dirs, &directory)?;
     if !directory.join("PG_VERSION").exists() {
-        make_cluster(place, &programs, &directory)?;
+        create_cluster(dirs, &programs, &directory)?;
     }
     remove_stale_pid_file(&directory)?;
     check_free(port, "Postgres")?;
-    let hba = place.write_config("pg_hba.conf", HBA)?;
-    let config = place.write_config("postgresql.conf", &settings(place.purpose, port, &hba))?;
+    let hba = dirs.write_config("pg_hba.conf", HBA)?;
+    let config = dirs.write_config("postgresql.conf", &settings(dirs.purpose, port, &hba))?;
     let mut command = clean_command(&programs.join("postgres"), &directory);
     command
         .arg("-D")
         .arg(&directory)
         .arg("-c")
         .arg(format!("config_file={}", config.display()));
-    Starting::spawn(place, SERVER, command, port)?.wait_until(|| version(place, &programs, port))
+    StartingServer::spawn(dirs, SERVER, command, port)?.wait_until(|| version(dirs, &programs, port))
 }
 
-/// The server's version, asked by a query: the proof that it accepts our password and answers.
-pub(crate) fn version(place: &Place, programs: &Path, port: u16) -> Option<String> {
+/// The readiness check: queries the server's version with the password.
+pub(crate) fn version(dirs: &DataDirs, programs: &Path, port: u16) -> Option<String> {
     let output = Command::new(programs.join("psql"))
         .args(["--no-psqlrc", "--no-password", "--tuples-only", "--no-align"])
         .args([
@@ -60,7 +60,7 @@ pub(crate) fn version(place: &Place, programs: &Path, port: u16) -> Option<Strin
             "postgres",
         ])
         .args(["--command", "show server_version"])
-        .env("PGPASSWORD", &place.password)
+        .env("PGPASSWORD", &dirs.password)
         .env("PGCONNECT_TIMEOUT", "5")
         .stdin(Stdio::null())
         .stderr(Stdio::null())
@@ -70,14 +70,14 @@ pub(crate) fn version(place: &Place, programs: &Path, port: u16) -> Option<Strin
     text.split_whitespace().next().map(str::to_owned)
 }
 
-/// Makes the cluster beside its place and moves it there, so that a half-made one is never taken for a whole one.
-fn make_cluster(place: &Place, programs: &Path, directory: &Path) -> Result<()> {
-    let draft = place.server_directory("postgres.draft")?;
-    fs::remove_dir_all(&draft).context("cannot remove a half-made cluster")?;
-    let draft = place.server_directory("postgres.draft")?;
-    let password_file = place.write_config("initdb-password", &place.password)?;
-    let log_path = place.log_path("initdb");
-    let log = place.new_log("initdb")?;
+/// Creates the cluster in a draft directory and renames it, so that an incomplete one is never used.
+fn create_cluster(dirs: &DataDirs, programs: &Path, directory: &Path) -> Result<()> {
+    let draft = dirs.server_directory("postgres.draft")?;
+    fs::remove_dir_all(&draft).context("cannot remove an incomplete cluster")?;
+    let draft = dirs.server_directory("postgres.draft")?;
+    let password_file = dirs.write_config("initdb-password", &dirs.password)?;
+    let log_path = dirs.log_path("initdb");
+    let log = dirs.new_log("initdb")?;
     let mut command = clean_command(&programs.join("initdb"), &draft);
     command
         .arg("--pgdata")
@@ -91,10 +91,10 @@ fn make_cluster(place: &Place, programs: &Path, directory: &Path) -> Result<()> 
         "--locale=C.UTF-8",
         "--encoding=UTF8",
     ]);
-    if place.purpose == Purpose::Tests {
+    if dirs.purpose == Purpose::Tests {
         command.arg("--no-sync");
     }
-    place.account.apply(&mut command);
+    dirs.os_user.apply(&mut command);
     let status = command
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -105,32 +105,32 @@ fn make_cluster(place: &Place, programs: &Path, directory: &Path) -> Result<()> 
     if !status.success() {
         bail!(
             "initdb failed: {} (log: {})",
-            last_telling_line(&log_path),
+            last_error_line(&log_path),
             log_path.display()
         );
     }
-    fs::remove_dir(directory).context("the cluster's place is not empty")?;
-    fs::rename(&draft, directory).context("cannot move the new cluster to its place")
+    fs::remove_dir(directory).context("the cluster's directory is not empty")?;
+    fs::rename(&draft, directory).context("cannot rename the new cluster's directory")
 }
 
-/// A test cluster never waits for the disk, so after a power cut it may be broken without showing it. If it ran when
-/// the machine went down, it is made anew.
-fn discard_after_power_cut(place: &Place, directory: &Path) -> Result<()> {
-    if place.purpose == Purpose::Shop {
+/// A test cluster runs with `fsync = off`, so a power failure may have silently corrupted it. If it was running when the
+/// machine went down, it is recreated.
+fn discard_after_power_failure(dirs: &DataDirs, directory: &Path) -> Result<()> {
+    if dirs.purpose == Purpose::Shop {
         return Ok(());
     }
     let this_boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    let boot_path = place.state.join("boot-id");
+    let boot_path = dirs.state.join("boot-id");
     let last_boot = fs::read_to_string(&boot_path).unwrap_or_else(|_| this_boot.clone());
     if last_boot != this_boot && directory.join("postmaster.pid").exists() {
         fs::remove_dir_all(directory).context("cannot remove the broken test cluster")?;
-        place.server_directory(SERVER)?;
+        dirs.server_directory(SERVER)?;
     }
     fs::write(&boot_path, this_boot).context("cannot note this boot's id")
 }
 
-/// After a crash, the process id in the cluster's `postmaster.pid` may belong to another program by now, and Postgres
-/// would refuse to start. Only a process that works in the cluster's directory is a Postgres of ours.
+/// After a crash the process id in `postmaster.pid` may have been reused, and then Postgres refuses to start. Only a
+/// process argument working directory is the cluster's is that Postgres.
 fn remove_stale_pid_file(directory: &Path) -> Result<()> {
     let path = directory.join("postmaster.pid");
     let Ok(text) = fs::read_to_string(&path) else {
@@ -140,7 +140,7 @@ fn remove_stale_pid_file(directory: &Path) -> Result<()> {
     let works_in = fs::read_link(format!("/proc/{pid}/cwd"));
     if works_in.is_ok_and(|cwd| cwd == directory) {
         bail!(
-            "a Postgres that is not on record runs in {} (process {pid}): end it with `kill {pid}`",
+            "an unrecorded Postgres is running in {} (process {pid}): stop it with `kill {pid}`",
             directory.display()
         );
     }
@@ -148,7 +148,7 @@ fn remove_stale_pid_file(directory: &Path) -> Result<()> {
 }
 
 const HBA: &str = "\
-# Only from this machine, and only with the password in .backstock/: other users of the machine can reach the port.
+# Loopback only, and with a password, because other users of the machine can reach the port.
 host all all 127.0.0.1/32 scram-sha-256
 ";
 
@@ -158,55 +158,55 @@ fn settings(purpose: Purpose, port: u16, hba: &Path) -> String {
         Purpose::Shop => ((memory_mb / 8).clamp(128, 2048), DURABLE),
         Purpose::Tests => ((memory_mb / 32).clamp(64, 256), VOLATILE),
     };
-    let watched = match purpose {
-        Purpose::Shop => WATCHED,
-        Purpose::Tests => COUNTED,
+    let monitoring = match purpose {
+        Purpose::Shop => SLOW_STATEMENT_LOG,
+        Purpose::Tests => STATEMENT_COUNTS,
     };
     let maintenance_mb = (memory_mb / 16).clamp(64, 512);
     let address = Ipv4Addr::LOCALHOST;
     let hba = hba.display().to_string().replace('\'', "''");
     format!(
         "\
-# Written by local-services at each start: changes here are lost.
+# Generated by local-services at each start: changes are lost.
 
 listen_addresses = '{address}'
 port = {port}
-# No socket file: its path may be too long (107 bytes) in a deep clone, and the lab's proxy needs TCP anyway.
+# No Unix socket: its path (at most 107 bytes) may be too long in a deep clone, and the lab's proxy needs TCP.
 unix_socket_directories = ''
 hba_file = '{hba}'
-# Pools of both shops, the lab's own connections, and psql.
+# The pools of both shops, the lab's connections, and psql.
 max_connections = 200
 
-# An eighth of the memory: the usual quarter assumes a machine of its own, here the shops and the lab share it.
+# An eighth of the memory. The usual quarter is for a dedicated machine; here the shops and the lab share it.
 shared_buffers = {shared_buffers_mb}MB
-# Sorts of a page's candidates stay in memory; times 200 connections this must stay harmless.
+# Keeps the sort of a page's candidates in memory, and stays affordable with 200 connections.
 work_mem = 16MB
-# Building the index sets.
+# For building the index sets.
 maintenance_work_mem = {maintenance_mb}MB
-# What the kernel's cache may be trusted to hold besides.
+# The size of the kernel's page cache, as the planner may assume it.
 effective_cache_size = {cache_mb}MB
-# A local SSD reads anywhere at about the price of reading on.
+# On a local SSD, random reads cost about as much as sequential ones.
 random_page_cost = 1.1
 
 {durability}
-# `create table … as` and `copy` into a table made or emptied in the same transaction need no log of their own:
-# generating data writes each page once. It costs replication and point-in-time recovery, which nothing here uses.
+# `create table … as` and `copy` into a table created or truncated in the same transaction skip the write-ahead log, so
+# generating data writes each page once. It gives up replication and point-in-time recovery, which nothing here uses.
 wal_level = minimal
 max_wal_senders = 0
-# A checkpoint in the middle of a measurement makes one arm pay for what both wrote.
+# A checkpoint during a measurement would charge one arm for the writes of both.
 checkpoint_timeout = 30min
 max_wal_size = 8GB
 
-# Compiling an expression takes longer than any query of the storefront; it would show up as noise.
+# Compiling an expression takes longer than any query of the shop and would add noise.
 jit = off
-{watched}
-# Enough that no statement is evicted while its cost is counted.
+{monitoring}
+# Large enough that no statement is evicted during a measurement.
 pg_stat_statements.max = 20000
 pg_stat_statements.track = top
-# Counting plans takes a lock for each and answers no question of ours.
+# Counting plans costs a lock per plan, and the lab doesn't use it.
 pg_stat_statements.track_planning = off
 track_io_timing = on
-# Without it the planner would know nothing of the generated tables, and updated ones would grow.
+# Without it the generated tables would have no statistics, and updated ones would bloat.
 autovacuum = on
 
 timezone = 'UTC'
@@ -217,33 +217,32 @@ log_line_prefix = '%m [%p] %d '
     )
 }
 
-/// What the log says of slow statements, for whoever tries the shops by hand.
-const WATCHED: &str = "\
+/// Logs slow statements and lock waits, for manual use of the shops.
+const SLOW_STATEMENT_LOG: &str = "\
 shared_preload_libraries = 'pg_stat_statements, auto_explain'
-# What the shop promises is answered in 500 ms: a statement that takes half of it alone is a finding.
+# The shop's latency objective is 500 ms, so a statement that takes half of it is worth a look.
 log_min_duration_statement = 250ms
-# The plan of what is slower still, as it was estimated. To time each of its steps (log_analyze) would make every statement
-# slower, and measure that.
+# Logs the estimated plan of even slower ones. log_analyze would slow every statement down, and so distort measurements.
 auto_explain.log_min_duration = 500ms
 auto_explain.log_analyze = off
-# Who waits for another's lock for a second.
+# Logs lock waits of more than deadlock_timeout (1 s).
 log_lock_waits = on
 ";
 
-/// Tests count statements, and have nobody who reads a log.
-const COUNTED: &str = "\
+/// Tests count statements and need no log.
+const STATEMENT_COUNTS: &str = "\
 shared_preload_libraries = 'pg_stat_statements'
 ";
 
 const DURABLE: &str = "\
-# What a commit costs is part of what is measured: it is on disk before it is acknowledged.
+# Durable commits: their cost is part of the measurements.
 fsync = on
 synchronous_commit = on
 full_page_writes = on
 ";
 
 const VOLATILE: &str = "\
-# Tests: nothing has to survive a power cut, so nothing waits for the disk.
+# Tests: data needn't survive a power failure.
 fsync = off
 synchronous_commit = off
 full_page_writes = off

@@ -1,4 +1,4 @@
-//! The way through a start: which servers are needed, which run, which must be started.
+//! The start: which servers are managed here, which of them are running, and which must be started.
 
 use std::path::PathBuf;
 use std::thread;
@@ -7,39 +7,39 @@ use std::time::Instant;
 use anyhow::{Result, anyhow, bail};
 
 use crate::Purpose;
-use crate::amqp::{self, Answer};
+use crate::amqp::{self, Handshake};
+use crate::data_dirs::DataDirs;
 use crate::external::{BaseUrl, percent_encode};
 use crate::install::expect_installed;
-use crate::locks::{StartLock, UseLock, ensure_guardian, run_guardian};
-use crate::place::Place;
+use crate::locks::{StartLock, UseLock, ensure_watchdog, run_watchdog};
 use crate::ports::Ports;
 use crate::process::Process;
 use crate::{postgres, rabbitmq, redis};
 
-pub use crate::locks::Stopped;
+pub use crate::locks::StopOutcome;
 
-/// The three servers, ready for use. They run as long as this value, or any other process's, lives.
+/// The three servers, ready for use. They keep running while this value, or that of another process, exists.
 #[derive(Debug)]
 pub struct Services {
     postgres: Server,
     redis: Server,
     rabbitmq: Server,
     postgres_programs: PathBuf,
-    /// None when the environment names all three servers, so that nothing of ours runs.
-    own: Option<(Place, UseLock)>,
+    /// None when the environment names all three servers.
+    managed: Option<(DataDirs, UseLock)>,
 }
 
 #[derive(Debug)]
 struct Server {
     url: BaseUrl,
-    /// None for a server that the environment names.
+    /// None for an external server.
     process: Option<Process>,
 }
 
 impl Services {
-    /// Starts what does not run yet and joins what runs, for this purpose. Returns when all three answer.
+    /// Starts or joins the servers of this purpose. Returns when all three are ready.
     ///
-    /// Where `BACKSTOCK_DATABASE_URL`, `BACKSTOCK_REDIS_URL` or `BACKSTOCK_AMQP_URL` is set, that server is used.
+    /// `BACKSTOCK_DATABASE_URL`, `BACKSTOCK_REDIS_URL` and `BACKSTOCK_AMQP_URL` replace the respective server.
     pub fn start(purpose: Purpose) -> Result<Services> {
         let environment = Environment::read()?;
         if let Environment {
@@ -47,42 +47,41 @@ impl Services {
             redis: Some(redis),
             rabbitmq: Some(rabbitmq),
         } = &environment
-            && !environment.names_our_own(purpose)
+            && !environment.names_managed_server(purpose)
         {
             return Ok(Services {
                 postgres: Server::external("postgres", postgres),
                 redis: Server::external("redis", redis),
                 rabbitmq: Server::external("rabbitmq", rabbitmq),
                 postgres_programs: crate::binaries::postgres_directory(None).unwrap_or_default(),
-                own: None,
+                managed: None,
             });
         }
-        let place = Place::prepare(purpose)?;
-        let _starting = StartLock::take(&place)?;
-        let in_use = UseLock::share(&place)?;
-        ensure_guardian(&place)?;
-        let started = start_missing(&place, &environment);
+        let dirs = DataDirs::prepare(purpose)?;
+        let _lock = StartLock::acquire(&dirs)?;
+        let use_lock = UseLock::acquire_shared(&dirs)?;
+        ensure_watchdog(&dirs)?;
+        let started = start_missing(&dirs, &environment);
         match started {
             Ok([postgres, redis, rabbitmq]) => {
-                let postgres_programs = postgres::programs(&place).unwrap_or_default();
+                let postgres_programs = postgres::programs(&dirs).unwrap_or_default();
                 Ok(Services {
                     postgres,
                     redis,
                     rabbitmq,
                     postgres_programs,
-                    own: Some((place, in_use)),
+                    managed: Some((dirs, use_lock)),
                 })
             }
-            Err(fault) => {
-                // What did start must not stay behind a failed start. A fault of the stop would hide the cause.
-                let _ = in_use.release_and_stop(&place);
-                Err(fault)
+            Err(error) => {
+                // A failed start leaves no server behind. An error of the stop is ignored, because it would hide the cause.
+                let _ = use_lock.release_and_stop(&dirs);
+                Err(error)
             }
         }
     }
 
-    /// The URL of a database; whether it exists is the caller's business. `postgres` always does. The role is a
-    /// superuser: it may create and clone databases, `copy`, reset statistics and change settings of its session.
+    /// The URL of a database, which need not exist; `postgres` always does. The role is a superuser.
     pub fn database_url(&self, database: &str) -> String {
         self.postgres.url.with_path(&percent_encode(database))
     }
@@ -92,17 +91,17 @@ impl Services {
         self.redis.url.with_path(&logical_database.to_string())
     }
 
-    /// The URL of a virtual host. `/`, `left` and `right` exist; others are made by [`Services::create_vhost`].
+    /// The URL of a virtual host. `/`, `left` and `right` exist; [`Services::create_vhost`] creates others.
     pub fn amqp_url(&self, vhost: &str) -> String {
         self.rabbitmq.url.with_path(&percent_encode(vhost))
     }
 
-    /// Makes a virtual host unless it exists. Takes seconds when it has to be made.
+    /// Creates a virtual host unless it exists, which takes seconds.
     pub fn create_vhost(&self, vhost: &str) -> Result<()> {
-        match (&self.own, &self.rabbitmq.process) {
-            (Some((place, _)), Some(process)) => {
-                let _one_at_a_time = StartLock::take(place)?;
-                rabbitmq::create_vhost(place, process.port, vhost)
+        match (&self.managed, &self.rabbitmq.process) {
+            (Some((dirs, _)), Some(process)) => {
+                let _lock = StartLock::acquire(dirs)?;
+                rabbitmq::create_vhost(dirs, process.port, vhost)
             }
             _ => self.expect_external_vhost(vhost),
         }
@@ -117,51 +116,51 @@ impl Services {
         };
         let guest = || ("guest".to_owned(), "guest".to_owned());
         let (user, password) = self.rabbitmq.url.credentials().unwrap_or_else(guest);
-        match amqp::ask(&with_port, &user, &password, vhost) {
-            Ok(Answer::Open { .. }) => Ok(()),
-            Ok(Answer::Refused { reason }) => bail!(
-                "the RabbitMQ of BACKSTOCK_AMQP_URL refuses the virtual host `{vhost}` ({reason}): make it with \
+        match amqp::check_vhost(&with_port, &user, &password, vhost) {
+            Ok(Handshake::Opened { .. }) => Ok(()),
+            Ok(Handshake::Rejected { reason }) => bail!(
+                "the RabbitMQ of BACKSTOCK_AMQP_URL rejects the virtual host `{vhost}` ({reason}): create it with \
                  `rabbitmqctl add_vhost {vhost}` and `rabbitmqctl set_permissions -p {vhost} {user} '.*' '.*' '.*'`"
             ),
-            Err(fault) => {
-                Err(anyhow!(fault).context(format!("the RabbitMQ of BACKSTOCK_AMQP_URL ({with_port})")))
+            Err(error) => {
+                Err(anyhow!(error).context(format!("the RabbitMQ of BACKSTOCK_AMQP_URL ({with_port})")))
             }
         }
     }
 
-    /// The postmaster's process id, whose children serve the connections. None for a server of the environment's.
+    /// The postmaster's process id; its children serve the connections. None for an external server.
     pub fn postgres_pid(&self) -> Option<u32> {
         self.postgres.process.as_ref().map(|process| process.pid)
     }
 
-    /// What Postgres logs. None for a server of the environment's.
+    /// The log of Postgres. None for an external server.
     pub fn postgres_log(&self) -> Option<PathBuf> {
-        let (place, _) = self.own.as_ref()?;
-        self.postgres_pid().map(|_| place.log_path("postgres"))
+        let (dirs, _) = self.managed.as_ref()?;
+        self.postgres_pid().map(|_| dirs.log_path("postgres"))
     }
 
-    /// Redis' process id. None for a server of the environment's.
+    /// The process id of Redis. None for an external server.
     pub fn redis_pid(&self) -> Option<u32> {
         self.redis.process.as_ref().map(|process| process.pid)
     }
 
-    /// The process id of RabbitMQ's Erlang machine. None for a server of the environment's.
+    /// The process id of RabbitMQ's Erlang VM. None for an external server.
     pub fn rabbitmq_pid(&self) -> Option<u32> {
         self.rabbitmq.process.as_ref().map(|process| process.pid)
     }
 
-    /// The directory with `psql` and `pgbench`. Empty, so that a joined name is looked up in PATH, when the server is
-    /// the environment's and no Postgres is installed here.
+    /// The directory with `psql` and `pgbench`. With an external server and no local installation it is empty, so that a
+    /// joined name is looked up in PATH.
     pub fn postgres_bin(&self) -> PathBuf {
         self.postgres_programs.clone()
     }
 
-    /// Gives the servers up; when nobody else uses them, returns after they have ended. Dropping this value does the
-    /// same without waiting.
-    pub fn stop(self) -> Result<Stopped> {
-        match self.own {
-            Some((place, in_use)) => in_use.release_and_stop(&place),
-            None => Ok(Stopped::Stopped),
+    /// Releases the servers. If this was the last user, returns after they have stopped. Dropping the value releases them
+    /// without waiting.
+    pub fn stop(self) -> Result<StopOutcome> {
+        match self.managed {
+            Some((dirs, use_lock)) => use_lock.release_and_stop(&dirs),
+            None => Ok(StopOutcome::Stopped),
         }
     }
 }
@@ -175,8 +174,8 @@ impl Server {
         }
     }
 
-    fn own(url: &str, process: Process) -> Server {
-        let url = BaseUrl::parse(url).expect("a URL that we have just written");
+    fn managed(url: &str, process: Process) -> Server {
+        let url = BaseUrl::parse(url).expect("a URL formatted by this module");
         Server {
             url,
             process: Some(process),
@@ -184,31 +183,31 @@ impl Server {
     }
 }
 
-/// Stops what a lost terminal left of this purpose's servers, unless somebody uses them: then says who.
-pub fn stop_unused(purpose: Purpose) -> Result<Stopped> {
-    let place = Place::prepare(purpose)?;
-    let is_stopped = run_guardian(&place, &["stop"])?;
+/// Stops this purpose's servers if they are left over from a lost terminal. If they are in use, prints the users.
+pub fn stop_unused(purpose: Purpose) -> Result<StopOutcome> {
+    let dirs = DataDirs::prepare(purpose)?;
+    let is_stopped = run_watchdog(&dirs, &["stop"])?;
     Ok(if is_stopped {
-        Stopped::Stopped
+        StopOutcome::Stopped
     } else {
-        Stopped::StillUsed
+        StopOutcome::StillInUse
     })
 }
 
-/// One line for each server of this purpose: what runs, and where.
+/// One line per server of this purpose: whether it is running, and where.
 pub fn status(purpose: Purpose) -> Result<Vec<String>> {
-    let place = Place::prepare(purpose)?;
+    let dirs = DataDirs::prepare(purpose)?;
     let lines = [postgres::SERVER, redis::SERVER, rabbitmq::SERVER].map(|server| {
         let name = format!("{} {server}", purpose.name());
-        match Process::find(&place, server) {
+        match Process::find(&dirs, server) {
             Some(process) => format!("{name}: process {} on 127.0.0.1:{}", process.pid, process.port),
-            None => format!("{name}: does not run"),
+            None => format!("{name}: not running"),
         }
     });
     Ok(lines.into())
 }
 
-/// The servers that the environment names.
+/// The external servers that the environment names.
 struct Environment {
     postgres: Option<BaseUrl>,
     redis: Option<BaseUrl>,
@@ -230,53 +229,50 @@ impl Environment {
         })
     }
 
-    /// Whether a URL is one that we handed out ourselves, to a command that runs under `cargo xtask test`: then the
-    /// caller joins our servers like any other user.
-    fn names_our_own(&self, purpose: Purpose) -> bool {
-        let Ok(place) = Place::prepare(purpose) else {
+    /// Whether one of the URLs names a managed server. A command that runs inside `backstock-local-services run` gets such
+    /// URLs, and joins the servers like any other user.
+    fn names_managed_server(&self, purpose: Purpose) -> bool {
+        let Ok(dirs) = DataDirs::prepare(purpose) else {
             return false;
         };
         [&self.postgres, &self.redis, &self.rabbitmq]
             .into_iter()
             .flatten()
-            .any(|url| is_our_own(&place, url))
+            .any(|url| is_managed(&dirs, url))
     }
 }
 
-/// Nobody else knows the password.
-fn is_our_own(place: &Place, url: &BaseUrl) -> bool {
+/// A managed server is recognized by its random password.
+fn is_managed(dirs: &DataDirs, url: &BaseUrl) -> bool {
     url.credentials()
-        .is_some_and(|(_, password)| password == place.password)
+        .is_some_and(|(_, password)| password == dirs.password)
 }
 
-fn start_missing(place: &Place, environment: &Environment) -> Result<[Server; 3]> {
-    let ports = Ports::of(place.purpose)?;
+fn start_missing(dirs: &DataDirs, environment: &Environment) -> Result<[Server; 3]> {
+    let ports = Ports::for_purpose(dirs.purpose)?;
     let servers = [postgres::SERVER, redis::SERVER, rabbitmq::SERVER];
-    if servers
-        .iter()
-        .any(|server| Process::find(place, server).is_none())
-    {
+    if servers.iter().any(|server| Process::find(dirs, server).is_none()) {
         expect_installed()?;
     }
-    let external = |url: &Option<BaseUrl>| url.clone().filter(|url| !is_our_own(place, url));
+    let external = |url: &Option<BaseUrl>| url.clone().filter(|url| !is_managed(dirs, url));
     let (from_postgres, from_redis, from_rabbitmq) = (
         external(&environment.postgres),
         external(&environment.redis),
         external(&environment.rabbitmq),
     );
-    let password = &place.password;
+    let password = &dirs.password;
     thread::scope(|scope| {
         let postgres = scope.spawn(|| match from_postgres {
             Some(url) => Ok(Server::external("postgres", &url)),
             None => {
                 let version = |process: &Process| {
-                    postgres::version(place, &postgres::programs(place).ok()?, process.port)
+                    postgres::version(dirs, &postgres::programs(dirs).ok()?, process.port)
                 };
-                let process = join_or_start(place, postgres::SERVER, version, || {
-                    postgres::start(place, ports.postgres)
+                let process = join_or_start(dirs, postgres::SERVER, version, || {
+                    postgres::start(dirs, ports.postgres)
                 })?;
                 let user = postgres::ROLE;
-                Ok(Server::own(
+                Ok(Server::managed(
                     &format!("postgres://{user}:{password}@127.0.0.1:{}", process.port),
                     process,
                 ))
@@ -285,10 +281,10 @@ fn start_missing(place: &Place, environment: &Environment) -> Result<[Server; 3]
         let redis = scope.spawn(|| match from_redis {
             Some(url) => Ok(Server::external("redis", &url)),
             None => {
-                let version = |process: &Process| redis::version(place, process.port);
+                let version = |process: &Process| redis::version(dirs, process.port);
                 let process =
-                    join_or_start(place, redis::SERVER, version, || redis::start(place, ports.redis))?;
-                Ok(Server::own(
+                    join_or_start(dirs, redis::SERVER, version, || redis::start(dirs, ports.redis))?;
+                Ok(Server::managed(
                     &format!("redis://:{password}@127.0.0.1:{}", process.port),
                     process,
                 ))
@@ -297,20 +293,20 @@ fn start_missing(place: &Place, environment: &Environment) -> Result<[Server; 3]
         let rabbitmq = scope.spawn(|| match from_rabbitmq {
             Some(url) => Ok(Server::external("rabbitmq", &url)),
             None => {
-                let version = |process: &Process| rabbitmq::version(place, process.port);
-                let process = join_or_start(place, rabbitmq::SERVER, version, || {
-                    rabbitmq::start(place, &ports)
-                })?;
+                let version = |process: &Process| rabbitmq::version(dirs, process.port);
+                let process =
+                    join_or_start(dirs, rabbitmq::SERVER, version, || rabbitmq::start(dirs, &ports))?;
                 let user = rabbitmq::USER;
-                Ok(Server::own(
+                Ok(Server::managed(
                     &format!("amqp://{user}:{password}@127.0.0.1:{}", process.port),
                     process,
                 ))
             }
         });
-        let finish =
-            |outcome: thread::Result<Result<Server>>| outcome.unwrap_or_else(|_| bail!("a start panicked"));
-        // All three are waited for before the first fault is reported, so that the servers can be stopped in order.
+        let finish = |outcome: thread::Result<Result<Server>>| {
+            outcome.unwrap_or_else(|_| bail!("starting a server panicked"))
+        };
+        // All three starts finish before an error is returned, so that the servers can be stopped.
         let outcomes = [
             finish(postgres.join()),
             finish(redis.join()),
@@ -321,26 +317,26 @@ fn start_missing(place: &Place, environment: &Environment) -> Result<[Server; 3]
     })
 }
 
-/// Joins the recorded server when it answers; else stops what is left of it and starts it.
+/// Joins the recorded server if it is ready; otherwise kills what is left of it and starts it.
 fn join_or_start(
-    place: &Place,
+    dirs: &DataDirs,
     server: &'static str,
     version: impl Fn(&Process) -> Option<String>,
     start: impl FnOnce() -> Result<(Process, String)>,
 ) -> Result<Process> {
-    if let Some(process) = Process::find(place, server) {
+    if let Some(process) = Process::find(dirs, server) {
         if version(&process).is_some() {
             return Ok(process);
         }
-        run_guardian(place, &["stop-one", server])?;
+        run_watchdog(dirs, &["stop-one", server])?;
     }
-    place.check_free_space()?;
-    let begin = Instant::now();
+    dirs.check_free_space()?;
+    let started_at = Instant::now();
     let (process, version) = start()?;
     eprintln!(
         "{server} {version} on 127.0.0.1:{} ({:.1} s)",
         process.port,
-        begin.elapsed().as_secs_f64()
+        started_at.elapsed().as_secs_f64()
     );
     Ok(process)
 }

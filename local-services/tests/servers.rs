@@ -1,6 +1,6 @@
-//! The servers' lives, seen from outside: each test has a home and ports of its own, and users that are real processes.
+//! Black-box tests of the servers' life cycle. Each test has its own home and ports, and its users are real processes.
 //!
-//! Most tests name a RabbitMQ that is never contacted, and so save the seconds that a real one takes to start.
+//! Most tests name an external RabbitMQ that is never contacted, to save the seconds that a real one takes to start.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_backstock-local-services");
 
-/// A command that uses the servers until its input is closed.
+/// A command that uses the servers until its standard input is closed.
 const USE: [&str; 6] = ["run", "--", "sh", "-c", "echo ready; read _line", "user"];
 
 struct Machine {
@@ -56,14 +56,14 @@ impl Machine {
         self.command(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// Runs what must fail, and gives its last line.
-    fn fault(&self) -> String {
+    /// Runs a command that must fail, and returns its last line.
+    fn failure(&self) -> String {
         let output = self.run(&["run", "--", "true"]);
         assert_eq!(output.status.code(), Some(1));
         stderr(&output).lines().last().unwrap_or_default().to_owned()
     }
 
-    /// The process id that `status` shows for a server of the tests'.
+    /// The process id that `status` shows for a test server.
     fn pid(&self, server: &str) -> Option<u32> {
         let status = String::from_utf8(self.run(&["status"]).stdout).unwrap();
         let line = status
@@ -99,11 +99,11 @@ impl Machine {
         User { child }
     }
 
-    /// Returns when the guardian has stopped the servers and ended.
-    fn await_guardian(&self) {
+    /// Waits until the watchdog has stopped the servers and exited.
+    fn await_watchdog(&self) {
         let lock = File::options()
             .write(true)
-            .open(self.home.join("tests/guardian.lock"))
+            .open(self.home.join("tests/watchdog.lock"))
             .unwrap();
         lock.lock().unwrap();
     }
@@ -121,7 +121,7 @@ impl Drop for Machine {
     }
 }
 
-/// A process that holds the servers.
+/// A process that uses the servers.
 struct User {
     child: Child,
 }
@@ -133,7 +133,7 @@ impl User {
     }
 
     fn kill(mut self) {
-        self.child.kill().unwrap(); // SIGKILL: it can clean nothing up.
+        self.child.kill().unwrap(); // SIGKILL, so that it can't clean up.
         self.child.wait().unwrap();
     }
 }
@@ -157,10 +157,10 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
-fn three_servers_answer_and_end_with_their_last_user() {
+fn three_servers_start_and_stop_with_their_last_user() {
     let mut machine = Machine::new("three");
     machine.has_rabbitmq = true;
-    // What an Erlang node of an earlier run may leave: a port mapper on our port.
+    // A stray port mapper, as an Erlang node of an earlier run may have left it.
     let stray = [
         "-daemon",
         "-address",
@@ -215,17 +215,17 @@ fn a_second_user_joins_and_the_servers_outlive_the_first() {
 }
 
 #[test]
-fn servers_stop_after_their_user_was_killed() {
+fn servers_stop_after_their_user_is_killed() {
     let machine = Machine::new("killed");
     let user = machine.user();
     assert!(machine.pid("postgres").is_some());
     user.kill();
-    machine.await_guardian();
+    machine.await_watchdog();
     machine.assert_nothing_runs();
 }
 
 #[test]
-fn a_start_waits_for_a_guardian_at_work_and_finds_servers_afterwards() {
+fn a_start_waits_for_a_stopping_watchdog_and_then_starts_servers() {
     let machine = Machine::new("relay");
     for _ in 0..3 {
         machine.user().kill();
@@ -233,12 +233,12 @@ fn a_start_waits_for_a_guardian_at_work_and_finds_servers_afterwards() {
         assert!(machine.pid("postgres").is_some());
         user.kill();
     }
-    machine.await_guardian();
+    machine.await_watchdog();
     machine.assert_nothing_runs();
 }
 
 #[test]
-fn stop_refuses_while_somebody_uses_the_servers() {
+fn stop_fails_while_the_servers_are_in_use() {
     let machine = Machine::new("refuse");
     let user = machine.user();
     let output = machine.run(&["stop"]);
@@ -275,10 +275,10 @@ fn a_dead_server_is_started_again_by_the_next_user() {
 }
 
 #[test]
-fn process_ids_of_a_crash_that_belong_to_others_by_now_are_left_alone() {
+fn reused_process_ids_of_a_crash_are_left_alone() {
     let machine = Machine::new("stale");
     machine.user().leave();
-    // As after a power cut: records and a pid file that name a process which is alive, but another one: this test.
+    // As after a power failure: records and a pid file name a process id that another process, this test, has now.
     let pid = std::process::id();
     for server in ["postgres", "redis"] {
         fs::write(machine.record(server), format!("{pid} 1 {}\n", machine.port_base)).unwrap();
@@ -296,14 +296,14 @@ fn process_ids_of_a_crash_that_belong_to_others_by_now_are_left_alone() {
 }
 
 #[test]
-fn a_busy_port_is_named_with_the_setting_that_moves_it() {
+fn a_busy_port_is_reported_with_the_setting_that_changes_it() {
     let machine = Machine::new("busy");
     let port = machine.port_base + 11;
     let _busy = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    let fault = machine.fault();
+    let error = machine.failure();
     assert!(
-        fault.contains(&format!("Redis needs port {port}")) && fault.contains("BACKSTOCK_PORT_BASE="),
-        "{fault}"
+        error.contains(&format!("Redis needs port {port}")) && error.contains("BACKSTOCK_PORT_BASE="),
+        "{error}"
     );
     assert_eq!(
         machine.pid("postgres"),
@@ -313,7 +313,7 @@ fn a_busy_port_is_named_with_the_setting_that_moves_it() {
 }
 
 #[test]
-fn a_server_that_dies_at_its_start_is_reported_with_its_last_words() {
+fn a_server_that_exits_during_start_up_is_reported_with_its_last_error() {
     let machine = Machine::new("dying");
     machine.user().leave();
     let control = machine.home.join("tests/data/postgres/global/pg_control");
@@ -324,18 +324,18 @@ fn a_server_that_dies_at_its_start_is_reported_with_its_last_words() {
         .unwrap()
         .write_all(b"broken")
         .unwrap();
-    let fault = machine.fault();
+    let error = machine.failure();
     assert!(
-        fault.contains("postgres ended at its start") && fault.contains("tests-postgres.log"),
-        "{fault}"
+        error.contains("postgres exited during start-up") && error.contains("tests-postgres.log"),
+        "{error}"
     );
-    assert!(fault.contains("FATAL") || fault.contains("PANIC"), "{fault}");
+    assert!(error.contains("FATAL") || error.contains("PANIC"), "{error}");
 }
 
 #[test]
-fn nonsense_settings_are_refused_with_an_example() {
+fn invalid_settings_are_rejected_with_an_example() {
     let machine = Machine::new("nonsense");
-    let refused = |variable: &str, value: &str| {
+    let rejected = |variable: &str, value: &str| {
         let output = machine
             .command(&["run", "--", "true"])
             .env(variable, value)
@@ -344,6 +344,6 @@ fn nonsense_settings_are_refused_with_an_example() {
         assert_eq!(output.status.code(), Some(1));
         stderr(&output)
     };
-    assert!(refused("BACKSTOCK_PORT_BASE", "99999").contains("for example 27600"));
-    assert!(refused("BACKSTOCK_DATABASE_URL", "localhost").contains("postgres://backstock"));
+    assert!(rejected("BACKSTOCK_PORT_BASE", "99999").contains("for example 27600"));
+    assert!(rejected("BACKSTOCK_DATABASE_URL", "localhost").contains("postgres://backstock"));
 }

@@ -1,6 +1,6 @@
 //! `backstock-simulators health`: a health check for an image that has no shell.
 //!
-//! All four listeners are open before any answers, so the gateway speaks for all.
+//! All four listeners are bound before any of them serves, so checking the gateway is enough.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use clap::Args;
 
-/// How long connecting may take, and each reading.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The timeout of the connect and of each read.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What a healthy process answers begins with.
+/// The start of a healthy response.
 const HEALTHY: &[u8] = b"HTTP/1.1 200";
 
-/// Where the process is that is asked.
+/// The address to check.
 #[derive(Debug, Args)]
 pub struct HealthCommand {
-    /// Where its payment gateway listens
+    /// The address of its payment gateway
     #[arg(
         long = "at",
         env = "BACKSTOCK_PAYMENT_LISTEN",
@@ -28,9 +28,9 @@ pub struct HealthCommand {
 }
 
 impl HealthCommand {
-    /// Prints what is the case, and gives the exit code: 0 or 1.
+    /// Prints the result. The exit code is 0 or 1.
     pub fn run(self) -> ExitCode {
-        match self.ask() {
+        match self.check() {
             Ok(true) => {
                 println!("alive");
                 ExitCode::SUCCESS
@@ -46,14 +46,14 @@ impl HealthCommand {
         }
     }
 
-    fn ask(&self) -> std::io::Result<bool> {
-        // From beside a process that listens on all addresses, it is reached over loopback.
+    fn check(&self) -> std::io::Result<bool> {
+        // A process that listens on all addresses is reached over loopback.
         let address = match self.listen {
             listen if listen.ip().is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())),
             listen => listen,
         };
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         let request = format!("GET /livez HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes())?;
         let mut status = [0; HEALTHY.len()];

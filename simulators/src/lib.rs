@@ -1,14 +1,14 @@
-//! Stand-ins for the third parties of a shop, as real servers: payments, parcels, mail.
+//! Simulators of a shop's third services, as real servers: a payment gateway, a parcel carrier and a mail server.
 //!
-//! The product knows none of this code; it speaks the protocols of `PROTOCOLS.md`. What the three share is how they
-//! are slow ([`latency`]), how they fail ([`conduct`]), and a server that can hang up without an answer ([`server`]).
+//! The product never imports this code; it speaks the protocols of `PROTOCOLS.md`. The three share their latency
+//! distribution ([`latency`]), [`fault_injection`], and a server that can close a connection without a response ([`server`]).
 //! Read next: [`payment`].
 
 pub mod carrier;
-pub mod conduct;
+pub mod error;
+pub mod fault_injection;
 pub mod latency;
-pub mod memory;
 pub mod payment;
-pub mod refusal;
 pub mod server;
 pub mod smtp;
+pub mod snapshot;

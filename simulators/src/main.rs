@@ -1,4 +1,4 @@
-//! `backstock-simulators`: the third parties of a shop in one process, for tests, the lab and `make up`.
+//! `backstock-simulators`: a shop's third services in one process, for tests, the lab and `make up`.
 //!
 //! Read next: `run.rs`, then the library.
 
@@ -14,8 +14,8 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::health::HealthCommand;
 use crate::settings::Settings;
 
-/// A payment gateway, a parcel carrier and a mail server that stand in for real ones. Every setting is a flag or an
-/// environment variable; PROTOCOLS.md says what they speak.
+/// A simulated payment gateway, parcel carrier and mail server. Every setting is a flag or an environment variable.
+/// PROTOCOLS.md describes the protocols.
 #[derive(Debug, Parser)]
 #[command(
     name = "backstock-simulators",
@@ -32,7 +32,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Asks the process that serves beside this one whether it lives: a health check that needs no shell
+    /// Checks that the server process is alive; a health check for images without a shell
     Health(HealthCommand),
 }
 
@@ -56,8 +56,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what is wrong, and gives the exit code: 2, or 0 for `--help`. clap names the flag; most settings come from
-/// the environment, so the variable is named as well.
+/// Prints the error. The exit code is 2, or 0 for `--help`. clap names only the flag, but most settings come from the
+/// environment, so the variable is named too.
 fn explain(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     if !error.use_stderr() {

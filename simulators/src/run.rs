@@ -1,4 +1,4 @@
-//! From settings to four listening sockets, and back to nothing on SIGTERM or Ctrl-C.
+//! The process: binds four listeners, serves, and shuts down gracefully on SIGTERM or Ctrl-C.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use simulators::carrier::{self, CarrierOptions};
-use simulators::conduct::{Conduct, Party};
-use simulators::memory::Memory;
-use simulators::smtp::{self, Bounds, Mailbox, Sink, inbox};
+use simulators::fault_injection::{FaultConfig, SimulatedService};
+use simulators::smtp::{self, MailSink, Mailbox, MailboxLimits, inbox};
+use simulators::snapshot::Snapshot;
 use simulators::{payment, server};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, Settings};
 
-/// Serves until a signal comes. Exit code 2 for settings that can't be used.
+/// Serves until a signal arrives. Invalid settings give exit code 2.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if settings.threads > 0 {
@@ -53,82 +53,86 @@ fn setting(variables: &str) -> impl Fn(String) -> Failure {
 
 async fn serve(settings: Settings) -> Result<(), Failure> {
     init_logs(&settings)?;
-    let payments = party(1, settings.payment_conduct(), "BACKSTOCK_PAYMENT_…")?;
-    let parcels = party(2, settings.carrier_conduct(), "BACKSTOCK_CARRIER_…")?;
-    let mails = party(3, settings.smtp_conduct(), "BACKSTOCK_SMTP_…")?;
+    let payments = service(1, settings.payment_config(), "BACKSTOCK_PAYMENT_…")?;
+    let parcels = service(2, settings.carrier_config(), "BACKSTOCK_CARRIER_…")?;
+    let mails = service(3, settings.smtp_config(), "BACKSTOCK_SMTP_…")?;
 
-    // Before anything listens, so that a signal that follows the log's line is never missed.
+    // Registered before any listener is bound, so that a signal sent after the log line `serving` is never missed.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let payment = bind(settings.payment_listen, "BACKSTOCK_PAYMENT_LISTEN").await?;
     let carrier = bind(settings.carrier_listen, "BACKSTOCK_CARRIER_LISTEN").await?;
     let smtp = bind(settings.smtp_listen, "BACKSTOCK_SMTP_LISTEN").await?;
     let inbox = bind(settings.inbox_listen, "BACKSTOCK_INBOX_LISTEN").await?;
-    // The system chooses a port for a setting that ends in `:0`.
+    // For a setting that ends in `:0`, the system has chosen the port.
     let (payment_listen, carrier_listen) = (payment.local_addr()?, carrier.local_addr()?);
     let (smtp_listen, inbox_listen) = (smtp.local_addr()?, inbox.local_addr()?);
 
-    let Memory {
-        payments: kept_payments,
-        parcels: kept_parcels,
-        mails: kept_mails,
+    let Snapshot {
+        payments: payments_snapshot,
+        parcels: parcels_snapshot,
+        mails: mails_snapshot,
     } = match &settings.state {
-        Some(path) => Memory::read(path)?,
-        None => Memory::default(),
+        Some(path) => Snapshot::read(path)?,
+        None => Snapshot::default(),
     };
     let base_url = settings.carrier.carrier_public_url.clone();
     let carrier_options = CarrierOptions {
         secret: settings.carrier.carrier_secret.clone(),
-        most_labels: settings.carrier.carrier_max_labels,
+        max_labels: settings.carrier.carrier_max_labels,
         base_url: base_url.unwrap_or_else(|| format!("http://{carrier_listen}")),
-        kept: kept_parcels,
+        snapshot: parcels_snapshot,
     };
-    let most_payments = settings.payment.payment_max_payments;
-    let (gateway, all_payments) = payment::router(payments, most_payments, kept_payments);
+    let max_payments = settings.payment.payment_max_payments;
+    let (gateway, payments_handle) = payment::router(payments, max_payments, payments_snapshot);
     let carrier_router = carrier::router(parcels, carrier_options);
-    let (carrier_router, all_parcels) = carrier_router.map_err(setting("BACKSTOCK_CARRIER_SECRET"))?;
-    let bounds = Bounds {
+    let (carrier_router, parcels_handle) = carrier_router.map_err(setting("BACKSTOCK_CARRIER_SECRET"))?;
+    let limits = MailboxLimits {
         mails: settings.smtp.inbox_max_mails,
         bytes: settings.smtp.inbox_max_bytes,
     };
-    let mailbox = Arc::new(Mailbox::restored(bounds, kept_mails));
-    let sink = Arc::new(Sink {
-        party: mails.clone(),
+    let mailbox = Arc::new(Mailbox::restored(limits, mails_snapshot));
+    let sink = Arc::new(MailSink {
+        service: mails.clone(),
         mailbox: mailbox.clone(),
-        largest_mail_bytes: settings.smtp.smtp_max_mail_bytes,
+        max_mail_bytes: settings.smtp.smtp_max_mail_bytes,
     });
 
-    let (stop, stopped) = watch::channel(false);
+    let (shutdown_sender, shutdown) = watch::channel(false);
     let mut servers = JoinSet::new();
-    servers.spawn(server::serve(payment, gateway, stopped.clone()));
-    servers.spawn(server::serve(carrier, carrier_router, stopped.clone()));
+    servers.spawn(server::serve(payment, gateway, shutdown.clone()));
+    servers.spawn(server::serve(carrier, carrier_router, shutdown.clone()));
     servers.spawn(server::serve(
         inbox,
         inbox::router(mailbox.clone(), mails),
-        stopped.clone(),
+        shutdown.clone(),
     ));
-    servers.spawn(smtp::serve(smtp, sink, stopped));
+    servers.spawn(smtp::serve(smtp, sink, shutdown));
     tracing::info!(%payment_listen, %carrier_listen, %smtp_listen, %inbox_listen, seed = settings.seed, "serving");
 
-    wait_for_either(&mut terminate, &mut interrupt).await;
-    tokio::spawn(end_at_the_next(terminate, interrupt));
-    tracing::info!("stopping: requests in flight are finished first");
-    stop.send_replace(true);
-    finish(servers, Duration::from_millis(settings.drain_timeout_ms)).await;
+    either_signal(&mut terminate, &mut interrupt).await;
+    tokio::spawn(exit_on_second_signal(terminate, interrupt));
+    tracing::info!("shutting down: draining requests in flight");
+    shutdown_sender.send_replace(true);
+    drain(servers, Duration::from_millis(settings.drain_timeout_ms)).await;
     if let Some(path) = &settings.state {
-        let memory = Memory {
-            payments: all_payments.kept(),
-            parcels: all_parcels.kept(),
-            mails: mailbox.kept(),
+        let snapshot = Snapshot {
+            payments: payments_handle.snapshot(),
+            parcels: parcels_handle.snapshot(),
+            mails: mailbox.snapshot(),
         };
-        memory.write(path)?;
+        snapshot.write(path)?;
     }
     tracing::info!("stopped");
     Ok(())
 }
 
-fn party<C: Conduct>(number: u64, conduct: C, variables: &str) -> Result<Arc<Party<C>>, Failure> {
-    let party = Party::new(number, conduct).map_err(setting(variables))?;
-    Ok(Arc::new(party))
+fn service<C: FaultConfig>(
+    number: u64,
+    config: C,
+    variables: &str,
+) -> Result<Arc<SimulatedService<C>>, Failure> {
+    let service = SimulatedService::new(number, config).map_err(setting(variables))?;
+    Ok(Arc::new(service))
 }
 
 async fn bind(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
@@ -138,28 +142,28 @@ async fn bind(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener
     })
 }
 
-async fn wait_for_either(terminate: &mut Signal, interrupt: &mut Signal) {
+async fn either_signal(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
 }
 
-async fn end_at_the_next(mut terminate: Signal, mut interrupt: Signal) {
-    wait_for_either(&mut terminate, &mut interrupt).await;
-    tracing::warn!("asked a second time: it ends at once, whatever is in flight");
+async fn exit_on_second_signal(mut terminate: Signal, mut interrupt: Signal) {
+    either_signal(&mut terminate, &mut interrupt).await;
+    tracing::warn!("second signal: exiting without draining");
     std::process::exit(1);
 }
 
-/// Returns when all servers have ended, or the time is over.
-async fn finish(mut servers: JoinSet<()>, drain_timeout: Duration) {
-    let draining = async { while servers.join_next().await.is_some() {} };
-    if tokio::time::timeout(drain_timeout, draining).await.is_err() {
-        tracing::warn!("requests were still in flight at the deadline; they are cut off");
+/// Returns when all servers have drained, or at the timeout.
+async fn drain(mut servers: JoinSet<()>, drain_timeout: Duration) {
+    let drained = async { while servers.join_next().await.is_some() {} };
+    if tokio::time::timeout(drain_timeout, drained).await.is_err() {
+        tracing::warn!("the drain timeout is over; requests in flight are cut off");
     }
 }
 
-/// To standard error, like the shop's own processes.
+/// Logs go to standard error, like those of the shop's processes.
 fn init_logs(settings: &Settings) -> Result<(), Failure> {
     let filter = EnvFilter::builder().parse(&settings.log);
     let filter = filter.map_err(|error| setting("BACKSTOCK_LOG")(format!("{error}; an example: info")))?;

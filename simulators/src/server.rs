@@ -1,5 +1,5 @@
-//! An HTTP server that can close a connection instead of answering, which axum's own can't: a handler that returns
-//! [`hang_up`] leaves its client without any answer.
+//! An HTTP server that can close a connection without a response, which `axum::serve` can't: a handler returns
+//! [`close_connection`].
 
 use std::convert::Infallible;
 use std::fmt;
@@ -20,65 +20,65 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-/// Connections of one listener; more wait in the system's backlog. Where a process may have fewer files open, that
-/// limit is met first, and waited out.
-const MOST_CONNECTIONS: usize = 4_096;
+/// The maximum number of connections per listener; more wait in the system's backlog. A lower limit on open files is hit
+/// first, and then accepting pauses.
+const MAX_CONNECTIONS: usize = 4_096;
 
-/// How long a connection may be silent between requests. Longer than clients keep one idle, so that the client closes
-/// it and none is lost under a request.
-const SILENCE: Duration = Duration::from_secs(120);
+/// The keep-alive timeout. It is longer than that of the clients, so that the client closes an idle connection and no
+/// request races with the close.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The largest request body, in bytes.
-pub const LARGEST_BODY_BYTES: usize = 65_536;
+/// The maximum size of a request body, in bytes.
+pub const MAX_BODY_BYTES: usize = 65_536;
 
-/// The mark on a response that is not sent.
+/// Marks a response that is never sent.
 #[derive(Debug, Clone, Copy)]
-struct HangUp;
+struct CloseConnection;
 
-impl fmt::Display for HangUp {
+impl fmt::Display for CloseConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection is closed without an answer, as was asked for")
+        f.write_str("the connection is closed without a response: an injected fault")
     }
 }
 
-impl std::error::Error for HangUp {}
+impl std::error::Error for CloseConnection {}
 
-/// A response that is never sent: the connection is closed.
-pub fn hang_up() -> Response {
+/// A response that is never sent; the server closes the connection.
+pub fn close_connection() -> Response {
     let mut response = Response::new(Body::empty());
-    response.extensions_mut().insert(HangUp);
+    response.extensions_mut().insert(CloseConnection);
     response
 }
 
-/// Serves until stopped, then ends when the last request in flight is answered.
-pub async fn serve(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
-    let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+/// Serves until shutdown is requested, then drains: returns when the last request in flight is answered.
+pub async fn serve(listener: TcpListener, router: Router, mut shutdown: watch::Receiver<bool>) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = accept(&listener, &permits) => match accepted {
                 Ok((stream, _, permit)) => {
-                    connections.spawn(serve_connection(stream, router.clone(), stopped.clone(), permit));
+                    connections.spawn(serve_connection(stream, router.clone(), shutdown.clone(), permit));
                 }
                 Err(error) => pause_after(&error).await,
             },
             Some(_) = connections.join_next() => {}
-            _ = until_stopped(&mut stopped) => break,
+            _ = shutdown_requested(&mut shutdown) => break,
         }
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
 }
 
-/// Ends when the process is asked to stop, or has stopped.
-pub async fn until_stopped(stopped: &mut watch::Receiver<bool>) {
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+/// Returns when shutdown is requested.
+pub async fn shutdown_requested(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|requested| *requested).await;
 }
 
-/// The next connection, when there is room for it.
+/// Accepts the next connection, within the limit.
 ///
 /// # Errors
-/// Those of the system; [`pause_after`] them.
+/// The system's. Call [`pause_after`] before the next attempt.
 pub async fn accept(
     listener: &TcpListener,
     permits: &Arc<Semaphore>,
@@ -86,12 +86,12 @@ pub async fn accept(
     let permit = permits.clone().acquire_owned().await;
     let permit = permit.expect("the semaphore is never closed");
     let (stream, peer) = listener.accept().await?;
-    // Without it, the last part of an answer waits for the client's acknowledgement of the one before.
+    // Otherwise Nagle's algorithm would hold back the last part of a response until the client acknowledges the one before.
     stream.set_nodelay(true)?;
     Ok((stream, peer, permit))
 }
 
-/// Out of files, as a rule: trying again at once would only burn the processor.
+/// Usually the process is out of file descriptors, and an immediate retry would only burn CPU.
 pub async fn pause_after(error: &std::io::Error) {
     tracing::warn!(%error, "a connection can't be accepted");
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -100,29 +100,29 @@ pub async fn pause_after(error: &std::io::Error) {
 async fn serve_connection(
     stream: TcpStream,
     router: Router,
-    mut stopped: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
     _permit: OwnedSemaphorePermit,
 ) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let answering = router.clone().oneshot(request.map(Body::new));
+        let response = router.clone().oneshot(request.map(Body::new));
         async move {
-            let response: Result<Response, Infallible> = answering.await;
+            let response: Result<Response, Infallible> = response.await;
             let Ok(response) = response;
-            // A service that fails makes hyper close the connection with nothing written.
-            match response.extensions().get::<HangUp>() {
-                Some(hang_up) => Err(*hang_up),
+            // When a service returns an error, hyper closes the connection without writing a response.
+            match response.extensions().get::<CloseConnection>() {
+                Some(close_connection) => Err(*close_connection),
                 None => Ok(response),
             }
         }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(SILENCE)
+        .header_read_timeout(IDLE_TIMEOUT)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = until_stopped(&mut stopped) => {
+        _ = shutdown_requested(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

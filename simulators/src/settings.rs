@@ -1,52 +1,52 @@
-//! The settings: what `--help` documents. Each is read from its flag or the environment, and checked at start.
+//! The settings that `--help` documents. Each is read from its flag or the environment and validated at start.
 //!
-//! What `PUT /control` can change begins here too. By default nothing is slow and nothing fails, so that a test gets
-//! only what it asks for.
+//! They include the initial values of what `PUT /control` can change. By default no faults are injected, so that a test
+//! gets only those it asks for.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use simulators::carrier::CarrierConduct;
-use simulators::conduct::Faults;
-use simulators::payment::PaymentConduct;
-use simulators::smtp::SmtpConduct;
+use simulators::carrier::CarrierConfig;
+use simulators::fault_injection::Faults;
+use simulators::payment::PaymentConfig;
+use simulators::smtp::SmtpConfig;
 
-/// Everything that can be set.
+/// All settings of the process.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Where the payment gateway listens; port 0 lets the system choose, and the log says which
+    /// Address of the payment gateway; with port 0 the system chooses the port, and the log names it
     #[arg(long, env = "BACKSTOCK_PAYMENT_LISTEN", default_value = "127.0.0.1:8090")]
     pub payment_listen: SocketAddr,
 
-    /// Where the parcel carrier listens
+    /// Address of the parcel carrier
     #[arg(long, env = "BACKSTOCK_CARRIER_LISTEN", default_value = "127.0.0.1:8091")]
     pub carrier_listen: SocketAddr,
 
-    /// Where the mail server listens
+    /// Address of the mail server
     #[arg(long, env = "BACKSTOCK_SMTP_LISTEN", default_value = "127.0.0.1:8025")]
     pub smtp_listen: SocketAddr,
 
-    /// Where the inbox listens: the page, and the mails over HTTP
+    /// Address of the inbox: a page and an HTTP API for the mails received
     #[arg(long, env = "BACKSTOCK_INBOX_LISTEN", default_value = "127.0.0.1:8026")]
     pub inbox_listen: SocketAddr,
 
-    /// The seed of delays and failures: the same seed and the same order of requests give the same ones
+    /// Seed of the delays and failures; the same seed and order of requests give the same sequence
     #[arg(long, env = "BACKSTOCK_SIMULATORS_SEED", default_value_t = 1)]
     pub seed: u64,
 
-    /// Threads that serve; 0 is one a core
+    /// Worker threads; 0 is one per core
     #[arg(long, env = "BACKSTOCK_SIMULATORS_THREADS", default_value_t = 1,
           value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub threads: u16,
 
-    /// How long requests in flight may take to end after SIGTERM, in milliseconds
+    /// How long requests in flight are drained after SIGTERM, in milliseconds
     #[arg(long, env = "BACKSTOCK_DRAIN_TIMEOUT_MS", default_value_t = 2_000,
           value_parser = clap::value_parser!(u64).range(1..=600_000))]
     pub drain_timeout_ms: u64,
 
-    /// A file in which everything is kept that the parties remember: written when the process stops in order, read when
-    /// it starts [default: none, so that each start begins with nothing]
+    /// File for a snapshot of all simulated services: written at graceful shutdown, read at start [default: none, so that
+    /// each start begins empty]
     #[arg(long = "state", env = "BACKSTOCK_SIMULATORS_STATE", value_name = "FILE")]
     pub state: Option<PathBuf>,
 
@@ -62,16 +62,16 @@ pub struct Settings {
     #[allow(missing_docs)]
     pub smtp: SmtpSettings,
 
-    /// What is logged: a level, or module=level pairs, for example info,simulators=debug
+    /// Log filter: a level, or module=level pairs, for example info,simulators=debug
     #[arg(long = "log", env = "BACKSTOCK_LOG", default_value = "info")]
     pub log: String,
 
-    /// text or json
+    /// Format of log lines: text or json
     #[arg(long, env = "BACKSTOCK_LOG_FORMAT", default_value = "text")]
     pub log_format: LogFormat,
 }
 
-/// The form of a log line.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
@@ -80,35 +80,35 @@ pub enum LogFormat {
     Json,
 }
 
-/// The settings that each party has: the same fields under names of its own.
+/// The fault settings of a service: the same fields, under its own flags and variables.
 macro_rules! fault_settings {
-    ($(#[$doc:meta])* $name:ident, $flag:literal, $variable:literal, $party:literal) => {
+    ($(#[$doc:meta])* $name:ident, $flag:literal, $variable:literal, $service:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Args)]
         pub struct $name {
             #[arg(id = concat!($flag, "-latency-median-ms"), long = concat!($flag, "-latency-median-ms"),
                   env = concat!("BACKSTOCK_", $variable, "_LATENCY_MEDIAN_MS"), default_value_t = 0.0, value_name = "MS",
-                  help = concat!($party, ": half of the answers take at most as long, in milliseconds; 0 with the p99 is no delay"))]
+                  help = concat!($service, ": median latency, in milliseconds; 0 for both median and p99 means no delay"))]
             latency_median_ms: f64,
 
             #[arg(id = concat!($flag, "-latency-p99-ms"), long = concat!($flag, "-latency-p99-ms"),
                   env = concat!("BACKSTOCK_", $variable, "_LATENCY_P99_MS"), default_value_t = 0.0, value_name = "MS",
-                  help = concat!($party, ": 99 of 100 answers take at most as long, in milliseconds"))]
+                  help = concat!($service, ": 99th percentile of latency, in milliseconds"))]
             latency_p99_ms: f64,
 
             #[arg(id = concat!($flag, "-failure-error"), long = concat!($flag, "-failure-error"),
                   env = concat!("BACKSTOCK_", $variable, "_FAILURE_ERROR"), default_value_t = 0.0, value_name = "SHARE",
-                  help = concat!($party, ": the share, 0 to 1, that is answered with an error (HTTP 500, SMTP 451); nothing is done"))]
+                  help = concat!($service, ": share of requests, 0 to 1, that get an error (HTTP 500, SMTP 451) without being carried out"))]
             failure_error: f64,
 
             #[arg(id = concat!($flag, "-failure-before"), long = concat!($flag, "-failure-before"),
                   env = concat!("BACKSTOCK_", $variable, "_FAILURE_BEFORE"), default_value_t = 0.0, value_name = "SHARE",
-                  help = concat!($party, ": the share, 0 to 1, that is neither done nor answered; the connection is closed"))]
+                  help = concat!($service, ": share of requests, 0 to 1, that are lost: not carried out, and the connection is closed"))]
             failure_before: f64,
 
             #[arg(id = concat!($flag, "-failure-after"), long = concat!($flag, "-failure-after"),
                   env = concat!("BACKSTOCK_", $variable, "_FAILURE_AFTER"), default_value_t = 0.0, value_name = "SHARE",
-                  help = concat!($party, ": the share, 0 to 1, that is done but whose answer is lost; the connection is closed"))]
+                  help = concat!($service, ": share of responses, 0 to 1, that are lost: the request is carried out, then the connection is closed"))]
             failure_after: f64,
         }
 
@@ -128,15 +128,15 @@ macro_rules! fault_settings {
 }
 
 fault_settings!(
-    /// How slow the gateway is, and how it fails.
+    /// Latency and failures of the gateway.
     PaymentFaults, "payment", "PAYMENT", "Payments"
 );
 fault_settings!(
-    /// How slow the carrier is, and how it fails.
+    /// Latency and failures of the carrier.
     CarrierFaults, "carrier", "CARRIER", "Parcels"
 );
 fault_settings!(
-    /// How slow the mail server is, and how it fails.
+    /// Latency and failures of the mail server.
     SmtpFaults, "smtp", "SMTP", "Mails"
 );
 
@@ -147,7 +147,7 @@ pub struct PaymentSettings {
     #[allow(missing_docs)]
     pub faults: PaymentFaults,
 
-    /// How long tok_timeout's first answer takes, after the payment was authorized, in milliseconds
+    /// Delay of the first response to tok_timeout, after the payment was authorized, in milliseconds
     #[arg(
         long,
         env = "BACKSTOCK_PAYMENT_TIMEOUT_ANSWER_MS",
@@ -156,7 +156,7 @@ pub struct PaymentSettings {
     )]
     pub payment_timeout_answer_ms: u64,
 
-    /// How often tok_flaky fails for each idempotency key before it works
+    /// Number of failures of tok_flaky per idempotency key before it succeeds
     #[arg(
         long,
         env = "BACKSTOCK_PAYMENT_FLAKY_FAILURES",
@@ -165,7 +165,7 @@ pub struct PaymentSettings {
     )]
     pub payment_flaky_failures: u32,
 
-    /// How many payments are remembered; finished ones make room. Each takes about a kilobyte
+    /// Maximum number of payments in memory; finished ones are evicted. Each takes about a kilobyte
     #[arg(
         long,
         env = "BACKSTOCK_PAYMENT_MAX_PAYMENTS",
@@ -182,7 +182,7 @@ pub struct CarrierSettings {
     #[allow(missing_docs)]
     pub faults: CarrierFaults,
 
-    /// From a label to its parcel's delivery, in milliseconds; 0 is never, 1 is at once
+    /// Time from a label to the delivery of its parcel, in milliseconds; 0 is never, 1 is immediately
     #[arg(
         long,
         env = "BACKSTOCK_CARRIER_DELIVER_AFTER_MS",
@@ -191,11 +191,11 @@ pub struct CarrierSettings {
     )]
     pub carrier_deliver_after_ms: u64,
 
-    /// Where deliveries are told of, unless a label says otherwise [default: nowhere]
+    /// Callback URL for deliveries, unless the label names one [default: no callbacks]
     #[arg(long, env = "BACKSTOCK_CARRIER_CALLBACK_URL", value_name = "URL")]
     pub carrier_callback_url: Option<String>,
 
-    /// Signs callbacks, at least 16 bytes; without one there are none
+    /// Secret that signs callbacks, at least 16 bytes; without it no callbacks are sent
     #[arg(
         long,
         env = "BACKSTOCK_CARRIER_SECRET",
@@ -204,12 +204,12 @@ pub struct CarrierSettings {
     )]
     pub carrier_secret: Option<String>,
 
-    /// What links to labels begin with, where the carrier is reached under another address than it listens on, for
+    /// Base URL of links to labels, when the carrier is reached under another address than the one it listens on, for
     /// example http://127.0.0.1:8091
     #[arg(long, env = "BACKSTOCK_CARRIER_PUBLIC_URL", value_name = "URL")]
     pub carrier_public_url: Option<String>,
 
-    /// How often a callback is tried before it is given up
+    /// Number of attempts before a callback is given up
     #[arg(
         long,
         env = "BACKSTOCK_CARRIER_CALLBACK_ATTEMPTS",
@@ -218,7 +218,7 @@ pub struct CarrierSettings {
     )]
     pub carrier_callback_attempts: u32,
 
-    /// From a callback's first try to its second, in milliseconds; it doubles from try to try, up to a minute
+    /// Delay before the first retry of a callback, in milliseconds; it doubles with each retry, up to a minute
     #[arg(
         long,
         env = "BACKSTOCK_CARRIER_CALLBACK_PAUSE_MS",
@@ -227,7 +227,7 @@ pub struct CarrierSettings {
     )]
     pub carrier_callback_pause_ms: u64,
 
-    /// How many labels are remembered; the oldest make room
+    /// Maximum number of labels in memory; the oldest are evicted
     #[arg(
         long,
         env = "BACKSTOCK_CARRIER_MAX_LABELS",
@@ -244,7 +244,7 @@ pub struct SmtpSettings {
     #[allow(missing_docs)]
     pub faults: SmtpFaults,
 
-    /// The largest mail that is taken, in bytes
+    /// Maximum size of a mail, in bytes
     #[arg(
         long,
         env = "BACKSTOCK_SMTP_MAX_MAIL_BYTES",
@@ -253,7 +253,7 @@ pub struct SmtpSettings {
     )]
     pub smtp_max_mail_bytes: usize,
 
-    /// How many mails are kept; the oldest make room
+    /// Maximum number of mails in the inbox; the oldest are evicted
     #[arg(
         long,
         env = "BACKSTOCK_INBOX_MAX_MAILS",
@@ -262,7 +262,7 @@ pub struct SmtpSettings {
     )]
     pub inbox_max_mails: usize,
 
-    /// How much of all mails together is kept, in bytes
+    /// Maximum total size of the mails in the inbox, in bytes
     #[arg(
         long,
         env = "BACKSTOCK_INBOX_MAX_BYTES",
@@ -273,18 +273,18 @@ pub struct SmtpSettings {
 }
 
 impl Settings {
-    /// How the gateway behaves at first.
-    pub fn payment_conduct(&self) -> PaymentConduct {
-        PaymentConduct {
+    /// The gateway's initial settings.
+    pub fn payment_config(&self) -> PaymentConfig {
+        PaymentConfig {
             faults: self.payment.faults.faults(self.seed),
             timeout_answer_ms: self.payment.payment_timeout_answer_ms,
             flaky_failures: self.payment.payment_flaky_failures,
         }
     }
 
-    /// How the carrier behaves at first.
-    pub fn carrier_conduct(&self) -> CarrierConduct {
-        CarrierConduct {
+    /// The carrier's initial settings.
+    pub fn carrier_config(&self) -> CarrierConfig {
+        CarrierConfig {
             faults: self.carrier.faults.faults(self.seed),
             deliver_after_ms: self.carrier.carrier_deliver_after_ms,
             callback_url: self.carrier.carrier_callback_url.clone(),
@@ -293,8 +293,8 @@ impl Settings {
         }
     }
 
-    /// How the mail server behaves at first.
-    pub fn smtp_conduct(&self) -> SmtpConduct {
-        SmtpConduct(self.smtp.faults.faults(self.seed))
+    /// The mail server's initial settings.
+    pub fn smtp_config(&self) -> SmtpConfig {
+        SmtpConfig(self.smtp.faults.faults(self.seed))
     }
 }

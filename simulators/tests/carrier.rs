@@ -1,4 +1,4 @@
-//! The parcel carrier: labels, and callbacks to a shop that a test plays.
+//! The parcel carrier: labels, and callbacks to a fake shop.
 
 use std::sync::{Arc, Mutex};
 
@@ -14,13 +14,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::net::TcpListener;
 
-use crate::support::{Answer, Party, SECRET, Simulators, answer, parcel, until};
+use crate::support::{Answer, SECRET, SimulatedService, Simulators, answer, parcel, until};
 
-async fn label(carrier: &Party, key: &str, body: &Value) -> Answer {
+async fn label(carrier: &SimulatedService, key: &str, body: &Value) -> Answer {
     carrier.post_as(key, "/v1/labels", body).await.unwrap()
 }
 
-/// A shop that takes callbacks and answers the first of them as told, all others with 204.
+/// A fake shop that fails the first `failures` callbacks with a 500 and acknowledges the others.
 #[derive(Clone, Default)]
 struct Shop(Arc<Mutex<Vec<Callback>>>);
 
@@ -60,7 +60,7 @@ impl Shop {
     }
 }
 
-/// As a shop verifies it, from the protocol's description.
+/// Verifies a signature as PROTOCOLS.md describes it.
 fn is_genuine(callback: &Callback, secret: &str) -> bool {
     let (time, digest) = callback.signature.split_once(',').unwrap();
     let (time, digest) = (
@@ -118,7 +118,7 @@ async fn a_label_is_made_once_and_found_by_id_and_by_reference() {
 }
 
 #[tokio::test]
-async fn a_delivery_is_told_with_a_signature_until_it_is_acknowledged() {
+async fn a_signed_callback_is_retried_until_it_is_acknowledged() {
     let (shop, url) = Shop::open(2).await;
     let settings = [
         ("BACKSTOCK_CARRIER_CALLBACK_URL", url.as_str()),
@@ -160,10 +160,10 @@ async fn a_delivery_is_told_with_a_signature_until_it_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn a_label_can_name_its_own_shop() {
+async fn a_label_can_name_its_own_callback_url() {
     let (shop, url) = Shop::open(0).await;
     let settings = [
-        ("BACKSTOCK_CARRIER_CALLBACK_URL", "http://127.0.0.1:1/nobody"),
+        ("BACKSTOCK_CARRIER_CALLBACK_URL", "http://127.0.0.1:1/unreachable"),
         ("BACKSTOCK_CARRIER_SECRET", SECRET),
         ("BACKSTOCK_CARRIER_DELIVER_AFTER_MS", "1"),
     ];
@@ -175,7 +175,7 @@ async fn a_label_can_name_its_own_shop() {
 }
 
 #[tokio::test]
-async fn a_callback_that_nobody_acknowledges_is_given_up() {
+async fn a_callback_is_given_up_after_the_last_attempt() {
     let (shop, url) = Shop::open(usize::MAX).await;
     let settings = [
         ("BACKSTOCK_CARRIER_CALLBACK_URL", url.as_str()),
@@ -195,7 +195,7 @@ async fn a_callback_that_nobody_acknowledges_is_given_up() {
 }
 
 #[tokio::test]
-async fn nothing_is_delivered_while_the_delay_is_never() {
+async fn a_delay_of_zero_means_that_parcels_are_never_delivered() {
     let (shop, url) = Shop::open(0).await;
     let settings = [
         ("BACKSTOCK_CARRIER_SECRET", SECRET),
@@ -215,7 +215,7 @@ async fn nothing_is_delivered_while_the_delay_is_never() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_and_changes_nothing() {
+async fn invalid_requests_are_rejected_and_change_nothing() {
     let simulators = Simulators::start(&[]).await;
     let carrier = &simulators.carrier;
     let with = |field: &str, value: Value| {

@@ -40,7 +40,7 @@ async fn text_of(simulators: &Simulators, path: &str) -> (StatusCode, String, St
     (response.status(), policy, response.text().await.unwrap())
 }
 
-/// Lines of a mail end with CRLF on the wire.
+/// Lines end with CRLF on the wire.
 fn lines(text: &Value) -> String {
     text.as_str().unwrap().replace("\r\n", "\n")
 }
@@ -65,10 +65,10 @@ async fn text_and_html_arrive_as_they_were_written() {
         )
     );
     let id = item["id"].as_u64().unwrap();
-    let letter = simulators.inbox.get(&format!("/messages/{id}")).await.body;
-    assert_eq!(lines(&letter["text"]), TEXT);
-    assert_eq!(lines(&letter["html"]), HTML);
-    let headers = letter["headers"].as_array().unwrap();
+    let mail = simulators.inbox.get(&format!("/messages/{id}")).await.body;
+    assert_eq!(lines(&mail["text"]), TEXT);
+    assert_eq!(lines(&mail["html"]), HTML);
+    let headers = mail["headers"].as_array().unwrap();
     assert!(
         headers.contains(&json!({ "name": "To", "value": "Ada <ada@example.org>" })),
         "{headers:?}"
@@ -128,7 +128,7 @@ async fn a_mail_of_one_kind_shows_no_other_and_attachments_are_listed() {
 
     let plain = simulators.inbox.get("/messages/1").await.body;
     assert_eq!(
-        // The client ends a lone part with empty lines of its own.
+        // The client appends empty lines to a single part.
         (lines(&plain["text"]).trim_end(), &plain["html"]),
         ("only text", &Value::Null)
     );
@@ -212,7 +212,7 @@ async fn the_inbox_lists_the_newest_first_counts_by_address_and_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_mail_is_taken_when_its_answer_is_lost_and_not_when_it_is_refused() {
+async fn a_mail_is_stored_when_its_reply_is_lost_and_not_when_it_is_rejected() {
     let simulators = Simulators::start(&[]).await;
     let send = async |subject: &str| -> Result<(), Error> {
         let sent = client(&simulators).send(mail("ada@example.org", subject)).await;
@@ -248,11 +248,11 @@ async fn a_mail_is_taken_when_its_answer_is_lost_and_not_when_it_is_refused() {
     );
 }
 
-/// Nagle's algorithm and a delayed acknowledgement cost at least 40 ms together, at every mail: the fastest of some says
-/// whether they did, on a busy machine too.
+/// Nagle's algorithm with delayed acknowledgements costs at least 40 ms per mail. The fastest of several mails shows
+/// whether it did, even on a busy machine.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_client_that_writes_the_lone_dot_apart_waits_for_no_acknowledgement() {
+async fn a_client_that_writes_the_final_dot_separately_waits_for_no_acknowledgement() {
     let simulators = Simulators::start(&[]).await;
     let client = client(&simulators);
     let mut fastest = Duration::MAX;

@@ -1,4 +1,4 @@
-//! What the simulators promise, tested from outside: the real process on ports of its own, spoken to over HTTP and SMTP.
+//! Black-box tests of the simulators: a real process on its own ports, over HTTP and SMTP.
 //!
 //! Read first: `support/mod.rs`.
 
@@ -11,11 +11,11 @@ mod support;
 
 mod carrier;
 
-mod conduct;
+mod fault_injection;
 
 mod mail;
 
-mod memory;
+mod snapshot;
 
 mod payment;
 

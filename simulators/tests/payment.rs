@@ -1,4 +1,4 @@
-//! The payment gateway: its tokens, what a key promises, and the states of a payment.
+//! The payment gateway: test tokens, idempotency, and the states of a payment.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{Answer, Party, Simulators, answer, payment};
+use crate::support::{Answer, SimulatedService, Simulators, answer, payment};
 
-async fn authorize(gateway: &Party, key: &str, body: &Value) -> Answer {
+async fn authorize(gateway: &SimulatedService, key: &str, body: &Value) -> Answer {
     gateway.post_as(key, "/v1/payments", body).await.unwrap()
 }
 
@@ -40,19 +40,22 @@ async fn a_good_card_is_authorized_and_found_by_id_and_by_key() {
             &json!("order-1")
         )
     );
-    assert!(body["payment_token"].is_null(), "a card is shown to nobody");
+    assert!(
+        body["payment_token"].is_null(),
+        "the card token is never returned"
+    );
 
     let by_id = gateway.get(&format!("/v1/payments/{}", id(&authorized))).await;
     let by_key = gateway.get("/v1/payments?idempotency_key=key%201").await;
     assert_eq!((by_id.status, &by_id.body), (StatusCode::OK, body));
     assert_eq!((by_key.status, &by_key.body), (StatusCode::OK, body));
-    for nobody in ["/v1/payments/pay_0", "/v1/payments?idempotency_key=key%202"] {
-        assert_eq!(gateway.get(nobody).await.status, StatusCode::NOT_FOUND);
+    for unknown in ["/v1/payments/pay_0", "/v1/payments?idempotency_key=key%202"] {
+        assert_eq!(gateway.get(unknown).await.status, StatusCode::NOT_FOUND);
     }
 }
 
 #[tokio::test]
-async fn a_payment_is_captured_or_voided_and_asking_again_changes_nothing() {
+async fn capture_and_void_are_idempotent_and_exclude_each_other() {
     let simulators = Simulators::start(&[]).await;
     let gateway = &simulators.payment;
     for (first, second, status) in [("capture", "void", "captured"), ("void", "capture", "voided")] {
@@ -89,7 +92,7 @@ async fn a_payment_is_captured_or_voided_and_asking_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_bad_card_is_declined_once_and_for_all() {
+async fn a_declined_payment_stays_declined() {
     let simulators = Simulators::start(&[]).await;
     let gateway = &simulators.payment;
     let declined = authorize(gateway, "key", &payment("tok_declined", "order")).await;
@@ -118,7 +121,7 @@ async fn a_bad_card_is_declined_once_and_for_all() {
 }
 
 #[tokio::test]
-async fn a_payment_whose_answer_came_too_late_is_found_by_its_key() {
+async fn a_payment_whose_response_timed_out_is_found_by_its_key() {
     let simulators = Simulators::start(&[("BACKSTOCK_PAYMENT_TIMEOUT_ANSWER_MS", "600000")]).await;
     let gateway = &simulators.payment;
     let body = payment("tok_timeout", "order");
@@ -126,7 +129,7 @@ async fn a_payment_whose_answer_came_too_late_is_found_by_its_key() {
         .request(Method::POST, "/v1/payments")
         .header("idempotency-key", "key")
         .json(&body)
-        // Its length doesn't matter: the answer comes after ten minutes.
+        // Any length will do: the response comes after ten minutes.
         .timeout(Duration::from_millis(300));
     assert!(answer(late).await.unwrap_err().is_timeout());
     let found = gateway.get("/v1/payments?idempotency_key=key").await;
@@ -143,7 +146,7 @@ async fn a_payment_whose_answer_came_too_late_is_found_by_its_key() {
 }
 
 #[tokio::test]
-async fn a_flaky_card_fails_in_both_ways_before_anything_is_done_and_then_works() {
+async fn a_flaky_card_fails_in_both_ways_without_effect_and_then_works() {
     let simulators = Simulators::start(&[]).await;
     let gateway = &simulators.payment;
     for key in ["one", "other"] {
@@ -165,18 +168,18 @@ async fn a_flaky_card_fails_in_both_ways_before_anything_is_done_and_then_works(
 }
 
 #[tokio::test]
-async fn fifty_twins_of_a_key_make_one_payment() {
+async fn fifty_concurrent_requests_with_one_key_make_one_payment() {
     let simulators = Simulators::start(&[("BACKSTOCK_SIMULATORS_THREADS", "4")]).await;
     let gateway = &simulators.payment;
-    let twins: Vec<_> = (0..50)
+    let requests: Vec<_> = (0..50)
         .map(|_| {
             let gateway = gateway.clone();
             tokio::spawn(async move { authorize(&gateway, "key", &payment("tok_ok", "order")).await })
         })
         .collect();
     let (mut ids, mut firsts) = (BTreeSet::new(), 0);
-    for twin in twins {
-        let answer = twin.await.unwrap();
+    for request in requests {
+        let answer = request.await.unwrap();
         assert_eq!(answer.status, StatusCode::CREATED);
         ids.insert(id(&answer).to_owned());
         firsts += usize::from(!answer.is_replayed);
@@ -214,7 +217,7 @@ async fn a_key_stays_bound_to_its_body() {
 }
 
 #[tokio::test]
-async fn two_payments_of_one_order_are_counted_as_doubled_until_all_is_forgotten() {
+async fn two_payments_of_one_order_are_counted_as_doubled_until_a_reset() {
     let simulators = Simulators::start(&[]).await;
     let gateway = &simulators.payment;
     authorize(gateway, "a", &payment("tok_ok", "order")).await;
@@ -239,7 +242,7 @@ async fn two_payments_of_one_order_are_counted_as_doubled_until_all_is_forgotten
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_refused_and_changes_nothing() {
+async fn invalid_requests_are_rejected_and_change_nothing() {
     let simulators = Simulators::start(&[]).await;
     let gateway = &simulators.payment;
     let with = |field: &str, value: Value| {
@@ -302,7 +305,7 @@ async fn what_makes_no_sense_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_full_gateway_says_so_rather_than_forget_an_open_payment() {
+async fn a_full_gateway_rejects_a_payment_rather_than_evict_an_open_one() {
     let simulators = Simulators::start(&[("BACKSTOCK_PAYMENT_MAX_PAYMENTS", "2")]).await;
     let gateway = &simulators.payment;
     let first = authorize(gateway, "1", &payment("tok_ok", "1")).await;

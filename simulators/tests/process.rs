@@ -1,4 +1,4 @@
-//! The process: its settings, its start and its stop.
+//! The process: settings, start-up and graceful shutdown.
 
 use reqwest::StatusCode;
 use serde_json::json;
@@ -8,13 +8,13 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::support::{SECRET, Simulators, payment, run, until};
 
 #[tokio::test]
-async fn a_request_in_flight_is_finished_before_the_process_stops() {
+async fn a_request_in_flight_is_drained_before_the_process_exits() {
     let simulators = Simulators::start(&[("BACKSTOCK_DRAIN_TIMEOUT_MS", "20000")]).await;
     let gateway = simulators.payment.clone();
     gateway
         .set(json!({ "latency_median_ms": 500, "latency_p99_ms": 500 }))
         .await;
-    let asking = tokio::spawn(async move {
+    let request = tokio::spawn(async move {
         gateway
             .post_as("key", "/v1/payments", &payment("tok_ok", "order"))
             .await
@@ -24,24 +24,24 @@ async fn a_request_in_flight_is_finished_before_the_process_stops() {
         (totals["authorized"] == 1).then_some(())
     })
     .await;
-    let mut conversation = TcpStream::connect(simulators.smtp).await.unwrap();
-    // Its greeting: by now it is served.
-    conversation.read_u8().await.unwrap();
+    let mut smtp = TcpStream::connect(simulators.smtp).await.unwrap();
+    // The greeting shows that the connection is being served.
+    smtp.read_u8().await.unwrap();
     simulators.terminate().await;
-    assert_eq!(asking.await.unwrap().unwrap().status, StatusCode::CREATED);
-    let mut heard = String::new();
-    conversation.read_to_string(&mut heard).await.unwrap();
-    assert!(heard.contains("421 4.3.2"), "{heard}");
+    assert_eq!(request.await.unwrap().unwrap().status, StatusCode::CREATED);
+    let mut replies = String::new();
+    smtp.read_to_string(&mut replies).await.unwrap();
+    assert!(replies.contains("421 4.3.2"), "{replies}");
     let (status, log) = simulators.ended().await;
     assert!(status.success() && log.contains("\"stopped\""), "{status} {log}");
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_does_not_keep_the_process() {
+async fn the_drain_timeout_cuts_off_a_request_that_takes_too_long() {
     let simulators = Simulators::start(&[("BACKSTOCK_DRAIN_TIMEOUT_MS", "1")]).await;
     let gateway = simulators.payment.clone();
     gateway.set(json!({ "timeout_answer_ms": 600_000 })).await;
-    let asking = tokio::spawn(async move {
+    let request = tokio::spawn(async move {
         gateway
             .post_as("key", "/v1/payments", &payment("tok_timeout", "order"))
             .await
@@ -54,14 +54,14 @@ async fn a_request_that_takes_too_long_does_not_keep_the_process() {
     simulators.terminate().await;
     let (status, log) = simulators.ended().await;
     assert!(status.success() && log.contains("cut off"), "{status} {log}");
-    assert!(asking.await.unwrap().is_err());
+    assert!(request.await.unwrap().is_err());
 }
 
 #[tokio::test]
 async fn help_names_every_setting_with_its_unit_and_default() {
     let ended = run(&["--help"], &[]).await;
     assert_eq!(ended.code, Some(0));
-    for said in [
+    for expected in [
         "[env: BACKSTOCK_PAYMENT_LISTEN",
         "[default: 127.0.0.1:8090]",
         "[default: 127.0.0.1:8091]",
@@ -74,13 +74,13 @@ async fn help_names_every_setting_with_its_unit_and_default() {
         "in milliseconds",
         "in bytes",
     ] {
-        assert!(ended.stdout.contains(said), "{said}\n{}", ended.stdout);
+        assert!(ended.stdout.contains(expected), "{expected}\n{}", ended.stdout);
     }
 }
 
 #[tokio::test]
-async fn a_wrong_setting_is_named_and_ends_with_2() {
-    for (variable, value, said) in [
+async fn an_invalid_setting_is_named_and_exits_with_2() {
+    for (variable, value, expected) in [
         ("BACKSTOCK_PAYMENT_LISTEN", "nowhere", "BACKSTOCK_PAYMENT_LISTEN"),
         (
             "BACKSTOCK_SMTP_LATENCY_P99_MS",
@@ -117,7 +117,7 @@ async fn a_wrong_setting_is_named_and_ends_with_2() {
         let ended = run(&[], &[(variable, value)]).await;
         assert_eq!(ended.code, Some(2), "{variable}={value}: {}", ended.stderr);
         assert!(
-            ended.stderr.contains(said),
+            ended.stderr.contains(expected),
             "{variable}={value}: {}",
             ended.stderr
         );
@@ -125,7 +125,7 @@ async fn a_wrong_setting_is_named_and_ends_with_2() {
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_said_with_its_setting() {
+async fn a_busy_port_is_reported_with_its_setting() {
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let ended = run(&[], &[("BACKSTOCK_INBOX_LISTEN", &address)]).await;
@@ -138,7 +138,7 @@ async fn a_port_that_is_taken_is_said_with_its_setting() {
 }
 
 #[tokio::test]
-async fn a_secret_is_shown_neither_in_help_nor_in_the_log() {
+async fn a_secret_appears_neither_in_help_nor_in_the_log() {
     let settings = [("BACKSTOCK_CARRIER_SECRET", SECRET)];
     assert!(!run(&["--help"], &settings).await.stdout.contains(SECRET));
     let simulators = Simulators::start(&[settings[0], ("BACKSTOCK_LOG", "trace")]).await;
@@ -147,12 +147,12 @@ async fn a_secret_is_shown_neither_in_help_nor_in_the_log() {
 }
 
 #[tokio::test]
-async fn a_health_check_says_whether_it_lives() {
+async fn a_health_check_reports_whether_the_process_is_alive() {
     let simulators = Simulators::start(&[]).await;
     let at = simulators.payment.address.to_string();
     let healthy = run(&["health"], &[("BACKSTOCK_PAYMENT_LISTEN", &at)]).await;
     assert_eq!((healthy.code, healthy.stdout.as_str()), (Some(0), "alive\n"));
-    // As in a container, where it listens on all addresses.
+    // As in a container, where the process listens on all addresses.
     let everywhere = format!("0.0.0.0:{}", simulators.payment.address.port());
     let healthy = run(&["health"], &[("BACKSTOCK_PAYMENT_LISTEN", &everywhere)]).await;
     assert_eq!(healthy.code, Some(0), "{}", healthy.stderr);

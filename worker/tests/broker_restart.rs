@@ -5,7 +5,7 @@
 
 use std::process::Command;
 
-use local_services::{Purpose, Services, with_own_servers};
+use local_services::{Purpose, Services, with_isolated_servers};
 use serde_json::json;
 
 use crate::support::{Shop, until};
@@ -18,7 +18,7 @@ fn a_broker_that_is_killed_and_comes_back_loses_nothing() {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         runtime.unwrap().block_on(kill_and_start_again());
     };
-    with_own_servers(NAME, 24000..27000, test).unwrap();
+    with_isolated_servers(NAME, 24000..27000, test).unwrap();
 }
 
 async fn kill_and_start_again() {

@@ -1,4 +1,4 @@
-//! `cargo xtask import FILE`: a Shopify product export, into the databases of both local shops.
+//! `cargo xtask import FILE`: imports a Shopify product export into the databases of both local shops.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -6,9 +6,9 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use local_services::{Purpose, Services};
 
-use crate::up::{Side, build_product};
+use crate::up::{LocalShop, build_product};
 
-/// Runs `backstock-api import` for each shop. The shops need not run; those that do show the products within a second.
+/// Runs `backstock-api import` for each shop. Running shops show the products within a second; they need not be running.
 pub(crate) fn import(file: &Path, arguments: &[String]) -> Result<ExitCode> {
     if !file.is_file() {
         bail!("there is no file {}", file.display());
@@ -16,13 +16,13 @@ pub(crate) fn import(file: &Path, arguments: &[String]) -> Result<ExitCode> {
     let programs = build_product()?;
     let services = Services::start(Purpose::Shop)?;
     let mut worst = 0;
-    for side in Side::BOTH {
-        println!("{} shop:", side.name());
+    for shop in LocalShop::BOTH {
+        println!("{} shop:", shop.name());
         let status = Command::new(programs.join("backstock-api"))
             .arg("import")
             .arg(file)
             .args(arguments)
-            .env("BACKSTOCK_DATABASE_URL", services.database_url(side.database()))
+            .env("BACKSTOCK_DATABASE_URL", services.database_url(shop.database()))
             .status()
             .context("cannot run backstock-api")?;
         worst = worst.max(status.code().unwrap_or(1));

@@ -1,6 +1,6 @@
-//! The project's own chores: `cargo xtask up|down|import|tidy|prepare`.
+//! Development tasks: `cargo xtask up|down|import|tidy|prepare`.
 //!
-//! Read next: `up/` for the local shops, `tidy/` for the rules that this repository checks by itself.
+//! Read next: `up/` for the local shops, `tidy/` for the rules of this repository.
 
 mod import;
 mod prepare;
@@ -14,15 +14,15 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use storefront::variants::Variants;
 
-/// The project's own chores.
+/// Development tasks.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
-    chore: Chore,
+    task: Task,
 }
 
 #[derive(Subcommand)]
-enum Chore {
+enum Task {
     /// Starts two shops on data of scale `s`, and stops them on Ctrl-C
     Up {
         /// The variants of the shop on :8081
@@ -32,42 +32,42 @@ enum Chore {
         #[arg(long, default_value = "optimized")]
         right: Variants,
     },
-    /// Stops what a lost terminal left of `up`
+    /// Stops an `up` whose terminal is lost
     Down,
     /// Imports a Shopify product export into both shops
     Import {
-        /// The export
+        /// The CSV file
         file: PathBuf,
-        /// Passed on to `backstock-api import`, for example --strict
+        /// Passed to `backstock-api import`, for example --strict
         #[arg(last = true)]
         arguments: Vec<String>,
     },
-    /// Checks the rules of this repository that no compiler knows
+    /// Checks the rules of this repository that the compiler doesn't
     Tidy {
-        /// Rewrites what is generated, such as the README's table of lessons
+        /// Rewrites generated text, such as the README's table of lessons
         #[arg(long)]
         fix: bool,
     },
-    /// Regenerates .sqlx/, the data against which queries are checked without a database
+    /// Regenerates .sqlx/, which sqlx checks queries against when there is no database
     Prepare {
-        /// Fails when the committed data differs, and changes nothing
+        /// Fails when the committed data differs, without changing it
         #[arg(long)]
         check: bool,
     },
 }
 
 fn main() -> ExitCode {
-    let outcome: Result<ExitCode> = match Arguments::parse().chore {
-        Chore::Up { left, right } => up::up(left, right),
-        Chore::Down => up::down(),
-        Chore::Import { file, arguments } => import::import(&file, &arguments),
-        Chore::Tidy { fix: false } => tidy::check(),
-        Chore::Tidy { fix: true } => tidy::fix(),
-        Chore::Prepare { check: false } => prepare::regenerate(),
-        Chore::Prepare { check: true } => prepare::check(),
+    let outcome: Result<ExitCode> = match Arguments::parse().task {
+        Task::Up { left, right } => up::up(left, right),
+        Task::Down => up::down(),
+        Task::Import { file, arguments } => import::import(&file, &arguments),
+        Task::Tidy { fix: false } => tidy::check(),
+        Task::Tidy { fix: true } => tidy::fix(),
+        Task::Prepare { check: false } => prepare::regenerate(),
+        Task::Prepare { check: true } => prepare::check(),
     };
-    outcome.unwrap_or_else(|fault| {
-        eprintln!("error: {fault:#}");
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
 }

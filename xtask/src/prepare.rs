@@ -1,7 +1,7 @@
-//! `cargo xtask prepare`: the data in `.sqlx/`, against which queries are checked when there is no database.
+//! `cargo xtask prepare`: regenerates `.sqlx/`, the offline data that sqlx checks queries against.
 //!
-//! The checked macros of sqlx write it themselves: when they may ask a database, and a directory is named to them, they
-//! describe each query there. They do it only for crates that are compiled, so the sources are made to look changed.
+//! sqlx's checked macros write it: with a database and an output directory they describe each query there. This happens
+//! only when a crate is compiled, so the sources are touched first.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use local_services::{Purpose, Services, install_missing, workspace_root};
 
-/// Writes `.sqlx/` anew.
+/// Rewrites `.sqlx/`.
 pub(crate) fn regenerate() -> Result<ExitCode> {
     let root = workspace_root()?;
     let described = read_descriptions(&describe(&root)?)?;
@@ -21,7 +21,7 @@ pub(crate) fn regenerate() -> Result<ExitCode> {
     if committed.exists() {
         fs::remove_dir_all(&committed).context("cannot remove .sqlx")?;
     }
-    fs::create_dir_all(&committed).context("cannot make .sqlx")?;
+    fs::create_dir_all(&committed).context("cannot create .sqlx")?;
     for (name, text) in &described {
         fs::write(committed.join(name), text).with_context(|| format!("cannot write .sqlx/{name}"))?;
     }
@@ -29,7 +29,7 @@ pub(crate) fn regenerate() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Fails when `.sqlx/` is not what the queries and the schema give.
+/// Fails when `.sqlx/` is out of date.
 pub(crate) fn check() -> Result<ExitCode> {
     let root = workspace_root()?;
     let described = read_descriptions(&describe(&root)?)?;
@@ -56,7 +56,7 @@ pub(crate) fn check() -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Compiles all crates that use sqlx against a database with our schema, and returns where the descriptions are.
+/// Compiles all crates that use sqlx against a migrated database. Returns the directory of the descriptions.
 fn describe(root: &Path) -> Result<PathBuf> {
     install_missing()?;
     let services = Services::start(Purpose::Tests)?;
@@ -75,7 +75,7 @@ fn describe(root: &Path) -> Result<PathBuf> {
     described
 }
 
-/// As the migrator does: in a transaction, unless the migration opts out.
+/// Applies a migration like the migrator: in a transaction, unless the migration opts out.
 fn apply(file: &str, psql: &dyn Fn(&[&str]) -> Result<()>) -> Result<()> {
     let sql = fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
     match sql.starts_with("-- no-transaction") {
@@ -103,7 +103,7 @@ fn psql(services: &Services, database: &str, arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// In the order of their numbers, which their names begin with.
+/// The migrations in order: their names begin with their version.
 fn migrations(root: &Path) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(root.join("migrations")).context("cannot read migrations/")? {
@@ -121,7 +121,7 @@ fn compile(root: &Path, database_url: &str) -> Result<PathBuf> {
     if directory.exists() {
         fs::remove_dir_all(&directory).context("cannot empty target/sqlx-prepare")?;
     }
-    fs::create_dir_all(&directory).context("cannot make target/sqlx-prepare")?;
+    fs::create_dir_all(&directory).context("cannot create target/sqlx-prepare")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
@@ -156,7 +156,7 @@ fn crates_with_queries(root: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes cargo compile the crate again.
+/// Makes cargo recompile the crate.
 fn touch_sources(directory: &Path) -> Result<()> {
     for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
         let path = entry?.path();
@@ -171,7 +171,7 @@ fn touch_sources(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// File names and texts; none when there is no such directory yet.
+/// File names and contents. Empty when the directory doesn't exist.
 fn read_descriptions(directory: &Path) -> Result<BTreeMap<String, String>> {
     let mut descriptions = BTreeMap::new();
     let Ok(entries) = fs::read_dir(directory) else {
@@ -192,7 +192,7 @@ fn read_descriptions(directory: &Path) -> Result<BTreeMap<String, String>> {
     Ok(descriptions)
 }
 
-/// The query that a description is about, in one line.
+/// The query of a description, on one line.
 fn query(description: &str) -> String {
     let json: serde_json::Value = serde_json::from_str(description).unwrap_or_default();
     json["query"]

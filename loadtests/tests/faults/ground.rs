@@ -52,7 +52,7 @@ pub fn with_own_servers(name: &str, ports: Range<u16>, test: impl Future<Output 
             .build();
         runtime.unwrap().block_on(test);
     };
-    local_services::with_own_servers(name, ports, test).unwrap();
+    local_services::with_isolated_servers(name, ports, test).unwrap();
 }
 
 /// Where a third party is, by the setting that says so.

@@ -1,4 +1,4 @@
-//! Tells a shop that its parcel was delivered: a signed `POST`, tried again with growing pauses.
+//! Delivery callbacks: a signed `POST` to the shop, retried with exponential backoff.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,19 +15,19 @@ use sha2::Sha256;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 
-use super::CarrierConduct;
-use super::label::Label;
+use super::CarrierConfig;
+use super::store::Label;
 
-/// Callbacks under way at a time; more wait.
-const MOST_AT_ONCE: usize = 64;
+/// The maximum number of concurrent callbacks.
+const MAX_CONCURRENT: usize = 64;
 
-/// How long a shop may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The timeout of the connect, and of a whole request.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The pause between two tries grows up to this.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The cap of the exponential backoff.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
-/// Sends callbacks.
+/// The callback client.
 #[derive(Debug)]
 pub(super) struct Callbacks {
     client: Client<HttpConnector, Full<Bytes>>,
@@ -36,7 +36,7 @@ pub(super) struct Callbacks {
 }
 
 #[derive(Serialize)]
-struct Event<'a> {
+struct DeliveryEvent<'a> {
     event: &'static str,
     reference: &'a str,
     tracking_number: &'a str,
@@ -48,17 +48,17 @@ impl Callbacks {
     pub(super) fn new(secret: String) -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(ANSWER_TIMEOUT));
+        connector.set_connect_timeout(Some(TIMEOUT));
         Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
             secret,
-            permits: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT)),
         }
     }
 
-    /// Whether the shop acknowledged it, after as many tries as are set.
-    pub(super) async fn tell(&self, url: &str, label: &Label, settings: &CarrierConduct) -> bool {
-        let event = Event {
+    /// Sends the callback until the shop acknowledges it or the attempts are used up. Returns whether it was acknowledged.
+    pub(super) async fn send(&self, url: &str, label: &Label, config: &CarrierConfig) -> bool {
+        let event = DeliveryEvent {
             event: "delivered",
             reference: &label.reference,
             tracking_number: &label.tracking_number,
@@ -66,17 +66,17 @@ impl Callbacks {
         };
         let body = serde_json::to_vec(&event).expect("texts and a time always serialize");
         let body = Bytes::from(body);
-        let mut pause = Duration::from_millis(settings.callback_pause_ms);
-        for attempt in 1..=settings.callback_attempts {
+        let mut backoff = Duration::from_millis(config.callback_pause_ms);
+        for attempt in 1..=config.callback_attempts {
             match self.post(url, body.clone()).await {
                 Ok(()) => return true,
                 Err(error) => {
                     tracing::info!(%url, reference = label.reference, attempt, error, "a callback was not acknowledged");
                 }
             }
-            if attempt < settings.callback_attempts {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
+            if attempt < config.callback_attempts {
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(MAX_BACKOFF);
             }
         }
         tracing::warn!(%url, reference = label.reference, "a callback was given up");
@@ -86,7 +86,7 @@ impl Callbacks {
     async fn post(&self, url: &str, body: Bytes) -> Result<(), String> {
         let permit = self.permits.acquire().await;
         let _permit = permit.expect("the semaphore is never closed");
-        // Signed anew at each try: a receiver refuses old times.
+        // Each attempt has its own timestamp, because receivers reject old ones.
         let unix = OffsetDateTime::now_utc().unix_timestamp();
         let request = Request::builder()
             .method(Method::POST)
@@ -95,17 +95,18 @@ impl Callbacks {
             .header("x-carrier-signature", signature(&self.secret, unix, &body))
             .body(Full::new(body))
             .map_err(|error| error.to_string())?;
-        let answering = self.client.request(request);
-        match tokio::time::timeout(ANSWER_TIMEOUT, answering).await {
+        let response = self.client.request(request);
+        match tokio::time::timeout(TIMEOUT, response).await {
             Ok(Ok(response)) if response.status().is_success() => Ok(()),
             Ok(Ok(response)) => Err(format!("answered {}", response.status())),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {ANSWER_TIMEOUT:?}")),
+            Err(_) => Err(format!("no answer within {TIMEOUT:?}")),
         }
     }
 }
 
-/// `t=<unix>,v1=<hex of HMAC-SHA256 over "t.body">`. The time is signed too, so that a receiver can refuse replays.
+/// `t=<unix>,v1=<hex of HMAC-SHA256 over "t.body">`. The signature covers the timestamp, so that receivers can reject
+/// replays.
 fn signature(secret: &str, unix: i64, body: &[u8]) -> String {
     let mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes());
     let mut mac = mac.expect("HMAC takes keys of any length");
@@ -120,7 +121,7 @@ fn signature(secret: &str, unix: i64, body: &[u8]) -> String {
     format!("t={unix},v1={hex}")
 }
 
-/// Whether callbacks can go there.
+/// Checks that a callback URL is supported.
 pub(super) fn check_url(url: &str) -> Result<(), String> {
     let uri = url.parse::<Uri>();
     let is_usable = uri.is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.host().is_some());
@@ -138,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signature_is_that_of_other_implementations() {
+    fn a_signature_matches_other_implementations() {
         // printf '%s' '1700000000.{"event":"delivered"}' | openssl dgst -sha256 -hmac 'a secret of sixteen'
         let expected = "t=1700000000,v1=eb477dd511fe790446b95b248cf9f29527732cede3b0b95be9a836fec94261d3";
         assert_eq!(

@@ -1,9 +1,9 @@
-//! The parcel carrier: labels, and a signed callback when a parcel was delivered. The protocol is in `PROTOCOLS.md`.
+//! The parcel carrier: labels, and a signed callback when a parcel is delivered. `PROTOCOLS.md` describes the protocol.
 //!
 //! Read next: `callback.rs`.
 
 mod callback;
-mod label;
+mod store;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,32 +21,32 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use self::callback::Callbacks;
-pub use self::label::Kept;
-use self::label::{Attempt, Delivery, Label, Parcel, Store};
-use crate::conduct::{self, Conduct, Faults, Party};
-use crate::refusal::{Refusal, idempotency_key, read_json};
-use crate::server::LARGEST_BODY_BYTES;
+pub use self::store::CarrierSnapshot;
+use self::store::{Delivery, Label, LabelOutcome, Parcel, Store};
+use crate::error::{ServiceError, idempotency_key, read_json};
+use crate::fault_injection::{self, FaultConfig, Faults, SimulatedService};
+use crate::server::MAX_BODY_BYTES;
 
-/// Shorter secrets can be guessed.
-const SHORTEST_SECRET_BYTES: usize = 16;
+/// Shorter secrets are open to brute force.
+const MIN_SECRET_BYTES: usize = 16;
 
-/// What can be set of the carrier.
+/// The carrier's settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CarrierConduct {
-    /// What all parties have.
+pub struct CarrierConfig {
+    /// The shared settings.
     #[serde(flatten)]
     pub faults: Faults,
-    /// From a label to its parcel's delivery; 0 is never.
+    /// Time from a label to the delivery of its parcel; 0 is never.
     pub deliver_after_ms: u64,
-    /// Where deliveries are told of, unless a label says otherwise.
+    /// Callback URL for deliveries, unless the label names one.
     pub callback_url: Option<String>,
-    /// How often a callback is tried before it is given up.
+    /// Number of attempts before a callback is given up.
     pub callback_attempts: u32,
-    /// From the first try to the second; it doubles from try to try, up to a minute.
+    /// Delay before the first retry; it doubles with each retry, up to a minute.
     pub callback_pause_ms: u64,
 }
 
-impl Conduct for CarrierConduct {
+impl FaultConfig for CarrierConfig {
     fn faults(&self) -> &Faults {
         &self.faults
     }
@@ -65,33 +65,33 @@ impl Conduct for CarrierConduct {
     }
 }
 
-/// What is fixed when the carrier starts.
+/// What can't be changed at run time.
 #[derive(Debug)]
 pub struct CarrierOptions {
-    /// Signs callbacks. Without one there are none.
+    /// Signs callbacks. Without it, none are sent.
     pub secret: Option<String>,
-    /// How many labels are remembered.
-    pub most_labels: usize,
-    /// What the links to labels begin with.
+    /// The capacity of the store.
+    pub max_labels: usize,
+    /// The base of links to labels.
     pub base_url: String,
-    /// What it remembers from before.
-    pub kept: Kept,
+    /// The state to start from.
+    pub snapshot: CarrierSnapshot,
 }
 
-/// What the carrier remembers, while it serves.
+/// Gives access to the state of the running carrier.
 #[derive(Debug, Clone)]
-pub struct Remembered(Arc<Carrier>);
+pub struct CarrierHandle(Arc<Carrier>);
 
-impl Remembered {
-    /// At this moment.
-    pub fn kept(&self) -> Kept {
-        self.0.store().kept()
+impl CarrierHandle {
+    /// The current state.
+    pub fn snapshot(&self) -> CarrierSnapshot {
+        self.0.store().snapshot()
     }
 }
 
 #[derive(Debug)]
 struct Carrier {
-    party: Arc<Party<CarrierConduct>>,
+    service: Arc<SimulatedService<CarrierConfig>>,
     store: Mutex<Store>,
     callbacks: Option<Callbacks>,
     base_url: String,
@@ -99,57 +99,60 @@ struct Carrier {
 
 impl Carrier {
     fn store(&self) -> MutexGuard<'_, Store> {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds the lock, so it is never poisoned.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The carrier's routes. Parcels that were on their way when it was stopped go on: call it inside a runtime.
+/// The carrier's routes. Resumes deliveries that were pending in the snapshot, so call it inside a runtime.
 ///
 /// # Errors
-/// When callbacks are asked for and can't be signed; the message says what is missing.
+/// When callbacks are configured but can't be signed.
 pub fn router(
-    party: Arc<Party<CarrierConduct>>,
+    service: Arc<SimulatedService<CarrierConfig>>,
     options: CarrierOptions,
-) -> Result<(Router, Remembered), String> {
-    let is_short = |secret: &String| secret.len() < SHORTEST_SECRET_BYTES;
+) -> Result<(Router, CarrierHandle), String> {
+    let is_short = |secret: &String| secret.len() < MIN_SECRET_BYTES;
     if options.secret.as_ref().is_some_and(is_short) {
-        return Err(format!("the secret has fewer than {SHORTEST_SECRET_BYTES} bytes"));
+        return Err(format!("the secret has fewer than {MIN_SECRET_BYTES} bytes"));
     }
-    if options.secret.is_none() && party.conduct().callback_url.is_some() {
-        return Err("callbacks need a secret that signs them".to_owned());
+    if options.secret.is_none() && service.config().callback_url.is_some() {
+        return Err("callbacks need a secret to be signed with".to_owned());
     }
     let carrier = Arc::new(Carrier {
-        party: party.clone(),
-        store: Mutex::new(Store::restored(options.most_labels, options.kept)),
+        service: service.clone(),
+        store: Mutex::new(Store::restored(options.max_labels, options.snapshot)),
         callbacks: options.secret.map(Callbacks::new),
         base_url: options.base_url,
     });
     resume(&carrier);
-    let work = Router::new()
+    let simulated = Router::new()
         .route("/v1/labels", post(create).get(look_up))
         .route("/v1/labels/{id}", get(show))
-        .layer(from_fn_with_state(party.clone(), conduct::act::<CarrierConduct>));
-    let beside = Router::new()
+        .layer(from_fn_with_state(
+            service.clone(),
+            fault_injection::inject_faults::<CarrierConfig>,
+        ));
+    let test_support = Router::new()
         .route("/v1/labels", axum::routing::delete(reset))
         .route("/v1/labels/{id}/label.txt", get(print))
         .route("/v1/totals", get(totals));
-    let router = work.merge(beside).with_state(carrier.clone());
+    let router = simulated.merge(test_support).with_state(carrier.clone());
     let router = router
-        .layer(DefaultBodyLimit::max(LARGEST_BODY_BYTES))
-        .merge(conduct::routes(party));
-    Ok((router, Remembered(carrier)))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .merge(fault_injection::control_routes(service));
+    Ok((router, CarrierHandle(carrier)))
 }
 
-/// Each parcel takes what is left of its way.
+/// Schedules each pending delivery for the rest of its delay.
 fn resume(carrier: &Arc<Carrier>) {
-    let whole = Duration::from_millis(carrier.party.conduct().deliver_after_ms);
-    if whole.is_zero() {
+    let total = Duration::from_millis(carrier.service.config().deliver_after_ms);
+    if total.is_zero() {
         return;
     }
-    for (delivery, since) in carrier.store().unfinished() {
-        let passed = (OffsetDateTime::now_utc() - since).unsigned_abs();
-        tokio::spawn(deliver(carrier.clone(), delivery, whole.saturating_sub(passed)));
+    for (delivery, created_at) in carrier.store().pending_deliveries() {
+        let elapsed = (OffsetDateTime::now_utc() - created_at).unsigned_abs();
+        tokio::spawn(deliver(carrier.clone(), delivery, total.saturating_sub(elapsed)));
     }
 }
 
@@ -157,49 +160,49 @@ async fn create(
     State(carrier): State<Arc<Carrier>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ServiceError> {
     let key = idempotency_key(&headers)?;
     let parcel: Parcel = read_json(body)?;
     parcel.check()?;
     if parcel.callback_url.is_some() && carrier.callbacks.is_none() {
-        return Err(Refusal::new(
+        return Err(ServiceError::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "no_secret",
-            "this carrier was started without BACKSTOCK_CARRIER_SECRET, so it makes no callbacks",
+            "this carrier was started without BACKSTOCK_CARRIER_SECRET, so it sends no callbacks",
         ));
     }
-    let attempt = carrier.store().create(key, parcel, &carrier.base_url);
-    match attempt {
-        Attempt::New(label, delivery) => {
-            let delay = carrier.party.conduct().deliver_after_ms;
+    let outcome = carrier.store().create(key, parcel, &carrier.base_url);
+    match outcome {
+        LabelOutcome::Created(label, delivery) => {
+            let delay = carrier.service.config().deliver_after_ms;
             if delay > 0 {
                 tokio::spawn(deliver(carrier, delivery, Duration::from_millis(delay)));
             }
             Ok((StatusCode::CREATED, Json(label)).into_response())
         }
-        Attempt::Known(label) => {
+        LabelOutcome::Replayed(label) => {
             let replayed = [("idempotency-replayed", "true")];
             Ok((StatusCode::CREATED, replayed, Json(label)).into_response())
         }
-        Attempt::KeyReused => Err(Refusal::key_reused()),
+        LabelOutcome::KeyReused => Err(ServiceError::key_reused()),
     }
 }
 
-/// The parcel's way. Nobody waits for it: it ends with the process.
+/// Delivers one parcel and sends its callback. A detached task: shutdown doesn't wait for it.
 async fn deliver(carrier: Arc<Carrier>, delivery: Delivery, delay: Duration) {
     tokio::time::sleep(delay).await;
     let Some((label, url)) = carrier.store().deliver(&delivery) else {
-        return; // Forgotten meanwhile.
+        return; // Evicted or reset meanwhile.
     };
-    let settings = carrier.party.conduct();
-    let (Some(callbacks), Some(url)) = (&carrier.callbacks, url.or(settings.callback_url.clone())) else {
+    let config = carrier.service.config();
+    let (Some(callbacks), Some(url)) = (&carrier.callbacks, url.or(config.callback_url.clone())) else {
         carrier.store().finish(&delivery);
         return;
     };
     carrier
         .store()
         .count_callback(&delivery, |counts| counts.pending += 1);
-    let is_acknowledged = callbacks.tell(&url, &label, &settings).await;
+    let is_acknowledged = callbacks.send(&url, &label, &config).await;
     carrier.store().count_callback(&delivery, |counts| {
         counts.pending -= 1;
         if is_acknowledged {
@@ -211,9 +214,12 @@ async fn deliver(carrier: Arc<Carrier>, delivery: Delivery, delay: Duration) {
     carrier.store().finish(&delivery);
 }
 
-async fn show(State(carrier): State<Arc<Carrier>>, Path(id): Path<String>) -> Result<Json<Label>, Refusal> {
+async fn show(
+    State(carrier): State<Arc<Carrier>>,
+    Path(id): Path<String>,
+) -> Result<Json<Label>, ServiceError> {
     let found = carrier.store().find(&id);
-    found.map(Json).ok_or_else(|| Refusal::not_found("label"))
+    found.map(Json).ok_or_else(|| ServiceError::not_found("label"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -225,16 +231,16 @@ struct LookUp {
 async fn look_up(
     State(carrier): State<Arc<Carrier>>,
     query: Result<Query<LookUp>, QueryRejection>,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<Json<Value>, ServiceError> {
     let Query(LookUp { reference }) = query?;
-    let items = carrier.store().of_reference(&reference);
+    let items = carrier.store().find_by_reference(&reference);
     Ok(Json(json!({ "items": items })))
 }
 
-/// What a shop's packer would print.
-async fn print(State(carrier): State<Arc<Carrier>>, Path(id): Path<String>) -> Result<String, Refusal> {
+/// The printable label.
+async fn print(State(carrier): State<Arc<Carrier>>, Path(id): Path<String>) -> Result<String, ServiceError> {
     let found = carrier.store().print(&id);
-    found.ok_or_else(|| Refusal::not_found("label"))
+    found.ok_or_else(|| ServiceError::not_found("label"))
 }
 
 async fn totals(State(carrier): State<Arc<Carrier>>) -> Json<Value> {

@@ -1,8 +1,8 @@
-//! The payment gateway: authorize, capture, void, look up. The protocol is in `PROTOCOLS.md`.
+//! The payment gateway: authorize, capture, void, look up. `PROTOCOLS.md` describes the protocol.
 //!
-//! Read next: `store.rs`, which holds the payments and what keys promise.
+//! Read next: `store.rs`, which holds the payments and makes requests idempotent.
 
-mod order;
+mod authorize_request;
 mod store;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,26 +19,26 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use self::order::{Order, Token};
-pub use self::store::Kept;
-use self::store::{Attempt, Change, Payment, Status, Store};
-use crate::conduct::{self, Conduct, Faults, Party};
-use crate::refusal::{Refusal, idempotency_key, read_json};
-use crate::server::{LARGEST_BODY_BYTES, hang_up};
+use self::authorize_request::{AuthorizeRequest, CardToken};
+pub use self::store::PaymentSnapshot;
+use self::store::{AuthorizeOutcome, Payment, PaymentStatus, Store, TransitionOutcome};
+use crate::error::{ServiceError, idempotency_key, read_json};
+use crate::fault_injection::{self, FaultConfig, Faults, SimulatedService};
+use crate::server::{MAX_BODY_BYTES, close_connection};
 
-/// What can be set of the gateway.
+/// The gateway's settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PaymentConduct {
-    /// What all parties have.
+pub struct PaymentConfig {
+    /// The shared settings.
     #[serde(flatten)]
     pub faults: Faults,
-    /// How long `tok_timeout`'s first answer takes, after the payment was authorized.
+    /// Delay of the first response to `tok_timeout`, after the payment was authorized.
     pub timeout_answer_ms: u64,
-    /// How often `tok_flaky` fails for each idempotency key, before it works.
+    /// Number of failures of `tok_flaky` per idempotency key before it succeeds.
     pub flaky_failures: u32,
 }
 
-impl Conduct for PaymentConduct {
+impl FaultConfig for PaymentConfig {
     fn faults(&self) -> &Faults {
         &self.faults
     }
@@ -53,85 +53,94 @@ impl Conduct for PaymentConduct {
 
 #[derive(Debug)]
 struct Gateway {
-    party: Arc<Party<PaymentConduct>>,
+    service: Arc<SimulatedService<PaymentConfig>>,
     store: Mutex<Store>,
 }
 
 impl Gateway {
     fn store(&self) -> MutexGuard<'_, Store> {
-        // Nothing panics while it holds the lock.
+        // No code panics while it holds the lock, so it is never poisoned.
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What the gateway remembers, while it serves.
+/// Gives access to the state of the running gateway.
 #[derive(Debug, Clone)]
-pub struct Remembered(Arc<Gateway>);
+pub struct GatewayHandle(Arc<Gateway>);
 
-impl Remembered {
-    /// At this moment.
-    pub fn kept(&self) -> Kept {
-        self.0.store().kept()
+impl GatewayHandle {
+    /// The current state.
+    pub fn snapshot(&self) -> PaymentSnapshot {
+        self.0.store().snapshot()
     }
 }
 
-/// The gateway's routes. It remembers as many payments as given, those that were kept among them.
-pub fn router(party: Arc<Party<PaymentConduct>>, most_payments: usize, kept: Kept) -> (Router, Remembered) {
+/// The gateway's routes. The store holds up to `max_payments`, including those of the snapshot.
+pub fn router(
+    service: Arc<SimulatedService<PaymentConfig>>,
+    max_payments: usize,
+    snapshot: PaymentSnapshot,
+) -> (Router, GatewayHandle) {
     let gateway = Arc::new(Gateway {
-        party: party.clone(),
-        store: Mutex::new(Store::restored(most_payments, kept)),
+        service: service.clone(),
+        store: Mutex::new(Store::restored(max_payments, snapshot)),
     });
-    let work = Router::new()
+    let simulated = Router::new()
         .route("/v1/payments", post(authorize).get(look_up))
         .route("/v1/payments/{id}", get(show))
         .route("/v1/payments/{id}/capture", post(capture))
         .route("/v1/payments/{id}/void", post(void))
-        .layer(from_fn_with_state(party.clone(), conduct::act::<PaymentConduct>));
-    let beside = Router::new()
+        .layer(from_fn_with_state(
+            service.clone(),
+            fault_injection::inject_faults::<PaymentConfig>,
+        ));
+    let test_support = Router::new()
         .route("/v1/payments", axum::routing::delete(reset))
         .route("/v1/totals", get(totals));
-    let router = work
-        .merge(beside)
+    let router = simulated
+        .merge(test_support)
         .with_state(gateway.clone())
-        .layer(DefaultBodyLimit::max(LARGEST_BODY_BYTES))
-        .merge(conduct::routes(party));
-    (router, Remembered(gateway))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .merge(fault_injection::control_routes(service));
+    (router, GatewayHandle(gateway))
 }
 
 async fn authorize(
     State(gateway): State<Arc<Gateway>>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ServiceError> {
     let key = idempotency_key(&headers)?;
-    let order: Order = read_json(body)?;
-    let token = order.check()?;
-    let settings = gateway.party.conduct();
-    let attempt = gateway
+    let request: AuthorizeRequest = read_json(body)?;
+    let token = request.check()?;
+    let config = gateway.service.config();
+    let outcome = gateway
         .store()
-        .authorize(key, order, token, settings.flaky_failures);
-    match attempt {
-        Attempt::New(payment) => {
-            // Authorized by now: the answer is what comes too late.
-            if token == Token::Timeout {
-                tokio::time::sleep(Duration::from_millis(settings.timeout_answer_ms)).await;
+        .authorize(key, request, token, config.flaky_failures);
+    match outcome {
+        AuthorizeOutcome::Created(payment) => {
+            // The payment is authorized; only the response is late.
+            if token == CardToken::Timeout {
+                tokio::time::sleep(Duration::from_millis(config.timeout_answer_ms)).await;
             }
-            Ok(answer(&payment))
+            Ok(response(&payment))
         }
-        Attempt::Known(payment) => {
+        AuthorizeOutcome::Replayed(payment) => {
             let replayed = [("idempotency-replayed", "true")];
-            Ok((replayed, answer(&payment)).into_response())
+            Ok((replayed, response(&payment)).into_response())
         }
-        Attempt::KeyReused => Err(Refusal::key_reused()),
-        Attempt::Full => Err(Refusal::full()),
-        // Both ways of failing, in turns: a client has to bear either.
-        Attempt::Flaky { failed_before } if failed_before % 2 == 0 => Err(Refusal::simulated_failure()),
-        Attempt::Flaky { .. } => Ok(hang_up()),
+        AuthorizeOutcome::KeyReused => Err(ServiceError::key_reused()),
+        AuthorizeOutcome::Full => Err(ServiceError::full()),
+        // Alternates between an error response and a lost request, so that clients have to handle both.
+        AuthorizeOutcome::Flaky { failed_before } if failed_before % 2 == 0 => {
+            Err(ServiceError::simulated_failure())
+        }
+        AuthorizeOutcome::Flaky { .. } => Ok(close_connection()),
     }
 }
 
-fn answer(payment: &Payment) -> Response {
-    if payment.status != Status::Declined {
+fn response(payment: &Payment) -> Response {
+    if payment.status != PaymentStatus::Declined {
         return (StatusCode::CREATED, Json(payment)).into_response();
     }
     let mut body = json!(payment);
@@ -143,19 +152,22 @@ fn answer(payment: &Payment) -> Response {
 async fn capture(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
-) -> Result<Json<Payment>, Refusal> {
-    settle(&gateway, &id, Status::Captured)
+) -> Result<Json<Payment>, ServiceError> {
+    transition(&gateway, &id, PaymentStatus::Captured)
 }
 
-async fn void(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Result<Json<Payment>, Refusal> {
-    settle(&gateway, &id, Status::Voided)
+async fn void(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+) -> Result<Json<Payment>, ServiceError> {
+    transition(&gateway, &id, PaymentStatus::Voided)
 }
 
-fn settle(gateway: &Gateway, id: &str, wanted: Status) -> Result<Json<Payment>, Refusal> {
-    match gateway.store().settle(id, wanted) {
-        Change::Done(payment) => Ok(Json(payment)),
-        Change::NotFound => Err(Refusal::not_found("payment")),
-        Change::Conflict(status) => Err(Refusal::new(
+fn transition(gateway: &Gateway, id: &str, wanted: PaymentStatus) -> Result<Json<Payment>, ServiceError> {
+    match gateway.store().transition(id, wanted) {
+        TransitionOutcome::Done(payment) => Ok(Json(payment)),
+        TransitionOutcome::NotFound => Err(ServiceError::not_found("payment")),
+        TransitionOutcome::Conflict(status) => Err(ServiceError::new(
             StatusCode::CONFLICT,
             "conflict",
             format!(
@@ -167,9 +179,12 @@ fn settle(gateway: &Gateway, id: &str, wanted: Status) -> Result<Json<Payment>, 
     }
 }
 
-async fn show(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Result<Json<Payment>, Refusal> {
+async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+) -> Result<Json<Payment>, ServiceError> {
     let found = gateway.store().find(&id);
-    found.map(Json).ok_or_else(|| Refusal::not_found("payment"))
+    found.map(Json).ok_or_else(|| ServiceError::not_found("payment"))
 }
 
 #[derive(Debug, Deserialize)]
@@ -181,10 +196,10 @@ struct LookUp {
 async fn look_up(
     State(gateway): State<Arc<Gateway>>,
     query: Result<Query<LookUp>, QueryRejection>,
-) -> Result<Json<Payment>, Refusal> {
+) -> Result<Json<Payment>, ServiceError> {
     let Query(LookUp { idempotency_key }) = query?;
     let found = gateway.store().find_by_key(&idempotency_key);
-    found.map(Json).ok_or_else(|| Refusal::not_found("payment"))
+    found.map(Json).ok_or_else(|| ServiceError::not_found("payment"))
 }
 
 async fn totals(State(gateway): State<Arc<Gateway>>) -> Json<Value> {

@@ -1,6 +1,7 @@
-//! The payments that the gateway remembers, what their keys promise, and the sums that tests compare with a shop's.
+//! The gateway's store: payments, idempotency keys, and the totals that tests reconcile with a shop's.
 //!
-//! One lock is around all of it and each operation is a few look-ups, so twins of one key can't both be first.
+//! One lock guards the whole store, and each operation is a few look-ups, so of two concurrent requests with one key only
+//! one creates a payment.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -8,19 +9,19 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::order::{Order, Token};
+use super::authorize_request::{AuthorizeRequest, CardToken};
 
-/// Where a payment stands.
+/// The state of a payment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Status {
+pub(super) enum PaymentStatus {
     Authorized,
     Captured,
     Voided,
     Declined,
 }
 
-impl Status {
+impl PaymentStatus {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Authorized => "authorized",
@@ -31,13 +32,13 @@ impl Status {
     }
 }
 
-/// A payment, as it is answered.
+/// A payment, as in responses.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Payment {
     pub(super) id: String,
-    pub(super) status: Status,
+    pub(super) status: PaymentStatus,
     #[serde(flatten)]
-    order: Paid,
+    details: PaymentDetails,
     idempotency_key: String,
     #[serde(with = "time::serde::rfc3339")]
     created_at: OffsetDateTime,
@@ -46,9 +47,9 @@ pub(super) struct Payment {
     settled_at: Option<OffsetDateTime>,
 }
 
-/// What a payment shows of its order. The token isn't shown: it stands for a card.
+/// The request as it appears in responses. The token stands for a card, so it is left out.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Paid {
+struct PaymentDetails {
     amount: i64,
     currency: String,
     reference: String,
@@ -56,136 +57,136 @@ struct Paid {
     payment_token: String,
 }
 
-impl Paid {
-    fn is(&self, order: &Order) -> bool {
-        self.amount == order.amount
-            && self.currency == order.currency
-            && self.reference == order.reference
-            && self.payment_token == order.payment_token
+impl PaymentDetails {
+    fn matches(&self, request: &AuthorizeRequest) -> bool {
+        self.amount == request.amount
+            && self.currency == request.currency
+            && self.reference == request.reference
+            && self.payment_token == request.payment_token
     }
 }
 
-/// How an attempt to authorize went.
+/// The outcome of a request to authorize.
 #[derive(Debug)]
-pub(super) enum Attempt {
-    New(Payment),
-    Known(Payment),
+pub(super) enum AuthorizeOutcome {
+    Created(Payment),
+    Replayed(Payment),
     KeyReused,
     Flaky { failed_before: u32 },
     Full,
 }
 
-/// How an attempt to capture or void went.
+/// The outcome of a request to capture or void.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum TransitionOutcome {
     Done(Payment),
-    Conflict(Status),
+    Conflict(PaymentStatus),
     NotFound,
 }
 
-/// What `GET /v1/totals` answers. The counts by status and the sums include payments that were evicted.
+/// The response of `GET /v1/totals`. The counts by status and the amounts include evicted payments.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Totals {
+pub(super) struct PaymentTotals {
     authorized: u64,
     captured: u64,
     voided: u64,
     declined: u64,
     /// References that were ever authorized more than once.
     doubled: u64,
-    /// References of which more than one payment is authorized or captured now: what charges someone twice.
+    /// References with more than one payment that is authorized or captured now: double charges.
     doubled_now: u64,
-    /// Finished payments that were forgotten for new ones. Above 0, `doubled` and `doubled_now` are lower bounds.
+    /// Finished payments that were evicted. Above 0, `doubled` and `doubled_now` are lower bounds.
     evicted: u64,
     /// By currency.
-    amounts: BTreeMap<String, Amounts>,
+    amounts: BTreeMap<String, AmountsByStatus>,
 }
 
-/// Sums in minor units, by the payments' status now.
+/// Sums in minor units, by current status.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Amounts {
+struct AmountsByStatus {
     authorized: i64,
     captured: i64,
     voided: i64,
     declined: i64,
 }
 
-impl Totals {
-    /// Counts a payment in or, with −1, out.
-    fn count(&mut self, payment: &Payment, status: Status, times: i64) {
-        if !self.amounts.contains_key(&payment.order.currency) {
+impl PaymentTotals {
+    /// Adds a payment to the totals, or removes it with `times` = −1.
+    fn add(&mut self, payment: &Payment, status: PaymentStatus, times: i64) {
+        if !self.amounts.contains_key(&payment.details.currency) {
             self.amounts
-                .insert(payment.order.currency.clone(), Amounts::default());
+                .insert(payment.details.currency.clone(), AmountsByStatus::default());
         }
-        let amounts = self.amounts.get_mut(&payment.order.currency);
-        let amounts = amounts.expect("put there when it was missing");
+        let amounts = self.amounts.get_mut(&payment.details.currency);
+        let amounts = amounts.expect("inserted above");
         let (count, sum) = match status {
-            Status::Authorized => (&mut self.authorized, &mut amounts.authorized),
-            Status::Captured => (&mut self.captured, &mut amounts.captured),
-            Status::Voided => (&mut self.voided, &mut amounts.voided),
-            Status::Declined => (&mut self.declined, &mut amounts.declined),
+            PaymentStatus::Authorized => (&mut self.authorized, &mut amounts.authorized),
+            PaymentStatus::Captured => (&mut self.captured, &mut amounts.captured),
+            PaymentStatus::Voided => (&mut self.voided, &mut amounts.voided),
+            PaymentStatus::Declined => (&mut self.declined, &mut amounts.declined),
         };
         *count = count.saturating_add_signed(times);
-        *sum = sum.saturating_add(times * payment.order.amount);
+        *sum = sum.saturating_add(times * payment.details.amount);
     }
 }
 
-/// The authorizations of one reference.
+/// The number of authorizations of one reference.
 #[derive(Debug, Clone, Copy, Default)]
-struct Authorizations {
+struct AuthorizationCount {
     ever: u32,
     /// Not voided.
-    standing: u32,
+    active: u32,
 }
 
-/// Everything that the gateway remembers.
+/// The gateway's state.
 #[derive(Debug)]
 pub(super) struct Store {
-    most: usize,
+    capacity: usize,
     payments: HashMap<String, Payment>,
     id_by_key: HashMap<String, String>,
-    by_reference: HashMap<String, Authorizations>,
-    /// In the order in which they were finished: the first is forgotten first.
+    by_reference: HashMap<String, AuthorizationCount>,
+    /// The ids of finished payments, in the order of eviction.
     finished: VecDeque<String>,
-    /// How often a key failed with `tok_flaky`, until it works.
+    /// The failures so far of each key with `tok_flaky`.
     flaky: HashMap<String, u32>,
-    totals: Totals,
+    totals: PaymentTotals,
 }
 
-/// What is kept over a restart. The rest of a store follows from it.
+/// The persistent part of the store, from which the rest is rebuilt.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Kept {
-    payments: Vec<KeptPayment>,
+pub struct PaymentSnapshot {
+    payments: Vec<StoredPayment>,
     finished: VecDeque<String>,
     flaky: HashMap<String, u32>,
-    totals: Totals,
+    totals: PaymentTotals,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct KeptPayment {
+struct StoredPayment {
     payment: Payment,
     payment_token: String,
 }
 
 impl Store {
-    /// With what was kept.
-    pub(super) fn restored(most: usize, kept: Kept) -> Self {
+    /// Rebuilds the store from a snapshot.
+    pub(super) fn restored(capacity: usize, snapshot: PaymentSnapshot) -> Self {
         let mut store = Self {
-            finished: kept.finished,
-            flaky: kept.flaky,
-            totals: kept.totals,
-            ..Self::new(most)
+            finished: snapshot.finished,
+            flaky: snapshot.flaky,
+            totals: snapshot.totals,
+            ..Self::new(capacity)
         };
-        for KeptPayment {
+        for StoredPayment {
             mut payment,
             payment_token,
-        } in kept.payments
+        } in snapshot.payments
         {
-            payment.order.payment_token = payment_token;
-            if payment.status != Status::Declined {
-                let reference = payment.order.reference.clone();
+            payment.details.payment_token = payment_token;
+            if payment.status != PaymentStatus::Declined {
+                let reference = payment.details.reference.clone();
                 let authorizations = store.by_reference.entry(reference).or_default();
                 authorizations.ever += 1;
-                authorizations.standing += u32::from(payment.status != Status::Voided);
+                authorizations.active += u32::from(payment.status != PaymentStatus::Voided);
             }
             let (key, id) = (payment.idempotency_key.clone(), payment.id.clone());
             store.id_by_key.insert(key, id.clone());
@@ -194,13 +195,12 @@ impl Store {
         store
     }
 
-    /// What [`Store::restored`] takes.
-    pub(super) fn kept(&self) -> Kept {
-        let payments = self.payments.values().map(|payment| KeptPayment {
+    pub(super) fn snapshot(&self) -> PaymentSnapshot {
+        let payments = self.payments.values().map(|payment| StoredPayment {
             payment: payment.clone(),
-            payment_token: payment.order.payment_token.clone(),
+            payment_token: payment.details.payment_token.clone(),
         });
-        Kept {
+        PaymentSnapshot {
             payments: payments.collect(),
             finished: self.finished.clone(),
             flaky: self.flaky.clone(),
@@ -208,23 +208,23 @@ impl Store {
         }
     }
 
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
-            most,
+            capacity,
             payments: HashMap::new(),
             id_by_key: HashMap::new(),
             by_reference: HashMap::new(),
             finished: VecDeque::new(),
             flaky: HashMap::new(),
-            totals: Totals::default(),
+            totals: PaymentTotals::default(),
         }
     }
 
     pub(super) fn reset(&mut self) {
-        *self = Self::new(self.most);
+        *self = Self::new(self.capacity);
     }
 
-    pub(super) fn totals(&self) -> &Totals {
+    pub(super) fn totals(&self) -> &PaymentTotals {
         &self.totals
     }
 
@@ -239,66 +239,66 @@ impl Store {
     pub(super) fn authorize(
         &mut self,
         key: &str,
-        order: Order,
-        token: Token,
+        request: AuthorizeRequest,
+        token: CardToken,
         flaky_failures: u32,
-    ) -> Attempt {
+    ) -> AuthorizeOutcome {
         if let Some(known) = self.find_by_key(key) {
-            return if known.order.is(&order) {
-                Attempt::Known(known)
+            return if known.details.matches(&request) {
+                AuthorizeOutcome::Replayed(known)
             } else {
-                Attempt::KeyReused
+                AuthorizeOutcome::KeyReused
             };
         }
-        if token == Token::Flaky {
+        if token == CardToken::Flaky {
             let failed_before = self.flaky.get(key).copied().unwrap_or_default();
             if failed_before < flaky_failures {
                 self.count_failure(key, failed_before + 1);
-                return Attempt::Flaky { failed_before };
+                return AuthorizeOutcome::Flaky { failed_before };
             }
             self.flaky.remove(key);
         }
-        if self.payments.len() >= self.most && !self.forget_one() {
-            return Attempt::Full;
+        if self.payments.len() >= self.capacity && !self.evict_oldest_finished() {
+            return AuthorizeOutcome::Full;
         }
-        Attempt::New(self.remember(key, order, token))
+        AuthorizeOutcome::Created(self.insert(key, request, token))
     }
 
     fn count_failure(&mut self, key: &str, failures: u32) {
-        // Keys that nobody tries again would pile up. Forgetting all of them only makes some fail anew.
-        if self.flaky.len() >= self.most {
+        // Bounds the map, because abandoned keys would accumulate. After clearing it, a few keys fail again.
+        if self.flaky.len() >= self.capacity {
             self.flaky.clear();
         }
         self.flaky.insert(key.to_owned(), failures);
     }
 
-    fn remember(&mut self, key: &str, order: Order, token: Token) -> Payment {
+    fn insert(&mut self, key: &str, request: AuthorizeRequest, token: CardToken) -> Payment {
         let now = OffsetDateTime::now_utc();
-        let is_declined = token == Token::Declined;
-        // Random in part: after a restart, no id of before means another payment.
+        let is_declined = token == CardToken::Declined;
+        // Partly random, so that an id from before a restart never names another payment.
         let id = format!("pay_{}", Uuid::now_v7().simple());
         let payment = Payment {
             id: id.clone(),
             status: if is_declined {
-                Status::Declined
+                PaymentStatus::Declined
             } else {
-                Status::Authorized
+                PaymentStatus::Authorized
             },
-            order: Paid {
-                amount: order.amount,
-                currency: order.currency,
-                reference: order.reference,
-                payment_token: order.payment_token,
+            details: PaymentDetails {
+                amount: request.amount,
+                currency: request.currency,
+                reference: request.reference,
+                payment_token: request.payment_token,
             },
             idempotency_key: key.to_owned(),
             created_at: now,
             settled_at: is_declined.then_some(now),
         };
-        self.totals.count(&payment, payment.status, 1);
+        self.totals.add(&payment, payment.status, 1);
         if is_declined {
             self.finished.push_back(id.clone());
         } else {
-            self.count_authorization(&payment.order.reference);
+            self.count_authorization(&payment.details.reference);
         }
         self.id_by_key.insert(key.to_owned(), id.clone());
         self.payments.insert(id, payment.clone());
@@ -308,52 +308,52 @@ impl Store {
     fn count_authorization(&mut self, reference: &str) {
         let authorizations = self.by_reference.entry(reference.to_owned()).or_default();
         authorizations.ever += 1;
-        authorizations.standing += 1;
+        authorizations.active += 1;
         self.totals.doubled += u64::from(authorizations.ever == 2);
-        self.totals.doubled_now += u64::from(authorizations.standing == 2);
+        self.totals.doubled_now += u64::from(authorizations.active == 2);
     }
 
-    /// Moves an authorized payment on. Asked again, it answers as before.
-    pub(super) fn settle(&mut self, id: &str, wanted: Status) -> Change {
+    /// Captures or voids an authorized payment. Idempotent.
+    pub(super) fn transition(&mut self, id: &str, wanted: PaymentStatus) -> TransitionOutcome {
         let Some(payment) = self.payments.get_mut(id) else {
-            return Change::NotFound;
+            return TransitionOutcome::NotFound;
         };
         if payment.status == wanted {
-            return Change::Done(payment.clone());
+            return TransitionOutcome::Done(payment.clone());
         }
-        if payment.status != Status::Authorized {
-            return Change::Conflict(payment.status);
+        if payment.status != PaymentStatus::Authorized {
+            return TransitionOutcome::Conflict(payment.status);
         }
         payment.status = wanted;
         payment.settled_at = Some(OffsetDateTime::now_utc());
-        self.totals.count(payment, Status::Authorized, -1);
-        self.totals.count(payment, wanted, 1);
-        if wanted == Status::Voided
-            && let Some(authorizations) = self.by_reference.get_mut(&payment.order.reference)
+        self.totals.add(payment, PaymentStatus::Authorized, -1);
+        self.totals.add(payment, wanted, 1);
+        if wanted == PaymentStatus::Voided
+            && let Some(authorizations) = self.by_reference.get_mut(&payment.details.reference)
         {
-            authorizations.standing -= 1;
-            self.totals.doubled_now -= u64::from(authorizations.standing == 1);
+            authorizations.active -= 1;
+            self.totals.doubled_now -= u64::from(authorizations.active == 1);
         }
-        let settled = payment.clone();
-        self.finished.push_back(settled.id.clone());
-        Change::Done(settled)
+        let payment = payment.clone();
+        self.finished.push_back(payment.id.clone());
+        TransitionOutcome::Done(payment)
     }
 
-    /// Makes room. A payment that is not finished is never forgotten: someone will come to capture it.
-    fn forget_one(&mut self) -> bool {
+    /// Evicts the payment that finished first. Unfinished payments are never evicted, because they can still be captured.
+    fn evict_oldest_finished(&mut self) -> bool {
         let Some(payment) = self.finished.pop_front().and_then(|id| self.payments.remove(&id)) else {
             return false;
         };
         self.id_by_key.remove(&payment.idempotency_key);
-        if payment.status != Status::Declined
-            && let Some(authorizations) = self.by_reference.get_mut(&payment.order.reference)
+        if payment.status != PaymentStatus::Declined
+            && let Some(authorizations) = self.by_reference.get_mut(&payment.details.reference)
         {
             authorizations.ever -= 1;
-            if payment.status == Status::Captured {
-                authorizations.standing -= 1;
+            if payment.status == PaymentStatus::Captured {
+                authorizations.active -= 1;
             }
             if authorizations.ever == 0 {
-                self.by_reference.remove(&payment.order.reference);
+                self.by_reference.remove(&payment.details.reference);
             }
         }
         self.totals.evicted += 1;
@@ -365,8 +365,8 @@ impl Store {
 mod tests {
     use super::*;
 
-    fn order(reference: &str) -> Order {
-        Order {
+    fn order(reference: &str) -> AuthorizeRequest {
+        AuthorizeRequest {
             amount: 100,
             currency: "EUR".to_owned(),
             payment_token: "tok_ok".to_owned(),
@@ -375,22 +375,22 @@ mod tests {
     }
 
     fn authorized(store: &mut Store, key: &str) -> String {
-        match store.authorize(key, order(key), Token::Ok, 0) {
-            Attempt::New(payment) => payment.id,
+        match store.authorize(key, order(key), CardToken::Ok, 0) {
+            AuthorizeOutcome::Created(payment) => payment.id,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn the_oldest_finished_payment_makes_room_and_an_open_one_never_does() {
+    fn the_oldest_finished_payment_is_evicted_and_an_open_one_never_is() {
         let mut store = Store::new(2);
         let first = authorized(&mut store, "a");
         let second = authorized(&mut store, "b");
         assert!(matches!(
-            store.authorize("c", order("c"), Token::Ok, 0),
-            Attempt::Full
+            store.authorize("c", order("c"), CardToken::Ok, 0),
+            AuthorizeOutcome::Full
         ));
-        store.settle(&second, Status::Captured);
+        store.transition(&second, PaymentStatus::Captured);
         authorized(&mut store, "c");
         assert!(store.find(&first).is_some());
         assert!(store.find(&second).is_none() && store.find_by_key("b").is_none());
@@ -400,54 +400,54 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_counts_as_doubled_once_and_as_standing_until_one_is_voided() {
+    fn a_reference_counts_as_doubled_once_and_as_doubled_now_until_one_is_voided() {
         let mut store = Store::new(10);
         for key in ["a", "b", "c"] {
-            store.authorize(key, order("one"), Token::Ok, 0);
+            store.authorize(key, order("one"), CardToken::Ok, 0);
         }
         assert_eq!((store.totals().doubled, store.totals().doubled_now), (1, 1));
         for key in ["a", "b"] {
             let id = store.find_by_key(key).unwrap().id;
-            store.settle(&id, Status::Voided);
+            store.transition(&id, PaymentStatus::Voided);
         }
         assert_eq!((store.totals().doubled, store.totals().doubled_now), (1, 0));
     }
 
     #[test]
-    fn what_is_kept_makes_the_same_store_again() {
+    fn a_snapshot_restores_the_same_store() {
         let mut store = Store::new(10);
         for key in ["a", "b"] {
-            store.authorize(key, order("one"), Token::Ok, 0);
+            store.authorize(key, order("one"), CardToken::Ok, 0);
         }
         let second = store.find_by_key("b").unwrap().id;
-        store.settle(&second, Status::Captured);
-        store.authorize("c", order("two"), Token::Flaky, 2);
-        let kept = serde_json::to_vec(&store.kept()).unwrap();
-        let mut again = Store::restored(10, serde_json::from_slice(&kept).unwrap());
+        store.transition(&second, PaymentStatus::Captured);
+        store.authorize("c", order("two"), CardToken::Flaky, 2);
+        let snapshot = serde_json::to_vec(&store.snapshot()).unwrap();
+        let mut restored = Store::restored(10, serde_json::from_slice(&snapshot).unwrap());
         assert!(matches!(
-            again.authorize("a", order("one"), Token::Ok, 0),
-            Attempt::Known(_)
+            restored.authorize("a", order("one"), CardToken::Ok, 0),
+            AuthorizeOutcome::Replayed(_)
         ));
         assert!(matches!(
-            again.authorize("c", order("two"), Token::Flaky, 2),
-            Attempt::Flaky { failed_before: 1 }
+            restored.authorize("c", order("two"), CardToken::Flaky, 2),
+            AuthorizeOutcome::Flaky { failed_before: 1 }
         ));
-        // The counts by reference as well: they follow from the payments.
-        let first = again.find_by_key("a").unwrap().id;
-        again.settle(&first, Status::Voided);
-        let totals = again.totals();
+        // The counts by reference are rebuilt from the payments.
+        let first = restored.find_by_key("a").unwrap().id;
+        restored.transition(&first, PaymentStatus::Voided);
+        let totals = restored.totals();
         assert_eq!(
             (totals.doubled, totals.doubled_now, totals.captured, totals.voided),
             (1, 0, 1, 1)
         );
-        assert_eq!(again.finished.len(), 2);
+        assert_eq!(restored.finished.len(), 2);
     }
 
     #[test]
-    fn failures_of_keys_that_nobody_tries_again_are_bounded() {
+    fn the_failures_of_abandoned_keys_are_bounded() {
         let mut store = Store::new(3);
         for key in 0..100 {
-            store.authorize(&key.to_string(), order("one"), Token::Flaky, 2);
+            store.authorize(&key.to_string(), order("one"), CardToken::Flaky, 2);
             assert!(store.flaky.len() <= 3);
         }
     }

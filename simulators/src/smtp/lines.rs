@@ -1,55 +1,55 @@
-//! Reads lines of SMTP without trusting their length, and a mail's lines up to the lone dot.
+//! Reads SMTP commands of bounded length, and a mail up to its final dot.
 
 use std::io::{self, ErrorKind};
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt};
 
-/// The longest command. RFC 5321 asks for 512 bytes (4.5.3.1.4), more where extensions add parameters.
-const LONGEST_COMMAND_BYTES: usize = 2_048;
+/// RFC 5321 requires 512 bytes (4.5.3.1.4), and more for the parameters of extensions.
+const MAX_COMMAND_BYTES: usize = 2_048;
 
-/// A mail's line is read in pieces of at most this.
+/// The maximum piece of a mail's line that is read at a time.
 const PIECE_BYTES: usize = 8_192;
 
-/// A command, or what came instead.
+/// The result of reading a command.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line {
-    Command(Vec<u8>),
-    /// It was read to its end and thrown away.
+pub(super) enum Command {
+    Line(Vec<u8>),
+    /// It was read to its end and discarded.
     TooLong,
-    /// The client hung up.
+    /// The client disconnected.
     End,
 }
 
-/// The next command, without its end of line.
-pub(super) async fn read_command(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Line> {
+/// Reads the next command, without its line ending.
+pub(super) async fn read_command(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Command> {
     let mut line = Vec::new();
-    if !read_piece(reader, &mut line, LONGEST_COMMAND_BYTES).await? {
-        return Ok(Line::End);
+    if !read_piece(reader, &mut line, MAX_COMMAND_BYTES).await? {
+        return Ok(Command::End);
     }
     if !line.ends_with(b"\n") {
         let mut rest = Vec::new();
         while !rest.ends_with(b"\n") {
             rest.clear();
             if !read_piece(reader, &mut rest, PIECE_BYTES).await? {
-                return Ok(Line::End);
+                return Ok(Command::End);
             }
         }
-        return Ok(Line::TooLong);
+        return Ok(Command::TooLong);
     }
     line.pop();
     if line.ends_with(b"\r") {
         line.pop();
     }
-    Ok(Line::Command(line))
+    Ok(Command::Line(line))
 }
 
-/// A mail up to `CRLF . CRLF`, with the dots taken off that the client put before lines that begin with one (RFC 5321,
-/// 4.5.2). `None` when it is larger than allowed; it is read to its end all the same, for the client only listens then.
+/// Reads a mail up to `CRLF . CRLF` and undoes dot-stuffing (RFC 5321, 4.5.2). `None` when the mail is too large; it is
+/// still read to its end, because the client reads the reply only then.
 ///
-/// Only CRLF ends a line here. A server that lets a bare LF do so can be made to see two mails where others see one.
+/// Only CRLF ends a line. Accepting a bare LF would allow SMTP smuggling: one server sees two mails where others see one.
 pub(super) async fn read_mail(
     reader: &mut (impl AsyncBufRead + Unpin),
-    largest_bytes: usize,
+    max_bytes: usize,
 ) -> io::Result<Option<Vec<u8>>> {
     let (mut mail, mut is_too_large) = (Vec::new(), false);
     let (mut is_at_line_start, mut ended_with_cr) = (true, false);
@@ -59,7 +59,7 @@ pub(super) async fn read_mail(
         if !read_piece(reader, &mut piece, PIECE_BYTES).await? {
             return Err(io::Error::new(
                 ErrorKind::UnexpectedEof,
-                "the client hung up within a mail",
+                "the client disconnected within a mail",
             ));
         }
         if is_at_line_start && piece == b".\r\n" {
@@ -70,7 +70,7 @@ pub(super) async fn read_mail(
         } else {
             &piece[..]
         };
-        if mail.len() + unstuffed.len() > largest_bytes {
+        if mail.len() + unstuffed.len() > max_bytes {
             is_too_large = true;
             mail = Vec::new();
         }
@@ -82,17 +82,17 @@ pub(super) async fn read_mail(
     }
 }
 
-/// Appends up to and with the next LF, at most `most` bytes. `false` when there is nothing more to come.
+/// Appends up to and including the next LF, at most `max` bytes. `false` at the end of the stream.
 async fn read_piece(
     reader: &mut (impl AsyncBufRead + Unpin),
     piece: &mut Vec<u8>,
-    most: usize,
+    max: usize,
 ) -> io::Result<bool> {
-    let mut left = most;
+    let mut left = max;
     while left > 0 {
         let available = reader.fill_buf().await?;
         if available.is_empty() {
-            // A line without its end is no line.
+            // An unterminated line is discarded.
             return Ok(false);
         }
         let available = &available[..available.len().min(left)];
@@ -112,14 +112,14 @@ async fn read_piece(
 mod tests {
     use super::*;
 
-    async fn mail(wire: &[u8], largest_bytes: usize) -> io::Result<Option<Vec<u8>>> {
-        // A small buffer cuts lines in all places.
+    async fn mail(wire: &[u8], max_bytes: usize) -> io::Result<Option<Vec<u8>>> {
+        // A small buffer splits lines at every position.
         let mut whole = tokio::io::BufReader::with_capacity(3, wire);
-        read_mail(&mut whole, largest_bytes).await
+        read_mail(&mut whole, max_bytes).await
     }
 
     #[tokio::test]
-    async fn dots_are_taken_off_and_a_lone_one_ends_the_mail() {
+    async fn dot_stuffing_is_undone_and_a_single_dot_ends_the_mail() {
         let read = mail(b"one\r\n..two\r\n...\r\n.\r\nQUIT\r\n", 100).await.unwrap();
         assert_eq!(read.unwrap(), b"one\r\n.two\r\n..\r\n");
     }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_longer_than_a_piece_stays_whole_and_its_dots_stay() {
+    async fn a_line_longer_than_a_piece_stays_whole_and_keeps_its_dots() {
         for length in [PIECE_BYTES - 2, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1] {
             let line = [vec![b'x'; length], b".\r\n".to_vec()].concat();
             let wire = [&line[..], b"..end\r\n.\r\n"].concat();
@@ -148,12 +148,12 @@ mod tests {
         assert_eq!(read_mail(&mut reader, 19).await.unwrap(), None);
         assert_eq!(
             read_command(&mut reader).await.unwrap(),
-            Line::Command(b"QUIT".to_vec())
+            Command::Line(b"QUIT".to_vec())
         );
     }
 
     #[tokio::test]
-    async fn a_mail_without_its_end_is_no_mail() {
+    async fn a_mail_without_its_end_is_an_error() {
         assert!(mail(b"one\r\n", 100).await.is_err());
     }
 
@@ -161,11 +161,11 @@ mod tests {
     async fn a_command_that_is_too_long_is_skipped_whole() {
         let wire = [vec![b'x'; 20_000], b"\r\nNOOP\r\n".to_vec()].concat();
         let mut reader = &wire[..];
-        assert_eq!(read_command(&mut reader).await.unwrap(), Line::TooLong);
+        assert_eq!(read_command(&mut reader).await.unwrap(), Command::TooLong);
         assert_eq!(
             read_command(&mut reader).await.unwrap(),
-            Line::Command(b"NOOP".to_vec())
+            Command::Line(b"NOOP".to_vec())
         );
-        assert_eq!(read_command(&mut reader).await.unwrap(), Line::End);
+        assert_eq!(read_command(&mut reader).await.unwrap(), Command::End);
     }
 }

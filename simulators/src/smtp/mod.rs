@@ -1,12 +1,12 @@
-//! The mail server: takes every mail and delivers none. What arrived is read at the inbox.
+//! The mail server: a sink that accepts every mail and relays none. The inbox shows what arrived.
 //!
-//! Read next: `session.rs`, a conversation; `inbox/mod.rs`, the page and its HTTP.
+//! Read next: `connection.rs` for SMTP, `inbox/mod.rs` for the page and the HTTP API.
 
+mod connection;
 pub mod inbox;
 mod lines;
 mod mailbox;
 mod prompt_ack;
-mod session;
 
 use std::sync::Arc;
 
@@ -15,19 +15,19 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-pub use self::mailbox::{Bounds, Kept, Mailbox};
-use crate::conduct::{Conduct, Faults, Party};
+pub use self::mailbox::{MailSnapshot, Mailbox, MailboxLimits};
+use crate::fault_injection::{FaultConfig, Faults, SimulatedService};
 use crate::server;
 
-/// Connections at a time; more wait in the system's backlog.
-const MOST_CONNECTIONS: usize = 512;
+/// The maximum number of connections; more wait in the system's backlog.
+const MAX_CONNECTIONS: usize = 512;
 
-/// What can be set of the mail server: what all parties have. A mail is a request.
+/// The mail server's settings: the shared ones. Each mail counts as a request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct SmtpConduct(pub Faults);
+pub struct SmtpConfig(pub Faults);
 
-impl Conduct for SmtpConduct {
+impl FaultConfig for SmtpConfig {
     fn faults(&self) -> &Faults {
         &self.0
     }
@@ -37,39 +37,39 @@ impl Conduct for SmtpConduct {
     }
 }
 
-/// What a conversation needs to know.
+/// What all connections share.
 #[derive(Debug)]
-pub struct Sink {
-    /// Its behaviour.
-    pub party: Arc<Party<SmtpConduct>>,
-    /// Where mails go.
+pub struct MailSink {
+    /// Injects faults.
+    pub service: Arc<SimulatedService<SmtpConfig>>,
+    /// Stores the mails.
     pub mailbox: Arc<Mailbox>,
-    /// The largest mail that is taken, in bytes.
-    pub largest_mail_bytes: usize,
+    /// The maximum size of a mail.
+    pub max_mail_bytes: usize,
 }
 
-/// Serves until stopped, then ends when the last client was told.
-pub async fn serve(listener: TcpListener, sink: Arc<Sink>, mut stopped: watch::Receiver<bool>) {
-    let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut sessions = JoinSet::new();
+/// Serves until shutdown is requested, then drains: each client gets a 421 reply.
+pub async fn serve(listener: TcpListener, sink: Arc<MailSink>, mut shutdown: watch::Receiver<bool>) {
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = server::accept(&listener, &permits) => match accepted {
                 Ok((stream, peer, permit)) => {
-                    let (sink, stopped) = (sink.clone(), stopped.clone());
-                    sessions.spawn(async move {
-                        if let Err(error) = session::converse(stream, &sink, stopped).await {
-                            tracing::debug!(%error, %peer, "a conversation broke off");
+                    let (sink, shutdown) = (sink.clone(), shutdown.clone());
+                    connections.spawn(async move {
+                        if let Err(error) = connection::serve(stream, &sink, shutdown).await {
+                            tracing::debug!(%error, %peer, "an SMTP connection failed");
                         }
                         drop(permit);
                     });
                 }
                 Err(error) => server::pause_after(&error).await,
             },
-            Some(_) = sessions.join_next() => {}
-            _ = server::until_stopped(&mut stopped) => break,
+            Some(_) = connections.join_next() => {}
+            _ = server::shutdown_requested(&mut shutdown) => break,
         }
     }
     drop(listener);
-    while sessions.join_next().await.is_some() {}
+    while connections.join_next().await.is_some() {}
 }

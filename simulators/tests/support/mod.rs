@@ -1,4 +1,4 @@
-//! The process under test, and the requests that tests make.
+//! The process under test and its clients.
 
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
@@ -9,37 +9,37 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 
-/// Far above anything that is waited for: only a fault reaches it.
+/// Far above any expected wait, so only a fault reaches it.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What a carrier and a shop share in these tests.
+/// The callback secret of carrier and shop.
 pub const SECRET: &str = "a secret of at least sixteen bytes";
 
-/// Simulators that serve.
+/// A running process.
 pub struct Simulators {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    pub payment: Party,
-    pub carrier: Party,
-    pub inbox: Party,
+    pub payment: SimulatedService,
+    pub carrier: SimulatedService,
+    pub inbox: SimulatedService,
     pub smtp: SocketAddr,
 }
 
-/// A party's HTTP.
+/// The HTTP client of a service.
 #[derive(Clone)]
-pub struct Party {
+pub struct SimulatedService {
     pub address: SocketAddr,
     client: Client,
 }
 
-/// What a command said before it ended.
+/// The result of a command.
 pub struct Ended {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// A status, whether it was a replay, and a body (null where it is no JSON).
+/// A response. The body is null when it isn't JSON.
 #[derive(Debug, PartialEq)]
 pub struct Answer {
     pub status: StatusCode,
@@ -54,7 +54,7 @@ fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
         .env_clear()
         .envs(
             ["PAYMENT", "CARRIER", "SMTP", "INBOX"]
-                .map(|party| (format!("BACKSTOCK_{party}_LISTEN"), "127.0.0.1:0")),
+                .map(|service| (format!("BACKSTOCK_{service}_LISTEN"), "127.0.0.1:0")),
         )
         .env("BACKSTOCK_LOG_FORMAT", "json")
         .envs(settings.iter().copied())
@@ -63,7 +63,7 @@ fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Runs a command to its end.
+/// Runs a command to completion.
 pub async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
     let running = command(arguments, settings)
         .stdout(Stdio::piped())
@@ -78,7 +78,7 @@ pub async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
     }
 }
 
-/// Looks until there is something, and returns it. Panics with `what` at the deadline.
+/// Polls until `look` returns a value. Panics with `what` at the deadline.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
@@ -87,15 +87,15 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
         }
         assert!(
             started.elapsed() < DEADLINE,
-            "waited {DEADLINE:?} in vain until {what}"
+            "timed out after {DEADLINE:?}, waiting until {what}"
         );
-        // Between two looks: the loop waits for the event, and fails without it.
+        // The poll interval: the loop ends with the event, or fails at the deadline.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 impl Simulators {
-    /// Returns when they serve. The log says where.
+    /// Starts the process and reads its addresses from the log line `serving`.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         let mut child = command(&[], settings).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -104,34 +104,34 @@ impl Simulators {
             let fields = serde_json::from_str::<Value>(&line).unwrap_or_default()["fields"].take();
             if fields["message"] == "serving" {
                 let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
-                // So that an answer that never comes fails a test, and doesn't hang it.
+                // A missing response fails the test instead of hanging it.
                 let client = Client::builder().timeout(DEADLINE).build().unwrap();
-                let party = |name: &str| Party {
+                let service = |name: &str| SimulatedService {
                     address: address(name),
                     client: client.clone(),
                 };
                 return Self {
                     child,
                     log,
-                    payment: party("payment_listen"),
-                    carrier: party("carrier_listen"),
-                    inbox: party("inbox_listen"),
+                    payment: service("payment_listen"),
+                    carrier: service("carrier_listen"),
+                    inbox: service("inbox_listen"),
                     smtp: address("smtp_listen"),
                 };
             }
             seen.extend([&line, "\n"]);
         }
-        panic!("it ended before it served:\n{seen}");
+        panic!("the process ended before it served:\n{seen}");
     }
 
-    /// Asks them to stop, as an orchestrator does.
+    /// Sends SIGTERM, as an orchestrator does.
     pub async fn terminate(&self) {
         let pid = self.child.id().unwrap().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status().await;
         assert!(killed.unwrap().success());
     }
 
-    /// How they ended, and what they logged meanwhile.
+    /// Waits for the process. Returns its exit status and the rest of its log.
     pub async fn ended(mut self) -> (ExitStatus, String) {
         let mut log = String::new();
         while let Some(line) = self.log.next_line().await.unwrap() {
@@ -141,7 +141,7 @@ impl Simulators {
     }
 }
 
-impl Party {
+impl SimulatedService {
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client
             .request(method, format!("http://{}{path}", self.address))
@@ -159,7 +159,7 @@ impl Party {
         answer(self.request(Method::DELETE, path)).await.unwrap()
     }
 
-    /// Posts a body under a key. An error is a connection that was closed, or a client that waited too long.
+    /// Posts a body with an idempotency key. An error is a closed connection or a timeout.
     pub async fn post_as(&self, key: &str, path: &str, body: &Value) -> Result<Answer, reqwest::Error> {
         let request = self.request(Method::POST, path);
         answer(request.header("idempotency-key", key).json(body)).await
@@ -185,12 +185,12 @@ pub async fn answer(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
     })
 }
 
-/// What a shop asks the gateway for.
+/// A request to authorize a payment.
 pub fn payment(token: &str, reference: &str) -> Value {
     json!({ "amount": 1299, "currency": "EUR", "payment_token": token, "reference": reference })
 }
 
-/// What a shop asks the carrier for.
+/// A request for a label.
 pub fn parcel(reference: &str) -> Value {
     json!({
         "reference": reference,

@@ -1,4 +1,4 @@
-//! The rules on alerts: whoever is woken by one finds in docs/OPERATIONS.md what to do, and a test has shown it fire.
+//! Rules on alerts: each has a runbook section in docs/OPERATIONS.md, and tests show it firing and not firing.
 
 use std::collections::BTreeSet;
 
@@ -9,16 +9,16 @@ const RULES: &str = "deploy/prometheus/rules/alerts.yml";
 const TESTS: &str = "deploy/prometheus/tests/";
 const RUNBOOK: &str = "docs/OPERATIONS.md";
 
-/// What each alert has to have, as a line begins.
+/// The required fields, as the start of a line.
 const FIELDS: [&str; 3] = ["severity:", "summary:", "description:"];
 
 pub(crate) fn check(files: &Files) -> Vec<Finding> {
     let mut findings = Vec::new();
     let Some(rules) = files.find(RULES) else {
-        return findings; // A fork may watch its shop with something else.
+        return findings; // A fork may use another monitoring system.
     };
     let sections = files.find(RUNBOOK).map(sections).unwrap_or_default();
-    let (fire, keep_quiet) = tested(files);
+    let (firing, silent) = tested(files);
     let alerts = alerts(rules);
     for Alert { name, line, text } in &alerts {
         let mut miss = |what: String| findings.push(Finding::new(RULES, *line, format!("`{name}` {what}")));
@@ -34,11 +34,11 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
         if !sections.iter().any(|(section, _)| section == name) {
             miss(format!("has no section `### {name}` in {RUNBOOK}"));
         }
-        if !fire.contains(name) {
-            miss(format!("is in no test under {TESTS} that shows it fire"));
+        if !firing.contains(name) {
+            miss(format!("is in no test under {TESTS} that shows it firing"));
         }
-        if !keep_quiet.contains(name) {
-            miss(format!("is in no test under {TESTS} that shows it keep quiet"));
+        if !silent.contains(name) {
+            miss(format!("is in no test under {TESTS} that shows it not firing"));
         }
     }
     for (section, line) in sections {
@@ -56,7 +56,7 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
 struct Alert<'a> {
     name: &'a str,
     line: usize,
-    /// Its lines, without their indentation.
+    /// Its lines, without indentation.
     text: Vec<&'a str>,
 }
 
@@ -74,7 +74,7 @@ fn alerts(rules: &TextFile) -> Vec<Alert<'_>> {
     alerts
 }
 
-/// The headings under `## Alerts`, with their lines.
+/// The headings under `## Alerts`, with their line numbers.
 fn sections(runbook: &TextFile) -> Vec<(&str, usize)> {
     let lines = runbook
         .lines()
@@ -86,22 +86,22 @@ fn sections(runbook: &TextFile) -> Vec<(&str, usize)> {
         .collect()
 }
 
-/// The alerts that a test shows firing, and those that a test shows keeping quiet.
+/// The alerts that a test shows firing, and those that a test shows not firing.
 fn tested(files: &Files) -> (BTreeSet<&str>, BTreeSet<&str>) {
-    let (mut fire, mut keep_quiet) = (BTreeSet::new(), BTreeSet::new());
+    let (mut firing, mut silent) = (BTreeSet::new(), BTreeSet::new());
     for test in files.ending(".yml").filter(|file| file.path.starts_with(TESTS)) {
         let mut name = None;
         for line in test.text.lines().map(str::trim) {
             if let Some(alert) = line.strip_prefix("- alertname: ") {
                 name = Some(alert);
             } else if line == "exp_alerts: []" {
-                keep_quiet.extend(name);
+                silent.extend(name);
             } else if line == "exp_alerts:" {
-                fire.extend(name);
+                firing.extend(name);
             }
         }
     }
-    (fire, keep_quiet)
+    (firing, silent)
 }
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
         "- alertname: Down\n  exp_alerts: []\n- alertname: Down\n  exp_alerts:\n    - exp_labels\n";
 
     #[test]
-    fn an_alert_with_all_that_belongs_to_it_is_fine() {
+    fn a_complete_alert_has_no_findings() {
         assert_eq!(
             found(RULE, TEST, "## Alerts\n### Down\n## Other\n### Else\n"),
             [""; 0]
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_alert_lacks_is_named() {
+    fn each_missing_part_of_an_alert_is_reported() {
         assert_eq!(
             found(
                 "- alert: Down\n  severity: critical\n  summary: a\n",
@@ -145,8 +145,8 @@ mod tests {
                 "`Down` has no description",
                 "`Down` has no line `runbook: docs/OPERATIONS.md#down`",
                 "`Down` has no section `### Down` in docs/OPERATIONS.md",
-                "`Down` is in no test under deploy/prometheus/tests/ that shows it fire",
-                "`Down` is in no test under deploy/prometheus/tests/ that shows it keep quiet",
+                "`Down` is in no test under deploy/prometheus/tests/ that shows it firing",
+                "`Down` is in no test under deploy/prometheus/tests/ that shows it not firing",
                 "there is no alert `Up`",
             ]
         );

@@ -1,15 +1,15 @@
-//! Rules on the arms of lessons, which keep the baselines deletable: a file an arm, with its header, declared behind
-//! the feature when it is a baseline, and knowing nothing of its siblings.
+//! Rules on the arms of lessons, which keep the baselines deletable: one file per arm, with a header, behind the feature
+//! `baselines` if it is one, and without imports of other arms.
 
 use storefront::variants::{Joint, LESSONS, Lesson};
 
 use super::Finding;
 use super::files::{Files, TextFile};
 
-/// Where arms live.
-const HOMES: [&str; 3] = ["api/src/", "storefront/src/", "worker/src/"];
+/// The directories that contain arms.
+const ARM_DIRECTORIES: [&str; 3] = ["api/src/", "storefront/src/", "worker/src/"];
 
-/// What an arm's file says at its top.
+/// The fields of an arm's header.
 const HEADER: [&str; 4] = ["**Technique**", "**Cost**", "**Fails when**", "**Source**"];
 
 pub(crate) fn check(files: &Files) -> Vec<Finding> {
@@ -20,7 +20,7 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
             None => {
                 let names: Vec<String> = lesson.arms.iter().map(|arm| format!("{}.rs", arm.name)).collect();
                 let message = format!(
-                    "lesson `{}`: no folder holds a file for each arm: {}",
+                    "lesson `{}`: no directory has a file for each arm: {}",
                     lesson.name,
                     names.join(", ")
                 );
@@ -31,12 +31,16 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
     findings
 }
 
-/// The folder that has a file for each arm of the lesson.
+/// The directory that has a file for each arm of the lesson.
 fn folder(files: &Files, lesson: &Lesson) -> Option<String> {
     let first = lesson.arms.first()?.name;
     files
         .ending(".rs")
-        .filter(|file| HOMES.iter().any(|home| file.path.starts_with(home)))
+        .filter(|file| {
+            ARM_DIRECTORIES
+                .iter()
+                .any(|directory| file.path.starts_with(directory))
+        })
         .find_map(|file| {
             let (folder, name) = file.path.rsplit_once('/')?;
             let all = lesson
@@ -59,7 +63,9 @@ fn check_lesson(files: &Files, lesson: &Lesson, folder: &str, findings: &mut Vec
     }
     for arm in lesson.arms {
         let path = format!("{folder}/{}.rs", arm.name);
-        let file = files.find(&path).expect("the folder was chosen for having it");
+        let file = files
+            .find(&path)
+            .expect("the directory was selected for having it");
         check_header(file, findings);
         for sibling in lesson.arms.iter().filter(|sibling| sibling.name != arm.name) {
             check_import(file, folder, sibling.name, findings);
@@ -103,13 +109,13 @@ fn check_import(file: &TextFile, folder: &str, sibling: &str, findings: &mut Vec
             && code.split(|c: char| !is_word(c)).any(|word| word == sibling);
         if by_path || in_list {
             let message =
-                format!("arms never import each other: what it shares with `{sibling}` belongs into mod.rs");
+                format!("arms never import each other: move what it shares with `{sibling}` into mod.rs");
             findings.push(Finding::new(&file.path, number, message));
         }
     }
 }
 
-/// Whether the path occurs, and not as the beginning of a longer name.
+/// Whether the path occurs as a whole, not as the prefix of a longer name.
 fn has_path(code: &str, path: &str) -> bool {
     code.match_indices(path)
         .any(|(at, _)| !code[at + path.len()..].starts_with(is_word))

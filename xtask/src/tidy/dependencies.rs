@@ -1,5 +1,5 @@
-//! Rules on dependencies: none unused, none twice unless recorded, and the crates keep their order: the lab stands
-//! outside, and the api and the worker know nothing of each other.
+//! Rules on dependencies: none unused, no unrecorded duplicates, and no arrows against the order of the crates: nothing
+//! depends on the lab, and the api and the worker don't depend on each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use super::Finding;
 use super::files::{Files, TextFile};
 
-/// The crates that must not depend on each other, as (crate, what it must not know).
+/// Each crate with the crates that it must not depend on.
 const FORBIDDEN: [(&str, &[&str]); 7] = [
     (
         "storefront",
@@ -44,8 +44,8 @@ const FORBIDDEN: [(&str, &[&str]); 7] = [
     ),
 ];
 
-/// Names that occur in several versions, each with the reason why that is accepted.
-const RECORDED: &str = "xtask/duplicates.txt";
+/// Accepted duplicates, each with its reason.
+const ACCEPTED: &str = "xtask/duplicates.txt";
 
 pub(crate) fn check(files: &Files, root: &Path) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
@@ -57,7 +57,7 @@ pub(crate) fn check(files: &Files, root: &Path) -> Result<Vec<Finding>> {
         let crate_directory = manifest.path.trim_end_matches("/Cargo.toml");
         for dependency in dependencies(manifest) {
             named.insert(dependency.name.clone());
-            check_use(files, manifest, crate_directory, &dependency, &mut findings);
+            check_usage(files, manifest, crate_directory, &dependency, &mut findings);
             check_order(manifest, crate_directory, &dependency, &mut findings);
         }
     }
@@ -78,7 +78,7 @@ pub(crate) fn check(files: &Files, root: &Path) -> Result<Vec<Finding>> {
 struct Dependency {
     name: String,
     line: usize,
-    is_for_tests: bool,
+    is_dev: bool,
 }
 
 fn dependencies(manifest: &TextFile) -> Vec<Dependency> {
@@ -95,11 +95,11 @@ fn dependencies(manifest: &TextFile) -> Vec<Dependency> {
                 .unwrap_or_default()
                 .trim_matches('"');
             if !name.is_empty() {
-                let is_for_tests = section == "[dev-dependencies]";
+                let is_dev = section == "[dev-dependencies]";
                 found.push(Dependency {
                     name: name.to_owned(),
                     line,
-                    is_for_tests,
+                    is_dev,
                 });
             }
         }
@@ -107,8 +107,8 @@ fn dependencies(manifest: &TextFile) -> Vec<Dependency> {
     found
 }
 
-/// A dependency is used when its crate's name is a path's first part somewhere in the sources.
-fn check_use(
+/// A dependency is used when a path in the sources begins with its crate's name.
+fn check_usage(
     files: &Files,
     manifest: &TextFile,
     directory: &str,
@@ -116,7 +116,7 @@ fn check_use(
     findings: &mut Vec<Finding>,
 ) {
     let name = dependency.name.replace('-', "_");
-    let places: &[&str] = if dependency.is_for_tests {
+    let directories: &[&str] = if dependency.is_dev {
         &["src/", "tests/", "benches/"]
     } else {
         &["src/", "build.rs"]
@@ -126,14 +126,11 @@ fn check_use(
             .path
             .strip_prefix(directory)
             .and_then(|path| path.strip_prefix('/'));
-        inside.is_some_and(|path| places.iter().any(|place| path.starts_with(place)))
+        inside.is_some_and(|path| directories.iter().any(|place| path.starts_with(place)))
             && names_crate(&file.text, &name)
     });
     if !is_used {
-        let message = format!(
-            "`{}` is not used; a dependency is named where it is used",
-            dependency.name
-        );
+        let message = format!("`{}` is not used in this crate", dependency.name);
         findings.push(Finding::new(&manifest.path, dependency.line, message));
     }
 }
@@ -150,7 +147,7 @@ fn names_crate(text: &str, name: &str) -> bool {
 fn check_order(manifest: &TextFile, directory: &str, dependency: &Dependency, findings: &mut Vec<Finding>) {
     for (name, forbidden) in FORBIDDEN {
         if directory == name && forbidden.contains(&dependency.name.as_str()) {
-            let message = format!("`{name}` must not know `{}`", dependency.name);
+            let message = format!("`{name}` must not depend on `{}`", dependency.name);
             findings.push(Finding::new(&manifest.path, dependency.line, message));
         }
     }
@@ -158,7 +155,7 @@ fn check_order(manifest: &TextFile, directory: &str, dependency: &Dependency, fi
 
 fn check_duplicates(files: &Files, root: &Path) -> Result<Vec<Finding>> {
     let recorded = files
-        .find(RECORDED)
+        .find(ACCEPTED)
         .map(|file| file.lines().collect::<Vec<_>>())
         .unwrap_or_default();
     let recorded: BTreeMap<&str, usize> = recorded
@@ -173,18 +170,18 @@ fn check_duplicates(files: &Files, root: &Path) -> Result<Vec<Finding>> {
         .map(|(name, versions)| {
             let versions: Vec<&str> = versions.iter().map(String::as_str).collect();
             let message = format!(
-                "`{name}` is built in several versions ({}): unify them, or record why not",
+                "`{name}` is built in several versions ({}): unify them, or record the reason",
                 versions.join(", ")
             );
-            Finding::new(RECORDED, 1, message)
+            Finding::new(ACCEPTED, 1, message)
         });
     let outdated = recorded.iter().filter(|(name, _)| !found.contains_key(**name));
     let outdated = outdated
-        .map(|(name, line)| Finding::new(RECORDED, *line, format!("`{name}` is no duplicate any more")));
+        .map(|(name, line)| Finding::new(ACCEPTED, *line, format!("`{name}` is no longer a duplicate")));
     Ok(unrecorded.chain(outdated).collect())
 }
 
-/// Crates that are built in more than one version for the product and its tests.
+/// Crates that are built in more than one version.
 fn duplicates(root: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -249,12 +246,12 @@ mod tests {
         let mut findings = Vec::new();
         let manifest = files.find("api/Cargo.toml").unwrap();
         for dependency in dependencies(manifest) {
-            check_use(&files, manifest, "api", &dependency, &mut findings);
+            check_usage(&files, manifest, "api", &dependency, &mut findings);
             check_order(manifest, "api", &dependency, &mut findings);
         }
         let found: Vec<String> = findings.iter().map(ToString::to_string).collect();
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("api/Cargo.toml:6: `idle` is not used"));
-        assert!(found[1].starts_with("api/Cargo.toml:7: `api` must not know `worker`"));
+        assert!(found[1].starts_with("api/Cargo.toml:7: `api` must not depend on `worker`"));
     }
 }

@@ -1,19 +1,19 @@
-//! The repository's files, read once.
+//! Reads the repository's files, once for all rules.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Directories that hold nothing of the repository's own.
+/// Directories without sources.
 const SKIPPED: [&str; 3] = ["target", ".git", ".backstock"];
 
-/// All files, in the order of their paths.
+/// All files, sorted by path.
 pub(crate) struct Files {
     pub(crate) all: Vec<TextFile>,
 }
 
-/// A file's path, relative to the root and with slashes, and its text. A picture has none.
+/// A file's path from the root, and its text. A binary file has an empty text.
 pub(crate) struct TextFile {
     pub(crate) path: String,
     pub(crate) text: String,

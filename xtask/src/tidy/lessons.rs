@@ -1,4 +1,4 @@
-//! Rules on what is written about lessons: each has its page, and the README's table is the one that we generate.
+//! Rules on the documentation of lessons: each has its page, and the README's table is up to date.
 
 use std::fs;
 use std::path::Path;
@@ -52,9 +52,7 @@ pub(crate) fn check(files: &Files) -> Result<Vec<Finding>> {
 pub(crate) fn rewrite_table(files: &Files, root: &Path) -> Result<()> {
     let readme = files.find("README.md").context("there is no README.md")?;
     let Some((before, found, after)) = between_markers(&readme.text) else {
-        bail!(
-            "README.md has no lesson table: put {BEGIN} and {END} on lines of their own, where it shall be"
-        );
+        bail!("README.md has no lesson table: add {BEGIN} and {END} on separate lines");
     };
     let table = table(recorded_report(files)?.as_ref());
     if found != table {
@@ -69,7 +67,7 @@ fn page(lesson: &Lesson) -> String {
     format!("docs/lessons/{}.md", lesson.name)
 }
 
-/// What comes before the table, with the opening marker; the table; the rest.
+/// The text before the table with the opening marker, the table, and the rest.
 fn between_markers(text: &str) -> Option<(&str, &str, &str)> {
     let begin = text.find(BEGIN)? + BEGIN.len();
     let end = begin + text[begin..].find(END)?;
@@ -109,7 +107,7 @@ struct Recorded {
     json: Value,
 }
 
-/// The newest one on generated data: what is measured on an imported catalogue is that catalogue's.
+/// The newest report on generated data. Results on an imported catalogue hold only for that catalogue.
 fn recorded_report(files: &Files) -> Result<Option<Recorded>> {
     let is_report = |file: &&TextFile| file.path.starts_with("loadtests/results/");
     let mut reports = Vec::new();
@@ -123,16 +121,16 @@ fn recorded_report(files: &Files) -> Result<Option<Recorded>> {
             });
         }
     }
-    // Times are written alike, in UTC: their order is that of their texts.
+    // All times are UTC in one format, so they sort as texts.
     Ok(reports
         .into_iter()
         .max_by(|a, b| a.json["started_at"].as_str().cmp(&b.json["started_at"].as_str())))
 }
 
-/// Outcomes of trials that are faults, in words: what such a lesson is about.
+/// The outcomes that are faults of the baseline, and their names in the table.
 const FAULTS: [(&str, &str); 2] = [("oversold", "units oversold"), ("lost", "events lost")];
 
-/// The lesson's headline: what its baseline does wrong, else its first scenario's median latency, else its CPU time.
+/// The lesson's headline: the fault of its baseline, or the first scenario's median latency, or its CPU time.
 fn effect(report: &Value, lesson: &Lesson) -> String {
     let lessons = report["lessons"]
         .as_array()
@@ -168,8 +166,8 @@ fn effect(report: &Value, lesson: &Lesson) -> String {
     }
 }
 
-/// Of the first scenario in which the baseline has one. A report names the baseline's arm first: it is read from there,
-/// since this build may be without it.
+/// The fault of the baseline in the first scenario that has one. The baseline is the report's first arm; `LESSONS` may
+/// lack it in this build.
 fn fault(found: &Value, lesson: &Lesson) -> Option<String> {
     for scenario in found["scenarios"].as_array()? {
         let arms = scenario["arms"].as_array()?;
@@ -249,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_baseline_does_wrong_comes_before_what_it_costs() {
+    fn a_fault_of_the_baseline_comes_before_its_cost() {
         let mut report = report();
         let arm = |name: &str, lost: u64| serde_json::json!({ "name": name, "outcomes": { "lost": lost } });
         report["lessons"][0]["scenarios"][0]["arms"] = vec![arm("offset", 3), arm("cursor", 0)].into();
@@ -257,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comparison_whose_switch_did_not_show_has_no_effect() {
+    fn a_comparison_with_a_failed_activation_check_has_no_effect() {
         let mut report = report();
         report["lessons"][0]["signature"]["holds"] = false.into();
         assert_eq!(effect(&report, pagination()), "comparison failed");

@@ -1,4 +1,4 @@
-//! The rule on documents: what a relative link names, exists.
+//! The rule on links: the target of a relative link exists.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
     let known = known_paths(files);
     files
         .ending(".md")
-        .flat_map(|file| dead_links(file, &known))
+        .flat_map(|file| broken_links(file, &known))
         .collect()
 }
 
-/// All files, and all directories that hold one.
+/// All files and their directories.
 fn known_paths(files: &Files) -> BTreeSet<&str> {
     let mut known = BTreeSet::from([""]);
     for file in &files.all {
@@ -25,7 +25,7 @@ fn known_paths(files: &Files) -> BTreeSet<&str> {
     known
 }
 
-fn dead_links(file: &TextFile, known: &BTreeSet<&str>) -> Vec<Finding> {
+fn broken_links(file: &TextFile, known: &BTreeSet<&str>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut in_code = false;
     for (number, line) in file.lines() {
@@ -39,7 +39,7 @@ fn dead_links(file: &TextFile, known: &BTreeSet<&str>) -> Vec<Finding> {
                 findings.push(Finding::new(
                     &file.path,
                     number,
-                    format!("the link to `{target}` leads nowhere"),
+                    format!("broken link to `{target}`"),
                 ));
             }
         }
@@ -47,14 +47,14 @@ fn dead_links(file: &TextFile, known: &BTreeSet<&str>) -> Vec<Finding> {
     findings
 }
 
-/// What stands in the parentheses of `[text](target)`.
+/// The targets of `[text](target)`.
 fn targets(line: &str) -> impl Iterator<Item = &str> {
     line.split("](")
         .skip(1)
         .filter_map(|rest| rest.split([')', ' ']).next())
 }
 
-/// The link's path from the root; none when it leads out of the repository.
+/// The link's path from the root. None when it leaves the repository.
 pub(super) fn resolve(from: &str, link: &str) -> Option<String> {
     let mut parts: Vec<&str> = from.split('/').collect();
     parts.pop();
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dead_links_are_found_and_others_are_not() {
+    fn broken_links_are_found_and_others_are_not() {
         let text = "[a](b.md#part) [up](../x/) [out](https://example.com) [here](#part)\n[no](c.md)\n```\n[code](d.md)\n```\n";
         let files = ["docs/a.md", "docs/b.md", "x/y.rs"].map(|path| TextFile {
             path: path.to_owned(),
@@ -88,7 +88,7 @@ mod tests {
         let found = check(&Files { all: files.into() });
         assert_eq!(
             found.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["docs/a.md:2: the link to `c.md` leads nowhere"]
+            ["docs/a.md:2: broken link to `c.md`"]
         );
     }
 }

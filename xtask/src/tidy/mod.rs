@@ -1,18 +1,19 @@
-//! `cargo xtask tidy`: the rules of this repository that no compiler knows. Each finding is `file:line: message`.
+//! `cargo xtask tidy`: the rules of this repository that the compiler doesn't check. A finding is `file:line: message`.
 //!
-//! Read next: any of the modules below; each holds the rules on one subject.
+//! Read next: any of the modules below; each has the rules on one subject.
 
 mod alerts;
 mod arms;
 mod dependencies;
+mod doc_numbers;
 mod files;
 mod lessons;
 mod links;
-mod measured;
-mod recorded;
+mod recorded_results;
 mod settings;
 mod sources;
 mod sql;
+mod vocabulary;
 mod workflows;
 
 use std::fmt;
@@ -23,7 +24,7 @@ use local_services::workspace_root;
 
 use self::files::Files;
 
-/// A rule that is broken somewhere.
+/// A violation of a rule.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Finding {
     /// Relative to the workspace's root.
@@ -49,7 +50,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Prints every finding; fails when there is one.
+/// Prints all findings. Fails when there are any.
 pub(crate) fn check() -> Result<ExitCode> {
     let root = workspace_root()?;
     let files = Files::read(&root)?;
@@ -58,10 +59,11 @@ pub(crate) fn check() -> Result<ExitCode> {
     findings.extend(sources::check(&files));
     findings.extend(arms::check(&files));
     findings.extend(lessons::check(&files)?);
-    findings.extend(measured::check(&files)?);
-    findings.extend(recorded::check(&files));
+    findings.extend(doc_numbers::check(&files)?);
+    findings.extend(recorded_results::check(&files));
     findings.extend(settings::check(&files, &root)?);
     findings.extend(sql::check(&files));
+    findings.extend(vocabulary::check(&files));
     findings.extend(workflows::check(&files));
     findings.extend(links::check(&files));
     findings.extend(dependencies::check(&files, &root)?);
@@ -69,23 +71,24 @@ pub(crate) fn check() -> Result<ExitCode> {
     for finding in &findings {
         println!("{finding}");
     }
-    for note in sources::long_files(&files) {
+    let notes = sources::long_files(&files);
+    for note in notes.iter().chain(&vocabulary::obsolete_exemptions(&files)) {
         println!("note: {note}");
     }
     if findings.is_empty() {
-        println!("tidy: nothing to find fault with in {} files", files.all.len());
+        println!("tidy: no findings in {} files", files.all.len());
         return Ok(ExitCode::SUCCESS);
     }
     println!("tidy: {} findings", findings.len());
     Ok(ExitCode::FAILURE)
 }
 
-/// Rewrites what is generated, then checks.
+/// Rewrites generated text, then checks.
 pub(crate) fn fix() -> Result<ExitCode> {
     let root = workspace_root()?;
     let files = Files::read(&root)?;
     lessons::rewrite_table(&files, &root)?;
-    measured::rewrite_blocks(&files, &root)?;
+    doc_numbers::rewrite_blocks(&files, &root)?;
     settings::rewrite_tables(&files, &root)?;
     check()
 }

@@ -1,12 +1,12 @@
-//! Rules on source files: they introduce themselves, stay short, leave nothing unfinished, and work on any machine.
+//! Rules on source files: they have a module comment, stay short, contain nothing unfinished, and no absolute paths.
 
 use super::Finding;
 use super::files::{Files, TextFile};
 
-/// A file longer than this is named, so that someone asks why.
+/// A longer file is listed in a note.
 const LONG_LINES: usize = 400;
 
-/// A file longer than this must be divided.
+/// A longer file must be split.
 const TOO_LONG_LINES: usize = 500;
 
 pub(crate) fn check(files: &Files) -> Vec<Finding> {
@@ -20,11 +20,11 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
     findings
 }
 
-/// Files of which someone should ask why they are so long.
+/// Notes on long files.
 pub(crate) fn long_files(files: &Files) -> Vec<String> {
     let long = files.ending(".rs").map(|file| (file, file.text.lines().count()));
     let long = long.filter(|(_, lines)| (LONG_LINES + 1..=TOO_LONG_LINES).contains(lines));
-    long.map(|(file, lines)| format!("{} has {lines} lines; can it be divided?", file.path))
+    long.map(|(file, lines)| format!("{} has {lines} lines; can it be split?", file.path))
         .collect()
 }
 
@@ -40,10 +40,10 @@ fn check_source(file: &TextFile, findings: &mut Vec<Finding>) {
     if lines > TOO_LONG_LINES {
         find(
             lines,
-            format!("{lines} lines, of at most {TOO_LONG_LINES}: divide it by subject"),
+            format!("{lines} lines, of at most {TOO_LONG_LINES}: split it by subject"),
         );
     }
-    // Written in two parts, so that this file is not found itself.
+    // In two parts, so that this file has no findings.
     let unfinished = [
         concat!("#[ig", "nore"),
         concat!("to", "do!("),
@@ -60,14 +60,15 @@ fn check_source(file: &TextFile, findings: &mut Vec<Finding>) {
         }
         let is_explained = previous_is_comment || line.contains("//");
         if is_test && code.contains(concat!("sl", "eep(")) && !is_explained {
-            let message = "a test that waits for time hides races: wait for the event, or say in a comment why time it is";
+            let message =
+                "a sleep in a test hides races: wait for the event, or explain the sleep in a comment";
             find(number, message.to_owned());
         }
         previous_is_comment = line.trim_start().starts_with("// ");
     }
 }
 
-/// A path of one developer's machine.
+/// Absolute paths of a developer's machine.
 fn check_absolute_paths(file: &TextFile, findings: &mut Vec<Finding>) {
     let homes = [
         concat!("/wo", "rk/"),
@@ -75,7 +76,7 @@ fn check_absolute_paths(file: &TextFile, findings: &mut Vec<Finding>) {
         concat!("/Us", "ers/"),
         concat!("/ro", "ot/"),
     ];
-    // That of the user in images of containers, where every machine has it.
+    // The home of the containers' user.
     let home_in_images = concat!("/ho", "me/nonroot");
     for (number, line) in file.lines() {
         for home in homes {
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_introduces_itself() {
+    fn a_file_begins_with_a_module_comment() {
         assert_eq!(
             findings("a.rs", "//! What it is.\nfn main() {}\n"),
             Vec::<String>::new()
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_for_time_without_a_reason_is_found_in_tests_only() {
+    fn an_unexplained_sleep_is_found_in_tests_only() {
         let text = format!("//! x\nfn f() {{ {}1) }}\n", concat!("sl", "eep("));
         assert_eq!(findings("api/tests/a.rs", &text).len(), 1);
         assert_eq!(findings("api/src/a.rs", &text).len(), 0);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_over_500_lines_must_be_divided() {
+    fn a_file_of_over_500_lines_must_be_split() {
         let text = format!("//! x\n{}", "\n".repeat(TOO_LONG_LINES));
         assert!(findings("a.rs", &text)[0].contains("501 lines"));
     }

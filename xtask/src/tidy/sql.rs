@@ -1,4 +1,4 @@
-//! The rule on indexes: each has a comment that names what it serves.
+//! The rule on indexes: each has a comment that names the query it serves.
 
 use super::Finding;
 use super::files::{Files, TextFile};
@@ -10,7 +10,7 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
     index_sets.flat_map(uncommented_indexes).collect()
 }
 
-/// A comment serves all indexes up to the next blank line.
+/// A comment applies to all indexes up to the next blank line.
 fn uncommented_indexes(file: &TextFile) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut is_commented = false;
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_comment_serves_the_indexes_up_to_a_blank_line() {
+    fn a_comment_applies_up_to_a_blank_line() {
         let text =
             "-- For lists.\ncreate index a on t (a);\ncreate index b on t (b);\n\ncreate index c on t (c);\n";
         let findings = uncommented_indexes(&TextFile {

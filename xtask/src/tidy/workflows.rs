@@ -1,5 +1,5 @@
-//! Rules on what CI runs: each step calls something that exists here, so that it can be tried at home, and actions of
-//! others are pinned by commit.
+//! Rules on CI: each step calls a script or target of this repository, so that it also runs locally, and third-party
+//! actions are pinned by commit.
 
 use super::Finding;
 use super::files::{Files, TextFile};
@@ -35,7 +35,7 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
     findings
 }
 
-/// `owner/name@<commit> # v1.2.3`, or a path of ours.
+/// An action is `owner/name@<commit> # v1.2.3`, or a local path.
 fn unpinned(action: &str, files: &Files) -> Vec<String> {
     if let Some(path) = action.strip_prefix("./") {
         let is_there = [path.to_owned(), format!("{path}/action.yml")]
@@ -59,7 +59,7 @@ fn unpinned(action: &str, files: &Files) -> Vec<String> {
     )]
 }
 
-/// What a command names that doesn't exist: scripts, targets of make, steps of `.ci/run`.
+/// The scripts, make targets and steps of `.ci/run` in a command that don't exist.
 fn missing(command: &str, files: &Files) -> Vec<String> {
     let words = words(command);
     let mut faults = Vec::new();
@@ -95,7 +95,7 @@ fn missing(command: &str, files: &Files) -> Vec<String> {
     faults
 }
 
-/// As a shell splits them, as far as we write them: by spaces, outside of quotes.
+/// Splits a command at spaces outside of quotes, like a shell.
 fn words(command: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
     for character in command.chars() {
@@ -116,7 +116,7 @@ fn has_line(files: &Files, path: &str, beginning: &str) -> bool {
     files.find(path).is_some_and(lines)
 }
 
-/// The images that are built and published are stages of the Dockerfile.
+/// The published images are stages of the Dockerfile.
 fn images_without_target(files: &Files) -> Vec<Finding> {
     let Some(script) = files.find(IMAGES) else {
         return Vec::new();
@@ -171,7 +171,7 @@ mod tests {
     const LAB: &str = ".ci/images:1: the Dockerfile has no stage `lab`";
 
     #[test]
-    fn what_exists_may_be_called() {
+    fn existing_targets_have_no_findings() {
         let workflow = "\
 steps:
   - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1
@@ -184,7 +184,7 @@ steps:
     }
 
     #[test]
-    fn what_does_not_exist_is_named() {
+    fn missing_targets_are_reported() {
         let workflow = "\
 - uses: actions/checkout@v7
 - uses: ./.github/actions/go

@@ -1,39 +1,39 @@
-//! The accounts of the generated data that anyone may sign in as, and whether they can.
+//! The demo accounts of the generated data, and the check that they work.
 
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use super::http;
-use super::side::Side;
+use super::shop::LocalShop;
 
-// As the lab generates them; the test below compares.
+// Copied from the lab's generator; a test below compares them.
 pub(crate) const CUSTOMER_EMAIL: &str = "customer@example.com";
 pub(crate) const ADMIN_EMAIL: &str = "admin@example.com";
 pub(crate) const PASSWORD: &str = "backstock-demo";
 
-/// More than a sign-in takes on a busy machine.
+/// Far above the duration of a sign-in on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Whether the accounts work.
+/// Whether the demo accounts can sign in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Demo {
-    Works,
-    /// By a shop whose database is from before there were accounts, or whose accounts were changed.
-    Refused,
+pub(crate) enum DemoSignIn {
+    Accepted,
+    /// A shop has older data, or its accounts were changed.
+    Rejected,
 }
 
 /// Signs in to both shops.
-pub(crate) async fn try_sign_in() -> Demo {
-    for side in Side::BOTH {
-        let [port, ..] = side.ports();
+pub(crate) async fn try_sign_in() -> DemoSignIn {
+    for shop in LocalShop::BOTH {
+        let [port, ..] = shop.ports();
         let body = format!(r#"{{"email":"{CUSTOMER_EMAIL}","password":"{PASSWORD}"}}"#);
-        let answer = timeout(DEADLINE, http::post_json(port, "/v1/sessions", &body)).await;
-        if !matches!(answer, Ok(Ok(201))) {
-            return Demo::Refused;
+        let response = timeout(DEADLINE, http::post_json(port, "/v1/sessions", &body)).await;
+        if !matches!(response, Ok(Ok(201))) {
+            return DemoSignIn::Rejected;
         }
     }
-    Demo::Works
+    DemoSignIn::Accepted
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as it takes to ask a process on this machine how it is, without a client library.
+//! A minimal HTTP/1.1 client for readiness checks, to avoid a client library.
 
 use anyhow::{Context, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,13 +21,13 @@ async fn exchange(port: u16, head: &str, body: &str) -> Result<u16> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     let request = format!("{head}host: 127.0.0.1\r\nconnection: close\r\n\r\n{body}");
     stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
-    status(&answer).context("the answer is no HTTP/1.1")
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).await?;
+    status(&response).context("the response is no HTTP/1.1")
 }
 
-fn status(answer: &[u8]) -> Option<u16> {
-    let digits = answer.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
+fn status(response: &[u8]) -> Option<u16> {
+    let digits = response.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 

@@ -1,25 +1,25 @@
-//! One `up` at a time, and a way for `down` to find it. The kernel drops the lock with its holder, so what a crash
-//! leaves is a file that nobody has locked.
+//! A lock file that allows one `up` at a time and tells `down` its process id. The kernel releases the lock when its
+//! holder ends, so a crash leaves only an unlocked file.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 
 use anyhow::{Context, Result, bail};
-use local_services::{Purpose, home};
+use local_services::{Purpose, home_dir};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Held while `up` runs; its file holds the process id.
+/// Held while `up` runs. The file contains its process id.
 pub(crate) struct UpLock {
     _file: File,
 }
 
 impl UpLock {
-    pub(crate) fn take() -> Result<UpLock> {
+    pub(crate) fn acquire() -> Result<UpLock> {
         let mut file = open()?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!("`make up` runs already; `make down` stops it"),
-            Err(TryLockError::Error(fault)) => return Err(fault).context("cannot lock up.lock"),
+            Err(TryLockError::WouldBlock) => bail!("`make up` is already running; `make down` stops it"),
+            Err(TryLockError::Error(error)) => return Err(error).context("cannot lock up.lock"),
         }
         file.set_len(0)?;
         write!(file, "{}", std::process::id()).context("cannot write up.lock")?;
@@ -27,13 +27,13 @@ impl UpLock {
     }
 }
 
-/// Asks a running `up` to stop and waits until it has.
+/// Sends SIGTERM to a running `up` and waits until it has exited.
 pub(crate) fn stop_holder() -> Result<()> {
     let mut file = open()?;
     match file.try_lock() {
         Ok(()) => return Ok(()),
         Err(TryLockError::WouldBlock) => {}
-        Err(TryLockError::Error(fault)) => return Err(fault).context("cannot lock up.lock"),
+        Err(TryLockError::Error(error)) => return Err(error).context("cannot lock up.lock"),
     }
     let mut text = String::new();
     file.rewind()?;
@@ -43,14 +43,14 @@ pub(crate) fn stop_holder() -> Result<()> {
         .parse()
         .ok()
         .and_then(Pid::from_raw)
-        .context("up.lock holds no process id")?;
+        .context("up.lock contains no process id")?;
     kill_process(pid, Signal::TERM).with_context(|| format!("cannot stop process {text}"))?;
     file.lock().context("cannot wait for `up` to end")
 }
 
 fn open() -> Result<File> {
-    let directory = home()?.join(Purpose::Shop.name());
-    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let directory = home_dir()?.join(Purpose::Shop.name());
+    fs::create_dir_all(&directory).with_context(|| format!("cannot create {}", directory.display()))?;
     OpenOptions::new()
         .create(true)
         .truncate(false)

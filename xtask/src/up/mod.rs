@@ -1,15 +1,15 @@
-//! `cargo xtask up`: two shops side by side, each an api and a worker with its own database, Redis database and virtual
-//! host, and the third parties that both work with.
+//! `cargo xtask up`: two shops shop by shop, each an api and a worker with its own database, Redis database and virtual
+//! host, and the simulated third parties that both use.
 //!
-//! Read next: `side.rs` for what tells the shops apart, `third_parties.rs`, `children.rs` for the processes.
+//! Read next: `shop.rs` for the differences between the shops, `third_parties.rs`, `processes.rs`.
 
-mod announcement;
-mod children;
+mod banner;
 mod demo;
 mod http;
 mod lock;
+mod processes;
 mod secrets;
-mod side;
+mod shop;
 mod third_parties;
 
 use std::env;
@@ -18,70 +18,70 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
-use local_services::{Purpose, Services, Stopped, install_missing, stop_unused, workspace_root};
+use local_services::{Purpose, Services, StopOutcome, install_missing, stop_unused, workspace_root};
 use storefront::variants::Variants;
 
-use self::children::{Children, Ended};
 use self::lock::UpLock;
+use self::processes::{ExitReason, Processes};
 use self::secrets::Secrets;
-pub(crate) use self::side::Side;
+pub(crate) use self::shop::LocalShop;
 
 /// The scale of the shops' data: 200,000 products.
 const SCALE: &str = "s";
 
-/// Starts everything, and returns when it was asked to stop, or when a process died.
+/// Starts everything. Returns after a signal, or when a process died.
 pub(crate) fn up(left: Variants, right: Variants) -> Result<ExitCode> {
     install_missing()?;
-    let lock = UpLock::take()?;
-    let sides = [(Side::Left, left), (Side::Right, right)];
+    let lock = UpLock::acquire()?;
+    let shops = [(LocalShop::Left, left), (LocalShop::Right, right)];
     let programs = build_product()?;
     check_ports("the third parties need", &third_parties::PORTS)?;
-    for side in Side::BOTH {
-        check_ports(&format!("the {} shop needs", side.name()), &side.ports())?;
+    for shop in LocalShop::BOTH {
+        check_ports(&format!("the {} shop needs", shop.name()), &shop.ports())?;
     }
     let services = Services::start(Purpose::Shop)?;
-    for (side, variants) in &sides {
-        prepare_database(&services, &programs, *side, variants)?;
-        services.create_vhost(side.name())?;
+    for (shop, variants) in &shops {
+        prepare_database(&services, &programs, *shop, variants)?;
+        services.create_vhost(shop.name())?;
     }
-    let secrets = Secrets::of_home()?;
-    // One thread: the kernel ties a child's fate to the thread that started it, see `children.rs`.
+    let secrets = Secrets::load_or_create()?;
+    // One thread, because the parent-death signal is tied to the thread that started the child (see `processes.rs`).
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     let ended = runtime.block_on(async {
-        let mut children = Children::default();
-        children.start(&programs, third_parties::child(&secrets.carrier))?;
-        for (side, variants) in &sides {
-            let environment = side.environment(&services, variants, &secrets);
-            for child in side.children(&environment) {
-                children.start(&programs, child)?;
+        let mut processes = Processes::default();
+        processes.start(&programs, third_parties::process(&secrets.carrier))?;
+        for (shop, variants) in &shops {
+            let environment = shop.environment(&services, variants, &secrets);
+            for spec in shop.processes(&environment) {
+                processes.start(&programs, spec)?;
             }
         }
-        let when_ready = async || announcement::announce(&sides, demo::try_sign_in().await);
-        let ended = children.run(when_ready).await;
+        let when_ready = async || banner::print(&shops, demo::try_sign_in().await);
+        let ended = processes.run(when_ready).await;
         eprintln!("stopping");
-        children.stop().await;
+        processes.stop().await;
         ended
     })?;
     services.stop()?;
     drop(lock);
     match ended {
-        Ended::Asked => Ok(ExitCode::SUCCESS),
-        Ended::Died { words } => bail!("{words}"),
+        ExitReason::Requested => Ok(ExitCode::SUCCESS),
+        ExitReason::Died { message } => bail!("{message}"),
     }
 }
 
 /// Stops a running `up`, and its servers unless another command, such as the lab, uses them.
 pub(crate) fn down() -> Result<ExitCode> {
     lock::stop_holder()?;
-    if stop_unused(Purpose::Shop)? == Stopped::StillUsed {
-        eprintln!("The shops are down; the servers stop when that has ended.");
+    if stop_unused(Purpose::Shop)? == StopOutcome::StillInUse {
+        eprintln!("The shops are down. The servers stop when that process has ended.");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds what the shops consist of, and says where it is.
+/// Builds the programs, and returns their directory.
 pub(crate) fn build_product() -> Result<PathBuf> {
     let packages = ["api", "worker", "simulators", "loadtests", "xtask"];
     let packages = packages.map(|package| format!("--package={package}"));
@@ -101,26 +101,31 @@ pub(crate) fn build_product() -> Result<PathBuf> {
     Ok(target.join("release"))
 }
 
-fn check_ports(who_needs: &str, ports: &[u16]) -> Result<()> {
+fn check_ports(needed_by: &str, ports: &[u16]) -> Result<()> {
     for port in ports {
-        if let Err(fault) = TcpListener::bind(("127.0.0.1", *port)) {
-            bail!("{who_needs} port {port}, which is busy ({fault}): end the program that listens there");
+        if let Err(error) = TcpListener::bind(("127.0.0.1", *port)) {
+            bail!("{needed_by} port {port}, which is in use ({error}): stop the program that listens there");
         }
     }
     Ok(())
 }
 
-/// Clones the shop's database from the template of its scale and index set, unless it exists; then only the index set
-/// is brought in line, so that imported products stay.
-fn prepare_database(services: &Services, programs: &Path, side: Side, variants: &Variants) -> Result<()> {
+/// Clones the shop's database from the template of its scale and index set. If the database exists, only the index set is
+/// changed, so that imported products are kept.
+fn prepare_database(
+    services: &Services,
+    programs: &Path,
+    shop: LocalShop,
+    variants: &Variants,
+) -> Result<()> {
     let indexes = variants.indexes.as_str();
     let run = |program: &str, database: &str, arguments: &[&str]| -> Result<()> {
         let status = Command::new(programs.join(program))
             .args(arguments)
             .env("BACKSTOCK_DATABASE_URL", services.database_url(database))
-            .env("BACKSTOCK_REDIS_URL", services.redis_url(side.redis_database()))
-            .env("BACKSTOCK_AMQP_URL", services.amqp_url(side.name()))
-            .stdout(Stdio::null()) // Progress and faults go to the other stream.
+            .env("BACKSTOCK_REDIS_URL", services.redis_url(shop.redis_database()))
+            .env("BACKSTOCK_AMQP_URL", services.amqp_url(shop.name()))
+            .stdout(Stdio::null()) // Progress and errors go to standard error.
             .status()
             .with_context(|| format!("cannot run {program}"))?;
         if !status.success() {
@@ -131,7 +136,7 @@ fn prepare_database(services: &Services, programs: &Path, side: Side, variants: 
         }
         Ok(())
     };
-    let database = side.database();
+    let database = shop.database();
     let prepare = [
         "database",
         "prepare",

@@ -1,33 +1,32 @@
-//! The secrets of the local shops: made once, kept in `.backstock/`, for nobody else to read. So a token that a shop gave
-//! is good after a restart, too.
+//! The secrets of the local shops, created once and stored in `.backstock/` with owner-only permissions, so that tokens
+//! stay valid after a restart.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::{Context, Result};
-use local_services::{Purpose, home};
+use local_services::{Purpose, home_dir};
 
-/// What the local processes share.
 pub(crate) struct Secrets {
-    /// The value of `BACKSTOCK_JWT_SECRETS`, with which both shops sign.
+    /// The value of `BACKSTOCK_JWT_SECRETS`; both shops sign with it.
     pub(crate) jwt: String,
-    /// The value of `BACKSTOCK_CARRIER_SECRET`, with which the carrier signs and both shops verify.
+    /// The value of `BACKSTOCK_CARRIER_SECRET`; the carrier signs with it, and both shops verify.
     pub(crate) carrier: String,
 }
 
 impl Secrets {
-    pub(crate) fn of_home() -> Result<Self> {
+    pub(crate) fn load_or_create() -> Result<Self> {
         Ok(Self {
-            jwt: kept("jwt-secrets", "local:")?,
-            carrier: kept("carrier-secret", "")?,
+            jwt: load_or_create_secret("jwt-secrets", "local:")?,
+            carrier: load_or_create_secret("carrier-secret", "")?,
         })
     }
 }
 
-/// What a file of that name holds; when there is none, one is made with 32 random bytes.
-fn kept(name: &str, prefix: &str) -> Result<String> {
-    let path = home()?.join(Purpose::Shop.name()).join(name);
+/// Reads the secret from its file, or creates one with 32 random bytes.
+fn load_or_create_secret(name: &str, prefix: &str) -> Result<String> {
+    let path = home_dir()?.join(Purpose::Shop.name()).join(name);
     if let Ok(secret) = fs::read_to_string(&path) {
         return Ok(secret);
     }

@@ -1,10 +1,10 @@
-//! The third parties of both shops: one `backstock-simulators` process in place of a payment gateway, a parcel carrier
-//! and a mail server. Two shops in one town may well have the same.
+//! The third parties, which both shops share: one `backstock-simulators` process for payment gateway, parcel carrier and
+//! mail server.
 
-use super::children::{Child, Health};
-use super::side::Side;
+use super::processes::{Health, ProcessSpec};
+use super::shop::LocalShop;
 
-/// Its name, also that of its log.
+/// The name of the process and of its log.
 pub(crate) const NAME: &str = "simulators";
 
 pub(crate) const PAYMENT_PORT: u16 = 8090;
@@ -14,16 +14,16 @@ pub(crate) const INBOX_PORT: u16 = 8026;
 
 pub(crate) const PORTS: [u16; 4] = [PAYMENT_PORT, CARRIER_PORT, SMTP_PORT, INBOX_PORT];
 
-/// How slow each is: the median and the 99th percentile of its answers, in milliseconds. Plausible numbers for companies
-/// on the internet, measured nowhere. `PUT /control` changes them while the shops run, see simulators/PROTOCOLS.md.
+/// The median and 99th percentile of each one's latency, in milliseconds: plausible for services on the internet, but not
+/// measured. `PUT /control` changes them at run time, see simulators/PROTOCOLS.md.
 const LATENCIES_MS: [(&str, &str, &str); 3] = [
     ("payment", "120", "400"),
     ("carrier", "150", "500"),
     ("smtp", "30", "150"),
 ];
 
-/// The process; `secret` signs what the carrier calls back with.
-pub(crate) fn child(secret: &str) -> Child {
+/// The process. `secret` signs the carrier's callbacks.
+pub(crate) fn process(secret: &str) -> ProcessSpec {
     let listens = [
         ("--payment-listen", PAYMENT_PORT),
         ("--carrier-listen", CARRIER_PORT),
@@ -31,18 +31,18 @@ pub(crate) fn child(secret: &str) -> Child {
         ("--inbox-listen", INBOX_PORT),
     ];
     let listens = listens.map(|(flag, port)| format!("{flag}=127.0.0.1:{port}"));
-    let latencies = LATENCIES_MS.iter().flat_map(|(party, median, p99)| {
+    let latencies = LATENCIES_MS.iter().flat_map(|(service, median, p99)| {
         [
-            format!("--{party}-latency-median-ms={median}"),
-            format!("--{party}-latency-p99-ms={p99}"),
+            format!("--{service}-latency-median-ms={median}"),
+            format!("--{service}-latency-p99-ms={p99}"),
         ]
     });
-    Child {
+    ProcessSpec {
         name: NAME.to_owned(),
         program: "backstock-simulators",
         arguments: listens.into_iter().chain(latencies).collect(),
         environment: vec![("BACKSTOCK_CARRIER_SECRET", secret.to_owned())],
-        // All four listen before any answers.
+        // All four listeners are bound before any of them serves.
         health: Health {
             port: PAYMENT_PORT,
             path: "/livez",
@@ -50,8 +50,8 @@ pub(crate) fn child(secret: &str) -> Child {
     }
 }
 
-/// Where a shop's programs find them, and where the carrier finds that shop.
-pub(crate) fn environment(side: Side, secret: &str) -> [(&'static str, String); 5] {
+/// The URLs of the third parties, and the shop's URL for the carrier's callbacks.
+pub(crate) fn environment(shop: LocalShop, secret: &str) -> [(&'static str, String); 5] {
     [
         (
             "BACKSTOCK_PAYMENT_URL",
@@ -63,7 +63,7 @@ pub(crate) fn environment(side: Side, secret: &str) -> [(&'static str, String); 
         ),
         (
             "BACKSTOCK_CARRIER_CALLBACK_URL",
-            format!("{}/v1/webhooks/carrier", side.url()),
+            format!("{}/v1/webhooks/carrier", shop.url()),
         ),
         ("BACKSTOCK_CARRIER_SECRET", secret.to_owned()),
         ("BACKSTOCK_SMTP_URL", format!("smtp://127.0.0.1:{SMTP_PORT}")),

@@ -1,9 +1,9 @@
-//! What arrived, for programs (`/messages`) and for people (`/`).
+//! The inbox, for programs (`/messages`) and for people (`/`).
 //!
-//! Mails are read apart when someone asks, so that taking one costs no more than its bytes. Read next: `letter.rs`.
+//! Mails are parsed on request, so that receiving one only copies its bytes. Read next: `parsed_mail.rs`.
 
-mod letter;
 mod pages;
+mod parsed_mail;
 
 use std::sync::Arc;
 
@@ -16,20 +16,18 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use self::letter::{Letter, Summary};
-use super::SmtpConduct;
-use super::mailbox::{Counts, Mail, Mailbox};
-use crate::conduct::{self, Party};
-use crate::refusal::Refusal;
+use self::parsed_mail::{MailSummary, ParsedMail};
+use super::SmtpConfig;
+use super::mailbox::{Mail, MailCounts, Mailbox};
+use crate::error::ServiceError;
+use crate::fault_injection::{self, SimulatedService};
 
-/// The longest list.
-const LARGEST_LIMIT: usize = 1_000;
+const MAX_LIMIT: usize = 1_000;
 
-/// Of a list that nobody asked to be shorter or longer.
 const DEFAULT_LIMIT: usize = 20;
 
-/// The inbox's routes, with the mail server's `/control` beside them.
-pub fn router(mailbox: Arc<Mailbox>, party: Arc<Party<SmtpConduct>>) -> Router {
+/// The inbox's routes, and the mail server's `/control`.
+pub fn router(mailbox: Arc<Mailbox>, service: Arc<SimulatedService<SmtpConfig>>) -> Router {
     Router::new()
         .route("/", get(pages::list))
         .route("/mail/{id}", get(pages::mail))
@@ -39,54 +37,57 @@ pub fn router(mailbox: Arc<Mailbox>, party: Arc<Party<SmtpConduct>>) -> Router {
         .route("/messages/{id}/html", get(pages::html))
         .route("/messages/{id}/raw", get(raw))
         .with_state(mailbox)
-        .merge(conduct::routes(party))
+        .merge(fault_injection::control_routes(service))
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Filter {
+struct ListFilter {
     to: Option<String>,
     limit: Option<usize>,
 }
 
 async fn list(
     State(mailbox): State<Arc<Mailbox>>,
-    filter: Result<Query<Filter>, QueryRejection>,
-) -> Result<Json<Value>, Refusal> {
-    let Query(Filter { to, limit }) = filter?;
+    filter: Result<Query<ListFilter>, QueryRejection>,
+) -> Result<Json<Value>, ServiceError> {
+    let Query(ListFilter { to, limit }) = filter?;
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=LARGEST_LIMIT).contains(&limit) {
-        return Err(Refusal::invalid(format!("`limit` must be 1 to {LARGEST_LIMIT}")));
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(ServiceError::invalid(format!("`limit` must be 1 to {MAX_LIMIT}")));
     }
     let mails = mailbox.newest(to.as_deref(), limit);
-    let items: Vec<Summary> = mails.iter().map(|mail| Summary::of(mail)).collect();
+    let items: Vec<MailSummary> = mails.iter().map(|mail| MailSummary::new(mail)).collect();
     Ok(Json(json!({ "items": items })))
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Addressee {
+struct RecipientFilter {
     to: Option<String>,
 }
 
 async fn count(
     State(mailbox): State<Arc<Mailbox>>,
-    addressee: Result<Query<Addressee>, QueryRejection>,
-) -> Result<Json<Counts>, Refusal> {
-    let Query(Addressee { to }) = addressee?;
+    filter: Result<Query<RecipientFilter>, QueryRejection>,
+) -> Result<Json<MailCounts>, ServiceError> {
+    let Query(RecipientFilter { to }) = filter?;
     Ok(Json(mailbox.counts(to.as_deref())))
 }
 
-async fn show(State(mailbox): State<Arc<Mailbox>>, Path(id): Path<String>) -> Result<Json<Letter>, Refusal> {
-    find(&mailbox, &id).map(|mail| Json(Letter::of(&mail)))
+async fn show(
+    State(mailbox): State<Arc<Mailbox>>,
+    Path(id): Path<String>,
+) -> Result<Json<ParsedMail>, ServiceError> {
+    find(&mailbox, &id).map(|mail| Json(ParsedMail::parse(&mail)))
 }
 
 async fn raw(
     State(mailbox): State<Arc<Mailbox>>,
     Path(id): Path<String>,
-) -> Result<impl IntoResponse, Refusal> {
+) -> Result<impl IntoResponse, ServiceError> {
     let mail = find(&mailbox, &id)?;
-    // As text: a browser shall not run what strangers wrote.
+    // As plain text, so that a browser never runs the mail's HTML.
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -99,7 +100,7 @@ async fn clear(State(mailbox): State<Arc<Mailbox>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-fn find(mailbox: &Mailbox, id: &str) -> Result<Arc<Mail>, Refusal> {
+fn find(mailbox: &Mailbox, id: &str) -> Result<Arc<Mail>, ServiceError> {
     let found = id.parse().ok().and_then(|id| mailbox.find(id));
-    found.ok_or_else(|| Refusal::not_found("message"))
+    found.ok_or_else(|| ServiceError::not_found("message"))
 }

@@ -1,4 +1,4 @@
-//! The inbox for people: a list, and a mail as its reader would see it.
+//! The inbox's pages: a list, and a mail as its recipient would see it.
 
 use std::sync::Arc;
 
@@ -8,47 +8,46 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use super::find;
-use super::letter::{Letter, Summary};
-use crate::refusal::Refusal;
-use crate::smtp::mailbox::{Counts, Mailbox};
+use super::parsed_mail::{MailSummary, ParsedMail};
+use crate::error::ServiceError;
+use crate::smtp::mailbox::{MailCounts, Mailbox};
 
-/// How many mails the page lists.
-const LISTED: usize = 100;
+const PAGE_LIMIT: usize = 100;
 
-/// A mail's HTML is a stranger's: no script, no form, nothing loaded from anywhere, an origin of its own.
+/// A mail's HTML is untrusted: no scripts, no forms, no external resources, and an opaque origin.
 const MAIL_POLICY: &str = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
-/// Our own pages run no script either.
+/// The inbox's own pages have no scripts either.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'";
 
 #[derive(Template)]
 #[template(path = "inbox.html")]
 struct InboxPage {
-    counts: Counts,
-    mails: Vec<Summary>,
+    counts: MailCounts,
+    mails: Vec<MailSummary>,
 }
 
 #[derive(Template)]
 #[template(path = "mail.html")]
 struct MailPage {
-    letter: Letter,
+    mail: ParsedMail,
 }
 
 pub(super) async fn list(State(mailbox): State<Arc<Mailbox>>) -> Response {
-    let mails = mailbox.newest(None, LISTED);
+    let mails = mailbox.newest(None, PAGE_LIMIT);
     page(&InboxPage {
         counts: mailbox.counts(None),
-        mails: mails.iter().map(|mail| Summary::of(mail)).collect(),
+        mails: mails.iter().map(|mail| MailSummary::new(mail)).collect(),
     })
 }
 
 pub(super) async fn mail(
     State(mailbox): State<Arc<Mailbox>>,
     Path(id): Path<String>,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ServiceError> {
     let mail = find(&mailbox, &id)?;
-    let letter = Letter::of(&mail);
-    Ok(page(&MailPage { letter }))
+    let mail = ParsedMail::parse(&mail);
+    Ok(page(&MailPage { mail }))
 }
 
 fn page(template: &impl Template) -> Response {
@@ -64,10 +63,10 @@ fn page(template: &impl Template) -> Response {
 pub(super) async fn html(
     State(mailbox): State<Arc<Mailbox>>,
     Path(id): Path<String>,
-) -> Result<impl IntoResponse, Refusal> {
+) -> Result<impl IntoResponse, ServiceError> {
     let mail = find(&mailbox, &id)?;
-    let html = Letter::of(&mail).html;
-    let html = html.ok_or_else(|| Refusal::not_found("HTML part"))?;
+    let html = ParsedMail::parse(&mail).html;
+    let html = html.ok_or_else(|| ServiceError::not_found("HTML part"))?;
     let headers = [
         (header::CONTENT_SECURITY_POLICY, MAIL_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

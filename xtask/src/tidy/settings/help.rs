@@ -1,4 +1,4 @@
-//! What `--help` says of each setting, read. clap writes, for each:
+//! Parses `--help`. clap prints, for each setting:
 //!
 //! ```text
 //!       --listen <LISTEN>
@@ -15,17 +15,16 @@ use anyhow::{Result, bail};
 pub(super) struct Setting {
     /// With its dashes.
     pub(super) flag: String,
-    /// Of the environment.
+    /// The environment variable.
     pub(super) variable: Option<String>,
     pub(super) default: Option<String>,
     pub(super) description: String,
-    /// Without it, the program doesn't start.
     pub(super) is_required: bool,
-    /// clap is told not to show its value.
+    /// clap hides its value.
     pub(super) is_secret: bool,
 }
 
-/// How a name says its unit, and how we write it.
+/// The suffixes of names that stand for units.
 const UNITS: [(&str, &str); 6] = [
     ("_PERCENT", "%"),
     ("_BYTES", "bytes"),
@@ -36,7 +35,7 @@ const UNITS: [(&str, &str); 6] = [
 ];
 
 impl Setting {
-    /// The unit that its name ends in.
+    /// The unit, from the suffix of its name.
     pub(super) fn unit(&self) -> Option<&'static str> {
         let name = self.variable.as_ref().unwrap_or(&self.flag);
         let named = UNITS.iter().find(|(suffix, _)| name.ends_with(suffix));
@@ -44,8 +43,8 @@ impl Setting {
     }
 }
 
-/// All settings, in their order.
-pub(super) fn read(help: &str) -> Result<Vec<Setting>> {
+/// All settings, in order.
+pub(super) fn parse(help: &str) -> Result<Vec<Setting>> {
     let Some((head, options)) = help.split_once("\nOptions:\n") else {
         bail!("there are no options");
     };
@@ -54,31 +53,31 @@ pub(super) fn read(help: &str) -> Result<Vec<Setting>> {
         .find(|line| line.starts_with("Usage:"))
         .unwrap_or_default();
     let mut settings: Vec<Setting> = Vec::new();
-    // Of `--help` and `--version`, which are no settings.
+    // False within `--help` and `--version`.
     let mut is_setting = false;
     for line in options.lines() {
         let text = line.trim();
         if line.starts_with("  -") || line.starts_with("      --") {
             let flag = text.split([' ', ',']).next().unwrap_or_default();
             is_setting = flag.starts_with("--");
-            // The short form has the description on the same line.
+            // clap's short form, with the description on the same line.
             if text.contains("  ") {
                 bail!("the description of {flag} stands beside it");
             }
             if is_setting {
-                settings.push(begun(flag, usage));
+                settings.push(new_setting(flag, usage));
             }
         } else if let Some(setting) = settings.last_mut().filter(|_| is_setting) {
-            add(setting, text);
+            add_line(setting, text);
         }
     }
     for setting in &mut settings {
-        close(&mut setting.description);
+        end_sentence(&mut setting.description);
     }
     Ok(settings)
 }
 
-fn begun(flag: &str, usage: &str) -> Setting {
+fn new_setting(flag: &str, usage: &str) -> Setting {
     Setting {
         flag: flag.to_owned(),
         variable: None,
@@ -89,8 +88,8 @@ fn begun(flag: &str, usage: &str) -> Setting {
     }
 }
 
-/// A line of a setting's block.
-fn add(setting: &mut Setting, line: &str) {
+/// Adds a line of a setting's block.
+fn add_line(setting: &mut Setting, line: &str) {
     let tag = |name: &str| line.strip_prefix(name)?.strip_suffix(']');
     if let Some(variable) = tag("[env: ") {
         let (name, value) = variable.split_once('=').unzip();
@@ -99,13 +98,13 @@ fn add(setting: &mut Setting, line: &str) {
     } else if let Some(default) = tag("[default: ") {
         setting.default = Some(default.to_owned());
     } else if let Some(values) = tag("[possible values: ") {
-        close(&mut setting.description);
+        end_sentence(&mut setting.description);
         setting.description.push_str(&format!(" One of {values}"));
     } else if line == "Possible values:" {
-        close(&mut setting.description);
+        end_sentence(&mut setting.description);
     } else if let Some((value, meaning)) = line.strip_prefix("- ").and_then(|line| line.split_once(": ")) {
-        // Possible values, a line each.
-        close(&mut setting.description);
+        // Possible values, one per line.
+        end_sentence(&mut setting.description);
         setting
             .description
             .push_str(&format!(" `{value}`: {}", meaning.trim_start()));
@@ -115,8 +114,8 @@ fn add(setting: &mut Setting, line: &str) {
     }
 }
 
-/// clap drops the last full stop.
-fn close(sentence: &mut String) {
+/// Adds the final full stop that clap drops.
+fn end_sentence(sentence: &mut String) {
     if !sentence.is_empty() && !sentence.ends_with(['.', ']', '…']) {
         sentence.push('.');
     }
@@ -168,8 +167,8 @@ Options:
 ";
 
     #[test]
-    fn each_setting_is_read_with_all_that_is_said_of_it() {
-        let settings = read(HELP).unwrap();
+    fn each_setting_is_parsed_with_all_its_attributes() {
+        let settings = parse(HELP).unwrap();
         let flags: Vec<&str> = settings.iter().map(|setting| setting.flag.as_str()).collect();
         assert_eq!(flags, ["--url", "--secrets", "--wait-ms", "--format", "--strict"]);
         let [url, secrets, wait, format, strict] = &settings[..] else {
@@ -189,8 +188,8 @@ Options:
     }
 
     #[test]
-    fn another_form_is_refused_and_not_misread() {
-        assert!(read("Usage: shop\n").is_err());
-        assert!(read("\nOptions:\n      --url <URL>  Where it is [env: SHOP_URL=]\n").is_err());
+    fn another_format_is_an_error() {
+        assert!(parse("Usage: shop\n").is_err());
+        assert!(parse("\nOptions:\n      --url <URL>  Where it is [env: SHOP_URL=]\n").is_err());
     }
 }

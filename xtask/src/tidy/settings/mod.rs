@@ -1,8 +1,8 @@
-//! Rules on the tables of settings in `docs/OPERATIONS.md`: they are what the programs' own `--help` says.
+//! The rule on the tables of settings in `docs/OPERATIONS.md`: they match the programs' `--help`.
 //!
-//! The programs are asked, and not their sources: `--help` is what an operator sees, it knows what macros, constants and
-//! flattened structures come to, and a setting that is added anywhere is in the table after `--fix` alone. The price is
-//! that the programs are built first, where they aren't. (`xtask` may not depend on their crates.) Read next: `help.rs`.
+//! The tables are generated from `--help` and not from the sources, because it is what an operator sees, with macros,
+//! constants and flattened structs resolved. The cost is that the programs are built first (`xtask` may not depend on
+//! their crates). Read next: `help.rs`.
 
 mod help;
 
@@ -21,8 +21,7 @@ use super::files::Files;
 
 const PAGE: &str = "docs/OPERATIONS.md";
 
-/// The programs' commands, in the order of the page. What a command has is only named at those that follow: it is the same
-/// setting there.
+/// The programs' commands, in the order of the page. A setting that an earlier command of the program has is only listed.
 const COMMANDS: [(&str, &[&str]); 7] = [
     ("backstock-api", &["serve"]),
     ("backstock-api", &["migrate"]),
@@ -35,7 +34,7 @@ const COMMANDS: [(&str, &[&str]); 7] = [
 
 pub(crate) fn check(files: &Files, root: &Path) -> Result<Vec<Finding>> {
     let Some(page) = files.find(PAGE) else {
-        return Ok(vec![Finding::new(PAGE, 1, "there is no such page")]);
+        return Ok(vec![Finding::new(PAGE, 1, "the page is missing")]);
     };
     let mut findings = Vec::new();
     for (name, table) in tables(root)? {
@@ -46,7 +45,7 @@ pub(crate) fn check(files: &Files, root: &Path) -> Result<Vec<Finding>> {
                 findings.push(Finding::new(PAGE, 1, message));
             }
             Some((before, found, _)) if found != table => {
-                let message = "the table of settings is not what --help says: run cargo xtask tidy --fix";
+                let message = "the table of settings differs from --help: run cargo xtask tidy --fix";
                 findings.push(Finding::new(PAGE, before.lines().count() + 1, message));
             }
             Some(_) => {}
@@ -55,16 +54,14 @@ pub(crate) fn check(files: &Files, root: &Path) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-/// Writes the tables into the page.
+/// Rewrites the tables.
 pub(crate) fn rewrite_tables(files: &Files, root: &Path) -> Result<()> {
     let page = files.find(PAGE).with_context(|| format!("there is no {PAGE}"))?;
     let mut text = page.text.clone();
     for (name, table) in tables(root)? {
         let Some((before, _, after)) = between_markers(&text, &name) else {
             let (begin, end) = markers(&name);
-            bail!(
-                "{PAGE} has no table of {name}: put {begin} and {end} on lines of their own, where it shall be"
-            );
+            bail!("{PAGE} has no table of {name}: add {begin} and {end} on separate lines");
         };
         text = format!("{before}{table}{after}");
     }
@@ -82,7 +79,7 @@ fn markers(name: &str) -> (String, String) {
     )
 }
 
-/// What comes before the table, with the opening marker; the table; the rest.
+/// The text before the table with the opening marker, the table, and the rest.
 fn between_markers<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str, &'a str)> {
     let (begin, end) = markers(name);
     let begin = text.find(&begin)? + begin.len();
@@ -90,30 +87,30 @@ fn between_markers<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str, &
     Some((&text[..begin], &text[begin..end], &text[end..]))
 }
 
-/// The table of each command, by its name: `backstock-api serve`.
+/// Each command's name, such as `backstock-api serve`, with its table.
 fn tables(root: &Path) -> Result<Vec<(String, String)>> {
     let programs = build(root)?;
-    let mut said: BTreeMap<&str, BTreeSet<Setting>> = BTreeMap::new();
+    let mut earlier: BTreeMap<&str, BTreeSet<Setting>> = BTreeMap::new();
     let mut tables = Vec::new();
     for (program, command) in COMMANDS {
         let path = programs
             .get(program)
             .with_context(|| format!("cargo built no {program}"))?;
         let name = [&[program], command].concat().join(" ");
-        let settings = help::read(&ask(path, command)?)
-            .with_context(|| format!("`{name} --help` has a form that isn't expected"))?;
-        let before = said.entry(program).or_default();
+        let settings = help::parse(&help_text(path, command)?)
+            .with_context(|| format!("`{name} --help` has an unexpected format"))?;
+        let before = earlier.entry(program).or_default();
         tables.push((name, table(&settings, before)));
         before.extend(settings);
     }
     Ok(tables)
 }
 
-fn ask(program: &Path, command: &[&str]) -> Result<String> {
+fn help_text(program: &Path, command: &[&str]) -> Result<String> {
     let output = Command::new(program)
         .args(command)
         .arg("--help")
-        // The values of its own environment would be shown. What is wider than a terminal isn't wrapped.
+        // `--help` would show the values of the environment. The large width prevents wrapping.
         .env_clear()
         .env("COLUMNS", "10000")
         .stdin(Stdio::null())
@@ -125,8 +122,8 @@ fn ask(program: &Path, command: &[&str]) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// Builds the programs where they aren't, and says where they are. As for all tests: other selections of packages have
-/// other features of the libraries, and would compile half of them again.
+/// Builds the programs and returns their paths. It builds the same selection of packages as the tests do, because another
+/// selection would enable other features and recompile half of the dependencies.
 fn build(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -137,11 +134,11 @@ fn build(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
         .output()
         .context("cannot run cargo")?;
     if !output.status.success() {
-        bail!("api, worker and simulators can't be built, and their --help not be asked for");
+        bail!("api, worker and simulators can't be built, so their --help can't be read");
     }
     let mut programs = BTreeMap::new();
     for line in String::from_utf8(output.stdout)?.lines() {
-        let message: Value = serde_json::from_str(line).context("cargo said no JSON")?;
+        let message: Value = serde_json::from_str(line).context("cargo's output is not JSON")?;
         let is_test = message["profile"]["test"] == true;
         if let (Some(name), Some(path), false) = (
             message["target"]["name"].as_str(),
@@ -154,7 +151,7 @@ fn build(root: &Path) -> Result<BTreeMap<String, PathBuf>> {
     Ok(programs)
 }
 
-/// The settings that no command before has, and the names of the others.
+/// The settings that are new with this command, and the names of the others.
 fn table(settings: &[Setting], before: &BTreeSet<Setting>) -> String {
     let mut table =
         String::from("\n| variable | flag | unit | default | what it does |\n|---|---|---|---|---|\n");
@@ -191,7 +188,7 @@ fn row(setting: &Setting) -> String {
     )
 }
 
-/// A table's cell ends at a `|`, also within code.
+/// Escapes `|`, which ends a table cell even within code.
 fn escaped(text: &str) -> String {
     text.replace('|', "\\|")
 }
@@ -225,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_command_before_has_is_only_named() {
+    fn settings_of_an_earlier_command_are_only_listed() {
         let (log, strict) = (setting("--log", Some("BACKSTOCK_LOG")), setting("--strict", None));
         let table = table(&[log.clone(), strict], &BTreeSet::from([log]));
         assert!(table.contains("| – | `--strict` | – | – |"), "{table}");

@@ -1,4 +1,4 @@
-//! A mail read apart: headers, text, HTML and attachments, with their encodings undone.
+//! Parses a mail: headers, text, HTML and attachments, decoded.
 
 use mail_parser::{Message, MessageParser, MimeHeaders, PartType};
 use serde::Serialize;
@@ -6,9 +6,9 @@ use time::OffsetDateTime;
 
 use crate::smtp::mailbox::Mail;
 
-/// A line of the list.
+/// An entry of the list.
 #[derive(Debug, Serialize)]
-pub(super) struct Summary {
+pub(super) struct MailSummary {
     pub(super) id: u64,
     #[serde(with = "time::serde::rfc3339")]
     pub(super) received_at: OffsetDateTime,
@@ -20,25 +20,25 @@ pub(super) struct Summary {
     pub(super) answered: bool,
 }
 
-/// A whole mail.
+/// A parsed mail.
 #[derive(Debug, Serialize)]
-pub(super) struct Letter {
+pub(super) struct ParsedMail {
     #[serde(flatten)]
-    pub(super) summary: Summary,
+    pub(super) summary: MailSummary,
     pub(super) headers: Vec<Header>,
     pub(super) text: Option<String>,
     pub(super) html: Option<String>,
     pub(super) attachments: Vec<Attachment>,
 }
 
-/// A header as it was written, unfolded.
+/// A raw header, unfolded.
 #[derive(Debug, Serialize)]
 pub(super) struct Header {
     pub(super) name: String,
     pub(super) value: String,
 }
 
-/// What is attached; its bytes are in the raw mail only.
+/// The description of an attachment. Its content is only in the raw mail.
 #[derive(Debug, Serialize)]
 pub(super) struct Attachment {
     pub(super) name: Option<String>,
@@ -46,8 +46,8 @@ pub(super) struct Attachment {
     pub(super) size_bytes: usize,
 }
 
-impl Summary {
-    pub(super) fn of(mail: &Mail) -> Self {
+impl MailSummary {
+    pub(super) fn new(mail: &Mail) -> Self {
         let headers = MessageParser::default().parse_headers(&mail.raw);
         Self::with_subject(mail, headers.as_ref().and_then(|message| message.subject()))
     }
@@ -65,13 +65,13 @@ impl Summary {
     }
 }
 
-impl Letter {
-    pub(super) fn of(mail: &Mail) -> Self {
+impl ParsedMail {
+    pub(super) fn parse(mail: &Mail) -> Self {
         let message = MessageParser::default().parse(&mail.raw);
         let Some(message) = message else {
-            // No headers at all: what can be said is said.
+            // The mail can't be parsed, so it is shown as text.
             return Self {
-                summary: Summary::with_subject(mail, None),
+                summary: MailSummary::with_subject(mail, None),
                 headers: Vec::new(),
                 text: Some(String::from_utf8_lossy(&mail.raw).into_owned()),
                 html: None,
@@ -83,7 +83,7 @@ impl Letter {
             value: value.split_whitespace().collect::<Vec<_>>().join(" "),
         });
         Self {
-            summary: Summary::with_subject(mail, message.subject()),
+            summary: MailSummary::with_subject(mail, message.subject()),
             headers: headers.collect(),
             text: body(&message, |part| match part {
                 PartType::Text(text) => Some(text),
@@ -98,7 +98,7 @@ impl Letter {
     }
 }
 
-/// The first body of a kind. The parser's own look-up would turn one kind into the other where one is missing.
+/// The first body of a kind. The parser's own look-up would convert between text and HTML when one is missing.
 fn body<'x>(
     message: &'x Message<'x>,
     of_kind: impl Fn(&'x PartType<'x>) -> Option<&'x std::borrow::Cow<'x, str>>,

@@ -1,11 +1,11 @@
-//! The rule on numbers from recorded runs in a text: such a number is a link to the record, whose title says where in it
-//! the number stands, and is what stands there, rounded.
+//! The rule on numbers of recorded runs in prose: each is a link to the record, with its path in the record as the link's
+//! title, and equals the recorded value, rounded.
 //!
 //! ```text
 //! [10 962](../loadtests/results/2026-11-21-buying/limits.json "relay / measured") events a second
 //! ```
 //!
-//! A step of the way is a key, or the `name` of one of a list, or the first of a pair.
+//! A step of the path is a key, the `name` of an item of a list, or the first element of a pair.
 
 use serde_json::Value;
 
@@ -20,8 +20,8 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
     for page in files.ending(".md") {
         for (number, line) in page.lines() {
             for citation in citations(line) {
-                if let Some(fault) = fault(files, page, &citation) {
-                    findings.push(Finding::new(&page.path, number, fault));
+                if let Some(message) = mismatch(files, page, &citation) {
+                    findings.push(Finding::new(&page.path, number, message));
                 }
             }
         }
@@ -29,42 +29,42 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
     findings
 }
 
-/// A link that has a title.
+/// A link with a title.
 struct Citation<'a> {
     text: &'a str,
     target: &'a str,
-    way: &'a str,
+    path: &'a str,
 }
 
 fn citations(line: &str) -> impl Iterator<Item = Citation<'_>> {
     line.match_indices("](").filter_map(|(middle, _)| {
         let text = line[..middle].rsplit('[').next()?;
         let (target, rest) = line[middle + 2..].split_once(" \"")?;
-        let (way, _) = rest.split_once("\")")?;
+        let (path, _) = rest.split_once("\")")?;
         let is_link = !target.contains([')', '(']);
-        is_link.then_some(Citation { text, target, way })
+        is_link.then_some(Citation { text, target, path })
     })
 }
 
-fn fault(files: &Files, page: &TextFile, citation: &Citation<'_>) -> Option<String> {
-    let Citation { text, target, way } = citation;
-    let path = resolve(&page.path, target)?;
-    if !path.starts_with(RECORDS) {
+fn mismatch(files: &Files, page: &TextFile, citation: &Citation<'_>) -> Option<String> {
+    let Citation { text, target, path } = citation;
+    let file = resolve(&page.path, target)?;
+    if !file.starts_with(RECORDS) {
         return None;
     }
-    let recorded = files.find(&path).and_then(|file| find(&file.text, way));
+    let recorded = files.find(&file).and_then(|record| find(&record.text, path));
     let Some(recorded) = recorded else {
-        return Some(format!("`{path}` has no number at `{way}`"));
+        return Some(format!("`{file}` has no number at `{path}`"));
     };
-    let said = text.replace([' ', '\u{a0}'], "");
-    let decimals = said.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let cited = text.replace([' ', '\u{a0}'], "");
+    let decimals = cited.split_once('.').map_or(0, |(_, decimals)| decimals.len());
     let expected = format!("{recorded:.decimals$}");
-    (said != expected).then(|| format!("`{text}` is {expected} in {path}, at `{way}`"))
+    (cited != expected).then(|| format!("`{text}` is {expected} in {file}, at `{path}`"))
 }
 
-fn find(record: &str, way: &str) -> Option<f64> {
+fn find(record: &str, path: &str) -> Option<f64> {
     let record: Value = serde_json::from_str(record).ok()?;
-    way.split(" / ").try_fold(&record, step)?.as_f64()
+    path.split(" / ").try_fold(&record, step)?.as_f64()
 }
 
 fn step<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
@@ -95,14 +95,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_in_the_record_may_be_said_rounded() {
+    fn a_recorded_number_may_be_rounded() {
         let page = "[10 962](../loadtests/results/x/limits.json \"relay / measured\") a second, \
                     [1.4](../loadtests/results/x/limits.json \"relay / details / p50_ms\") ms, [other](b.md \"title\")";
         assert_eq!(found(page), [""; 0]);
     }
 
     #[test]
-    fn another_number_and_one_that_is_not_there_are_named() {
+    fn a_different_or_missing_number_is_reported() {
         let page = "[10 961](../loadtests/results/x/limits.json \"relay / measured\") or \
                     [3](../loadtests/results/x/limits.json \"consumers / measured\")";
         assert_eq!(

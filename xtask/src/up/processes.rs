@@ -1,7 +1,7 @@
-//! The processes of the shops and of their third parties: started, waited for until ready, stopped in an orderly way.
+//! The processes of the shops and of the simulated third parties: start, readiness, graceful shutdown.
 //!
-//! Each is in a process group of its own: a Ctrl-C in the terminal reaches only us, and we pass it on. Should we be
-//! killed, the kernel sends each its SIGTERM (`setpriv --pdeathsig`).
+//! Each has its own process group, so Ctrl-C reaches only `up`, which then stops them in order. If `up` is killed, the
+//! kernel sends each a SIGTERM (`setpriv --pdeathsig`).
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use local_services::home;
+use local_services::home_dir;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,14 +18,14 @@ use tokio::time::{sleep, timeout};
 
 use super::{http, third_parties};
 
-/// How long the processes may take to be ready, and to stop. They finish requests in flight first.
+/// The timeout of start-up, and of the graceful shutdown.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Lines of a dead process's log that are shown.
+/// The number of log lines that are shown of a process that died.
 const LAST_LINES: usize = 12;
 
-/// A process to start.
-pub(crate) struct Child {
+/// How to start a process.
+pub(crate) struct ProcessSpec {
     /// Also the name of its log.
     pub(crate) name: String,
     pub(crate) program: &'static str,
@@ -34,7 +34,7 @@ pub(crate) struct Child {
     pub(crate) health: Health,
 }
 
-/// What answers 200 once a process can do its work.
+/// A readiness endpoint.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Health {
     pub(crate) port: u16,
@@ -42,38 +42,38 @@ pub(crate) struct Health {
 }
 
 /// Why `run` returned.
-pub(crate) enum Ended {
+pub(crate) enum ExitReason {
     /// By Ctrl-C or SIGTERM.
-    Asked,
-    /// A process died; what it said last.
-    Died { words: String },
+    Requested,
+    /// A process died. The message contains the end of its log.
+    Died { message: String },
 }
 
 /// The running processes.
 #[derive(Default)]
-pub(crate) struct Children {
-    running: Vec<Running>,
+pub(crate) struct Processes {
+    running: Vec<RunningProcess>,
     exits: JoinSet<(Pid, ExitStatus)>,
 }
 
-struct Running {
+struct RunningProcess {
     name: String,
     pid: Pid,
     log: PathBuf,
     health: Health,
 }
 
-impl Children {
-    /// Starts a process; its program is in the folder `programs`.
-    pub(crate) fn start(&mut self, programs: &Path, child: Child) -> Result<()> {
-        let Child {
+impl Processes {
+    /// Starts a process, whose program is in the directory `programs`.
+    pub(crate) fn start(&mut self, programs: &Path, child: ProcessSpec) -> Result<()> {
+        let ProcessSpec {
             name,
             program,
             arguments,
             environment,
             health,
         } = child;
-        let log = home()?.join("logs").join(format!("{name}.log"));
+        let log = home_dir()?.join("logs").join(format!("{name}.log"));
         let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut child = Command::new("setpriv")
             .args(["--pdeathsig", "TERM", "--"])
@@ -91,13 +91,10 @@ impl Children {
             .and_then(|pid| Pid::from_raw(pid.cast_signed()))
             .context("a child without an id")?;
         self.exits.spawn(async move {
-            let status = child
-                .wait()
-                .await
-                .expect("a child that we have started can be waited for");
+            let status = child.wait().await.expect("a started child can be waited for");
             (pid, status)
         });
-        self.running.push(Running {
+        self.running.push(RunningProcess {
             name,
             pid,
             log,
@@ -106,8 +103,8 @@ impl Children {
         Ok(())
     }
 
-    /// Returns when asked to, or when a process dies; does `when_ready` once all are ready.
-    pub(crate) async fn run(&mut self, when_ready: impl AsyncFnOnce()) -> Result<Ended> {
+    /// Runs `when_ready` once all processes are ready. Returns on a signal, or when a process dies.
+    pub(crate) async fn run(&mut self, when_ready: impl AsyncFnOnce()) -> Result<ExitReason> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
@@ -119,17 +116,17 @@ impl Children {
             }
         };
         tokio::select! {
-            _ = terminate.recv() => Ok(Ended::Asked),
-            _ = interrupt.recv() => Ok(Ended::Asked),
-            _ = hang_up.recv() => Ok(Ended::Asked),
+            _ = terminate.recv() => Ok(ExitReason::Requested),
+            _ = interrupt.recv() => Ok(ExitReason::Requested),
+            _ = hang_up.recv() => Ok(ExitReason::Requested),
             Some(exit) = self.exits.join_next() => {
                 let (pid, status) = exit?;
-                Ok(Ended::Died { words: self.remove(pid, status) })
+                Ok(ExitReason::Died { message: self.remove(pid, status) })
             }
             () = ready => bail!(
                 "the shops were not ready within {} s; their logs are in {}",
                 DEADLINE.as_secs(),
-                home()?.join("logs").display()
+                home_dir()?.join("logs").display()
             ),
         }
     }
@@ -149,17 +146,17 @@ impl Children {
         )
     }
 
-    /// Asks all to stop, and kills those that do not. The third parties come last: what a worker finishes before it ends
-    /// needs them.
+    /// Stops all processes, and kills those that exceed the timeout. The third parties stop last, because draining workers
+    /// still need them.
     pub(crate) async fn stop(&mut self) {
-        self.stop_those(|name| name != third_parties::NAME).await;
-        self.stop_those(|_| true).await;
+        self.stop_matching(|name| name != third_parties::NAME).await;
+        self.stop_matching(|_| true).await;
     }
 
-    async fn stop_those(&mut self, chosen: fn(&str) -> bool) {
-        self.signal(chosen, Signal::TERM);
+    async fn stop_matching(&mut self, matches: fn(&str) -> bool) {
+        self.signal(matches, Signal::TERM);
         let all_ended = async {
-            while self.running.iter().any(|child| chosen(&child.name)) {
+            while self.running.iter().any(|child| matches(&child.name)) {
                 let Some(exit) = self.exits.join_next().await else {
                     break;
                 };
@@ -169,20 +166,20 @@ impl Children {
             }
         };
         if timeout(DEADLINE, all_ended).await.is_err() {
-            for child in self.running.iter().filter(|child| chosen(&child.name)) {
+            for child in self.running.iter().filter(|child| matches(&child.name)) {
                 eprintln!(
-                    "{} did not stop within {} s and is killed",
+                    "{} did not stop within {} s and was killed",
                     child.name,
                     DEADLINE.as_secs()
                 );
             }
-            self.signal(chosen, Signal::KILL);
+            self.signal(matches, Signal::KILL);
         }
     }
 
-    fn signal(&self, chosen: fn(&str) -> bool, signal: Signal) {
-        for child in self.running.iter().filter(|child| chosen(&child.name)) {
-            let _ = kill_process(child.pid, signal); // It may have ended this moment.
+    fn signal(&self, matches: fn(&str) -> bool, signal: Signal) {
+        for child in self.running.iter().filter(|child| matches(&child.name)) {
+            let _ = kill_process(child.pid, signal); // Fails if it has just exited.
         }
     }
 }

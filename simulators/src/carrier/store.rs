@@ -1,4 +1,4 @@
-//! The labels that the carrier remembers, and what their keys promise.
+//! The carrier's store: labels, idempotency keys and totals.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -7,13 +7,13 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::callback;
-use crate::refusal::{Refusal, check_text};
+use crate::error::{ServiceError, check_text};
 
 /// The body of `POST /v1/labels`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Parcel {
-    /// The shop's own name of the parcel: an order's id.
+    /// The shop's identifier of the parcel: the id of the order.
     reference: String,
     service: Service,
     address: Address,
@@ -28,7 +28,6 @@ enum Service {
     Express,
 }
 
-/// Where a parcel goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Address {
@@ -45,7 +44,7 @@ struct Address {
 }
 
 impl Parcel {
-    pub(super) fn check(&self) -> Result<(), Refusal> {
+    pub(super) fn check(&self) -> Result<(), ServiceError> {
         let address = &self.address;
         for (field, text) in [
             ("reference", &self.reference),
@@ -63,14 +62,17 @@ impl Parcel {
             text.as_ref().map_or(Ok(()), |text| check_text(field, text))?;
         }
         if address.country.len() != 2 || !address.country.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Err(Refusal::invalid("`address.country` must be two capital letters"));
+            return Err(ServiceError::invalid(
+                "`address.country` must be two capital letters",
+            ));
         }
         let url = self.callback_url.as_deref();
-        url.map_or(Ok(()), callback::check_url).map_err(Refusal::invalid)
+        url.map_or(Ok(()), callback::check_url)
+            .map_err(ServiceError::invalid)
     }
 }
 
-/// A label, as it is answered.
+/// A label, as in responses.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Label {
     pub(super) id: String,
@@ -84,34 +86,34 @@ pub(super) struct Label {
     pub(super) delivered_at: Option<OffsetDateTime>,
 }
 
-/// How an attempt to make a label went.
+/// The outcome of a request for a label.
 #[derive(Debug)]
-pub(super) enum Attempt {
-    New(Label, Delivery),
-    Known(Label),
+pub(super) enum LabelOutcome {
+    Created(Label, Delivery),
+    Replayed(Label),
     KeyReused,
 }
 
-/// A parcel that is on its way, and since which reset.
+/// A pending delivery.
 #[derive(Debug)]
 pub(super) struct Delivery {
     id: String,
     epoch: u64,
 }
 
-/// What `GET /v1/totals` answers; evicted labels are counted.
+/// The response of `GET /v1/totals`. It includes evicted labels.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub(super) struct Totals {
+pub(super) struct CarrierTotals {
     labels: u64,
     delivered: u64,
-    /// References with more than one label: parcels that are sent twice.
+    /// References with more than one label: parcels that are shipped twice.
     doubled: u64,
-    /// The oldest labels, forgotten for new ones. Above 0, `doubled` is a lower bound.
+    /// Above 0, `doubled` is a lower bound.
     evicted: u64,
     callbacks: CallbackCounts,
 }
 
-/// Callbacks by what became of them.
+/// Callbacks by outcome.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct CallbackCounts {
     pub(super) pending: u64,
@@ -120,79 +122,78 @@ pub(super) struct CallbackCounts {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Entry {
+struct StoredLabel {
     label: Label,
     parcel: Parcel,
     key: String,
-    /// Nothing more comes of it: the shop was told, or will not be.
+    /// Delivered, and its callback was acknowledged, given up or not wanted.
     is_finished: bool,
 }
 
-/// What is kept over a restart. The rest of a store follows from it.
+/// The persistent part of the store, from which the rest is rebuilt.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Kept {
-    oldest_first: Vec<Entry>,
-    totals: Totals,
+pub struct CarrierSnapshot {
+    oldest_first: Vec<StoredLabel>,
+    totals: CarrierTotals,
 }
 
-/// Everything that the carrier remembers.
+/// The carrier's state.
 #[derive(Debug)]
 pub(super) struct Store {
-    most: usize,
-    entries: HashMap<String, Entry>,
+    capacity: usize,
+    entries: HashMap<String, StoredLabel>,
     id_by_key: HashMap<String, String>,
     ids_by_reference: HashMap<String, Vec<String>>,
     oldest_first: VecDeque<String>,
-    totals: Totals,
-    /// Counts resets, so that what was on its way before one isn't counted after it.
+    totals: CarrierTotals,
+    /// Incremented by each reset, so that a delivery from before it isn't counted after it.
     epoch: u64,
 }
 
 impl Store {
-    pub(super) fn new(most: usize) -> Self {
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
-            most,
+            capacity,
             entries: HashMap::new(),
             id_by_key: HashMap::new(),
             ids_by_reference: HashMap::new(),
             oldest_first: VecDeque::new(),
-            totals: Totals::default(),
+            totals: CarrierTotals::default(),
             epoch: 0,
         }
     }
 
-    /// With what was kept.
-    pub(super) fn restored(most: usize, kept: Kept) -> Self {
+    /// Rebuilds the store from a snapshot.
+    pub(super) fn restored(capacity: usize, snapshot: CarrierSnapshot) -> Self {
         let mut store = Self {
-            totals: kept.totals,
-            ..Self::new(most)
+            totals: snapshot.totals,
+            ..Self::new(capacity)
         };
-        // Those that were under way are begun again.
+        // Callbacks that were pending are sent again, and counted then.
         store.totals.callbacks.pending = 0;
-        for entry in kept.oldest_first {
+        for entry in snapshot.oldest_first {
             let id = entry.label.id.clone();
             store.id_by_key.insert(entry.key.clone(), id.clone());
-            let of_reference = store.ids_by_reference.entry(entry.label.reference.clone());
-            of_reference.or_default().push(id.clone());
+            let ids = store.ids_by_reference.entry(entry.label.reference.clone());
+            ids.or_default().push(id.clone());
             store.oldest_first.push_back(id.clone());
             store.entries.insert(id, entry);
         }
         store
     }
 
-    /// What [`Store::restored`] takes.
-    pub(super) fn kept(&self) -> Kept {
+    pub(super) fn snapshot(&self) -> CarrierSnapshot {
         let entries = self.oldest_first.iter().filter_map(|id| self.entries.get(id));
-        Kept {
+        CarrierSnapshot {
             oldest_first: entries.cloned().collect(),
             totals: self.totals.clone(),
         }
     }
 
-    /// What is still to be delivered, or told of, with the time of its label.
-    pub(super) fn unfinished(&self) -> Vec<(Delivery, OffsetDateTime)> {
+    /// The deliveries that are still pending, with the creation time of each label.
+    pub(super) fn pending_deliveries(&self) -> Vec<(Delivery, OffsetDateTime)> {
         let entries = self.entries.values().filter(|entry| !entry.is_finished);
-        let delivery = |entry: &Entry| Delivery {
+        let delivery = |entry: &StoredLabel| Delivery {
             id: entry.label.id.clone(),
             epoch: self.epoch,
         };
@@ -201,7 +202,6 @@ impl Store {
             .collect()
     }
 
-    /// Nothing more comes of this delivery.
     pub(super) fn finish(&mut self, delivery: &Delivery) {
         if let Some(entry) = self.entries.get_mut(&delivery.id) {
             entry.is_finished = true;
@@ -212,11 +212,11 @@ impl Store {
         let epoch = self.epoch + 1;
         *self = Self {
             epoch,
-            ..Self::new(self.most)
+            ..Self::new(self.capacity)
         };
     }
 
-    pub(super) fn totals(&self) -> &Totals {
+    pub(super) fn totals(&self) -> &CarrierTotals {
         &self.totals
     }
 
@@ -224,13 +224,13 @@ impl Store {
         self.entries.get(id).map(|entry| entry.label.clone())
     }
 
-    pub(super) fn of_reference(&self, reference: &str) -> Vec<Label> {
+    pub(super) fn find_by_reference(&self, reference: &str) -> Vec<Label> {
         let ids = self.ids_by_reference.get(reference);
         ids.into_iter().flatten().filter_map(|id| self.find(id)).collect()
     }
 
     pub(super) fn print(&self, id: &str) -> Option<String> {
-        let Entry { label, parcel, .. } = self.entries.get(id)?;
+        let StoredLabel { label, parcel, .. } = self.entries.get(id)?;
         let address = &parcel.address;
         let lines = [
             Some(label.tracking_number.as_str()),
@@ -246,16 +246,16 @@ impl Store {
         Some(lines.join("\n") + "\n")
     }
 
-    pub(super) fn create(&mut self, key: &str, parcel: Parcel, base_url: &str) -> Attempt {
+    pub(super) fn create(&mut self, key: &str, parcel: Parcel, base_url: &str) -> LabelOutcome {
         if let Some(known) = self.id_by_key.get(key).and_then(|id| self.entries.get(id)) {
             return if known.parcel == parcel {
-                Attempt::Known(known.label.clone())
+                LabelOutcome::Replayed(known.label.clone())
             } else {
-                Attempt::KeyReused
+                LabelOutcome::KeyReused
             };
         }
-        if self.entries.len() >= self.most {
-            self.forget_oldest();
+        if self.entries.len() >= self.capacity {
+            self.evict_oldest();
         }
         let unique = Uuid::now_v7();
         let id = format!("lbl_{}", unique.simple());
@@ -264,18 +264,18 @@ impl Store {
             id: id.clone(),
             reference: parcel.reference.clone(),
             service: parcel.service,
-            // The random half of the id.
+            // The random half of the UUID.
             tracking_number: format!("BK{:016X}", unique.as_u128() as u64),
             created_at: OffsetDateTime::now_utc(),
             delivered_at: None,
         };
-        let of_reference = self.ids_by_reference.entry(parcel.reference.clone()).or_default();
-        of_reference.push(id.clone());
+        let ids = self.ids_by_reference.entry(parcel.reference.clone()).or_default();
+        ids.push(id.clone());
         self.totals.labels += 1;
-        self.totals.doubled += u64::from(of_reference.len() == 2);
+        self.totals.doubled += u64::from(ids.len() == 2);
         self.id_by_key.insert(key.to_owned(), id.clone());
         self.oldest_first.push_back(id.clone());
-        let entry = Entry {
+        let entry = StoredLabel {
             label: label.clone(),
             parcel,
             key: key.to_owned(),
@@ -286,10 +286,10 @@ impl Store {
             id,
             epoch: self.epoch,
         };
-        Attempt::New(label, delivery)
+        LabelOutcome::Created(label, delivery)
     }
 
-    fn forget_oldest(&mut self) {
+    fn evict_oldest(&mut self) {
         let Some(entry) = self
             .oldest_first
             .pop_front()
@@ -307,10 +307,10 @@ impl Store {
         self.totals.evicted += 1;
     }
 
-    /// The delivered label, and where its shop wants to be told. `None` when it was forgotten meanwhile.
+    /// Marks the parcel as delivered and returns its label and callback URL. `None` when it was evicted or reset.
     pub(super) fn deliver(&mut self, delivery: &Delivery) -> Option<(Label, Option<String>)> {
         let entry = self.entries.get_mut(&delivery.id)?;
-        // It may have been before a restart, and only its shop not told.
+        // It may have been delivered before a restart, with only the callback missing.
         if entry.label.delivered_at.is_none() {
             entry.label.delivered_at = Some(OffsetDateTime::now_utc());
             self.totals.delivered += 1;
@@ -338,13 +338,13 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_label_makes_room() {
+    fn the_oldest_label_is_evicted() {
         let mut store = Store::new(2);
         for key in ["a", "b", "c"] {
             store.create(key, parcel(key), "http://carrier");
         }
-        assert_eq!(store.of_reference("a").len(), 0);
-        assert_eq!(store.of_reference("b").len(), 1);
+        assert_eq!(store.find_by_reference("a").len(), 0);
+        assert_eq!(store.find_by_reference("b").len(), 1);
         assert_eq!(
             (
                 store.entries.len(),
@@ -357,9 +357,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_on_its_way_before_a_reset_is_not_counted_after_it() {
+    fn a_delivery_from_before_a_reset_is_not_counted_after_it() {
         let mut store = Store::new(2);
-        let Attempt::New(_, delivery) = store.create("a", parcel("a"), "http://carrier") else {
+        let LabelOutcome::Created(_, delivery) = store.create("a", parcel("a"), "http://carrier") else {
             panic!("it is new")
         };
         store.reset();

@@ -1,8 +1,8 @@
-//! A recorded run in, Markdown out.
+//! Tests of the measured block: a recorded run in, Markdown out.
 
 use serde_json::json;
 
-use super::block::{NOT_RECORDED, of as block};
+use super::block::{NOT_RECORDED, text as block};
 use super::*;
 
 fn run(folder: &str, started_at: &str, lesson: Value) -> Run {
@@ -73,7 +73,7 @@ fn a_block_has_the_numbers_the_claim_the_limit_and_the_machine() {
 }
 
 #[test]
-fn statements_that_a_cache_saves_altogether_are_shown_without_a_ratio() {
+fn statements_that_a_cache_eliminates_are_shown_without_a_ratio() {
     let mut lesson = pagination();
     lesson["scenarios"][0]["arms"][1]["cost"]["queries_per_request"] = json!(0.0);
     lesson["scenarios"][0]["ratios"].as_array_mut().unwrap().remove(2);
@@ -134,7 +134,7 @@ fn the_newest_run_that_compared_the_lesson_counts() {
 }
 
 #[test]
-fn runs_on_imported_data_and_lessons_that_were_skipped_are_passed_over() {
+fn runs_on_imported_data_and_skipped_lessons_are_ignored() {
     let file = |folder: &str, scale: &str, lesson: Value| {
         let mut report = run(folder, &format!("2026-11-0{folder}T10:00:00Z"), lesson).report;
         report["scale"] = json!(scale);
@@ -157,7 +157,7 @@ fn runs_on_imported_data_and_lessons_that_were_skipped_are_passed_over() {
 }
 
 #[test]
-fn a_page_that_says_something_else_than_the_record_is_found() {
+fn a_page_that_differs_from_the_recorded_run_is_found() {
     let page = |text: &str| TextFile {
         path: "docs/lessons/pagination.md".to_owned(),
         text: text.to_owned(),

@@ -1,4 +1,4 @@
-//! What a client is told when its request is refused: a status and `{"code", "message"}`.
+//! Error responses: a status and `{"code", "message"}`.
 
 use axum::Json;
 use axum::body::Bytes;
@@ -8,22 +8,22 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-/// The longest `Idempotency-Key`, and the longest text of any field, in characters.
-pub const LONGEST_TEXT: usize = 255;
+/// The maximum length of an `Idempotency-Key` and of any text field, in characters.
+pub const MAX_TEXT_CHARS: usize = 255;
 
-/// A refused request.
+/// An error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
-    /// The answer's status.
+pub struct ServiceError {
+    /// The HTTP status.
     pub status: StatusCode,
-    /// For programs. It stays the same.
+    /// The stable code, for programs.
     pub code: &'static str,
-    /// For people.
+    /// The explanation, for people.
     pub message: String,
 }
 
-impl Refusal {
-    /// Any refusal.
+impl ServiceError {
+    /// An error with its own status and code.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -51,11 +51,11 @@ impl Refusal {
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "idempotency_key_reused",
-            "this Idempotency-Key came with another body before",
+            "this Idempotency-Key was used with another body before",
         )
     }
 
-    /// 500 `internal`: a failure that was asked for.
+    /// 500 `internal`: an injected failure.
     pub fn simulated_failure() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -69,65 +69,65 @@ impl Refusal {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "store_full",
-            "everything that is remembered is unfinished, and there is no room for more",
+            "the store is full, and no stored payment is finished",
         )
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ServiceError {
     fn into_response(self) -> Response {
         let body = json!({ "code": self.code, "message": self.message });
         (self.status, Json(body)).into_response()
     }
 }
 
-impl From<QueryRejection> for Refusal {
+impl From<QueryRejection> for ServiceError {
     fn from(rejection: QueryRejection) -> Self {
         Self::invalid(rejection.body_text())
     }
 }
 
-/// A JSON body, whatever its content type says.
+/// A JSON body. The content type is ignored.
 ///
 /// # Errors
-/// 413 when it is too large, 400 when it is not what is expected; serde's message names the field.
-pub fn read_json<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Refusal> {
+/// 413 when it is too large, 400 when it doesn't parse. serde's message names the field.
+pub fn read_json<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, ServiceError> {
     let body = body.map_err(|rejection| {
         let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             "body_too_large"
         } else {
             "invalid_request"
         };
-        Refusal::new(rejection.status(), code, rejection.body_text())
+        ServiceError::new(rejection.status(), code, rejection.body_text())
     })?;
-    serde_json::from_slice(&body).map_err(|error| Refusal::invalid(error.to_string()))
+    serde_json::from_slice(&body).map_err(|error| ServiceError::invalid(error.to_string()))
 }
 
 /// The request's `Idempotency-Key`.
 ///
 /// # Errors
 /// 400 when it is missing, empty, too long or not visible ASCII.
-pub fn idempotency_key(headers: &HeaderMap) -> Result<&str, Refusal> {
+pub fn idempotency_key(headers: &HeaderMap) -> Result<&str, ServiceError> {
     let key = headers
         .get("idempotency-key")
-        .ok_or_else(|| Refusal::invalid("the header Idempotency-Key is required"))?;
+        .ok_or_else(|| ServiceError::invalid("the header Idempotency-Key is required"))?;
     match key.to_str() {
-        Ok(key) if (1..=LONGEST_TEXT).contains(&key.len()) => Ok(key),
-        _ => Err(Refusal::invalid(
+        Ok(key) if (1..=MAX_TEXT_CHARS).contains(&key.len()) => Ok(key),
+        _ => Err(ServiceError::invalid(
             "Idempotency-Key must be 1 to 255 visible ASCII characters",
         )),
     }
 }
 
-/// A text that must say something.
+/// Checks a required text field.
 ///
 /// # Errors
-/// 400 when it is empty or too long; the message names the field.
-pub fn check_text(field: &str, text: &str) -> Result<(), Refusal> {
-    if (1..=LONGEST_TEXT).contains(&text.chars().count()) {
+/// 400 when it is empty or too long.
+pub fn check_text(field: &str, text: &str) -> Result<(), ServiceError> {
+    if (1..=MAX_TEXT_CHARS).contains(&text.chars().count()) {
         return Ok(());
     }
-    Err(Refusal::invalid(format!(
+    Err(ServiceError::invalid(format!(
         "`{field}` must be 1 to 255 characters long"
     )))
 }

@@ -1,8 +1,7 @@
-//! What the parties remember, in a file: so that a town can be stopped and started again without its companies forgetting
-//! what they were paid, were to deliver, or were sent.
+//! A snapshot of all simulated services in a file, so that payments, parcels and mails survive a restart.
 //!
-//! It is written once, at an orderly stop. A process that is killed forgets what was new since its start, which no real
-//! company would; to try how a shop bears that is what this allows, too.
+//! It is written once, at graceful shutdown. A killed process loses everything since its start, which no real service
+//! would; use that to test how a shop copes.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,22 +12,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{carrier, payment, smtp};
 
-/// Everything.
+/// The state of all services.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct Memory {
+pub struct Snapshot {
     /// The gateway's payments.
-    pub payments: payment::Kept,
+    pub payments: payment::PaymentSnapshot,
     /// The carrier's labels.
-    pub parcels: carrier::Kept,
+    pub parcels: carrier::CarrierSnapshot,
     /// The mails in the inbox.
-    pub mails: smtp::Kept,
+    pub mails: smtp::MailSnapshot,
 }
 
-impl Memory {
-    /// Nothing, where there is no such file.
+impl Snapshot {
+    /// Empty when the file doesn't exist.
     ///
     /// # Errors
-    /// When the file can't be read, or isn't one that was written here: starting without it would forget payments.
+    /// When the file can't be read or parsed. Starting without it would lose payments.
     pub fn read(path: &Path) -> Result<Self> {
         let text = match fs::read(path) {
             Ok(text) => text,
@@ -36,13 +35,13 @@ impl Memory {
             Err(error) => return Err(error).with_context(|| cannot("read", path)),
         };
         serde_json::from_slice(&text)
-            .with_context(|| format!("{}; to begin with nothing, remove it", cannot("understand", path)))
+            .with_context(|| format!("{}; remove it to start empty", cannot("parse", path)))
     }
 
-    /// Replaces the file as a whole or not at all.
+    /// Replaces the file atomically.
     ///
     /// # Errors
-    /// When its folder isn't there or can't be written to.
+    /// When its directory doesn't exist or isn't writable.
     pub fn write(&self, path: &Path) -> Result<()> {
         let draft = path.with_extension("draft");
         let text = serde_json::to_vec(self)?;

@@ -1,4 +1,4 @@
-//! What is kept over a restart, where a file is given for it.
+//! The snapshot that carries the services' state over a restart.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ impl Drop for File {
 #[tokio::test]
 async fn a_payment_can_be_captured_and_a_parcel_is_delivered_after_a_restart() {
     let file = File::new("restart");
-    // A shop that hears nothing before the restart, and everything after it.
+    // A listener that accepts no connection, so the callback stays pending until the restart.
     let shop = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let callback = format!("http://{}/", shop.local_addr().unwrap());
     let settings = [
@@ -54,7 +54,7 @@ async fn a_payment_can_be_captured_and_a_parcel_is_delivered_after_a_restart() {
         .await
         .unwrap();
     assert_eq!(labelled.status, StatusCode::CREATED);
-    until("the shop is being told", async || {
+    until("the callback is pending", async || {
         let totals = before.carrier.get("/v1/totals").await.body;
         (totals["callbacks"]["pending"] == 1).then_some(())
     })
@@ -77,7 +77,7 @@ async fn a_payment_can_be_captured_and_a_parcel_is_delivered_after_a_restart() {
         .await
         .unwrap();
     assert_eq!(captured.body["status"], "captured");
-    until("the shop is told again", async || {
+    until("the callback is pending again", async || {
         let totals = after.carrier.get("/v1/totals").await.body;
         assert_eq!((&totals["labels"], &totals["delivered"]), (&json!(1), &json!(1)));
         (totals["callbacks"]["pending"] == 1).then_some(())
@@ -86,7 +86,7 @@ async fn a_payment_can_be_captured_and_a_parcel_is_delivered_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_memory_is_not_taken_for_an_empty_one() {
+async fn an_invalid_snapshot_is_an_error_and_not_an_empty_start() {
     let file = File::new("broken");
     std::fs::write(&file.0, "{\"payments\":").unwrap();
     let ended = run(&[], &[("BACKSTOCK_SIMULATORS_STATE", file.path())]).await;
@@ -95,7 +95,7 @@ async fn a_file_that_is_no_memory_is_not_taken_for_an_empty_one() {
 }
 
 #[tokio::test]
-async fn without_a_file_nothing_is_kept() {
+async fn without_a_file_each_start_is_empty() {
     let before = Simulators::start(&[]).await;
     let order = payment("tok_ok", "order");
     before

@@ -1,6 +1,6 @@
-//! Rules on the measured block of each lesson's page: it is what the newest recorded run says of the lesson.
+//! The rule on the measured block of each lesson's page: it matches the newest recorded run.
 //!
-//! The record is read as plain JSON, since nothing may import the lab. Read next: `block.rs`, the text.
+//! Reports are read as plain JSON, because nothing may import the lab. Read next: `block.rs`.
 
 mod block;
 mod table;
@@ -21,7 +21,7 @@ use super::files::{Files, TextFile};
 const BEGIN: &str = "<!-- measured:begin -->";
 const END: &str = "<!-- measured:end -->";
 
-/// A missing page is found by the rules on lessons.
+/// Missing pages are reported by the rules on lessons.
 pub(crate) fn check(files: &Files) -> Result<Vec<Finding>> {
     let runs = recorded_runs(files)?;
     let mut findings = Vec::new();
@@ -31,23 +31,23 @@ pub(crate) fn check(files: &Files) -> Result<Vec<Finding>> {
             findings.push(Finding::new(&page.path, 1, message));
             continue;
         };
-        if found != block::of(lesson, &runs) {
+        if found != block::text(lesson, &runs) {
             let message =
-                "the measured block is not what the newest recorded run says: run cargo xtask tidy --fix";
+                "the measured block differs from the newest recorded run: run cargo xtask tidy --fix";
             findings.push(Finding::new(&page.path, before.lines().count() + 1, message));
         }
     }
     Ok(findings)
 }
 
-/// Writes the blocks into the pages that have one.
+/// Rewrites the measured blocks.
 pub(crate) fn rewrite_blocks(files: &Files, root: &Path) -> Result<()> {
     let runs = recorded_runs(files)?;
     for (lesson, page) in pages(files) {
         let Some((before, found, after)) = between_markers(&page.text) else {
             continue;
         };
-        let block = block::of(lesson, &runs);
+        let block = block::text(lesson, &runs);
         if found != block {
             let path = root.join(&page.path);
             fs::write(&path, format!("{before}{block}{after}"))
@@ -68,7 +68,7 @@ fn pages(files: &Files) -> impl Iterator<Item = (&'static str, &TextFile)> {
     })
 }
 
-/// What comes before the block, with the opening marker; the block; the rest.
+/// The text before the block with the opening marker, the block, and the rest.
 fn between_markers(text: &str) -> Option<(&str, &str, &str)> {
     let begin = text.find(BEGIN)? + BEGIN.len();
     let end = begin + text[begin..].find(END)?;
@@ -77,13 +77,13 @@ fn between_markers(text: &str) -> Option<(&str, &str, &str)> {
 
 /// A recorded run of `compare`.
 struct Run {
-    /// Its `report.json`, from the root.
+    /// The path of its `report.json`.
     path: String,
     report: Value,
 }
 
 impl Run {
-    /// What it says of a lesson, unless its data could not show that lesson.
+    /// The lesson's results. None when the run skipped it.
     fn lesson(&self, name: &str) -> Option<&Value> {
         block::array(&self.report["lessons"])
             .iter()
@@ -91,7 +91,7 @@ impl Run {
     }
 }
 
-/// Every recorded run on generated data, the newest first: what is measured on an imported catalogue is that catalogue's.
+/// All recorded runs on generated data, the newest first. Results on an imported catalogue hold only for that catalogue.
 fn recorded_runs(files: &Files) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     for file in files.ending("/report.json") {
@@ -104,12 +104,12 @@ fn recorded_runs(files: &Files) -> Result<Vec<Run>> {
             continue;
         }
         if !report["started_at"].is_string() {
-            bail!("{} says not when it started: `started_at` is missing", file.path);
+            bail!("{} has no `started_at`", file.path);
         }
         let path = file.path.clone();
         runs.push(Run { path, report });
     }
-    // Times are written alike, in UTC: their order is that of their texts.
+    // All times are UTC in one format, so they sort as texts.
     runs.sort_by(|a, b| {
         b.report["started_at"]
             .as_str()

@@ -1,34 +1,33 @@
-//! What is printed once everything runs: where it is, whom to sign in as, what to try first.
+//! The banner that is printed when everything is ready: URLs, demo accounts, first commands.
 
-use local_services::home;
+use local_services::home_dir;
 use storefront::variants::Variants;
 
-use super::demo::{ADMIN_EMAIL, CUSTOMER_EMAIL, Demo, PASSWORD};
-use super::side::Side;
+use super::demo::{ADMIN_EMAIL, CUSTOMER_EMAIL, DemoSignIn, PASSWORD};
+use super::shop::LocalShop;
 use super::third_parties::{CARRIER_PORT, INBOX_PORT, PAYMENT_PORT};
 
-/// Prints it.
-pub(crate) fn announce(sides: &[(Side, Variants); 2], demo: Demo) {
+pub(crate) fn print(shops: &[(LocalShop, Variants); 2], demo: DemoSignIn) {
     println!();
-    for (side, variants) in sides {
-        println!("{:9}  {}  {variants}", side.name(), side.url());
+    for (shop, variants) in shops {
+        println!("{:9}  {}  {variants}", shop.name(), shop.url());
     }
-    println!("{:9}  http://127.0.0.1:{INBOX_PORT}  what the shops send", "mail");
+    println!("{:9}  http://127.0.0.1:{INBOX_PORT}  the shops' emails", "mail");
     println!(
         "{:9}  http://127.0.0.1:{PAYMENT_PORT}  simulated; the parcel carrier is on {CARRIER_PORT}",
         "payments"
     );
     println!();
     match demo {
-        Demo::Works => {
+        DemoSignIn::Accepted => {
             println!("Sign in as {CUSTOMER_EMAIL}, or as {ADMIN_EMAIL}, with the password {PASSWORD}.");
         }
-        Demo::Refused => println!(
-            "{CUSTOMER_EMAIL} can't sign in to both shops: they hold older data, or somebody changed it. \
-             `make clean` makes them anew."
+        DemoSignIn::Rejected => println!(
+            "{CUSTOMER_EMAIL} can't sign in to both shops: their data is older, or was changed. \
+            `make clean` removes it, and the next `make up` regenerates it."
         ),
     }
-    let (right, _) = &sides[1];
+    let (right, _) = &shops[1];
     println!(
         "Try: curl -i '{}/v1/products?sort=best_selling&limit=3'",
         right.url()
@@ -39,11 +38,11 @@ pub(crate) fn announce(sides: &[(Side, Variants); 2], demo: Demo) {
         right.url()
     );
     println!(
-        "The API's pages: {}/docs. Metrics: {}/metrics. README.md has a whole purchase to paste.",
+        "API documentation: {}/docs. Metrics: {}/metrics. README.md has a complete purchase to paste.",
         right.url(),
         right.internal_url()
     );
-    if let Ok(home) = home() {
+    if let Ok(home) = home_dir() {
         println!("Logs: {}. Ctrl-C stops everything.", home.join("logs").display());
     }
 }

@@ -1,6 +1,6 @@
-//! Where everything of this project that is not source lives: `.backstock/` in the workspace's root.
+//! The paths of the workspace and of `.backstock/`, which holds data, logs and locks.
 //!
-//! Read next: `place.rs`, which lays out a purpose's part of it.
+//! Read next: `data_dirs.rs` for the layout of one purpose.
 
 use std::env;
 use std::fs;
@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// The directory of data, logs and locks: `BACKSTOCK_HOME`, else `.backstock` in the workspace's root.
-pub fn home() -> Result<PathBuf> {
+/// The directory of data, logs and locks: `BACKSTOCK_HOME`, or `.backstock` in the workspace root.
+pub fn home_dir() -> Result<PathBuf> {
     match env::var_os("BACKSTOCK_HOME") {
         Some(home) if !home.is_empty() => {
             std::path::absolute(&home).with_context(|| format!("BACKSTOCK_HOME={}", home.display()))
@@ -18,7 +18,7 @@ pub fn home() -> Result<PathBuf> {
     }
 }
 
-/// The workspace's root: the nearest directory, from the current one upwards, whose `Cargo.toml` has a `[workspace]`.
+/// The nearest directory, from the current one upwards, argument `Cargo.toml` has a `[workspace]`.
 pub fn workspace_root() -> Result<PathBuf> {
     let current = env::current_dir().context("the current directory is gone")?;
     for directory in current.ancestors() {

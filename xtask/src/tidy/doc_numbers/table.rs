@@ -1,10 +1,10 @@
-//! The table of a measured block, and how its numbers are written.
+//! The table of a measured block, and the format of its numbers.
 
 use serde_json::Value;
 
 use super::block::{array, line, str_of};
 
-/// One row a ratio: timed ones, and of the counted ones those that differ.
+/// One row per ratio. Counted ratios are shown only where they differ.
 pub(super) fn table(lesson: &Value) -> String {
     let mut rows = vec![
         "| scenario | what | before | after | ratio (95 %) | |".to_owned(),
@@ -22,14 +22,14 @@ pub(super) fn table(lesson: &Value) -> String {
         let ratios = array(&scenario["ratios"])
             .iter()
             .filter_map(|ratio| row(scenario, ratio));
-        for row in ratios.chain(down_to_nothing(scenario)) {
+        for row in ratios.chain(counts_without_ratio(scenario)) {
             rows.push(format!("| {} {row}", std::mem::take(&mut name)));
         }
     }
     rows.join("\n")
 }
 
-/// A ratio's row without its first cell, when the page shows it.
+/// A ratio's row without the first cell. None for a ratio that isn't shown.
 fn row(scenario: &Value, ratio: &Value) -> Option<String> {
     const SAME: &str = "no measurable difference";
     let (what, ..) = metric(str_of(&ratio["metric"]))?;
@@ -45,8 +45,8 @@ fn row(scenario: &Value, ratio: &Value) -> Option<String> {
     ))
 }
 
-/// Counts that one arm has and the other has none of, such as a cache's statements: no ratio says that.
-fn down_to_nothing(scenario: &Value) -> Vec<String> {
+/// Rows for counts that are zero in only one arm, such as a cache's statements, because they have no ratio.
+fn counts_without_ratio(scenario: &Value) -> Vec<String> {
     const COUNTED: [&str; 3] = ["queries", "buffers", "postgres_bytes"];
     let Some((baseline, others)) = array(&scenario["arms"]).split_first() else {
         return Vec::new();
@@ -69,7 +69,7 @@ fn down_to_nothing(scenario: &Value) -> Vec<String> {
     rows
 }
 
-/// Of a metric that the page shows: its name, where an arm's report has it, and its unit.
+/// A shown metric's label, its JSON pointer in an arm's report, and its unit.
 pub(super) fn metric(name: &str) -> Option<(&'static str, &'static str, &'static str)> {
     Some(match name {
         "latency_p50" => ("latency, median", "/latency_ms/p50", " ms"),
@@ -87,7 +87,7 @@ pub(super) fn metric(name: &str) -> Option<(&'static str, &'static str, &'static
     })
 }
 
-/// One side of a ratio: the arm that its field `role` names, and what was measured of it.
+/// One side of a ratio: the arm in its field `role`, with its value.
 fn side(scenario: &Value, ratio: &Value, role: &str) -> String {
     let name = str_of(&ratio[role]);
     let arm = array(&scenario["arms"]).iter().find(|arm| arm["name"] == name);
@@ -97,7 +97,7 @@ fn side(scenario: &Value, ratio: &Value, role: &str) -> String {
     format!("`{name}` {}", shown.as_deref().unwrap_or("–"))
 }
 
-/// What was measured of an arm. Processor time is given by process and added up.
+/// A value of an arm. CPU time is reported per process and added up.
 fn measured(arm: &Value, at: &str) -> Option<f64> {
     match arm.pointer(at)? {
         Value::Object(parts) => Some(parts.values().filter_map(Value::as_f64).sum()),
@@ -108,7 +108,7 @@ fn measured(arm: &Value, at: &str) -> Option<f64> {
 fn ratio_text(ratio: &Value) -> String {
     let value = ratio["value"].as_f64().map_or_else(|| "–".to_owned(), number);
     match (ratio["exact"] == true, str_of(&ratio["metric"])) {
-        // It is searched for, and has no interval either.
+        // Capacity is the result of a search, without an interval.
         (true, "capacity") => format!("× {value}"),
         (true, _) => format!("× {value}, counted"),
         (false, _) => format!("× {value} {}", interval(&ratio["ci95"])),
@@ -122,7 +122,7 @@ pub(super) fn interval(ci95: &Value) -> String {
     }
 }
 
-/// Three significant digits, thousands apart by a narrow space.
+/// Three significant digits, with a narrow space as thousands separator.
 pub(super) fn number(value: f64) -> String {
     let magnitude = value.abs();
     let decimals = match magnitude {

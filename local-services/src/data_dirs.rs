@@ -1,8 +1,8 @@
 //! The directories of one purpose.
 //!
-//! `.backstock/shop/` holds locks, process records and the password; `.backstock/shop/data/` holds configuration and
-//! data; `.backstock/logs/` the servers' logs. When root starts the servers and the clone lies where their account
-//! cannot go (under `/root`, say), `data` is a link to a directory under `/var/tmp`.
+//! `.backstock/shop/` holds locks, process records and the password; `.backstock/shop/data/` configuration and data;
+//! `.backstock/logs/` the servers' logs. When root starts the servers and their user can't enter the clone's directory
+//! (for example under `/root`), `data` is a link to a directory under `/var/tmp`.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,88 +13,88 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::Purpose;
-use crate::account::Account;
-use crate::home::home;
+use crate::os_user::OsUser;
+use crate::paths::home_dir;
 
-/// Free disk space that a start asks for: data of scale `s` with its template and clones, and 1 GB of write-ahead log.
+/// Required free disk space: data of scale `s` with its template and clones, and 1 GB of write-ahead log.
 const NEEDED_BYTES: u64 = 2 << 30;
 
-/// Where the servers of one purpose keep what they keep.
+/// The directories, user and password of one purpose's servers.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct DataDirs {
     pub(crate) purpose: Purpose,
     /// Locks, process records, the password.
     pub(crate) state: PathBuf,
     /// Configuration and the servers' own directories.
     pub(crate) data: PathBuf,
     logs: PathBuf,
-    pub(crate) account: Account,
+    pub(crate) os_user: OsUser,
     pub(crate) password: String,
 }
 
-impl Place {
-    /// Makes the directories that do not exist yet.
-    pub(crate) fn prepare(purpose: Purpose) -> Result<Place> {
-        let home = home()?;
+impl DataDirs {
+    /// Creates missing directories.
+    pub(crate) fn prepare(purpose: Purpose) -> Result<DataDirs> {
+        let home = home_dir()?;
         let state = home.join(purpose.name());
         let logs = home.join("logs");
         for directory in [&home, &state, &logs] {
-            make_directory(directory)?;
+            create_directory(directory)?;
         }
         let password = password(&state.join("password"))?;
         let data = state.join("data");
-        let account = Account::for_data(&data.join("postgres"))?;
-        let mut place = Place {
+        let os_user = OsUser::for_data(&data.join("postgres"))?;
+        let mut dirs = DataDirs {
             purpose,
             state,
             data,
             logs,
-            account,
+            os_user,
             password,
         };
-        place.prepare_data()?;
-        // The servers' account must find its way without walking through the link's own directory.
-        place.data = fs::canonicalize(&place.data).context("the directory of data is gone")?;
-        Ok(place)
+        dirs.prepare_data()?;
+        // Resolved, because the servers' user can't enter the directory that contains the link.
+        dirs.data = fs::canonicalize(&dirs.data).context("the directory of data is gone")?;
+        Ok(dirs)
     }
 
     fn prepare_data(&self) -> Result<()> {
         if self.data.is_symlink() {
             let target = fs::read_link(&self.data).context("cannot read the link to the data")?;
-            return make_foreign_directory(&target).map(|_| ());
+            return create_owned_directory(&target).map(|_| ());
         }
-        if !self.data.exists() && !self.account.can_enter(&self.state) {
+        if !self.data.exists() && !self.os_user.can_enter(&self.state) {
             let mut hasher = DefaultHasher::new();
             self.state.hash(&mut hasher);
             let target = PathBuf::from(format!("/var/tmp/backstock-{:016x}", hasher.finish()));
-            make_foreign_directory(&target)?;
+            create_owned_directory(&target)?;
             symlink(&target, &self.data).context("cannot link to the data")?;
         }
-        make_directory(&self.data)?;
-        make_directory(&self.data.join("config"))
+        create_directory(&self.data)?;
+        create_directory(&self.data.join("config"))
     }
 
-    /// A server's own directory, which only its account can read.
+    /// A server's own directory, readable only by the servers' user.
     pub(crate) fn server_directory(&self, server: &str) -> Result<PathBuf> {
         let directory = self.data.join(server);
-        make_directory(&directory)?;
-        self.account.give(&directory, 0o700)?;
+        create_directory(&directory)?;
+        self.os_user.chown(&directory, 0o700)?;
         Ok(directory)
     }
 
-    /// Writes a configuration file, readable by the servers' account only, since some hold the password.
+    /// Writes a configuration file that only the servers' user can read, because some contain the password.
     pub(crate) fn write_config(&self, name: &str, text: &str) -> Result<PathBuf> {
         let directory = self.data.join("config");
-        make_directory(&directory)?;
+        create_directory(&directory)?;
         let path = directory.join(name);
-        // A new file rather than new contents: so its owner and mode are never those of an older one.
-        if let Err(fault) = fs::remove_file(&path)
-            && fault.kind() != ErrorKind::NotFound
+        // A new file, so that it doesn't inherit the owner and mode of an old one.
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != ErrorKind::NotFound
         {
-            return Err(fault).with_context(|| format!("cannot replace {}", path.display()));
+            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
         }
         write_secret(&path, text)?;
-        self.account.give(&path, 0o600)?;
+        self.os_user.chown(&path, 0o600)?;
         Ok(path)
     }
 
@@ -102,21 +102,21 @@ impl Place {
         self.logs.join(format!("{}-{server}.log", self.purpose.name()))
     }
 
-    /// A new log for the server; the last one is kept beside it.
+    /// Creates the server's log and keeps the previous one.
     pub(crate) fn new_log(&self, server: &str) -> Result<fs::File> {
         let path = self.log_path(server);
-        let _ = fs::rename(&path, path.with_extension("log.previous")); // There is none on the first start.
+        let _ = fs::rename(&path, path.with_extension("log.previous")); // Fails on the first start, without a log.
         fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Fails with what to do when the disk is nearly full.
+    /// Fails with a hint when the disk is nearly full.
     pub(crate) fn check_free_space(&self) -> Result<()> {
         let space = rustix::fs::statvfs(&self.data).context("cannot ask for the free disk space")?;
         let free = space.f_bavail * space.f_frsize;
         if free < NEEDED_BYTES {
             bail!(
-                "only {} MB are free where the data goes ({}), {} MB are needed: free some, or set BACKSTOCK_HOME to a \
-                 directory on a larger disk",
+                "only {} MB are free for data ({}), {} MB are required: free disk space, or set BACKSTOCK_HOME to a \
+                directory on a larger disk",
                 free >> 20,
                 self.data.display(),
                 NEEDED_BYTES >> 20
@@ -126,22 +126,22 @@ impl Place {
     }
 }
 
-fn make_directory(path: &Path) -> Result<()> {
+fn create_directory(path: &Path) -> Result<()> {
     match fs::DirBuilder::new().mode(0o755).create(path) {
-        // Root's umask may have taken the bits that the servers' account needs to walk through.
+        // Root's umask may have removed the bits that let the servers' user enter.
         Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755))?,
-        Err(fault) if fault.kind() == ErrorKind::AlreadyExists => {}
-        Err(fault) if fault.kind() == ErrorKind::NotFound => {
-            make_directory(
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            create_directory(
                 path.parent()
                     .with_context(|| format!("{} has no parent", path.display()))?,
             )?;
-            return make_directory(path);
+            return create_directory(path);
         }
-        Err(fault) => {
-            return Err(fault).with_context(|| {
+        Err(error) => {
+            return Err(error).with_context(|| {
                 format!(
-                    "cannot make {}: remove what another user left there, or set BACKSTOCK_HOME to a directory of yours",
+                    "cannot create {}: remove another user's files there, or set BACKSTOCK_HOME to a directory of your own",
                     path.display()
                 )
             });
@@ -150,39 +150,39 @@ fn make_directory(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A directory in a place where others can write: it must be ours, else someone laid it there for us.
-fn make_foreign_directory(path: &Path) -> Result<()> {
-    make_directory(path)?;
+/// Creates a directory under a world-writable one. Rejects a directory that another user has planted there.
+fn create_owned_directory(path: &Path) -> Result<()> {
+    create_directory(path)?;
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_dir()
         || metadata.uid() != rustix::process::geteuid().as_raw()
         || metadata.mode() & 0o022 != 0
     {
         bail!(
-            "{} belongs to someone else: remove it, or set BACKSTOCK_HOME to another directory",
+            "{} belongs to another user: remove it, or set BACKSTOCK_HOME to another directory",
             path.display()
         );
     }
     Ok(())
 }
 
-/// The password of all three servers: made on the first start, for nobody else to read.
+/// The password of all three servers, created on the first start and readable only by its owner.
 fn password(path: &Path) -> Result<String> {
     match fs::read_to_string(path) {
         Ok(password) if !password.is_empty() => Ok(password),
-        Err(fault) if fault.kind() == ErrorKind::PermissionDenied => bail!(
-            "{} belongs to another user: run `make clean` as that user, or set BACKSTOCK_HOME to a directory of yours",
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => bail!(
+            "{} belongs to another user: run `make clean` as that user, or set BACKSTOCK_HOME to a directory of your own",
             path.display()
         ),
         _ => {
-            // Two first starts at once: each writes a whole file, and the first link to the name wins.
+            // Two concurrent first starts each write a complete file, and the first hard link wins.
             let draft = path.with_extension(std::process::id().to_string());
             write_secret(&draft, &random_password()?)?;
             let linked = fs::hard_link(&draft, path);
             fs::remove_file(&draft).context("cannot remove the draft of the password")?;
             match linked {
-                Err(fault) if fault.kind() != ErrorKind::AlreadyExists => {
-                    Err(fault).context("cannot write the password")
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    Err(error).context("cannot write the password")
                 }
                 _ => fs::read_to_string(path).context("cannot read the password"),
             }

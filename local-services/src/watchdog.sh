@@ -1,22 +1,22 @@
 #!/bin/sh
-# Stops the servers of the directory that this script lies in. Written by local-services at each start.
+# Stops the servers of the directory that contains this script. Written by local-services at each start.
 #
-#   watch      the guardian: waits until nobody uses the servers, then stops them
-#   stop       stops them unless somebody uses them
+#   watch      the watchdog: waits until the servers have no users, then stops them
+#   stop       stops them unless they are in use
 #   stop-held  stops them; the caller holds in-use.lock exclusively
-#   stop-one   stops one server, for a starter that found it ill
+#   stop-one   kills one server, for a start that found it unresponsive
 #
-# A user of the servers holds a shared lock on in-use.lock. The kernel drops it when the user ends, be it by kill -9,
-# and gives the exclusive lock to the guardian when the last user is gone.
+# Each user of the servers holds a shared lock on in-use.lock. The kernel releases it when the process ends, even by
+# kill -9. When the last user is gone, the watchdog gets the exclusive lock.
 set -u
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 
-# Whether the recorded process of a server is alive. A process id is trusted only together with its time of start.
+# Whether the recorded process of a server is alive. Process ids are reused, so the start time must match too.
 find_server() { # NAME, sets pid
     [ -f "$here/$1.process" ] || return 1
     read -r pid started _ <"$here/$1.process" || return 1
     stat=$(cat "/proc/$pid/stat" 2>/dev/null) || return 1
-    # Behind the program's name, which is in parentheses: the state is the 1st field, the time of start the 20th.
+    # After the program's name in parentheses, the state is the 1st field and the start time the 20th.
     # shellcheck disable=SC2086
     set -- ${stat##*) }
     [ "$1" != Z ] && [ "$1" != X ] && [ "${20}" = "$started" ]
@@ -26,7 +26,7 @@ signal() { # NAME SIGNAL
     find_server "$1" && kill -s "$2" "$pid" 2>/dev/null
 }
 
-await_end() { # NAME: gives it 30 s, then ends it the hard way
+await_end() { # NAME: kills it after 30 s
     tenths=0
     while find_server "$1"; do
         if [ "$tenths" -ge 300 ]; then
@@ -47,11 +47,11 @@ stop_all() {
     await_end postgres
     await_end redis
     await_end rabbitmq
-    signal epmd TERM # RabbitMQ says goodbye to it
+    signal epmd TERM # last, because RabbitMQ unregisters from it
     await_end epmd
 }
 
-users() { # the process ids of those who share in-use.lock
+users() { # the process ids that share in-use.lock
     inode=$(stat -c %i "$here/in-use.lock")
     while read -r _ kind _ mode owner file _; do
         case "$kind $mode ${file##*:}" in "FLOCK READ $inode") printf ' %s' "$owner" ;; esac
@@ -60,14 +60,14 @@ users() { # the process ids of those who share in-use.lock
 
 case "${1:-}" in
 watch)
-    exec 8>>"$here/guardian.lock"
+    exec 8>>"$here/watchdog.lock"
     flock -n 8 || exit 0
-    # Returns to the starter now that the lock is held, and goes on in the background.
+    # The lock is held, so the starting process can go on; the rest runs in the background.
     {
         exec 9>>"$here/in-use.lock"
         flock -x 9
         stop_all 8>&- 9>&-
-        # In this order: who gets in-use.lock next must find guardian.lock free, and starts a guardian of his own.
+        # In this order, so that the next holder of in-use.lock finds watchdog.lock free and starts a watchdog.
         exec 8>&-
         exec 9>&-
     } &
@@ -75,10 +75,10 @@ watch)
 stop)
     exec 9>>"$here/in-use.lock"
     if ! flock -n -x 9; then
-        # Either there are users, or the guardian is at work already and frees the lock soon.
+        # Either there are users, or the watchdog is stopping the servers and releases the lock soon.
         users=$(users)
         if [ -n "$users" ]; then
-            echo "The servers in $here are in use by process$users, and keep running." >&2
+            echo "The servers in $here are in use by process$users and keep running." >&2
             exit 1
         fi
         flock -x 9

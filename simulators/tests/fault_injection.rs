@@ -1,5 +1,4 @@
-//! How parties are slow and fail: the same for all three, set at start and at run time, and the same again with the
-//! same seed.
+//! Fault injection: the same for all three services, set at start and at run time, reproducible with a seed.
 
 use std::time::Instant;
 
@@ -7,16 +6,16 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use simulators::latency::{Draws, Latency};
 
-use crate::support::{Party, Simulators, answer, payment};
+use crate::support::{SimulatedService, Simulators, answer, payment};
 
-/// The statuses of look-ups, one after the other; 0 is a closed connection.
-async fn fates(gateway: &Party, count: usize) -> Vec<u16> {
-    let mut fates = Vec::new();
+/// The statuses of sequential look-ups; 0 is a closed connection.
+async fn outcomes(gateway: &SimulatedService, count: usize) -> Vec<u16> {
+    let mut outcomes = Vec::new();
     for _ in 0..count {
         let request = gateway.request(Method::GET, "/v1/payments/pay_0");
-        fates.push(answer(request).await.map_or(0, |answer| answer.status.as_u16()));
+        outcomes.push(answer(request).await.map_or(0, |answer| answer.status.as_u16()));
     }
-    fates
+    outcomes
 }
 
 #[tokio::test]
@@ -30,18 +29,18 @@ async fn the_same_seed_gives_the_same_failures_at_start_and_at_run_time() {
         .await
     };
     let (one, twin, other) = (with_seed("7").await, with_seed("7").await, with_seed("8").await);
-    let expected = fates(&one.payment, 60).await;
+    let expected = outcomes(&one.payment, 60).await;
     for status in [404, 500, 0] {
         assert!(expected.contains(&status), "{expected:?}");
     }
-    assert_eq!(fates(&twin.payment, 60).await, expected);
-    assert_ne!(fates(&other.payment, 60).await, expected);
+    assert_eq!(outcomes(&twin.payment, 60).await, expected);
+    assert_ne!(outcomes(&other.payment, 60).await, expected);
     other.payment.set(json!({ "seed": 7 })).await;
-    assert_eq!(fates(&other.payment, 60).await, expected);
+    assert_eq!(outcomes(&other.payment, 60).await, expected);
 }
 
 #[tokio::test]
-async fn each_request_takes_what_its_seed_says() {
+async fn each_request_is_delayed_as_its_seed_says() {
     let settings = [
         ("BACKSTOCK_SIMULATORS_SEED", "7"),
         ("BACKSTOCK_CARRIER_LATENCY_MEDIAN_MS", "20"),
@@ -49,19 +48,19 @@ async fn each_request_takes_what_its_seed_says() {
     ];
     let simulators = Simulators::start(&settings).await;
     let latency = Latency::new(20.0, 60.0).unwrap();
-    // The second party's stream.
+    // The carrier's stream has the number 2.
     let mut draws = Draws::new(7, 2);
     for _ in 0..20 {
         let delay = latency.at(draws.draw().normal);
         let started = Instant::now();
         simulators.carrier.get("/v1/labels/lbl_0").await;
-        // A lower bound only: above it, the machine may take as long as it likes.
+        // Only a lower bound: a busy machine may take any time above it.
         assert!(started.elapsed() >= delay, "{:?} {delay:?}", started.elapsed());
     }
 }
 
 #[tokio::test]
-async fn latency_changes_at_run_time_and_keeps_what_is_not_named() {
+async fn latency_changes_at_run_time_and_other_settings_stay() {
     let simulators = Simulators::start(&[]).await;
     let gateway = &simulators.payment;
     let before = gateway.get("/control").await.body;
@@ -90,10 +89,10 @@ async fn latency_changes_at_run_time_and_keeps_what_is_not_named() {
 }
 
 #[tokio::test]
-async fn work_is_done_when_the_answer_is_lost_and_not_when_the_request_is() {
+async fn a_request_is_carried_out_when_its_response_is_lost_and_not_when_it_is_lost_itself() {
     let simulators = Simulators::start(&[]).await;
     let gateway = &simulators.payment;
-    for (failure, is_done) in [
+    for (failure, is_carried_out) in [
         ("failure_error", false),
         ("failure_before", false),
         ("failure_after", true),
@@ -113,16 +112,16 @@ async fn work_is_done_when_the_answer_is_lost_and_not_when_the_request_is() {
         let found = gateway
             .get(&format!("/v1/payments?idempotency_key={failure}"))
             .await;
-        assert_eq!(found.status == StatusCode::OK, is_done, "{failure}");
+        assert_eq!(found.status == StatusCode::OK, is_carried_out, "{failure}");
     }
 }
 
 #[tokio::test]
-async fn what_can_t_be_set_is_refused_with_what_can_and_changes_nothing() {
+async fn invalid_settings_are_rejected_with_what_is_allowed_and_change_nothing() {
     let simulators = Simulators::start(&[]).await;
-    for party in [&simulators.payment, &simulators.carrier, &simulators.inbox] {
-        let before = party.get("/control").await.body;
-        for (control, said) in [
+    for service in [&simulators.payment, &simulators.carrier, &simulators.inbox] {
+        let before = service.get("/control").await.body;
+        for (control, expected) in [
             (json!({ "latency_ms": 5 }), "allowed are "),
             (json!({ "failure_error": 0.5, "latency": 5 }), "failure_after"),
             (json!({ "latency_median_ms": 5 }), "`latency_p99_ms`"),
@@ -144,14 +143,14 @@ async fn what_can_t_be_set_is_refused_with_what_can_and_changes_nothing() {
             (json!({ "seed": null }), "`seed`: "),
             (json!([1]), "invalid type"),
         ] {
-            let refused = party.set(control.clone()).await;
+            let refused = service.set(control.clone()).await;
             let message = refused.body["message"].as_str().unwrap_or_default();
             assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{control}");
-            assert!(message.contains(said), "{control}: {message}");
-            assert_eq!(party.get("/control").await.body, before, "{control}");
+            assert!(message.contains(expected), "{control}: {message}");
+            assert_eq!(service.get("/control").await.body, before, "{control}");
         }
     }
-    for (party, control) in [
+    for (service, control) in [
         (&simulators.payment, json!({ "timeout_answer_ms": 600_001 })),
         (
             &simulators.carrier,
@@ -163,7 +162,7 @@ async fn what_can_t_be_set_is_refused_with_what_can_and_changes_nothing() {
         (&simulators.carrier, json!({ "flaky_failures": 1 })),
     ] {
         assert_eq!(
-            party.set(control.clone()).await.status,
+            service.set(control.clone()).await.status,
             StatusCode::BAD_REQUEST,
             "{control}"
         );
@@ -173,15 +172,15 @@ async fn what_can_t_be_set_is_refused_with_what_can_and_changes_nothing() {
 #[tokio::test]
 async fn control_health_and_totals_work_while_everything_else_fails() {
     let simulators = Simulators::start(&[]).await;
-    for party in [&simulators.payment, &simulators.carrier, &simulators.inbox] {
-        party.set(json!({ "failure_before": 1 })).await;
-        assert_eq!(party.get("/livez").await.status, StatusCode::OK);
-        assert_eq!(party.get("/control").await.body["failure_before"], 1.0);
+    for service in [&simulators.payment, &simulators.carrier, &simulators.inbox] {
+        service.set(json!({ "failure_before": 1 })).await;
+        assert_eq!(service.get("/livez").await.status, StatusCode::OK);
+        assert_eq!(service.get("/control").await.body["failure_before"], 1.0);
     }
-    for party in [&simulators.payment, &simulators.carrier] {
-        assert_eq!(party.get("/v1/totals").await.status, StatusCode::OK);
+    for service in [&simulators.payment, &simulators.carrier] {
+        assert_eq!(service.get("/v1/totals").await.status, StatusCode::OK);
     }
-    assert_eq!(fates(&simulators.payment, 1).await, [0]);
+    assert_eq!(outcomes(&simulators.payment, 1).await, [0]);
     let count: Value = simulators.inbox.get("/messages/count").await.body;
     assert_eq!(count["received"], 0);
 }

@@ -1,55 +1,55 @@
-//! What tells the two shops apart. They share no database, no Redis database and no virtual host, so that one's caches
-//! and queues cannot touch the other's answers.
+//! The two local shops. They share no database, Redis database or virtual host, so that one's caches and queues can't
+//! affect the other.
 
 use local_services::Services;
 use storefront::variants::Variants;
 
-use super::children::{Child, Health};
+use super::processes::{Health, ProcessSpec};
 use super::secrets::Secrets;
 use super::third_parties;
 
 /// One of the two shops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    /// On :8081, the baseline unless said otherwise.
+pub(crate) enum LocalShop {
+    /// On :8081, the baseline by default.
     Left,
-    /// On :8080, the optimized shop unless said otherwise.
+    /// On :8080, the optimized shop by default.
     Right,
 }
 
-impl Side {
-    pub(crate) const BOTH: [Side; 2] = [Side::Left, Side::Right];
+impl LocalShop {
+    pub(crate) const BOTH: [LocalShop; 2] = [LocalShop::Left, LocalShop::Right];
 
     /// Also the name of its virtual host.
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Side::Left => "left",
-            Side::Right => "right",
+            LocalShop::Left => "left",
+            LocalShop::Right => "right",
         }
     }
 
     pub(crate) const fn database(self) -> &'static str {
         match self {
-            Side::Left => "backstock_left",
-            Side::Right => "backstock_right",
+            LocalShop::Left => "backstock_left",
+            LocalShop::Right => "backstock_right",
         }
     }
 
     pub(crate) const fn redis_database(self) -> u8 {
         match self {
-            Side::Left => 1,
-            Side::Right => 0,
+            LocalShop::Left => 1,
+            LocalShop::Right => 0,
         }
     }
 
     const fn last_digit(self) -> u16 {
         match self {
-            Side::Left => 1,
-            Side::Right => 0,
+            LocalShop::Left => 1,
+            LocalShop::Right => 0,
         }
     }
 
-    /// The shop's, then the internal ones of its api and its worker.
+    /// The public port, then the internal ports of the api and the worker.
     pub(crate) const fn ports(self) -> [u16; 3] {
         let digit = self.last_digit();
         [8080 + digit, 9080 + digit, 9090 + digit]
@@ -63,15 +63,15 @@ impl Side {
         format!("http://127.0.0.1:{}", self.ports()[1])
     }
 
-    const fn other(self) -> Side {
+    const fn other(self) -> LocalShop {
         match self {
-            Side::Left => Side::Right,
-            Side::Right => Side::Left,
+            LocalShop::Left => LocalShop::Right,
+            LocalShop::Right => LocalShop::Left,
         }
     }
 
     /// The shop's processes: its api and its worker.
-    pub(crate) fn children(self, environment: &[(&'static str, String)]) -> [Child; 2] {
+    pub(crate) fn processes(self, environment: &[(&'static str, String)]) -> [ProcessSpec; 2] {
         let [_, api, worker] = self.ports();
         let programs = [
             ("api", "backstock-api", api),
@@ -80,10 +80,10 @@ impl Side {
         programs.map(|(name, program, port)| {
             let mut environment = environment.to_vec();
             environment.push(("BACKSTOCK_INTERNAL_LISTEN", format!("127.0.0.1:{port}")));
-            Child {
+            ProcessSpec {
                 name: format!("{name}-{}", self.name()),
                 program,
-                // What both do without a command is to serve.
+                // Without a command, both serve.
                 arguments: Vec::new(),
                 environment,
                 health: Health {
@@ -94,7 +94,7 @@ impl Side {
         })
     }
 
-    /// The settings of this shop's programs, apart from where each listens.
+    /// The settings that the api and the worker share.
     pub(crate) fn environment(
         self,
         services: &Services,

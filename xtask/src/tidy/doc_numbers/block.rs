@@ -1,6 +1,6 @@
 //! The text of a measured block.
 //!
-//! Read next: `table.rs`, and `loadtests/src/report/schema.rs`, which declares what is read here.
+//! Read next: `table.rs`, and `loadtests/src/report/schema.rs`, which declares the report's fields.
 
 use serde_json::Value;
 
@@ -9,8 +9,8 @@ use super::table::{interval, metric, number, table};
 
 pub(super) const NOT_RECORDED: &str = "Not recorded yet.";
 
-/// What stands between the markers of a lesson's page, from the newest run that compared it.
-pub(super) fn of(name: &str, runs: &[Run]) -> String {
+/// The text between the markers of a lesson's page, from the newest run that compared the lesson.
+pub(super) fn text(name: &str, runs: &[Run]) -> String {
     format!("\n{}\n", paragraphs(name, runs))
 }
 
@@ -30,9 +30,9 @@ fn paragraphs(name: &str, runs: &[Run]) -> String {
         paragraphs.extend(array(&lesson["notes"]).iter().map(line));
         paragraphs.extend(claims(lesson));
         paragraphs.extend(limit(lesson));
-        paragraphs.push(proof(lesson));
+        paragraphs.push(validity(lesson));
     }
-    paragraphs.push(origin(run));
+    paragraphs.push(provenance(run));
     paragraphs.retain(|paragraph| !paragraph.is_empty());
     paragraphs.join("\n\n")
 }
@@ -121,7 +121,7 @@ fn limit(lesson: &Value) -> Option<String> {
     ))
 }
 
-fn proof(lesson: &Value) -> String {
+fn validity(lesson: &Value) -> String {
     let same = &lesson["same_answers"];
     format!(
         "**The switch acts**: {}. **Same answers**: {} requests compared, {} different.",
@@ -131,8 +131,8 @@ fn proof(lesson: &Value) -> String {
     )
 }
 
-/// Which run it was, and on what.
-fn origin(run: &Run) -> String {
+/// The recorded run and its machine.
+fn provenance(run: &Run) -> String {
     let report = &run.report;
     let machine = &report["machine"];
     let stores = [
@@ -166,7 +166,7 @@ pub(super) fn str_of(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// A text on one line that fits into a table's cell.
+/// A text on one line, escaped for a table cell.
 pub(super) fn line(value: &Value) -> String {
     str_of(value)
         .split_whitespace()
