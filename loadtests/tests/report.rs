@@ -407,7 +407,10 @@ fn lessons_that_were_left_out_are_named_with_how_to_run_them() {
     let (page, table) = (render(&report).unwrap(), table(&report));
     for shown in [&page, &table] {
         assert!(shown.contains("events, sales_counts"), "{shown}");
-        assert!(shown.contains("--lesson NAME") && shown.contains("--all"), "{shown}");
+        assert!(
+            shown.contains("--lesson NAME") && shown.contains("--all"),
+            "{shown}"
+        );
     }
 }
 

@@ -361,7 +361,10 @@ mod tests {
 
     #[test]
     fn lessons_that_are_named_are_compared_alone() {
-        assert_eq!(wanted(&["--lesson", "events", "--lesson", "indexes"]), ["indexes", "events"]);
+        assert_eq!(
+            wanted(&["--lesson", "events", "--lesson", "indexes"]),
+            ["indexes", "events"]
+        );
         assert_eq!(wanted(&["--full", "--lesson", "events"]), ["events"]);
     }
 
