@@ -25,7 +25,7 @@ down: ## Stops what a lost terminal left of `make up`
 test: install ## Runs all tests; ARGS="-p api pagination" selects
 	@cargo run --quiet --package local-services -- run -- cargo test $(or $(ARGS),--workspace)
 
-compare: install ## Measures every lesson's arms side by side; ARGS="--lesson pagination", ARGS=--full
+compare: install ## Measures the arms of twelve lessons side by side; ARGS=--all, ARGS="--lesson pagination", ARGS=--full
 	@echo "Building. The first build takes minutes."
 	@cargo build --quiet --release $(PRODUCT)
 	@$(TARGET)/release/backstock-lab compare $(ARGS)

@@ -26,6 +26,13 @@ fn an_unknown_lesson_is_wrong_use_and_answered_with_those_that_exist() {
 }
 
 #[test]
+fn all_lessons_and_one_are_not_asked_for_together() {
+    let output = lab(&["compare", "--all", "--lesson", "events"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--lesson"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_recorded_name_stays_in_its_folder() {
     let output = lab(&["compare", "--record", "../elsewhere"]);
     assert_eq!(output.status.code(), Some(2));
@@ -53,6 +60,8 @@ fn lessons_are_listed_as_json() {
         .collect();
     let known: Vec<&str> = LESSONS.iter().map(|lesson| lesson.name).collect();
     assert_eq!(names, known);
+    let core = lessons.as_array().expect("a list").iter();
+    assert_eq!(core.filter(|lesson| lesson["core"] == true).count(), 12);
 }
 
 #[test]

@@ -166,8 +166,8 @@ async fn errors_are_told_apart_and_leave_the_histograms_alone() {
         .await
         .unwrap();
     assert!(outcome.completed > 0);
-    assert!(outcome.errors.status_4xx.abs_diff(outcome.completed) <= 1);
-    assert!(outcome.errors.status_5xx.abs_diff(outcome.completed) <= 1);
+    assert!(outcome.errors.status_4xx().abs_diff(outcome.completed) <= 1);
+    assert!(outcome.errors.status_5xx().abs_diff(outcome.completed) <= 1);
     assert_eq!(outcome.total.len(), outcome.completed);
     assert_eq!(
         server.answered.load(Ordering::SeqCst),

@@ -43,6 +43,7 @@ fn settings(directory: &Path, script: &str) -> ShopSettings {
         amqp_url: None,
         log_path: directory.join("logs/api.log"),
         extra_env: vec![("BACKSTOCK_EXTRA".to_owned(), "yes".to_owned())],
+        is_other_build: false,
     }
 }
 

@@ -195,6 +195,7 @@ fn report() -> Report {
         seed: 1,
         duration_s: Some(431.0),
         settings: [("offered rate".to_owned(), "half of the slower arm's".to_owned())].into(),
+        left_out: Vec::new(),
     }
 }
 
@@ -396,6 +397,21 @@ fn arms_that_answer_differently_make_a_comparison_void() {
     report.lessons[0].same_answers.as_mut().unwrap().different = 1;
     assert!(!report.lessons[0].holds());
     assert!(table(&report).contains("FAILED"));
+}
+
+#[test]
+fn lessons_that_were_left_out_are_named_with_how_to_run_them() {
+    let mut report = report();
+    assert!(!render(&report).unwrap().contains("Left out"));
+    report.left_out = vec!["events".to_owned(), "sales_counts".to_owned()];
+    let (page, table) = (render(&report).unwrap(), table(&report));
+    for shown in [&page, &table] {
+        assert!(shown.contains("events, sales_counts"), "{shown}");
+        assert!(
+            shown.contains("--lesson NAME") && shown.contains("--all"),
+            "{shown}"
+        );
+    }
 }
 
 #[test]

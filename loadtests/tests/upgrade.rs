@@ -53,6 +53,7 @@ async fn migrations_and_indexes_are_applied_under_traffic() {
         amqp_url: None,
         log_path: std::env::temp_dir().join(format!("backstock-upgrade-{}.log", std::process::id())),
         extra_env: Vec::new(),
+        is_other_build: false,
     })
     .await
     .unwrap();

@@ -125,6 +125,7 @@ impl Bench<'_> {
             amqp_url: None,
             log_path: self.ground.logs.join(log),
             extra_env,
+            is_other_build: false,
         })
         .await
     }

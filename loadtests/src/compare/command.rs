@@ -26,9 +26,13 @@ use crate::trials::Simulators;
 /// Measures the arms of each lesson side by side, and writes report.json and index.html.
 #[derive(Debug, clap::Args)]
 pub struct Command {
-    /// A lesson to compare; may be given several times. All by default.
+    /// A lesson to compare; may be given several times. By default the twelve of the core, which take ten minutes on two
+    /// cores; `backstock-lab lessons` says which they are.
     #[arg(long = "lesson", value_name = "NAME")]
     pub lessons: Vec<String>,
+    /// Compares every lesson.
+    #[arg(long, conflicts_with = "lessons")]
+    pub all: bool,
     /// How much data: xs (1 000 products), s (200 000) or m (1 000 000).
     #[arg(long, value_enum, default_value_t = Scale::S, conflicts_with = "import")]
     pub scale: Scale,
@@ -38,7 +42,7 @@ pub struct Command {
     /// The seed of the data and of all draws.
     #[arg(long, default_value_t = DEFAULT_SEED)]
     pub seed: u64,
-    /// Longer slices, the tail, and the capacity of every arm.
+    /// Longer slices, the tail, and the capacity of every arm; of every lesson, unless some are named.
     #[arg(long)]
     pub full: bool,
     /// The folder for report.json and index.html.
@@ -74,18 +78,24 @@ impl Command {
         if let Some(name) = self.record.as_ref().filter(|name| !name_is_plain(name)) {
             bail!("`{name}` is no name for a recorded result: use letters, digits, `-`, `_` and `.`");
         }
-        let wanted =
-            |plan: &Plan| self.lessons.is_empty() || self.lessons.iter().any(|name| name == plan.lesson.name);
         if let Some(path) = &self.import {
             ImportFile::open(path)?;
         }
-        let plans: Vec<Plan> = plans().into_iter().filter(wanted).collect();
+        let plans: Vec<Plan> = plans().into_iter().filter(|plan| self.wants(plan)).collect();
         if plans.iter().any(|plan| plan.arms.len() < 2) {
             bail!(
                 "this build has no baselines, so there is nothing to compare with: build with default features"
             );
         }
         Ok(plans)
+    }
+
+    fn wants(&self, plan: &Plan) -> bool {
+        if self.lessons.is_empty() {
+            self.all || self.full || plan.is_core
+        } else {
+            self.lessons.iter().any(|name| name == plan.lesson.name)
+        }
     }
 
     /// Runs the comparison. `Ok(false)` when a proof failed; its lesson is named last.
@@ -136,6 +146,7 @@ impl Command {
             seed: self.seed,
             duration_s: None,
             settings: settings(mode, &plans),
+            left_out: left_out(&plans),
         };
         if ground.services.postgres_pid().is_none() {
             let text = "not measured: the environment names stores that run elsewhere, out of sight of this machine's /proc";
@@ -214,6 +225,15 @@ impl Command {
         }
         Ok(beside)
     }
+}
+
+fn left_out(plans: &[Plan]) -> Vec<String> {
+    let is_planned = |name: &str| plans.iter().any(|plan| plan.lesson.name == name);
+    let names = LESSONS.iter().map(|lesson| lesson.name);
+    names
+        .filter(|name| !is_planned(name))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn settings(mode: Mode, plans: &[Plan]) -> BTreeMap<String, String> {
@@ -304,4 +324,55 @@ fn commit() -> String {
     let clean =
         git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| changes.is_empty());
     if clean { commit } else { format!("{commit}-dirty") }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        command: Command,
+    }
+
+    fn wanted(arguments: &[&str]) -> Vec<&'static str> {
+        let command = Cli::parse_from([&["compare"], arguments].concat()).command;
+        let wanted = plans().into_iter().filter(|plan| command.wants(plan));
+        wanted.map(|plan| plan.lesson.name).collect()
+    }
+
+    #[test]
+    fn a_run_that_names_no_lesson_compares_the_core() {
+        let core = plans().into_iter().filter(|plan| plan.is_core);
+        let core: Vec<&str> = core.map(|plan| plan.lesson.name).collect();
+        assert_eq!(wanted(&[]), core);
+        assert!(core.contains(&"pagination") && !core.contains(&"events"));
+    }
+
+    #[test]
+    fn every_lesson_is_compared_when_all_are_asked_for_or_the_run_is_full() {
+        let every: Vec<&str> = LESSONS.iter().map(|lesson| lesson.name).collect();
+        assert_eq!(wanted(&["--all"]), every);
+        assert_eq!(wanted(&["--full"]), every);
+    }
+
+    #[test]
+    fn lessons_that_are_named_are_compared_alone() {
+        assert_eq!(
+            wanted(&["--lesson", "events", "--lesson", "indexes"]),
+            ["indexes", "events"]
+        );
+        assert_eq!(wanted(&["--full", "--lesson", "events"]), ["events"]);
+    }
+
+    #[test]
+    fn what_is_not_compared_is_left_out() {
+        let events = plans().into_iter().filter(|plan| plan.lesson.name == "events");
+        let left_out = left_out(&events.collect::<Vec<_>>());
+        assert_eq!(left_out.len(), LESSONS.len() - 1);
+        assert!(!left_out.contains(&"events".to_owned()));
+    }
 }

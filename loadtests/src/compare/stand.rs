@@ -143,6 +143,7 @@ impl Stand {
             amqp_url: None,
             log_path: log_path(&ground.logs, lesson, arm, name),
             extra_env: environment.clone(),
+            is_other_build: false,
         };
         let counted = settings(
             postgres_proxy.through(&database_url)?,
@@ -201,6 +202,7 @@ impl Stand {
             amqp_url: None,
             log_path: log_path(&ground.logs, lesson, self.arm, name),
             extra_env: self.environment.clone(),
+            is_other_build: false,
         })
         .await
     }

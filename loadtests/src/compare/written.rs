@@ -145,7 +145,7 @@ pub(super) fn refusals(report: &mut ArmReport, side: &Measured) {
     let errors = &side.outcome.errors;
     report
         .outcomes
-        .insert("answered_5xx".into(), json!(errors.status_5xx));
+        .insert("answered_5xx".into(), json!(errors.status_5xx()));
     report.outcomes.insert(
         "broken_or_timed_out".into(),
         json!(errors.connect + errors.timeout + errors.broken),

@@ -31,6 +31,7 @@ const CLAIMS: &[ClaimSpec] = &[ClaimSpec {
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: true,
         arms: arms_of(lesson),
         scenarios,
         expected: "none: at least one statement a request, no hit; redis, warm: no statement, every answer a hit",

@@ -2,9 +2,11 @@
 
 use anyhow::Result;
 use serde_json::json;
-use storefront::variants::LESSONS;
+use storefront::variants::{LESSONS, Lesson};
 
-/// Lists the lessons, their arms, joints, contexts and questions.
+use super::plan;
+
+/// Lists the lessons, their arms, joints, contexts and questions, and which `compare` measures when it is given none.
 #[derive(Debug, clap::Args)]
 pub struct Command {
     /// As JSON.
@@ -39,6 +41,7 @@ fn as_json() -> serde_json::Value {
             "name": lesson.name,
             "summary": lesson.summary,
             "question": lesson.question,
+            "core": is_core(lesson),
             "joint": lesson.joint.to_string(),
             "baseline": lesson.baseline,
             "optimized": lesson.optimized,
@@ -49,12 +52,17 @@ fn as_json() -> serde_json::Value {
     json!(lessons.collect::<Vec<_>>())
 }
 
+fn is_core(lesson: &'static Lesson) -> bool {
+    plan(lesson).is_some_and(|plan| plan.is_core)
+}
+
 fn as_text() -> String {
     use std::fmt::Write as _;
     let mut text = String::new();
     for lesson in LESSONS {
         let write = &mut text;
-        let _ = writeln!(write, "{}: {}", lesson.name, lesson.question);
+        let core = if is_core(lesson) { " (core)" } else { "" };
+        let _ = writeln!(write, "{}{core}: {}", lesson.name, lesson.question);
         for arm in lesson.arms {
             let role = match arm.name {
                 name if name == lesson.optimized => " (optimized)",

@@ -34,6 +34,7 @@ const CLAIMS: &[ClaimSpec] = &[
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: true,
         arms: arms_of(lesson),
         scenarios,
         expected: "none: no content-encoding; gzip: `gzip` on every answer; brotli: `br` on every answer; both send fewer bytes \

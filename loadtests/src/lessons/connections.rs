@@ -50,6 +50,7 @@ const CLAIMS: &[ClaimSpec] = &[ClaimSpec {
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: true,
         arms: arms_of(lesson),
         scenarios,
         expected: "per_request: 0.9 to 1.1 connections opened for a request; pooled: fewer than 0.1, since those that it has \

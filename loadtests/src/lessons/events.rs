@@ -22,6 +22,7 @@ const IN_FLIGHT: usize = 20;
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: false,
         arms: arms_of(lesson),
         scenarios,
         expected: "without a worker, dual_write: a message at the broker and no row in `outbox` for an order; outbox: a row and \

@@ -16,6 +16,7 @@ const SMALL: &str = "facets of a brand that has few products";
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: true,
         arms: arms_of(lesson),
         scenarios,
         expected: "scan: one statement a request, which groups rows; columns: no statement",

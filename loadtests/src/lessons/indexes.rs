@@ -62,6 +62,7 @@ const CLAIMS: &[ClaimSpec] = &[
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: true,
         arms: arms_of(lesson),
         scenarios,
         expected: "none and foreign_keys: the filtered and sorted list is sorted in a node of its own; chosen: it is read \

@@ -52,6 +52,8 @@ use crate::report::ScenarioReport;
 pub struct Plan {
     /// The lesson, as the product declares it.
     pub lesson: &'static Lesson,
+    /// Whether a run measures it that names no lessons: a reader meets these first, and all of them take ten minutes.
+    pub is_core: bool,
     /// The arms in the order of the report: the baseline first, the optimized one last.
     pub arms: Vec<&'static str>,
     /// The workloads; the first is the headline. They depend on how much data there is.
@@ -182,6 +184,11 @@ mod tests {
         let planned: Vec<&str> = plans().iter().map(|plan| plan.lesson.name).collect();
         let known: Vec<&str> = LESSONS.iter().map(|lesson| lesson.name).collect();
         assert_eq!(planned, known);
+    }
+
+    #[test]
+    fn twelve_lessons_are_the_core() {
+        assert_eq!(plans().iter().filter(|plan| plan.is_core).count(), 12);
     }
 
     #[test]

@@ -30,6 +30,7 @@ const CLAIMS: &[ClaimSpec] = &[ClaimSpec {
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: false,
         arms: arms_of(lesson),
         scenarios,
         expected: "n_plus_one: one statement and one for each order of the page, 21 on a full page of 20; batched: 2",

@@ -18,6 +18,7 @@ const INSERT: &str = "insert into order_lines";
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: false,
         arms: arms_of(lesson),
         scenarios,
         expected: "statements that insert lines, row_by_row: exactly 1, 5 and 20 for an order of as many lines; \

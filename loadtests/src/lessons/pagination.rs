@@ -34,6 +34,7 @@ const CLAIMS: &[ClaimSpec] = &[ClaimSpec {
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: true,
         arms: arms_of(lesson),
         scenarios,
         expected: "offset: `offset` in the statement, and buffers that grow with depth; cursor: no `offset`, and at any \

@@ -23,6 +23,7 @@ const HARDLY: f64 = 0.05;
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: false,
         arms: arms_of(lesson),
         scenarios,
         expected: "of the api's processor time while customers sign in, threads for blocking work have, runtime: at most \

@@ -16,6 +16,7 @@ const FEWER: f64 = 5.0;
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: true,
         arms: arms_of(lesson),
         scenarios,
         expected: "hidden: `(select to_tsquery(…))`; visible: `to_tsquery` without a subselect, and for a rare word at most a \

@@ -27,6 +27,7 @@ const CLAIMS: &[ClaimSpec] = &[ClaimSpec {
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: false,
         arms: arms_of(lesson),
         scenarios,
         expected: "all_columns: Postgres sends at least twice the bytes that narrow makes it send, for the same answer",

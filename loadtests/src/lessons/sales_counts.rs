@@ -27,6 +27,7 @@ const WIDE_ROW_BYTES: f64 = 1000.0;
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: false,
         arms: arms_of(lesson),
         scenarios,
         expected: "per_order: `update products set sales_count` in the request; batched: `insert into product_sales` instead, and \

@@ -23,6 +23,7 @@ const CLAIMS: &[ClaimSpec] = &[ClaimSpec {
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: true,
         arms: arms_of(lesson),
         scenarios,
         expected: "like: `ilike` in the statement; full_text: a text search query in the statement, and at most a \

@@ -26,6 +26,7 @@ const APART: f64 = 0.05;
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: true,
         arms: arms_of(lesson),
         scenarios,
         expected: "table: one statement a request more than jwt, and none of its exchanges with Redis; redis: as many \

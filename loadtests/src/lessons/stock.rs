@@ -44,6 +44,7 @@ const CLAIMS: &[ClaimSpec] = &[];
 pub(super) fn plan(lesson: &'static Lesson) -> Plan {
     Plan {
         lesson,
+        is_core: true,
         arms: arms_of(lesson),
         scenarios,
         expected: "read_then_write: reads `stock_quantity` by id without a lock, and writes what is left; row_lock and \

@@ -8,7 +8,7 @@ use local_services::Services;
 use super::command::{Command, DATABASE, Part};
 use super::terminal::Progress;
 use super::{
-    Buying, CachedListing, LimitResult, Listing, Uncached, UpgradePlan, Worst, being_watched,
+    Buying, CachedListing, LimitResult, Listing, OtherBuild, UpgradePlan, Worst, being_watched,
     cached_listing_against_bare_route, generator_against_wrk, generator_floor, listing_against_pgbench,
     listing_by_index, memory_with_open_connections, start_up_time, uncached_listing, upgrade,
     worst_of_generated,
@@ -19,6 +19,9 @@ use crate::shop::{Shop, ShopSettings};
 
 /// A logical database of Redis that neither `make up` nor a comparison uses.
 const REDIS_DATABASE: u8 = 250;
+
+/// Likewise, of another build: neither may read what the other has cached.
+const OTHER_REDIS_DATABASE: u8 = 249;
 
 /// The page whose details take a second statement.
 const DETAILED_PATH: &str = "/v1/products?limit=20&include=variants,images";
@@ -54,25 +57,7 @@ pub(super) async fn measure(command: &Command, stand: &Stand<'_>) -> Result<Vec<
         results.extend(worst(command, stand).await?);
     }
     results.extend(buying(command, stand, &progress).await?);
-    if is_wanted(Part::Observation) {
-        progress.next("what it costs to be watched");
-        let other_api = command.other_api.as_deref();
-        let cached = stand.shop("optimized");
-        results.extend(being_watched(&cached, &command.path, other_api, command.turns()).await?);
-    }
-    if let Some(other_api) = command.other_api.as_deref().filter(|_| is_wanted(Part::Uncached)) {
-        progress.next("the uncached listing against another build's");
-        let server_url = stand.services.database_url("postgres");
-        let plan = Uncached {
-            settings: &stand.shop("optimized,catalog_cache=none"),
-            other_api,
-            server_url: &server_url,
-            frozen_template: &ensure_frozen_template(&server_url, command.scale).await?,
-            path: &command.path,
-            turns: command.turns(),
-        };
-        results.push(uncached_listing(&plan).await?);
-    }
+    results.extend(against_other_build(command, stand, &progress).await?);
     if is_wanted(Part::Upgrade) {
         progress.next("an upgrade under traffic");
         results.push(upgraded(command, stand).await?);
@@ -81,6 +66,42 @@ pub(super) async fn measure(command: &Command, stand: &Stand<'_>) -> Result<Vec<
         !results.is_empty(),
         "nothing was measured: `--only uncached` needs --other-api"
     );
+    Ok(results)
+}
+
+/// What it costs to be watched, which needs no other build but is held against one, and what needs one.
+async fn against_other_build(
+    command: &Command,
+    stand: &Stand<'_>,
+    progress: &Progress,
+) -> Result<Vec<LimitResult>> {
+    let is_wanted = |part| command.only.is_none_or(|only| only == part);
+    let server_url = stand.services.database_url("postgres");
+    let redis_url = stand.services.redis_url(OTHER_REDIS_DATABASE);
+    let frozen_template;
+    let other = match command.other_api.as_deref() {
+        Some(api_binary) if is_wanted(Part::Observation) || is_wanted(Part::Uncached) => {
+            frozen_template = ensure_frozen_template(&server_url, command.scale).await?;
+            Some(OtherBuild {
+                api_binary,
+                server_url: &server_url,
+                frozen_template: &frozen_template,
+                redis_url: &redis_url,
+            })
+        }
+        _ => None,
+    };
+    let mut results = Vec::new();
+    if is_wanted(Part::Observation) {
+        progress.next("what it costs to be watched");
+        let cached = stand.shop("optimized");
+        results.extend(being_watched(&cached, &command.path, other.as_ref(), command.turns()).await?);
+    }
+    if let Some(other) = other.as_ref().filter(|_| is_wanted(Part::Uncached)) {
+        progress.next("the uncached listing against another build's");
+        let uncached = stand.shop("optimized,catalog_cache=none");
+        results.push(uncached_listing(&uncached, other, &command.path, command.turns()).await?);
+    }
     Ok(results)
 }
 
@@ -212,6 +233,7 @@ impl Stand<'_> {
             amqp_url: None,
             log_path: std::env::temp_dir().join("backstock-limits-api.log"),
             extra_env: Vec::new(),
+            is_other_build: false,
         }
     }
 }

@@ -4,7 +4,6 @@
 //! it there.
 
 use std::convert::Infallible;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
@@ -17,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::turns::Rivalry;
-use super::{LimitResult, Turns};
+use super::{LimitResult, OtherBuild, Turns};
 use crate::load::{Request, closed_loop, warm_up};
 use crate::shop::{Shop, ShopSettings};
 
@@ -40,7 +39,7 @@ const SAMPLE_RATIO: &str = "0.01";
 pub async fn being_watched(
     settings: &ShopSettings,
     path: &str,
-    other_api: Option<&Path>,
+    other: Option<&OtherBuild<'_>>,
     turns: Turns,
 ) -> Result<Vec<LimitResult>> {
     let turns = Turns {
@@ -76,12 +75,10 @@ pub async fn being_watched(
         contains_one(&rivals),
     );
     let mut results = vec![cost, floor];
-    if let Some(other) = other_api {
-        let older = ShopSettings {
-            api_binary: other.to_owned(),
-            ..settings.clone()
-        };
-        let rivals = rivalry(settings, &older, path, turns).await?;
+    if let Some(other) = other {
+        let [this, older] = other.beside(settings).await?;
+        let rivals = rivalry(&this, &older, path, turns).await?;
+        other.drop_databases().await?;
         results.push(result(
             "traces_off",
             format!("GET {path} from Redis, traces off ÷ another build of the api"),

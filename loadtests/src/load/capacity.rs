@@ -208,7 +208,9 @@ mod tests {
     async fn errors_and_a_rate_that_is_not_achieved_count_against_it() {
         let failing = search(&PLAN, async |rate, duration, seed| {
             let mut outcome = server(f64::INFINITY)(rate, duration, seed).await?;
-            outcome.errors.status_5xx = if rate > 300.0 { outcome.completed / 500 } else { 0 };
+            if rate > 300.0 {
+                outcome.errors.statuses = [((0, 503), outcome.completed / 500)].into();
+            }
             Ok(outcome)
         });
         let rate = failing.await.unwrap().rate_per_s.unwrap();

@@ -97,8 +97,8 @@ fn as_json(outcome: &Outcome) -> serde_json::Value {
             "connect": errors.connect,
             "timeout": errors.timeout,
             "broken": errors.broken,
-            "status_4xx": errors.status_4xx,
-            "status_5xx": errors.status_5xx,
+            "status_4xx": errors.status_4xx(),
+            "status_5xx": errors.status_5xx(),
         },
         "offered_rps": outcome.offered,
         "achieved_rps": outcome.throughput(),
@@ -160,20 +160,9 @@ fn as_table(outcome: &Outcome) -> Table {
 }
 
 fn errors_in_words(outcome: &Outcome) -> String {
-    let errors = &outcome.errors;
-    let kinds = [
-        (outcome.dropped, "never sent"),
-        (errors.connect, "not connected"),
-        (errors.timeout, "timed out"),
-        (errors.broken, "cut off"),
-        (errors.status_4xx, "status 4xx"),
-        (errors.status_5xx, "status 5xx"),
-    ];
-    let seen: Vec<String> = kinds
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, kind)| format!("{count} {kind}"))
-        .collect();
+    let never_sent = (outcome.dropped > 0).then(|| ("never sent".to_owned(), outcome.dropped));
+    let kinds = never_sent.into_iter().chain(outcome.errors.by_kind());
+    let seen: Vec<String> = kinds.map(|(kind, count)| format!("{count} {kind}")).collect();
     if seen.is_empty() {
         "none".to_owned()
     } else {

@@ -26,6 +26,11 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// The pause after a connection was refused, so that a server that is down is asked again and not hammered.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(10);
 
+/// How long a connection may have carried nothing to be used once more. A server closes idle connections, and one that
+/// does so while a request is on its way leaves it without an answer: a client has to be the first, well before the
+/// shortest of the product's deadlines, the ten seconds that a new connection has for its first request.
+const IDLE_LIMIT: Duration = Duration::from_secs(5);
+
 /// An answer that has come completely.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -58,10 +63,13 @@ pub(super) struct Connection {
     target: Target,
     open: Option<Open>,
     wire_bytes: Arc<AtomicU64>,
+    idle_limit: Duration,
 }
 
 pub(super) struct Open {
     pub(super) sender: SendRequest<Full<Bytes>>,
+    /// When it was made, or its last answer was complete.
+    idle_since: Instant,
     driver: JoinHandle<()>,
 }
 
@@ -78,6 +86,7 @@ impl Connection {
             target: target.clone(),
             open: None,
             wire_bytes: Arc::clone(wire_bytes),
+            idle_limit: IDLE_LIMIT,
         }
     }
 
@@ -104,7 +113,8 @@ impl Connection {
     }
 
     async fn ask_patiently(&mut self, request: &Request) -> Result<Answer, Failure> {
-        if self.open.as_ref().is_none_or(|open| open.sender.is_closed()) {
+        let is_usable = |open: &Open| !open.sender.is_closed() && open.idle_since.elapsed() < self.idle_limit;
+        if !self.open.as_ref().is_some_and(is_usable) {
             self.open = Some(
                 connect(&self.target, &self.wire_bytes)
                     .await
@@ -126,6 +136,7 @@ impl Connection {
             let frame = frame.map_err(|_| Failure::Broken)?;
             bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
+        open.idle_since = Instant::now();
         Ok(Answer {
             status: response.status(),
             head_at,
@@ -149,8 +160,10 @@ impl Target {
 /// Files what became of a request whose latency counts from `since`.
 pub(super) fn file(outcome: &mut Outcome, class: u16, since: Instant, result: Result<Answer, Failure>) {
     match result {
-        Ok(answer) if answer.status.is_server_error() => outcome.errors.status_5xx += 1,
-        Ok(answer) if answer.status.is_client_error() => outcome.errors.status_4xx += 1,
+        Ok(answer) if answer.status.as_u16() >= 400 => {
+            let kind = (class, answer.status.as_u16());
+            *outcome.errors.statuses.entry(kind).or_default() += 1;
+        }
         Ok(answer) => outcome.record(class, answer.head_at - since, since.elapsed(), answer.bytes),
         Err(failure) => failure.count(&mut outcome.errors),
     }
@@ -170,7 +183,11 @@ pub(super) async fn connect(target: &Target, wire_bytes: &Arc<AtomicU64>) -> io:
         // Its error reaches whoever waits for an answer on this connection.
         let _ = connection.await;
     });
-    Ok(Open { sender, driver })
+    Ok(Open {
+        sender,
+        idle_since: Instant::now(),
+        driver,
+    })
 }
 
 /// A socket that counts what is read from it.
@@ -208,5 +225,49 @@ impl AsyncWrite for CountedStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one request of each connection, and closes it as the second arrives: as a server does whose idle deadline
+    /// ends while a request is on its way.
+    async fn server_that_closes_under_the_second() -> Target {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::new(listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut head = [0; 1024];
+                    let _ = stream.read(&mut head).await;
+                    let _ = stream
+                        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                        .await;
+                    let _ = stream.read(&mut head).await;
+                });
+            }
+        });
+        target
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_was_idle_for_too_long_is_not_used_again() {
+        let target = server_that_closes_under_the_second().await;
+        let request = Request::get("/").unwrap();
+        let mut kept = Connection::new(&target, &Arc::default());
+        assert!(kept.ask(&request).await.is_ok());
+        assert!(matches!(kept.ask(&request).await, Err(Failure::Broken)));
+
+        let mut careful = Connection::new(&target, &Arc::default());
+        careful.idle_limit = Duration::ZERO;
+        careful.connect_early().await;
+        for _ in 0..3 {
+            assert!(careful.ask(&request).await.is_ok());
+        }
     }
 }

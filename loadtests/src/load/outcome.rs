@@ -1,6 +1,7 @@
 //! What a run of the generator found.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use base64::Engine;
@@ -32,24 +33,64 @@ pub struct Errors {
     pub timeout: u64,
     /// The connection broke while the request was under way.
     pub broken: u64,
-    /// Answers of 400 to 499.
-    pub status_4xx: u64,
-    /// Answers of 500 and above.
-    pub status_5xx: u64,
+    /// Answers of 400 and above, by the request's class and by the status.
+    pub statuses: BTreeMap<(u16, u16), u64>,
 }
 
 impl Errors {
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.connect + self.timeout + self.broken + self.status_4xx + self.status_5xx
+        self.connect + self.timeout + self.broken + self.with_status(400..=599)
+    }
+
+    /// Answers of 400 to 499.
+    pub fn status_4xx(&self) -> u64 {
+        self.with_status(400..=499)
+    }
+
+    /// Answers of 500 and above.
+    pub fn status_5xx(&self) -> u64 {
+        self.with_status(500..=599)
+    }
+
+    /// Each kind that there was, in words, with its number.
+    pub fn by_kind(&self) -> Vec<(String, u64)> {
+        let without_answer = [
+            ("not connected", self.connect),
+            ("timed out", self.timeout),
+            ("cut off", self.broken),
+        ];
+        let mut kinds: BTreeMap<u16, u64> = BTreeMap::new();
+        for ((_, status), count) in &self.statuses {
+            *kinds.entry(*status).or_default() += count;
+        }
+        without_answer
+            .into_iter()
+            .map(|(kind, count)| (kind.to_owned(), count))
+            .chain(
+                kinds
+                    .into_iter()
+                    .map(|(status, count)| (format!("status {status}"), count)),
+            )
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    fn with_status(&self, range: RangeInclusive<u16>) -> u64 {
+        let statuses = self.statuses.iter();
+        statuses
+            .filter(|((_, status), _)| range.contains(status))
+            .map(|(_, count)| count)
+            .sum()
     }
 
     fn merge(&mut self, other: &Errors) {
         self.connect += other.connect;
         self.timeout += other.timeout;
         self.broken += other.broken;
-        self.status_4xx += other.status_4xx;
-        self.status_5xx += other.status_5xx;
+        for (kind, count) in &other.statuses {
+            *self.statuses.entry(*kind).or_default() += count;
+        }
     }
 }
 
@@ -287,11 +328,12 @@ mod tests {
         both.offered = Some(200.0);
         let mut other = outcome(300);
         other.offered = Some(400.0);
-        other.errors.status_5xx = 3;
+        other.errors.statuses = [((1, 503), 3)].into();
         both.merge(&other);
         assert_eq!((both.completed, both.bytes, both.total.len()), (400, 4_000, 400));
         assert_eq!(both.by_class[&1].len(), 400);
-        assert_eq!(both.errors.total(), 3);
+        assert_eq!((both.errors.total(), both.errors.status_5xx()), (3, 3));
+        assert_eq!(both.errors.by_kind(), [("status 503".to_owned(), 3)]);
         assert_eq!(both.offered, Some(300.0));
         assert_eq!(both.throughput(), 200.0);
         assert!((both.generator_share() - 0.1).abs() < 1e-9);

@@ -44,6 +44,9 @@ pub struct Report {
     /// What the run was told and what it chose, by name.
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// The lessons that this run wasn't asked for.
+    #[serde(default)]
+    pub left_out: Vec<String>,
 }
 
 /// The settings that say what was imported.

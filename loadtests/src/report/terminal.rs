@@ -60,6 +60,12 @@ pub fn table(report: &Report) -> String {
             }
         }
     }
+    if !report.left_out.is_empty() {
+        let left_out = report.left_out.join(", ");
+        text.push_str(&format!(
+            "\nleft out: {left_out}; `--lesson NAME` measures one, `--all` every lesson"
+        ));
+    }
     for lesson in &report.lessons {
         for scenario in &lesson.scenarios {
             if let Some(arms) = scenario.saturated_generator() {

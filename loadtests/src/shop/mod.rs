@@ -47,6 +47,8 @@ pub struct ShopSettings {
     pub log_path: PathBuf,
     /// Further variables of the environment.
     pub extra_env: Vec<(String, String)>,
+    /// Whether the binary is another build than the lab: it may lack lessons, and its presets may have other arms.
+    pub is_other_build: bool,
 }
 
 /// A running shop. Dropping it ends the process at once.
@@ -82,7 +84,11 @@ impl Shop {
             &Request::get("/internal/variants")?,
         )
         .await?;
-        variants::check(&settings.variants, &answer.body)?;
+        if settings.is_other_build {
+            variants::check_named(&settings.variants, &answer.body)?;
+        } else {
+            variants::check(&settings.variants, &answer.body)?;
+        }
         Ok(Shop {
             address,
             internal_address,

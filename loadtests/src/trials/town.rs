@@ -125,6 +125,7 @@ impl Town {
             amqp_url: Some(broker_url.clone()),
             log_path: log("api"),
             extra_env: environment.clone(),
+            is_other_build: false,
         };
         environment.extend([
             ("BACKSTOCK_DATABASE_URL".to_owned(), database_url),

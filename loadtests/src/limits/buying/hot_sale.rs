@@ -65,7 +65,7 @@ pub(super) async fn hot_sale(
     let lock_timeouts = timeouts.count()?;
 
     let p99 = others_p99_ms(&others);
-    let refused = sale.errors.status_5xx + others.errors.status_5xx;
+    let refused = sale.errors.status_5xx() + others.errors.status_5xx();
     let broken = unanswered(&sale) + unanswered(&others);
     let exact = books.paid as u64 == sale.completed;
     let met =
@@ -81,10 +81,10 @@ pub(super) async fn hot_sale(
         ("orders".to_owned(), sale.completed as f64),
         ("paid".to_owned(), books.paid as f64),
         ("deadlocks".to_owned(), deadlocks as f64),
-        ("sale_5xx".to_owned(), sale.errors.status_5xx as f64),
-        ("sale_4xx".to_owned(), sale.errors.status_4xx as f64),
-        ("others_5xx".to_owned(), others.errors.status_5xx as f64),
-        ("others_4xx".to_owned(), others.errors.status_4xx as f64),
+        ("sale_5xx".to_owned(), sale.errors.status_5xx() as f64),
+        ("sale_4xx".to_owned(), sale.errors.status_4xx() as f64),
+        ("others_5xx".to_owned(), others.errors.status_5xx() as f64),
+        ("others_4xx".to_owned(), others.errors.status_4xx() as f64),
         ("unanswered".to_owned(), broken as f64),
         ("others_rps".to_owned(), others.throughput()),
         ("others_p50_ms".to_owned(), others.p50_ms().unwrap_or_default()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use sqlx::AssertSqlSafe;
 
-use super::pages::{Page, Pages, VISITORS};
+use super::pages::{Page, Pages, VISITORS, failures};
 use crate::costs::{LAB_MARK, resident_bytes};
 use crate::limits::LimitResult;
 use crate::load::{Request, closed_loop, hold_open};
@@ -81,8 +81,11 @@ pub(super) async fn memory_of_all_routes(town: &mut Town, lasts: Duration) -> Re
         ("idle_mb".to_owned(), idle),
         ("with_connections_mb".to_owned(), with_connections),
         ("requests_per_s".to_owned(), outcome.throughput()),
-        ("failed".to_owned(), outcome.errors.total() as f64),
     ];
+    let failures = failures(&outcome).into_iter();
+    under_load
+        .details
+        .extend(failures.map(|(name, count)| (name, count as f64)));
     if let Some((backends, megabytes)) = postgres {
         under_load
             .details

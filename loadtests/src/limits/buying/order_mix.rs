@@ -65,7 +65,8 @@ pub(super) async fn done_in_time(town: &mut Town) -> Result<LimitResult> {
     let times = done_times(&mut town.monitor, since).await?;
     expect_right_books(town, &goods, PLENTY).await?;
     let slowest = times.p99_s().or(times.last_s()).context("no order was placed")?;
-    let failed = outcome.errors.status_5xx + outcome.errors.timeout + outcome.errors.broken + outcome.dropped;
+    let failed =
+        outcome.errors.status_5xx() + outcome.errors.timeout + outcome.errors.broken + outcome.dropped;
     let met = slowest <= MOST_S && left == 0 && times.undone == 0;
     let what = format!(
         "from an order to its mail and label, order mix at {:.0} % of {capacity:.0}/s, payment 120 / 400 ms, carrier 150 / \

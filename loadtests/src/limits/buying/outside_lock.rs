@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::expect_right_books;
 use super::hot_sale::{OTHERS_CONNECTIONS, others_p99_ms, unanswered};
-use super::pages::{Pages, VISITORS};
+use super::pages::{Pages, VISITORS, failures};
 use crate::costs::LAB_MARK;
 use crate::limits::LimitResult;
 use crate::load::open_loop;
@@ -66,7 +66,7 @@ pub(super) async fn lock_from_outside(town: &mut Town, held: Duration) -> Result
     let left = town.drain(PATIENCE).await?;
     expect_right_books(town, &goods, PLENTY).await?;
 
-    let refused = ordering.errors.status_5xx + visiting.errors.status_5xx;
+    let refused = ordering.errors.status_5xx() + visiting.errors.status_5xx();
     let broken = unanswered(&ordering) + unanswered(&visiting) + unanswered(&wanting);
     let slowest = others_p99_ms(&ordering).max(others_p99_ms(&visiting));
     let met = refused + broken == 0 && slowest <= MOST_MS && left == 0;
@@ -84,17 +84,23 @@ pub(super) async fn lock_from_outside(town: &mut Town, held: Duration) -> Result
         met,
     );
     result.details = vec![
-        ("orders_5xx".to_owned(), ordering.errors.status_5xx as f64),
+        ("orders_5xx".to_owned(), ordering.errors.status_5xx() as f64),
         ("orders_p99_ms".to_owned(), others_p99_ms(&ordering)),
-        ("others_5xx".to_owned(), visiting.errors.status_5xx as f64),
-        ("others_4xx".to_owned(), visiting.errors.status_4xx as f64),
+        ("others_5xx".to_owned(), visiting.errors.status_5xx() as f64),
+        ("others_4xx".to_owned(), visiting.errors.status_4xx() as f64),
         ("others_p99_ms".to_owned(), others_p99_ms(&visiting)),
         ("unanswered".to_owned(), broken as f64),
         ("wanted_answered".to_owned(), wanting.completed as f64),
-        ("wanted_5xx".to_owned(), wanting.errors.status_5xx as f64),
-        ("wanted_4xx".to_owned(), wanting.errors.status_4xx as f64),
+        ("wanted_5xx".to_owned(), wanting.errors.status_5xx() as f64),
+        ("wanted_4xx".to_owned(), wanting.errors.status_4xx() as f64),
         ("left".to_owned(), left as f64),
     ];
+    for (who, outcome) in [("orders", &ordering), ("others", &visiting), ("wanted", &wanting)] {
+        let failures = failures(outcome).into_iter();
+        result
+            .details
+            .extend(failures.map(|(name, count)| (format!("{who}_{name}"), count as f64)));
+    }
     Ok(result)
 }
 

@@ -14,7 +14,7 @@ use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use crate::costs::LAB_MARK;
-use crate::load::{Request, fetch};
+use crate::load::{Outcome, Request, fetch};
 use crate::trials::{Cart, Carts, Town};
 
 /// Who signs in: an account of the generated data.
@@ -23,7 +23,8 @@ const CUSTOMER: (&str, &str) = ("customer@example.com", "backstock-demo");
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Page {
-    Home,
+    // Requests of class 0 have no class.
+    Home = 1,
     Best,
     Category,
     /// A hundred products with all that belongs to them.
@@ -40,6 +41,24 @@ pub(super) enum Page {
     Buy,
     History,
 }
+
+const ALL: [Page; 15] = [
+    Page::Home,
+    Page::Best,
+    Page::Category,
+    Page::Detailed,
+    Page::Detail,
+    Page::Search,
+    Page::Facets,
+    Page::Suggestions,
+    Page::Cart,
+    Page::CartWrite,
+    Page::Register,
+    Page::SignIn,
+    Page::BuyRequest,
+    Page::Buy,
+    Page::History,
+];
 
 /// Visitors who don't buy, in parts of a thousand.
 pub(super) const VISITORS: [(Page, usize); 11] = [
@@ -115,7 +134,7 @@ impl Pages {
             .map(|page| {
                 let cart = if page.needs_cart() { carts.next() } else { None };
                 self.made += 1;
-                self.request(page, cart)
+                Ok(self.request(page, cart)?.with_class(page as u16))
             })
             .collect()
     }
@@ -173,7 +192,41 @@ impl Pages {
     }
 }
 
+/// Why requests were not answered well, by name: those that got no answer, and by page and status those that got one.
+/// Only of what there was; orders, which are of no class, are `order`.
+pub(super) fn failures(outcome: &Outcome) -> Vec<(String, u64)> {
+    let errors = &outcome.errors;
+    let without_answer = [
+        ("dropped", outcome.dropped),
+        ("not_connected", errors.connect),
+        ("timed_out", errors.timeout),
+        ("broken", errors.broken),
+    ];
+    let by_status = errors.statuses.iter().map(|((class, status), count)| {
+        let page = ALL.into_iter().find(|page| *page as u16 == *class);
+        let name = page.map_or_else(|| "order".to_owned(), Page::name);
+        (format!("{name}_{status}"), *count)
+    });
+    let without_answer = without_answer.into_iter().filter(|(_, count)| *count > 0);
+    without_answer
+        .map(|(name, count)| (name.to_owned(), count))
+        .chain(by_status)
+        .collect()
+}
+
 impl Page {
+    /// As its name, with `_` between words.
+    fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
+
     fn needs_cart(self) -> bool {
         matches!(self, Page::Cart | Page::CartWrite | Page::BuyRequest | Page::Buy)
     }

@@ -22,6 +22,8 @@ pub struct PageView {
     pub facts: Vec<(String, String)>,
     /// What the mode means for the numbers.
     pub mode_note: &'static str,
+    /// The lessons that this run wasn't asked for, as a list in words. Empty when there are none.
+    pub left_out: String,
     /// One row a lesson.
     pub summary: Vec<SummaryRow>,
     /// The noise floor by lesson and metric.
@@ -88,6 +90,7 @@ impl PageView {
         Ok(Self {
             facts: facts(report),
             mode_note: mode_note(report.mode),
+            left_out: report.left_out.join(", "),
             summary: report.lessons.iter().map(SummaryRow::new).collect(),
             floor: floor.collect(),
             lessons: lessons.collect::<Result<_>>()?,
