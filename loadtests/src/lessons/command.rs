@@ -39,7 +39,7 @@ fn as_json() -> serde_json::Value {
             "name": lesson.name,
             "summary": lesson.summary,
             "question": lesson.question,
-            "joint": lesson.joint.to_string(),
+            "joint": lesson.switch_point.to_string(),
             "baseline": lesson.baseline,
             "optimized": lesson.optimized,
             "arms": arms.collect::<Vec<_>>(),
@@ -73,7 +73,7 @@ fn as_text() -> String {
         } else {
             context.join(", ")
         };
-        let _ = writeln!(write, "    joint: {}; context: {context}\n", lesson.joint);
+        let _ = writeln!(write, "    joint: {}; context: {context}\n", lesson.switch_point);
     }
     text
 }
