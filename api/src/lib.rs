@@ -1,4 +1,4 @@
-//! The storefront's HTTP service: `app` turns components into a router, `main.rs` serves it.
+//! The storefront's HTTP service: `app` builds the router, `main.rs` serves it.
 //!
 //! Read first: `http/router.rs` (all routes on a page), `http/layers.rs` (the middleware on a page), then a slice,
 //! for example `catalog/browse_products/`.
@@ -21,7 +21,7 @@ pub mod passwords;
 pub mod postal_address;
 pub mod pricing;
 pub mod sessions;
-pub mod welcome;
+pub mod welcome_email;
 
 pub mod database;
 pub mod metrics;

@@ -1,7 +1,7 @@
 //! `backstock-api`: the command line. Each command is a few lines around the library.
 
-mod customers;
-mod listening;
+mod graceful_shutdown;
+mod listen_socket;
 mod serve;
 
 use std::ffi::OsString;
@@ -44,15 +44,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves the shop (what happens without a command, too)
+    /// Serves the shop (the default command)
     Serve(Box<Settings>),
     /// Brings the schema up to date and applies an index set
     Migrate(MigrateCommand),
     /// Imports a Shopify product export
     Import(ImportCommand),
-    /// Makes an account an admin's, and makes the account when there is none
+    /// Gives an account the admin role, and creates the account if there is none
     CreateAdmin(CreateAdminCommand),
-    /// Asks the process that serves beside this one whether it is ready: a health check that needs no shell
+    /// Checks the health of the process that serves on this host; needs no shell
     Health(HealthCommand),
 }
 
@@ -62,7 +62,7 @@ struct MigrateCommand {
     #[arg(long, value_name = "ARM")]
     indexes: Option<String>,
 
-    /// Where the default index set is taken from
+    /// The default index set is taken from these variants
     #[arg(long, env = "BACKSTOCK_VARIANTS", default_value = "optimized")]
     variants: Variants,
 
@@ -98,11 +98,11 @@ struct ImportCommand {
 
 #[derive(Debug, clap::Args)]
 struct CreateAdminCommand {
-    /// Whose
+    /// The account's email address
     email: EmailAddress,
 
-    /// The password of a new account, 8 to 256 characters [default: standard input's first line, if it isn't a
-    /// terminal; else one is made and printed]
+    /// The password of a new account, 8 to 256 characters [default: the first line of piped standard input, otherwise
+    /// one is generated and printed]
     #[arg(long, env = "BACKSTOCK_ADMIN_PASSWORD", hide_env_values = true)]
     admin_password: Option<SecretString>,
 
@@ -115,7 +115,7 @@ struct CreateAdminCommand {
 
 #[derive(Debug, clap::Args)]
 struct HealthCommand {
-    /// Where that process listens for operators
+    /// The address of that process's internal listener
     #[arg(long, env = "BACKSTOCK_INTERNAL_LISTEN", default_value = "127.0.0.1:9080")]
     internal_listen: SocketAddr,
 }
@@ -131,7 +131,7 @@ fn main() -> ExitCode {
         Command::Migrate(command) => on_one_thread(run_migrate(command)),
         Command::Import(command) => on_one_thread(run_import(command)),
         Command::CreateAdmin(command) => on_one_thread(run_create_admin(command)),
-        Command::Health(command) => return storefront::probe::report(command.internal_listen),
+        Command::Health(command) => return storefront::healthcheck::run(command.internal_listen),
     };
     match outcome {
         Ok(code) => code,
@@ -142,15 +142,15 @@ fn main() -> ExitCode {
     }
 }
 
-/// Without a command, the shop is served: a command line that is empty, or begins with a setting, gets `serve`.
+/// An empty command line, or one that begins with a setting, means `serve`.
 fn with_default_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    const OF_THE_PROGRAM: [&str; 4] = ["-h", "--help", "-V", "--version"];
+    const GLOBAL_FLAGS: [&str; 4] = ["-h", "--help", "-V", "--version"];
     let first = arguments
         .get(1)
         .map(|argument| argument.to_string_lossy().into_owned());
     let serves = match first.as_deref() {
         None => true,
-        Some(first) => first.starts_with('-') && !OF_THE_PROGRAM.contains(&first),
+        Some(first) => first.starts_with('-') && !GLOBAL_FLAGS.contains(&first),
     };
     if serves && !arguments.is_empty() {
         arguments.insert(1, "serve".into());
@@ -177,7 +177,7 @@ async fn run_migrate(command: MigrateCommand) -> anyhow::Result<ExitCode> {
     telemetry::init_logs(&command.log)?;
     let mut variants = command.variants;
     if let Some(arm) = &command.indexes {
-        // The one parser of switches says what is wrong with the arm, and which there are.
+        // The one parser of switches reports an unknown arm and lists the known ones.
         variants = match format!("optimized,indexes={arm}").parse() {
             Ok(variants) => variants,
             Err(error) => {
@@ -229,9 +229,9 @@ async fn run_create_admin(command: CreateAdminCommand) -> anyhow::Result<ExitCod
     let email = &command.email;
     match create_admin(&mut connection, email, password).await? {
         Created::Promoted => {
-            println!("{email} is an admin from the next sign-in on. The password is as it was.")
+            println!("{email} is an admin from the next sign-in on. The password is unchanged.")
         }
-        Created::WithGivenPassword => println!("{email} is an admin, with the password that was given."),
+        Created::WithGivenPassword => println!("{email} is an admin, with the given password."),
         Created::WithPassword(password) => {
             println!("{email} is an admin. The password, which is not shown again: {password}");
         }
@@ -239,7 +239,7 @@ async fn run_create_admin(command: CreateAdminCommand) -> anyhow::Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-/// What was piped in. Nobody is asked at a terminal.
+/// The first line of piped input. At a terminal there is no prompt.
 fn first_line_of_input() -> anyhow::Result<Option<String>> {
     if std::io::stdin().is_terminal() {
         return Ok(None);

@@ -1,4 +1,5 @@
-//! What the api counts. Names follow Prometheus: base units, `_total` for counters; labels are bounded sets.
+//! The api's metrics. Names follow Prometheus: base units, `_total` for counters; every label has a bounded set of
+//! values.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -17,11 +18,11 @@ pub fn describe() {
         "http_request_duration_seconds",
         "Time to answer a request, by route and status."
     );
-    metrics::describe_gauge!("http_requests_in_flight", "Requests that are being answered.");
+    metrics::describe_gauge!("http_requests_in_flight", "Requests in flight.");
     storefront::server::describe_metrics();
     metrics::describe_gauge!(
         "database_class_connections",
-        "Connections to Postgres that requests of a class have."
+        "Connections to Postgres in use by requests of a class."
     );
     metrics::describe_gauge!(
         "database_class_lent",
@@ -29,22 +30,22 @@ pub fn describe() {
     );
     metrics::describe_gauge!(
         "database_class_waiting",
-        "Requests of a class that wait for a connection to Postgres."
+        "Requests of a class that are waiting for a connection to Postgres."
     );
     metrics::describe_counter!(
         "database_class_refused_total",
-        "Requests of a class that got no connection to Postgres in time."
+        "Requests of a class that timed out waiting for a connection to Postgres."
     );
     for class in Class::ALL {
         refused_counter(class).absolute(0);
     }
     metrics::describe_counter!(
         "catalog_cache_lookups_total",
-        "Look-ups in the catalogue's cache, by outcome."
+        "Lookups in the catalogue's cache, by outcome."
     );
     metrics::describe_gauge!(
         "backstock_catalog_columns_bytes",
-        "Memory of the columns that facets and category counts are made from."
+        "Memory of the columns that facets and category counts are computed from."
     );
     metrics::describe_gauge!(
         "backstock_catalog_titles_bytes",
@@ -54,18 +55,18 @@ pub fn describe() {
         "database_statements_total",
         "Statements sent to Postgres for requests."
     );
-    // What has not happened yet is 0, which a rule can count with; what isn't there it can't.
+    // Export zeros from the start: an alert rule can compute with 0 but not with an absent series.
     HANDLES.with_borrow(|_| ());
 }
 
-/// What a class of requests uses of the database's connections, when someone asks for the metrics.
+/// Sets the gauges of a class, at scrape time.
 pub fn record_class(class: Class, usage: ClassUse) {
     metrics::gauge!("database_class_connections", "class" => class.as_str()).set(usage.used);
     metrics::gauge!("database_class_lent", "class" => class.as_str()).set(usage.lent);
     metrics::gauge!("database_class_waiting", "class" => class.as_str()).set(usage.waiting);
 }
 
-/// A request of a class got no connection in time.
+/// Counts a request of a class that timed out waiting for a connection.
 pub fn class_refused(class: Class) {
     refused_counter(class).increment(1);
 }
@@ -76,29 +77,28 @@ fn refused_counter(class: Class) -> Counter {
 
 static IN_FLIGHT: AtomicU32 = AtomicU32::new(0);
 
-/// A request that is being answered.
-pub struct InFlight(());
+/// Counts a request in flight until it is dropped, also when the client disconnects.
+pub struct InFlightCount(());
 
-impl InFlight {
-    /// It has come in. It ends when this is dropped, also with a client that has gone.
+impl InFlightCount {
     pub fn begin() -> Self {
         IN_FLIGHT.fetch_add(1, Ordering::Relaxed);
         Self(())
     }
 }
 
-impl Drop for InFlight {
+impl Drop for InFlightCount {
     fn drop(&mut self) {
         IN_FLIGHT.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// What is looked at when someone asks for the metrics.
+/// Sets the gauge of requests in flight, at scrape time.
 pub fn record_in_flight() {
     metrics::gauge!("http_requests_in_flight").set(IN_FLIGHT.load(Ordering::Relaxed));
 }
 
-/// One answered request.
+/// Records an answered request.
 pub fn record_request(method: &Method, route: &str, status: StatusCode, timings: &Timings) {
     HANDLES.with_borrow_mut(|handles| {
         handles
@@ -121,20 +121,20 @@ thread_local! {
     static HANDLES: RefCell<Handles> = RefCell::new(Handles::new());
 }
 
-/// A thread's own handles on what each request counts: looking one up in the registry builds its labels and takes a
-/// lock, which a request would pay for each time.
+/// Per-thread handles on the metrics of each request. A lookup in the registry would build labels and take a lock for
+/// every request.
 struct Handles {
     statements: Counter,
     cache_hits: Counter,
     cache_misses: Counter,
     cache_unavailable: Counter,
     cache_shared: Counter,
-    /// By route, then by method and class of status. As bounded as the labels are.
-    durations: HashMap<Box<str>, Vec<OfRoute>, foldhash::fast::RandomState>,
+    /// By route, then by method and status class; bounded like those labels.
+    durations: HashMap<Box<str>, Vec<RouteHistogram>, foldhash::fast::RandomState>,
 }
 
-/// Method, class of status, and how long such requests took.
-type OfRoute = (&'static str, &'static str, Histogram);
+/// Method, status class, and the durations of such requests.
+type RouteHistogram = (&'static str, &'static str, Histogram);
 
 impl Handles {
     fn new() -> Self {
@@ -153,7 +153,7 @@ impl Handles {
         if !self.durations.contains_key(route) {
             self.durations.insert(route.into(), Vec::new());
         }
-        let of_route = self.durations.get_mut(route).expect("it was put there above");
+        let of_route = self.durations.get_mut(route).expect("it was inserted above");
         let known = of_route.iter().position(|(m, s, _)| *m == method && *s == status);
         let at = known.unwrap_or_else(|| {
             let histogram = metrics::histogram!(
@@ -169,7 +169,7 @@ impl Handles {
     }
 }
 
-/// A client can invent methods; a label can't.
+/// Unknown methods share one label value: clients can invent methods without bound.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",

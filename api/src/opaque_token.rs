@@ -1,50 +1,49 @@
-//! Tokens that mean nothing by themselves: 32 random bytes, of which the database keeps the SHA-256, so that a copy of
-//! it opens no door. Refresh tokens, the tokens of guests' carts and orders, and stored sessions' access tokens.
+//! Opaque tokens: 32 random bytes. The database stores only their SHA-256, so a leaked copy of it grants no access.
+//! Used for refresh tokens, guests' carts and orders, and access tokens of stored sessions.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// What the database keeps of a token. A plain hash is enough: nobody guesses 256 random bits, however fast.
+/// What the database stores. An unsalted fast hash is enough for 256 random bits, which no attacker can enumerate.
 pub type TokenHash = [u8; 32];
 
-/// 32 random bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OpaqueToken([u8; 32]);
 
 impl OpaqueToken {
-    /// A new one, from the system's random source.
+    /// A new token from the system's random source.
     pub fn random() -> Self {
         let mut bytes = [0; 32];
         getrandom::fill(&mut bytes).expect("the system has random bytes");
         Self(bytes)
     }
 
-    /// A new one that begins with the id of what it belongs to. The other 128 bits are random, too many to guess.
-    pub fn naming(id: Uuid) -> Self {
+    /// A new token that begins with the id of what it belongs to. The other 128 bits are random, too many to guess.
+    pub fn with_id(id: Uuid) -> Self {
         let Self(mut bytes) = Self::random();
         bytes[..16].copy_from_slice(id.as_bytes());
         Self(bytes)
     }
 
-    /// The id that it begins with, if it was made by [`OpaqueToken::naming`]; else an id of nothing. It proves nothing.
-    pub fn named(&self) -> Uuid {
+    /// The id that a token from [`OpaqueToken::with_id`] begins with; meaningless for others. It proves nothing.
+    pub fn embedded_id(&self) -> Uuid {
         let (id, _) = self.0.split_first_chunk().expect("32 bytes are at least 16");
         Uuid::from_bytes(*id)
     }
 
-    /// One whose bytes are made elsewhere: they must be as hard to guess as random ones.
+    /// A token with given bytes, which must be as hard to guess as random ones.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// Reads what [`OpaqueToken::text`] wrote. `None` for anything else.
+    /// Parses what [`OpaqueToken::text`] returns. `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
     }
 
-    /// What a client is given: base64url, 43 characters.
+    /// The token as the client gets it: base64url, 43 characters.
     pub fn text(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
@@ -66,15 +65,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_that_names_something_differs_from_the_next_of_the_same_name() {
+    fn tokens_with_the_same_id_differ() {
         let id = Uuid::now_v7();
-        let token = OpaqueToken::naming(id);
-        assert_eq!(OpaqueToken::parse(&token.text()).unwrap().named(), id);
-        assert_ne!(token, OpaqueToken::naming(id));
+        let token = OpaqueToken::with_id(id);
+        assert_eq!(OpaqueToken::parse(&token.text()).unwrap().embedded_id(), id);
+        assert_ne!(token, OpaqueToken::with_id(id));
     }
 
     #[test]
-    fn what_was_written_is_read_and_nothing_else() {
+    fn a_token_survives_text_and_parse_and_nothing_else_parses() {
         let token = OpaqueToken::random();
         let text = token.text();
         assert_eq!(text.len(), 43);

@@ -1,52 +1,49 @@
-//! Where things are sent: an address as clients give it, checked field by field.
+//! Postal addresses in requests, validated field by field.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::http::body::Text;
+use crate::http::body::BoundedString;
 
 /// A postal address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PostalAddress {
-    /// Who lives there.
+    /// The recipient.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    pub name: Text<255>,
+    pub name: BoundedString<255>,
     /// Street and number.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    pub line1: Text<255>,
-    /// What helps to find the door.
+    pub line1: BoundedString<255>,
+    /// For example an apartment or a floor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
-    pub line2: Option<Text<255>>,
-    /// The town.
+    pub line2: Option<BoundedString<255>>,
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    pub city: Text<255>,
-    /// In the form of its country.
+    pub city: BoundedString<255>,
+    /// In the country's format.
     #[schema(value_type = String, min_length = 1, max_length = 32)]
-    pub postal_code: Text<32>,
-    /// A state, a province.
+    pub postal_code: BoundedString<32>,
+    /// A state or province.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
-    pub region: Option<Text<255>>,
+    pub region: Option<BoundedString<255>>,
     /// ISO 3166-1 alpha-2.
     #[schema(value_type = String, min_length = 2, max_length = 2, example = "NO")]
     pub country: Country,
 }
 
-/// A country by its code of ISO 3166-1 alpha-2, in upper case.
+/// An ISO 3166-1 alpha-2 code, in upper case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Country(&'static str);
 
 impl Country {
-    /// The country of that code.
     pub fn from_code(code: &str) -> Option<Self> {
         let at = COUNTRIES.binary_search(&code).ok()?;
         Some(Self(COUNTRIES[at]))
     }
 
-    /// Its code.
     pub fn as_str(self) -> &'static str {
         self.0
     }
@@ -57,13 +54,13 @@ impl<'de> Deserialize<'de> for Country {
         let code = String::deserialize(deserializer)?;
         Self::from_code(&code).ok_or_else(|| {
             serde::de::Error::custom(
-                "is no country; give its two upper-case letters (ISO 3166-1 alpha-2), for example NO",
+                "is not a country; use its two upper-case letters (ISO 3166-1 alpha-2), for example NO",
             )
         })
     }
 }
 
-/// All codes that are officially assigned, in order.
+/// All officially assigned codes, sorted for binary search.
 #[rustfmt::skip]
 const COUNTRIES: [&str; 249] = [
     "AD", "AE", "AF", "AG", "AI", "AL", "AM", "AO", "AQ", "AR", "AS", "AT", "AU", "AW", "AX", "AZ",
@@ -101,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_country_is_one_of_the_list() {
+    fn only_assigned_codes_are_countries() {
         assert!(COUNTRIES.is_sorted());
         assert_eq!(Country::from_code("NO").map(Country::as_str), Some("NO"));
         for wrong in ["", "no", "NOR", "XX", "UK"] {

@@ -1,24 +1,23 @@
-//! What things cost beside their own price, as the API names it: shipping. The sums are in [`storefront::pricing`].
+//! Shipping prices as the API names them. Totals are computed in [`storefront::pricing`].
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use storefront::pricing::{Coupon, CouponRefusal, Line, price};
+pub use storefront::pricing::{Coupon, CouponRefusal, PricedLine, price};
 
 use crate::http::error::ApiError;
 
-/// How a parcel is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShippingMethod {
-    /// In a few days.
+    /// Within a few days.
     Standard,
-    /// On the next.
+    /// Next day.
     Express,
 }
 
 impl ShippingMethod {
-    /// Its name in the API and in the database.
+    /// The name in the API and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Standard => "standard",
@@ -26,8 +25,8 @@ impl ShippingMethod {
         }
     }
 
-    /// What it costs, in minor units of whatever the cart is priced in. A real shop has a table by country, weight and
-    /// currency; none of our lessons is about it.
+    /// The price in minor units of the cart's currency. A real shop has a table by country, weight and currency; no
+    /// lesson needs one.
     pub const fn price_cents(self) -> i64 {
         match self {
             Self::Standard => 495,
@@ -36,10 +35,10 @@ impl ShippingMethod {
     }
 }
 
-/// A 409 for what costs more than minor units can hold: a price that was imported may be anything that a column holds.
-pub fn too_dear() -> ApiError {
+/// A 409 for a total that overflows: an imported price may be any value that its column holds.
+pub fn amount_overflow() -> ApiError {
     ApiError::Conflict {
         code: "cart_too_dear",
-        detail: "this cart costs more than the shop can count; take something out".to_owned(),
+        detail: "this cart's total is too large for the shop; take something out".to_owned(),
     }
 }

@@ -1,7 +1,7 @@
-//! `backstock-api serve`: from settings to listening sockets, and back to nothing on SIGTERM or Ctrl-C.
+//! `backstock-api serve`: from settings to listening sockets, and graceful shutdown on SIGTERM or Ctrl-C.
 //!
-//! Operators are answered at once; Postgres is waited for; then customers are let in. Read next: `customers.rs`, how they are
-//! sent home again.
+//! The internal listener opens first, then the process waits for Postgres, then the public listener opens. Read next:
+//! `graceful_shutdown.rs`.
 
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -19,30 +19,31 @@ use api::http::internal::{self, Internal};
 use api::migrate::{self, UnusableDatabase};
 use api::passwords::pool::hashes_at_once;
 use api::settings::Settings;
-use api::state::assemble;
+use api::state::build_app;
 use storefront::server::{self, ConnectionSettings, MAX_INTERNAL_CONNECTIONS};
-use storefront::starting::{POSTGRES, Start};
-use storefront::stopping::Signals;
-use storefront::supervisor::{self, News};
+use storefront::shutdown::ShutdownSignals;
+use storefront::startup::{POSTGRES, Startup};
+use storefront::systemd_notify::{self, ServiceState};
 use storefront::{postgres, telemetry};
 
-use crate::customers::Customers;
-use crate::listening::Door;
+use crate::graceful_shutdown::PublicServer;
+use crate::listen_socket::ListenSocket;
 
-/// How long the process waits for blocking work when all else has ended.
+/// How long the process waits for blocking work at the end of its shutdown.
 const BLOCKING_WORK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Threads for blocking work besides hashing passwords: names that are looked up, and the collector's last traces. The
-/// runtime would start up to 512, each with memory of its own.
+/// Threads for blocking work other than password hashing: DNS lookups and the export of the last traces. Tokio's
+/// default limit is 512 threads, each with its own memory.
 const OTHER_BLOCKING_THREADS: usize = 8;
 
-/// Serves until a signal comes. Exit code 2 for settings that can't be used.
+/// Serves until SIGTERM or SIGINT. Exit code 2 for unusable settings.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let threads = match usize::from(settings.threads) {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
     };
-    // The runtime starts those that run requests first; all others are for blocking work. `top -H` shows which are busy.
+    // The runtime starts its request threads first; all later ones are for blocking work. `top -H` shows which are
+    // busy.
     let started = AtomicUsize::new(0);
     let name = move || match started.fetch_add(1, Ordering::Relaxed) {
         earlier if earlier < threads => "api-requests".to_owned(),
@@ -56,7 +57,7 @@ pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
         .thread_name_fn(name);
     let runtime = runtime.enable_all().build()?;
     let ended = runtime.block_on(serve(settings));
-    // Dropped, it would wait for blocking work without end: a name that is looked up, for example.
+    // Dropping the runtime would wait for blocking work without a bound, for example for a DNS lookup.
     runtime.shutdown_timeout(BLOCKING_WORK_TIMEOUT);
     ended
 }
@@ -66,28 +67,31 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     if let Err(error) = telemetry::init_logs(&settings.log) {
         return unusable(&format!("BACKSTOCK_LOG: {error}; an example: info,sqlx=warn"));
     }
-    // Before anything that takes time, so that no signal is missed.
-    let mut signals = Signals::listen()?;
+    // Installed before anything slow, so that no signal is missed.
+    let mut signals = ShutdownSignals::install()?;
     let metrics = telemetry::init_metrics(&settings.telemetry, &settings.variants, "backstock-api");
     api::metrics::describe();
     let traces = match telemetry::init_traces(&settings.telemetry, "backstock-api") {
         Ok(traces) => traces,
         Err(error) => return unusable(&error),
     };
-    let assembly = match assemble(&settings) {
-        Ok(assembly) => assembly,
+    let app_builder = match build_app(&settings) {
+        Ok(app_builder) => app_builder,
         Err(error) => return unusable(&error),
     };
 
-    let door = Door::find(settings.listen)?;
+    let socket = ListenSocket::bind_or_inherit(settings.listen)?;
     let private = bind(settings.internal_listen).await?;
     let internal_listen = private.local_addr()?;
-    let (start, draining) = (Start::needs(&[POSTGRES]), Arc::new(AtomicBool::new(false)));
+    let (startup, draining) = (
+        Startup::waiting_for(&[POSTGRES]),
+        Arc::new(AtomicBool::new(false)),
+    );
     let internal = internal::router(Internal {
-        app: assembly.state.clone(),
-        variants: assembly.variants,
+        app: app_builder.state.clone(),
+        variants: app_builder.variants,
         metrics,
-        start: start.clone(),
+        startup: startup.clone(),
         draining: draining.clone(),
     });
     let operators = ConnectionSettings {
@@ -99,56 +103,66 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let options = postgres::connect_options(&settings.database, "backstock-api")?;
     let connecting = async || migrate::connect(&options, settings.variants.indexes).await;
     tokio::select! {
-        reached = start.reach(POSTGRES, UnusableDatabase::may_pass, connecting) => {
-            assembly.state.catalog.reference.load(&mut reached?).await?;
+        reached = startup.wait_for(POSTGRES, UnusableDatabase::is_transient, connecting) => {
+            app_builder.state.catalog.reference.load(&mut reached?).await?;
         }
-        () = signals.next() => {
+        () = signals.recv() => {
             tracing::info!("stopped before it served");
             return Ok(ExitCode::SUCCESS);
         }
     }
 
-    let customers = Customers::let_in(door, app(&assembly), settings.http.connections, draining.clone())?;
-    assembly.state.catalog.replicas.load_ahead();
-    let changes = tokio::spawn(follow_changes(assembly.state.clone()));
-    start.is_over();
-    log_serving(&settings, &customers, internal_listen, started);
-    supervisor::tell(News::Ready);
+    let public_server = PublicServer::start(
+        socket,
+        app(&app_builder),
+        settings.http.connections,
+        draining.clone(),
+    )?;
+    app_builder.state.catalog.replicas.load_ahead();
+    let changes = tokio::spawn(follow_changes(app_builder.state.clone()));
+    startup.mark_ready();
+    log_serving(&settings, &public_server, internal_listen, started);
+    systemd_notify::notify(ServiceState::Ready);
 
-    signals.next().await;
-    signals.end_at_the_next();
-    supervisor::tell(News::Stopping);
+    signals.recv().await;
+    signals.exit_on_next();
+    systemd_notify::notify(ServiceState::Stopping);
     draining.store(true, Ordering::Relaxed);
     tracing::info!(
         closing_notice = ?settings.http.closing_notice,
         drain_timeout = ?settings.http.drain_timeout,
         "stopping: requests in flight are finished first"
     );
-    let sent_home = customers.send_home(settings.http).await;
+    let drained = public_server.shut_down(settings.http).await;
     changes.abort();
     internal_server.abort();
     drop(keep_answering);
-    let closing = assembly.state.database.close();
+    let closing = app_builder.state.database.close();
     let _ = tokio::time::timeout(Duration::from_secs(1), closing).await;
     traces.stop().await;
     tracing::info!("stopped");
-    sent_home.map(|()| ExitCode::SUCCESS)
+    drained.map(|()| ExitCode::SUCCESS)
 }
 
-fn log_serving(settings: &Settings, customers: &Customers, internal_listen: SocketAddr, started: Instant) {
+fn log_serving(
+    settings: &Settings,
+    public_server: &PublicServer,
+    internal_listen: SocketAddr,
+    started: Instant,
+) {
     tracing::info!(
         variants = %settings.variants,
-        // The system chooses a port for a setting that ends in `:0`.
-        listen = %customers.listen,
+        // The port that the system chose, if the setting ends in `:0`.
+        listen = %public_server.listen,
         %internal_listen,
-        is_handed_over = customers.is_handed_over,
+        is_inherited = public_server.is_inherited,
         database_connections = settings.database.database_connections,
         ready_after_ms = started.elapsed().as_millis() as u64,
         "serving"
     );
 }
 
-/// A setting is, and this says why.
+/// Exit code 2, with the reason.
 fn unusable(why: &dyn Display) -> anyhow::Result<ExitCode> {
     eprintln!("backstock-api: {why}");
     Ok(ExitCode::from(2))

@@ -1,4 +1,5 @@
-//! The api's settings: what `--help` documents. Each is read from its flag or the environment, and checked at start.
+//! The api's settings, as `--help` documents them. Each is a flag or an environment variable, and is validated at
+//! startup.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,11 +20,11 @@ use storefront::variants::Variants;
 /// Everything that `backstock-api serve` needs.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
-    /// Where customers connect, unless a listening socket is handed over by systemd's protocol (LISTEN_FDS)
+    /// Where customers connect, unless the process inherits a listening socket by systemd's protocol (LISTEN_FDS)
     #[arg(long, env = "BACKSTOCK_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where operators connect: health, metrics, variants. Never open it to the world
+    /// Where operators connect: health, metrics, variants. Never expose it to the internet
     #[arg(long, env = "BACKSTOCK_INTERNAL_LISTEN", default_value = "127.0.0.1:9080")]
     pub internal_listen: SocketAddr,
 
@@ -31,7 +32,7 @@ pub struct Settings {
     #[arg(long, env = "BACKSTOCK_VARIANTS", default_value = "optimized")]
     pub variants: Variants,
 
-    /// Secrets as kid:secret, comma-separated; the first signs, all verify. Each has at least 32 bytes
+    /// Secrets as kid:secret, comma-separated; the first signs, all verify. Each needs at least 32 bytes
     #[arg(long, env = "BACKSTOCK_JWT_SECRETS", hide_env_values = true)]
     pub jwt_secrets: Keyring,
 
@@ -39,110 +40,97 @@ pub struct Settings {
     #[arg(long, env = "BACKSTOCK_OTHER_SHOP_URL")]
     pub other_shop_url: Option<String>,
 
-    /// Threads that run requests; 0 is one a core
+    /// Threads that run requests; 0 means one per core
     #[arg(long, env = "BACKSTOCK_THREADS", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
     pub threads: u16,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub http: HttpSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub catalog: CatalogSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub cache: CacheSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub replicas: ReplicaSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub sessions: SessionSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub passwords: PasswordSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub accounts: AccountSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub orders: OrderSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub mail: MailSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub database: DatabaseSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub bulkheads: BulkheadSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub redis: RedisSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub log: LogSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub telemetry: TelemetrySettings,
 }
 
 /// Bounds on every request.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct HttpSettings {
-    /// How long a request may take before it is given up with a 503, in milliseconds
+    /// How long a request may take before it is aborted with a 503, in milliseconds
     #[arg(long = "request-timeout-ms", env = "BACKSTOCK_REQUEST_TIMEOUT_MS", default_value = "30000",
           value_parser = parse_millis)]
     pub request_timeout: Duration,
 
-    /// The largest request body that is read, in bytes
+    /// The largest request body that is accepted, in bytes
     #[arg(long, env = "BACKSTOCK_MAX_BODY_BYTES", default_value_t = 65_536)]
     pub max_body_bytes: usize,
 
-    /// How long after SIGTERM idle connections stay open, while /readyz and `connection: close` say that the process
-    /// goes, in milliseconds. Longer than a balancer takes to look away, and than clients pause between two requests
+    /// How long after SIGTERM idle connections stay open, while /readyz fails and responses carry `connection:
+    /// close`, in milliseconds. Longer than a balancer takes to stop sending requests, and than clients pause between
+    /// two requests
     #[arg(long = "closing-notice-ms", env = "BACKSTOCK_CLOSING_NOTICE_MS", default_value = "100",
           value_parser = parse_millis)]
     pub closing_notice: Duration,
 
-    /// How long requests in flight may take to end after the closing notice, in milliseconds
+    /// How long requests in flight may take to finish after the closing notice, in milliseconds
     #[arg(long = "drain-timeout-ms", env = "BACKSTOCK_DRAIN_TIMEOUT_MS", default_value = "10000",
           value_parser = parse_millis)]
     pub drain_timeout: Duration,
 
-    /// How long the body of a request may take to come, in milliseconds. It is small (BACKSTOCK_MAX_BODY_BYTES)
+    /// How long the body of a request may take to arrive, in milliseconds. Bodies are small
+    /// (BACKSTOCK_MAX_BODY_BYTES)
     #[arg(long = "body-timeout-ms", env = "BACKSTOCK_BODY_TIMEOUT_MS", default_value = "10000",
           value_parser = parse_millis)]
     pub body_timeout: Duration,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub connections: ConnectionSettings,
 }
 
-/// How Postgres' connections are shared out to classes of requests. All have the form guaranteed-maximum, for example
-/// 1-5. What is guaranteed to no class is lent to whichever needs it.
+/// How the connections to Postgres are divided among classes of requests (bulkheads). All have the form
+/// guaranteed-maximum, for example 1-5. Connections that are guaranteed to no class are lent to any.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct BulkheadSettings {
     /// Connections for lists, products and categories, guaranteed-maximum [default: of every 8 connections 1-5]
     #[arg(long, env = "BACKSTOCK_DATABASE_BROWSE_CONNECTIONS", value_parser = parse_share)]
     pub database_browse_connections: Option<Share>,
 
-    /// Connections for requests that search by words, guaranteed-maximum [default: of every 8 connections 1-2, since
-    /// searching is what costs Postgres most]
+    /// Connections for requests with search words, guaranteed-maximum [default: of every 8 connections 1-2, because
+    /// search costs Postgres most]
     #[arg(long, env = "BACKSTOCK_DATABASE_SEARCH_CONNECTIONS", value_parser = parse_share)]
     pub database_search_connections: Option<Share>,
 
@@ -154,14 +142,13 @@ pub struct BulkheadSettings {
     #[arg(long, env = "BACKSTOCK_DATABASE_ACCOUNT_CONNECTIONS", value_parser = parse_share)]
     pub database_account_connections: Option<Share>,
 
-    /// How long a statement that browses or searches may take before it is cancelled, in milliseconds. All others have
-    /// BACKSTOCK_DATABASE_STATEMENT_TIMEOUT_MS, also these if that is less
+    /// How long a statement that browses or searches may take before it is cancelled, in milliseconds. All others
+    /// have BACKSTOCK_DATABASE_STATEMENT_TIMEOUT_MS; these too, if it is shorter
     #[arg(long = "database-read-statement-timeout-ms", env = "BACKSTOCK_DATABASE_READ_STATEMENT_TIMEOUT_MS",
           default_value = "500", value_parser = parse_millis)]
     pub database_read_statement_timeout: Duration,
 }
 
-/// Parses a class's share of the connections.
 fn parse_share(text: &str) -> Result<Share, String> {
     let parsed = text
         .split_once('-')
@@ -174,60 +161,61 @@ fn parse_share(text: &str) -> Result<Share, String> {
     }
 }
 
-/// Bounds on what the catalogue answers.
+/// Bounds on the catalogue's responses.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct CatalogSettings {
-    /// How many variants, and how many images, of each product a list shows with `include`. A page has up to a hundred
-    /// products: with 100 of each, it stays below some five megabytes
+    /// How many variants, and how many images, a list shows of each product with `include`. A page has up to a
+    /// hundred products: with 100 of each, it stays below about five megabytes
     #[arg(long, env = "BACKSTOCK_MAX_LIST_DETAILS", default_value_t = 100,
           value_parser = clap::value_parser!(u16).range(1..=2_048))]
     pub max_list_details: u16,
 }
 
-/// How long the catalogue's cache keeps what, in seconds. They bound what an answer that nobody asks for again occupies,
-/// not how old it may be: whatever these say, an admin's change is seen within a second, and so is stock that ran out or
-/// came back on a product's page. What may be older is a setting of its own.
+/// Time to live of the catalogue's cache entries, in seconds. It bounds how long an unused response takes up memory,
+/// not staleness: an admin's change is visible within a second, and so is a product page's stock that ran out or came
+/// back. Data that may be older has a setting of its own.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct CacheSettings {
-    /// Lists, facets, suggestions and reviews: how long they are kept, in seconds
+    /// Time to live of lists, facets, suggestions and reviews, in seconds
     #[arg(long = "cache-ttl-listings-s", env = "BACKSTOCK_CACHE_TTL_LISTINGS_S", default_value_t = 300,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub listings_ttl_s: u32,
 
-    /// Single products: how long they are kept, in seconds
+    /// Time to live of single products, in seconds
     #[arg(long = "cache-ttl-products-s", env = "BACKSTOCK_CACHE_TTL_PRODUCTS_S", default_value_t = 300,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub products_ttl_s: u32,
 
-    /// The category tree: how long it is kept, in seconds
+    /// Time to live of the category tree, in seconds
     #[arg(long = "cache-ttl-categories-s", env = "BACKSTOCK_CACHE_TTL_CATEGORIES_S", default_value_t = 14_400,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub categories_ttl_s: u32,
 
-    /// How old stock flags and ratings in lists and counts may be, in milliseconds. Customers change these: the shorter it
-    /// is, the more often a list is made again for them
+    /// How stale stock flags and ratings in lists and counts may be, in milliseconds. Customers change these: the
+    /// shorter it is, the more often lists are computed again
     #[arg(long = "cache-list-staleness-ms", env = "BACKSTOCK_CACHE_LIST_STALENESS_MS", default_value = "60000",
           value_parser = parse_millis)]
     pub list_staleness: Duration,
 
-    /// How often all lists are made again while products are changed all the time, in milliseconds. Ten changes are seen
-    /// at once before that; with the feed's quarter of a second, every change is seen within one
+    /// How often all lists are invalidated while products change continuously, in milliseconds. Up to ten changes are
+    /// visible immediately; together with the feed's quarter of a second, every change is visible within one
     #[arg(long = "cache-list-refresh-ms", env = "BACKSTOCK_CACHE_LIST_REFRESH_MS", default_value = "700",
           value_parser = parse_millis)]
     pub list_refresh: Duration,
 
-    /// How long ago a process may have read the catalogue's changes and still serve what is kept, in milliseconds. It reads
-    /// them four times a second: a price is right everywhere within this time, also when that is held up
+    /// How long ago a process may have read the catalogue's changes and still serve cached responses, in milliseconds. It
+    /// reads them four times a second: a price is right everywhere within this time, also when reading is delayed
     #[arg(long = "cache-max-feed-lag-ms", env = "BACKSTOCK_CACHE_MAX_FEED_LAG_MS", default_value = "1000",
           value_parser = parse_millis)]
     pub max_feed_lag: Duration,
 
-    /// How long a process waits for another that is making the same answer, in milliseconds, before it does the work itself
+    /// How long a process waits for another one that is computing the same response, in milliseconds, before it
+    /// computes it itself
     #[arg(long = "cache-fill-wait-ms", env = "BACKSTOCK_CACHE_FILL_WAIT_MS", default_value = "500",
           value_parser = parse_millis)]
     pub fill_wait: Duration,
 
-    /// The largest answer that is stored, in bytes: one that is larger costs Redis more than it saves
+    /// The largest response that is cached, in bytes: a larger one costs Redis more than it saves
     #[arg(
         long = "cache-max-answer-bytes",
         env = "BACKSTOCK_CACHE_MAX_ANSWER_BYTES",
@@ -235,8 +223,8 @@ pub struct CacheSettings {
     )]
     pub max_answer_bytes: usize,
 
-    /// Answers that were asked for once: how many bytes a process stores of them in a minute. Others are stored when they are
-    /// asked for again. It keeps requests that never repeat from evicting those that do
+    /// Responses requested for the first time: how many bytes of them a process caches per minute. Others are cached
+    /// at their second request. This keeps requests that never repeat from evicting those that do
     #[arg(
         long = "cache-first-answers-bytes-per-minute",
         env = "BACKSTOCK_CACHE_FIRST_ANSWERS_BYTES_PER_MINUTE",
@@ -245,152 +233,152 @@ pub struct CacheSettings {
     pub first_answers_bytes_per_minute: usize,
 }
 
-/// What a process holds of the catalogue, and counts of it.
+/// The in-process replicas of the catalogue.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ReplicaSettings {
-    /// Products that are read by one statement while a process loads the columns that facets count: so few that it is far
-    /// from its timeout
+    /// Products read by one statement while a process loads the columns that facets count: few enough to stay far
+    /// from the statement timeout
     #[arg(long, env = "BACKSTOCK_REPLICA_PAGE_ROWS", default_value_t = 10_000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub replica_page_rows: u32,
 
-    /// How long a request waits for what its process is still loading before it is answered 503, in milliseconds
+    /// How long a request waits for a replica that is still loading before it is answered 503, in milliseconds
     #[arg(long = "replica-wait-ms", env = "BACKSTOCK_REPLICA_WAIT_MS", default_value = "2000",
           value_parser = parse_millis)]
     pub replica_wait: Duration,
 
-    /// The most products with the words that facets count. Beyond, they are approximate: a common word costs no more
-    /// than a rare one. Each is on another page of the table at worst, and a request should read 2,000 pages at most
+    /// The most matching products that facets of a search count. Beyond it, counts are approximate, so a common word
+    /// costs no more than a rare one. In the worst case each product is on its own page of the table, and a request
+    /// should read at most 2,000 pages
     #[arg(long, env = "BACKSTOCK_FACET_CANDIDATES", default_value_t = 1_800,
           value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub facet_candidates: u32,
 
-    /// The best-selling products whose titles a process holds for suggestions, about 100 bytes each
+    /// How many best-selling products' titles a process holds for suggestions, about 100 bytes each
     #[arg(long, env = "BACKSTOCK_SUGGESTION_PRODUCTS", default_value_t = 20_000,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub suggestion_products: u32,
 
-    /// How old the order of suggestions by sales may be before it is read again in the background, in seconds
+    /// How old the suggestions' order by sales may become before it is reloaded in the background, in seconds
     #[arg(long, env = "BACKSTOCK_SUGGESTION_MAX_AGE_S", default_value_t = 300,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub suggestion_max_age_s: u32,
 }
 
-/// How long a sign-in speaks for its customer.
+/// Lifetimes of a sign-in's tokens.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct SessionSettings {
-    /// How long an access token is good, in seconds. With sessions=jwt it outlives a sign-out by up to this
+    /// Lifetime of an access token, in seconds. With sessions=jwt it outlives a sign-out by up to this
     #[arg(long, env = "BACKSTOCK_ACCESS_TOKEN_LIFETIME_S", default_value_t = 900,
           value_parser = clap::value_parser!(u32).range(1..=900))]
     pub access_token_lifetime_s: u32,
 
-    /// How long a refresh token is good, in seconds; each refresh gives a new one
+    /// Lifetime of a refresh token, in seconds; each refresh issues a new one
     #[arg(long, env = "BACKSTOCK_REFRESH_TOKEN_LIFETIME_S", default_value_t = 2_592_000,
           value_parser = clap::value_parser!(u32).range(60..=31_536_000))]
     pub refresh_token_lifetime_s: u32,
 }
 
-/// How much of the machine hashing passwords may take. One hash fills 19 MiB of memory and a core.
+/// How much of the machine password hashing may use. One hash takes 19 MiB of memory and one core.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct PasswordSettings {
-    /// Passwords hashed at a time; 0 is one for every two cores
+    /// Passwords hashed concurrently; 0 means one for every two cores
     #[arg(long, env = "BACKSTOCK_PASSWORD_HASHES_AT_ONCE", default_value_t = 0,
           value_parser = clap::value_parser!(u16).range(0..=256))]
     pub password_hashes_at_once: u16,
 
-    /// How long a request may wait for its turn to hash before it is answered 503, in milliseconds
+    /// How long a request may wait to hash a password before it is answered 503, in milliseconds
     #[arg(long = "password-wait-timeout-ms", env = "BACKSTOCK_PASSWORD_WAIT_TIMEOUT_MS", default_value = "2000",
           value_parser = parse_millis)]
     pub password_wait_timeout: Duration,
 }
 
-/// What an account may do how often.
+/// Limits on accounts.
 #[derive(Debug, Clone, Args)]
 pub struct AccountSettings {
-    /// Sign-ins that may fail for one email within the window; a person mistypes, a list of passwords doesn't end
+    /// Failed sign-ins allowed for one email within the window: enough for typing errors, too few for a list of
+    /// passwords
     #[arg(long, env = "BACKSTOCK_SIGN_IN_FAILURES_PER_EMAIL", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub sign_in_failures_per_email: u32,
 
-    /// Sign-ins and registrations that may fail for one client address within the window; an office shares one
+    /// Failed sign-ins and registrations allowed for one client address within the window; an office shares one
     #[arg(long, env = "BACKSTOCK_SIGN_IN_FAILURES_PER_CLIENT", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub sign_in_failures_per_client: u32,
 
-    /// The window that failures are counted in, in seconds, from the first one on
+    /// The window in which failures are counted, in seconds from the first one
     #[arg(long, env = "BACKSTOCK_SIGN_IN_WINDOW_S", default_value_t = 900,
           value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub sign_in_window_s: u32,
 
-    /// The header in which a trusted proxy names the client's address, its last entry counts, for example
-    /// x-forwarded-for. Without it, the address that connects is the client's
+    /// The header in which a trusted proxy passes the client's address, for example x-forwarded-for; its last entry
+    /// counts. Without it, the peer's address is the client's
     #[arg(long, env = "BACKSTOCK_CLIENT_ADDRESS_HEADER")]
     pub client_address_header: Option<axum::http::HeaderName>,
 
-    /// Addresses that a customer may keep
+    /// Addresses that a customer may store
     #[arg(long, env = "BACKSTOCK_MAX_ADDRESSES", default_value_t = 20,
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub max_addresses: u32,
 }
 
-/// What an order waits for, and whom it works with.
+/// Limits and third parties of orders.
 #[derive(Debug, Clone, Args)]
 pub struct OrderSettings {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub payment: PaymentSettings,
 
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub carrier: CarrierSettings,
 
-    /// How long a request may work on its order besides its payment, in milliseconds. After that and the payment's timeout
-    /// its process is taken for dead, and a retry goes on with the order
+    /// How long a request may work on its order apart from the payment, in milliseconds. After this and the payment's
+    /// timeout the process is presumed dead, and a retry resumes the order
     #[arg(long = "order-margin-ms", env = "BACKSTOCK_ORDER_MARGIN_MS", default_value = "10000", value_parser = parse_millis)]
     pub margin: Duration,
 
-    /// How long stock is held for an order that isn't paid, in milliseconds. Longer than the payment's timeout and the
-    /// margin together: the worker settles what is older
+    /// How long stock stays reserved for an unpaid order, in milliseconds. Longer than the payment's timeout and the
+    /// margin together: the worker reconciles older ones
     #[arg(long = "reservation-ms", env = "BACKSTOCK_RESERVATION_MS", default_value = "60000",
           value_parser = parse_millis)]
     pub reservation: Duration,
 
-    /// Transactions of this process that work on one SKU's stock at a time, each with a connection; further orders of the
-    /// SKU wait in line without one. Two keep its row busy: one commits while the other is on its way
+    /// Transactions of this process that work on one SKU's stock concurrently, each with a connection; further orders
+    /// of the SKU queue without one. Two keep its row busy: one commits while the next is on its way
     #[arg(long, env = "BACKSTOCK_SKU_WAITERS", default_value_t = 2,
           value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub sku_waiters: u16,
 
-    /// How long an order waits in line for its SKUs before it is answered 503 with retry-after, in milliseconds. Customers
-    /// wait a second; one who waits longer has asked again
+    /// How long an order queues for its SKUs before it is answered 503 with retry-after, in milliseconds. Customers
+    /// wait about a second before they retry
     #[arg(long = "sku-queue-timeout-ms", env = "BACKSTOCK_SKU_QUEUE_TIMEOUT_MS", default_value = "1000",
           value_parser = parse_millis)]
     pub sku_queue_timeout: Duration,
 
-    /// For how long the prices that an order was begun with are believed, in milliseconds. One that takes longer until its
-    /// stock is taken, because it waited for a connection, its turn or a row, compares them again before it commits.
-    /// Longer than an order takes that waits for nothing
+    /// How long the prices that an order began with are trusted, in milliseconds. An order whose stock is reserved
+    /// later, because it waited for a connection, the queue or a row lock, compares them again before it commits.
+    /// Longer than an uncontended order takes
     #[arg(long = "price-validity-ms", env = "BACKSTOCK_PRICE_VALIDITY_MS", default_value = "50",
           value_parser = parse_millis)]
     pub price_validity: Duration,
 
-    /// Orders of one customer that may wait for their payment at a time; more are 409 too_many_open_orders. Each holds its
-    /// stock until then
+    /// Unpaid orders that one customer may have at a time; more are 409 too_many_open_orders. Each holds its stock
+    /// until it is paid or fails
     #[arg(long, env = "BACKSTOCK_MAX_OPEN_ORDERS", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(1..=100))]
     pub max_open_orders: u32,
 
-    /// Units of one SKU that an order of a guest may have; more are 409 too_many_units. A household's purchase fits, a
-    /// warehouse's has an account
+    /// Units of one SKU in a guest's order; more are 409 too_many_units. Enough for a household; a wholesale buyer
+    /// has an account
     #[arg(long, env = "BACKSTOCK_GUEST_MAX_UNITS", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub guest_max_units: u32,
 
-    /// What the carrier signs its callbacks with, at least 16 bytes. Without it, none is accepted
+    /// The secret that the carrier signs its webhooks with, at least 16 bytes. Without it, all are rejected
     #[arg(long, env = "BACKSTOCK_CARRIER_SECRET", hide_env_values = true, value_parser = parse_shared_secret)]
     pub carrier_secret: Option<SecretString>,
 
-    /// RabbitMQ. Only events=dual_write publishes from here; else the worker does
+    /// RabbitMQ. Only events=dual_write publishes from the api; otherwise the worker does
     #[arg(
         long,
         env = "BACKSTOCK_AMQP_URL",
@@ -401,29 +389,28 @@ pub struct OrderSettings {
     pub amqp_url: SecretString,
 }
 
-/// Stock would be given back while its payment is under way.
+/// Stock would be returned while its payment is in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "BACKSTOCK_RESERVATION_MS is {reservation_ms}; use more than {locked_ms}, which is BACKSTOCK_PAYMENT_TIMEOUT_MS and \
      BACKSTOCK_ORDER_MARGIN_MS together, for example {}", locked_ms.saturating_mul(4)
 )]
 pub struct ReservationTooShort {
-    /// What is set.
     reservation_ms: u128,
     /// How long a request may work on its order.
     locked_ms: u128,
 }
 
 impl OrderSettings {
-    /// How long a key stays locked to a request.
+    /// How long an idempotency key stays locked to a request.
     pub fn key_lock(&self) -> Duration {
         self.payment.payment_timeout + self.margin
     }
 
-    /// Holds them against each other.
+    /// Checks the settings against each other.
     ///
     /// # Errors
-    /// When a reservation may end while a request still works on its order.
+    /// When a reservation could expire while a request still works on its order.
     pub fn check(&self) -> Result<(), ReservationTooShort> {
         match self.reservation > self.key_lock() {
             true => Ok(()),
@@ -435,7 +422,6 @@ impl OrderSettings {
     }
 }
 
-/// A secret that is shared with a third party.
 fn parse_shared_secret(text: &str) -> Result<SecretString, String> {
     const MIN_BYTES: usize = 16;
     if text.len() < MIN_BYTES {

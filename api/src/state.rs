@@ -1,4 +1,4 @@
-//! The application's state: every component, built once from the variants as the arm it stays.
+//! The application's state: every component, built once at startup as the arm that the variants select.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use storefront::variants::Variants;
 use crate::accounts::Accounts;
 use crate::admin::Administration;
 use crate::catalog::Catalog;
-use crate::database::{Database, DatabaseError, SideConnection};
+use crate::database::{ControlConnection, Database, DatabaseError};
 use crate::orders::Orders;
 use crate::passwords::Passwords;
 use crate::sessions::Sessions;
@@ -19,71 +19,55 @@ use crate::settings::{HttpSettings, ReservationTooShort, Settings};
 /// What handlers share.
 pub type AppState = Arc<App>;
 
-/// The components. They know which arm they were built as; nothing here knows the variants.
+/// The components. Each knows which arm it is; `Variants` isn't part of the state.
 pub struct App {
-    /// The door to Postgres.
     pub database: Database,
-    /// To Postgres, beside the requests.
-    pub side: SideConnection,
-    /// Whom an access token speaks for.
+    pub control: ControlConnection,
     pub sessions: Sessions,
-    /// Where passwords are hashed.
     pub passwords: Passwords,
-    /// What the catalogue's handlers need besides.
     pub catalog: Catalog,
-    /// What the admins' handlers need besides.
     pub admin: Administration,
-    /// What the accounts' handlers need besides.
     pub accounts: Accounts,
-    /// What the orders' handlers need besides.
     pub orders: Orders,
 }
 
-/// A service that is ready to be turned into a router by [`crate::app`].
-pub struct Assembly {
-    /// What handlers share.
+/// What [`crate::app`] turns into a router.
+pub struct AppBuilder {
     pub state: AppState,
     /// Read while the router is built, and shown by `/` and `/internal/variants`.
     pub variants: Variants,
-    /// Bounds on every request.
     pub http: HttpSettings,
-    /// What `/` links to.
+    /// The address that `/` links to.
     pub other_shop_url: Option<String>,
 }
 
-/// A setting that can't be used, found while the components were built.
+/// A setting that can't be used.
 #[derive(Debug, thiserror::Error)]
-pub enum AssemblyError {
-    /// The database's URL.
+pub enum BuildAppError {
     #[error(transparent)]
     DatabaseUrl(#[from] storefront::postgres::UrlError),
-    /// The database's settings.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// Redis' URL.
-    #[error("BACKSTOCK_REDIS_URL is no Redis URL ({0}); an example: redis://127.0.0.1:6379/0")]
+    #[error("BACKSTOCK_REDIS_URL is not a Redis URL ({0}); an example: redis://127.0.0.1:6379/0")]
     Redis(#[from] RedisError),
-    /// A third party's client.
     #[error(transparent)]
     ThirdParty(#[from] ClientError),
-    /// Settings of orders that don't fit together.
     #[error(transparent)]
     Orders(#[from] ReservationTooShort),
-    /// The mail server's URL.
     #[error(transparent)]
     Mail(#[from] MailUrlError),
 }
 
-/// Builds every component as its arm. Connects to nothing yet.
+/// Builds every component as its arm, without connecting to anything.
 ///
 /// # Errors
-/// When a URL can't be parsed.
-pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
+/// When a URL can't be parsed or settings contradict each other.
+pub fn build_app(settings: &Settings) -> Result<AppBuilder, BuildAppError> {
     let variants = settings.variants;
     let database = Database::new(variants.connections, &settings.database, &settings.bulkheads)?;
-    let side = SideConnection::new(storefront::postgres::connect_options(
+    let control = ControlConnection::new(storefront::postgres::connect_options(
         &settings.database,
-        "backstock-api side",
+        "backstock-api control",
     )?);
     let replicas = storefront::postgres::connect_options(&settings.database, "backstock-api replicas")?;
     let redis = Redis::new(&settings.redis)?;
@@ -101,10 +85,10 @@ pub fn assemble(settings: &Settings) -> Result<Assembly, AssemblyError> {
         settings.accounts.clone(),
     );
     let orders = Orders::new(&variants, settings)?;
-    Ok(Assembly {
+    Ok(AppBuilder {
         state: Arc::new(App {
             database,
-            side,
+            control,
             sessions,
             passwords,
             catalog,

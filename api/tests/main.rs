@@ -1,4 +1,4 @@
-//! What the api promises, tested from outside: through `app(assembly)` or through the real binary, against real servers.
+//! What the api promises, tested from outside: through `app(app_builder)` or through the real binary, against real servers.
 //!
 //! One binary, since linking is what tests wait for. The modules mirror the slices; `support/` is the harness. Read
 //! first: `support/shop.rs`.

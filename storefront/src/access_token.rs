@@ -1,8 +1,8 @@
-//! Access tokens that carry who they speak for: JWTs, signed with HMAC-SHA-256 under a key of the [`Keyring`], which
-//! their header names. Whoever has the secrets verifies them without asking anyone.
+//! Self-contained access tokens (JWTs), signed with HMAC-SHA-256 under a key of the [`Keyring`], which their header
+//! names. Any process with the secrets verifies them without a lookup.
 //!
-//! The secret itself signs, as every other service expects that is given it to verify; what a cursor is signed with is
-//! derived from it under a name, and no such name looks like a token.
+//! Tokens are signed with the secret itself, because other services that are given it expect that. Cursors are signed
+//! with a key derived from it, so neither signature can be used as the other.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::keyring::Keyring;
 
-/// Who makes the tokens, and whom they are made for: the same shop.
+/// Issuer and audience: the shop itself.
 const SHOP: &str = "backstock";
 
 /// Signs and verifies access tokens.
@@ -25,29 +25,29 @@ pub struct AccessTokens {
     validation: Validation,
 }
 
-/// What a token says.
+/// A token's claims.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
     /// The customer.
     pub sub: Uuid,
-    /// The sign-in that the token comes from.
+    /// The sign-in.
     pub sid: Uuid,
-    /// `customer` or `admin`, as it was then.
+    /// `customer` or `admin`, when the token was issued.
     pub role: String,
-    /// When it was made, in seconds since 1970.
+    /// Issued at, in seconds since 1970.
     pub iat: u64,
-    /// From when on it is refused, in seconds since 1970.
+    /// Expires at, in seconds since 1970.
     pub exp: u64,
 }
 
-/// A token is not accepted. Why is nobody's business: it is wrong, or expired, or another's.
+/// The token is invalid, expired, or signed with an unknown key. Clients aren't told which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the access token is not accepted")]
-pub struct Refused;
+#[error("the access token is not valid")]
+pub struct InvalidToken;
 
-/// What is written into a token besides [`Claims`].
+/// [`Claims`] with issuer and audience.
 #[derive(Serialize)]
-struct Written<'c> {
+struct SerializedClaims<'c> {
     iss: &'static str,
     aud: &'static str,
     #[serde(flatten)]
@@ -55,7 +55,6 @@ struct Written<'c> {
 }
 
 impl AccessTokens {
-    /// Tokens under the keyring's keys.
     pub fn new(keyring: &Keyring) -> Self {
         let mut secrets = keyring.secrets().peekable();
         let (kid, secret) = secrets.peek().expect("a keyring is never empty");
@@ -68,8 +67,8 @@ impl AccessTokens {
         validation.set_issuer(&[SHOP]);
         validation.set_audience(&[SHOP]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // What a sign-out promises is bounded by `exp` alone; only clocks of several machines would need leeway, and
-        // a token that is refused too early is refreshed.
+        // Sign-out relies on `exp` alone, so there is no leeway. A token rejected too early because of clock skew is
+        // refreshed.
         validation.leeway = 0;
         Self {
             signing,
@@ -81,7 +80,7 @@ impl AccessTokens {
         }
     }
 
-    /// A token for a customer's sign-in that is good from now on for `lifetime`.
+    /// Signs a token for a customer's sign-in, valid for `lifetime`.
     pub fn sign(&self, sub: Uuid, sid: Uuid, role: &str, lifetime: Duration) -> String {
         let iat = jsonwebtoken::get_current_timestamp();
         self.sign_claims(&Claims {
@@ -93,27 +92,26 @@ impl AccessTokens {
         })
     }
 
-    /// A token that says this.
     pub fn sign_claims(&self, claims: &Claims) -> String {
-        let written = Written {
+        let serialized = SerializedClaims {
             iss: SHOP,
             aud: SHOP,
             claims,
         };
-        encode(&self.header, &written, &self.signing)
+        encode(&self.header, &serialized, &self.signing)
             .expect("texts and numbers serialize, and HMAC signs anything")
     }
 
-    /// What a token says, if a key of ours signed it and it has not expired. The algorithm is ours to choose, never the
-    /// token's.
+    /// The claims of a token that one of the keys signed and that hasn't expired. The algorithm is fixed, never taken
+    /// from the token (RFC 8725).
     ///
     /// # Errors
-    /// When it is not accepted.
-    pub fn verify(&self, token: &str) -> Result<Claims, Refused> {
-        let header = decode_header(token).map_err(|_| Refused)?;
+    /// When the token is not valid.
+    pub fn verify(&self, token: &str) -> Result<Claims, InvalidToken> {
+        let header = decode_header(token).map_err(|_| InvalidToken)?;
         let key = header.kid.as_deref().and_then(|kid| self.verifying.get(kid));
-        let verified = decode::<Claims>(token, key.ok_or(Refused)?, &self.validation);
-        verified.map(|token| token.claims).map_err(|_| Refused)
+        let verified = decode::<Claims>(token, key.ok_or(InvalidToken)?, &self.validation);
+        verified.map(|token| token.claims).map_err(|_| InvalidToken)
     }
 }
 
@@ -144,16 +142,16 @@ mod tests {
 
     #[test]
     fn a_rotated_key_still_verifies_and_a_removed_one_does_not() {
-        let made_before = token(OLD);
+        let issued_before = token(OLD);
         let rotated = tokens(&format!("{NEW},{OLD}"));
-        assert!(rotated.verify(&made_before).is_ok());
-        assert!(tokens(NEW).verify(&made_before).is_err());
+        assert!(rotated.verify(&issued_before).is_ok());
+        assert!(tokens(NEW).verify(&issued_before).is_err());
         // A new token names the new key.
         assert!(tokens(NEW).verify(&token(&format!("{NEW},{OLD}"))).is_ok());
     }
 
     #[test]
-    fn a_token_ends_with_its_second() {
+    fn a_token_expires_to_the_second() {
         let now = jsonwebtoken::get_current_timestamp();
         let ending_at = |exp| Claims {
             sub: Uuid::nil(),
@@ -166,13 +164,13 @@ mod tests {
         assert!(tokens.verify(&tokens.sign_claims(&ending_at(now + 60))).is_ok());
         assert_eq!(
             tokens.verify(&tokens.sign_claims(&ending_at(now - 1))),
-            Err(Refused)
+            Err(InvalidToken)
         );
     }
 
     #[test]
-    fn a_known_name_with_another_secret_is_refused() {
+    fn a_known_kid_with_another_secret_is_rejected() {
         let forged = token("old:another-secret-of-thirty-two-bytes");
-        assert_eq!(tokens(OLD).verify(&forged), Err(Refused));
+        assert_eq!(tokens(OLD).verify(&forged), Err(InvalidToken));
     }
 }

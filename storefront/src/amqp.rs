@@ -1,4 +1,4 @@
-//! The way to RabbitMQ: a connection that recovers by itself.
+//! Connections to RabbitMQ.
 
 use std::time::Duration;
 
@@ -7,46 +7,45 @@ use secrecy::ExposeSecret;
 
 use crate::settings::AmqpSettings;
 
-/// How long a broker may take to open a connection. lapin itself would try for as long as nobody answers.
+/// How long opening a connection may take. lapin itself has no timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nothing within five seconds.
+    /// Nothing within the timeout.
     #[error("no broker opened a connection within {CONNECT_TIMEOUT:?}")]
     Timeout,
-    /// The broker refused, or the URL can't be parsed.
+    /// The broker refused, or the URL is invalid.
     #[error(transparent)]
     Failed(#[from] lapin::Error),
 }
 
 impl ConnectError {
-    /// Whether waiting may help.
-    pub fn may_pass(&self) -> bool {
+    /// Whether a retry can help.
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Timeout => true,
-            Self::Failed(error) => may_pass(error),
+            Self::Failed(error) => is_transient(error),
         }
     }
 }
 
-/// Whether waiting may help: nobody answers, or the broker doesn't yet. It makes its users and virtual hosts before it lets
-/// anybody in, so what it refuses then it refuses for good.
-pub fn may_pass(error: &lapin::Error) -> bool {
-    // Codes of AMQP 0-9-1: no such path, access refused, a queue that is declared otherwise, not allowed.
-    const FOR_GOOD: [u16; 4] = [402, 403, 406, 530];
+/// Whether a retry can help: the broker is unreachable or starting. It creates its users and virtual hosts before it
+/// accepts connections, so a refusal is permanent.
+pub fn is_transient(error: &lapin::Error) -> bool {
+    // AMQP 0-9-1 reply codes: invalid path, access refused, precondition failed, not allowed.
+    const PERMANENT: [u16; 4] = [402, 403, 406, 530];
     match error.kind() {
-        lapin::ErrorKind::ProtocolError(refusal) => !FOR_GOOD.contains(&refusal.get_id()),
+        lapin::ErrorKind::ProtocolError(refusal) => !PERMANENT.contains(&refusal.get_id()),
         _ => true,
     }
 }
 
-/// Connects, under a name that RabbitMQ shows. A lost *connection* is recovered with its topology by lapin; a closed
-/// *channel* is for its user to reopen.
+/// Connects, under a name that RabbitMQ shows. lapin recovers a lost *connection* with its topology; a closed
+/// *channel* must be reopened by its user.
 ///
 /// # Errors
-/// When the URL can't be parsed, or no broker opens a connection in time.
+/// When the URL is invalid, or no broker opens a connection in time.
 pub async fn connect(settings: &AmqpSettings, process: &str) -> Result<Connection, ConnectError> {
     let properties = ConnectionProperties::default()
         .with_connection_name(process.into())
@@ -54,8 +53,8 @@ pub async fn connect(settings: &AmqpSettings, process: &str) -> Result<Connectio
     open(settings, properties).await
 }
 
-/// Connects likewise, but a lost connection stays lost: for a process that opens the next one itself, with all that
-/// it declares and consumes, and so has one way to begin instead of two.
+/// Connects without recovery, for a process that reopens a lost connection itself, with everything it declares and
+/// consumes: it then has one startup path instead of two.
 ///
 /// # Errors
 /// As [`connect`].

@@ -1,9 +1,7 @@
-//! Reads a command line and the environment, and says everything that is wrong with them at once: who starts a shop with
-//! five wrong settings isn't told of them one start after the other.
+//! Parses the command line and the environment, and reports all invalid settings at once, not one per start.
 //!
-//! clap stops at the first fault. So what it found is noted, the argument accepts anything from then on, and all is parsed
-//! again, until nothing is found that wasn't before. What only makes sense together is checked by the programs, once each
-//! setting is right by itself.
+//! clap stops at the first error. So the faulty argument is recorded and made lenient, and parsing is repeated until
+//! there is no new error. Constraints between settings are checked by the programs afterwards.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -12,8 +10,8 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command, Parser};
 
-/// What the arguments and the environment say. If that can't be used, what is wrong is printed, and this is the exit code:
-/// 2, or 0 for `--help`.
+/// Parses arguments and environment. If they are invalid, prints what is wrong and returns the exit code: 2, or 0 for
+/// `--help`.
 ///
 /// # Errors
 /// The exit code.
@@ -30,7 +28,7 @@ pub fn read<C: Parser>(arguments: &[OsString]) -> Result<C, ExitCode> {
         1 => "A setting or an argument".to_owned(),
         several => format!("{several} settings or arguments"),
     };
-    // First, so that the last line, which supervisors show, is about a fault.
+    // Printed first, so that the last line, which supervisors show, is about an error.
     eprintln!("{subject} can't be used. All are documented by --help.\n");
     for fault in faults {
         eprintln!("{fault}");
@@ -38,7 +36,7 @@ pub fn read<C: Parser>(arguments: &[OsString]) -> Result<C, ExitCode> {
     Err(ExitCode::from(2))
 }
 
-/// The first fault and those behind it, as texts.
+/// The first error and those that it hides, as texts.
 fn all_faults(first: clap::Error, command: &Command, arguments: &[OsString]) -> Vec<String> {
     let (mut faults, mut lenient) = (Vec::new(), BTreeSet::new());
     let mut found = Some(first);
@@ -47,9 +45,9 @@ fn all_faults(first: clap::Error, command: &Command, arguments: &[OsString]) -> 
         faults.push(describe(&error, &faulty));
         let known = lenient.len();
         lenient.extend(faulty.iter().map(|argument| argument.get_id().clone()));
-        // A fault of the line itself, say a flag that doesn't exist, hides what is behind it.
+        // An error of the line itself, say an unknown flag, hides all later ones.
         if lenient.len() > known {
-            found = made_lenient(command.clone(), &lenient)
+            found = with_lenient_arguments(command.clone(), &lenient)
                 .try_get_matches_from(arguments)
                 .err();
         }
@@ -57,7 +55,7 @@ fn all_faults(first: clap::Error, command: &Command, arguments: &[OsString]) -> 
     faults
 }
 
-/// The arguments that clap names, wherever they are in the command.
+/// The arguments that clap names, in any subcommand.
 fn faulty_arguments<'a>(error: &clap::Error, command: &'a Command) -> Vec<&'a Arg> {
     let named: Vec<&str> = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(one)) => vec![one],
@@ -70,7 +68,7 @@ fn faulty_arguments<'a>(error: &clap::Error, command: &'a Command) -> Vec<&'a Ar
         .collect();
     let is_named = |argument: &&Arg| argument.get_long().is_some_and(|flag| flags.contains(&flag));
     let (mut found, mut known) = (Vec::new(), BTreeSet::new());
-    // The same setting may be an argument of several commands.
+    // Several subcommands may share a setting.
     for argument in with_subcommands(command)
         .flat_map(Command::get_arguments)
         .filter(is_named)
@@ -86,8 +84,8 @@ fn with_subcommands(command: &Command) -> impl Iterator<Item = &Command> {
     std::iter::once(command).chain(command.get_subcommands())
 }
 
-/// Takes anything for these arguments, and nothing, too.
-fn made_lenient(command: Command, lenient: &BTreeSet<clap::Id>) -> Command {
+/// Makes these arguments optional, with any value.
+fn with_lenient_arguments(command: Command, lenient: &BTreeSet<clap::Id>) -> Command {
     let accept = |argument: Arg| match lenient.contains(argument.get_id()) {
         true => argument
             .required(false)
@@ -99,20 +97,20 @@ fn made_lenient(command: Command, lenient: &BTreeSet<clap::Id>) -> Command {
         .mut_subcommands(|subcommand| subcommand.mut_args(accept))
 }
 
-/// What clap says, and how the setting is called: clap names the flag, and most settings come from the environment.
+/// clap's message with the setting's variable: clap names the flag, and most settings come from the environment.
 fn describe(error: &clap::Error, faulty: &[&Arg]) -> String {
-    let said = error.render().to_string();
-    // The hint at `--help` is given once.
-    let mut text = match said.split_once("\n\nFor more information") {
+    let message = error.render().to_string();
+    // The hint at `--help` is printed once.
+    let mut text = match message.split_once("\n\nFor more information") {
         Some((what, _)) => what.to_owned(),
-        None => said.trim_end().to_owned(),
+        None => message.trim_end().to_owned(),
     };
     let holds_secret = faulty.iter().any(|argument| argument.is_hide_env_values_set());
     if let Some(ContextValue::String(secret)) = error.get(ContextKind::InvalidValue)
         && holds_secret
         && !secret.is_empty()
     {
-        // clap repeats the value that it refuses, which nobody may read in a log.
+        // clap's message repeats the invalid value, and secrets must not reach a log.
         text = text.replace(&format!("'{secret}'"), "(not shown)");
     }
     text.push('\n');
@@ -177,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_is_said_once_with_its_variable_and_no_secret() {
+    fn each_fault_is_reported_once_with_its_variable_and_no_secret() {
         let found = faults(&[
             "shop",
             "run",
@@ -187,7 +185,7 @@ mod tests {
             "--database-connections=0",
         ]);
         assert_eq!(found.len(), 5, "{found:#?}");
-        for (fault, said) in [
+        for (fault, expected) in [
             ("COMMAND_LINE_TEST_LISTEN", "socket address"),
             ("COMMAND_LINE_TEST_PAUSES_MS", "whole milliseconds"),
             ("BACKSTOCK_DATABASE_URL", "postgres://shop:secret@"),
@@ -196,7 +194,7 @@ mod tests {
         ] {
             let about: Vec<_> = found.iter().filter(|text| text.contains(fault)).collect();
             assert_eq!(about.len(), 1, "{fault}: {found:#?}");
-            assert!(about[0].contains(said), "{about:?}");
+            assert!(about[0].contains(expected), "{about:?}");
         }
         assert!(!found.concat().contains("hunter2"), "{found:#?}");
     }
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_missing_on_the_line_is_said_once() {
+    fn a_missing_value_is_reported_once() {
         let found = faults(&["shop", "run", "--listen"]);
         assert!(found[0].contains("COMMAND_LINE_TEST_LISTEN"), "{found:#?}");
         assert!(found.len() < 4, "{found:#?}");

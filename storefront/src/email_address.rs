@@ -1,35 +1,32 @@
-//! An email address, as accounts have it: one spelling, so that one mailbox is one account.
+//! An email address in one canonical spelling, so that one mailbox is one account.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// In lower case. ASCII only: addresses in other scripts need a mail server that takes them (RFC 6531), which a shop has
-/// to choose with its provider.
+/// In lower case. ASCII only: internationalized addresses need a mail provider that supports RFC 6531.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct EmailAddress(String);
 
-/// Why a text is no email address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no email address; one looks like name@shop.example, in ASCII, with at most 254 characters")]
-pub struct NoEmailAddress;
+#[error("is not an email address; one looks like name@shop.example, in ASCII, with at most 254 characters")]
+pub struct InvalidEmailAddress;
 
 impl EmailAddress {
-    /// The address.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Its form. Whether it is somebody's, only mail can tell.
+/// Checks the syntax. Only a mail can tell whether the mailbox exists.
 impl FromStr for EmailAddress {
-    type Err = NoEmailAddress;
+    type Err = InvalidEmailAddress;
 
-    fn from_str(text: &str) -> Result<Self, NoEmailAddress> {
+    fn from_str(text: &str) -> Result<Self, InvalidEmailAddress> {
         let text = text.trim();
-        let (local, domain) = text.split_once('@').ok_or(NoEmailAddress)?;
+        let (local, domain) = text.split_once('@').ok_or(InvalidEmailAddress)?;
         let in_local = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+/=?^_`{|}~.-".contains(c);
         let in_domain = |c: char| c.is_ascii_alphanumeric() || c == '-';
         let is_local = (1..=64).contains(&local.len())
@@ -41,7 +38,7 @@ impl FromStr for EmailAddress {
         if text.len() <= 254 && is_local && is_domain {
             Ok(Self(text.to_ascii_lowercase()))
         } else {
-            Err(NoEmailAddress)
+            Err(InvalidEmailAddress)
         }
     }
 }
@@ -70,13 +67,17 @@ mod tests {
     }
 
     #[test]
-    fn what_no_mail_server_takes_is_refused() {
+    fn what_no_mail_server_accepts_is_rejected() {
         let long = format!("{}@b.example", "a".repeat(65));
         for wrong in [
             "", "a", "@b.c", "a@", "a@b@c", "a b@c.d", "a@b c", "a..b@c", ".a@b", "a@b..c", "a@b\0", "<a@b>",
             "ä@b.c", "a\n@b.c", &long,
         ] {
-            assert_eq!(wrong.parse::<EmailAddress>(), Err(NoEmailAddress), "{wrong:?}");
+            assert_eq!(
+                wrong.parse::<EmailAddress>(),
+                Err(InvalidEmailAddress),
+                "{wrong:?}"
+            );
         }
     }
 }

@@ -8,39 +8,35 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 
-/// The shortest secret that is accepted, in bytes: the output of HMAC-SHA-256, as RFC 2104 recommends.
+/// The shortest secret that is accepted, in bytes: the output size of HMAC-SHA-256, as RFC 2104 recommends.
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// Named secrets, as `BACKSTOCK_JWT_SECRETS` gives them: `kid:secret`, comma-separated.
+/// Named secrets, as in `BACKSTOCK_JWT_SECRETS`: `kid:secret`, comma-separated.
 #[derive(Clone)]
 pub struct Keyring {
     keys: Arc<[(String, SecretSlice<u8>)]>,
 }
 
-/// Why a text is no keyring. The message never repeats a secret.
+/// Why a keyring is invalid. The message never contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseKeyringError {
-    /// No key at all.
     #[error("names no key; give at least one as kid:secret, for example 2026a:$(openssl rand -hex 32)")]
     Empty,
-    /// An entry without a colon.
     #[error("entry {0} is not of the form kid:secret")]
     Malformed(usize),
-    /// A kid that is empty, too long or has other characters than letters, digits, `-`, `_` and `.`.
-    #[error("entry {0} has no usable kid; use up to 32 letters, digits, `-`, `_` or `.`")]
+    /// A kid may have up to 32 letters, digits, `-`, `_` and `.`.
+    #[error("entry {0} has no valid kid; use up to 32 letters, digits, `-`, `_` or `.`")]
     Kid(usize),
-    /// A secret below [`MIN_SECRET_BYTES`].
+    /// A secret shorter than [`MIN_SECRET_BYTES`].
     #[error(
         "the secret of entry {entry} has {bytes} bytes; use at least {MIN_SECRET_BYTES}, for example openssl rand -hex 32"
     )]
     TooShort {
         /// Counted from 1.
         entry: usize,
-        /// How long it is.
         bytes: usize,
     },
-    /// Two entries with one kid.
-    #[error("entry {0} repeats a kid; each names one key")]
+    #[error("entry {0} repeats a kid; each must be unique")]
     Duplicate(usize),
 }
 
@@ -90,8 +86,8 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// One signing key a secret for one purpose, the signing one first. Each is HMAC-SHA-256 of the purpose under
-    /// the secret, so that what is signed for one purpose verifies for no other.
+    /// Derives one key per secret for a purpose, the signing one first. Each is HMAC-SHA-256 of the purpose under the
+    /// secret, so that a signature for one purpose is invalid for any other (key separation).
     pub fn derive(&self, purpose: &str) -> DerivedKeys {
         let keys = self.keys.iter().map(|(_, secret)| {
             let mut mac = new_mac(secret.expose_secret());
@@ -101,7 +97,7 @@ impl Keyring {
         DerivedKeys { keys: keys.collect() }
     }
 
-    /// Names and secrets, the signing one first: for what others verify as well and find by its name.
+    /// Kids and secrets, the signing one first: for tokens that other services verify by kid.
     pub(crate) fn secrets(&self) -> impl Iterator<Item = (&str, &[u8])> {
         self.keys
             .iter()
@@ -109,24 +105,24 @@ impl Keyring {
     }
 }
 
-/// Keys for one purpose: the first signs, all verify. The keyed state is made once; a signature clones it.
+/// Keys for one purpose: the first signs, all verify. The keyed state is computed once; a signature clones it.
 #[derive(Clone)]
 pub struct DerivedKeys {
     keys: Arc<[Hmac<Sha256>]>,
 }
 
 impl DerivedKeys {
-    /// The first `N` bytes of the HMAC-SHA-256 of `parts`, one after the other.
+    /// The first `N` bytes of the HMAC-SHA-256 of the concatenated `parts`.
     pub fn sign<const N: usize>(&self, parts: &[&[u8]]) -> [u8; N] {
         truncated(self.keys.first().expect("a keyring is never empty"), parts)
     }
 
-    /// What each key would sign, the signing one's first: for what was made before it was the first.
+    /// The signature under each key, the signing one's first: for signatures made before a rotation.
     pub fn sign_with_each<const N: usize>(&self, parts: &[&[u8]]) -> impl Iterator<Item = [u8; N]> {
         self.keys.iter().map(|key| truncated(key, parts))
     }
 
-    /// Whether any key made this signature. Takes the same time for every wrong one.
+    /// Whether any key made this signature. A constant-time comparison.
     pub fn verify<const N: usize>(&self, parts: &[&[u8]], signature: &[u8; N]) -> bool {
         use subtle::ConstantTimeEq;
         self.keys
@@ -172,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_for_one_purpose_is_worthless_for_another() {
+    fn a_signature_for_one_purpose_is_invalid_for_another() {
         let keyring: Keyring = OLD.parse().unwrap();
         let signature = keyring.derive("cursor").sign::<16>(&[b"page"]);
         assert!(!keyring.derive("session").verify(&[b"page"], &signature));

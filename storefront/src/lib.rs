@@ -1,5 +1,5 @@
-//! What the api and the worker share: the variants, the settings, the value types, and the way to each store.
-//! It has no routes. Read first: [`variants`].
+//! Shared by api and worker: variants, settings, value types, and clients of each store. It has no routes. Read first:
+//! [`variants`].
 
 pub mod variants;
 
@@ -13,13 +13,13 @@ pub mod settings;
 
 pub mod command_line;
 pub mod server;
-pub mod starting;
-pub mod stopping;
-pub mod supervisor;
+pub mod shutdown;
+pub mod startup;
+pub mod systemd_notify;
 
 pub mod amqp;
+pub mod healthcheck;
 pub mod postgres;
-pub mod probe;
 pub mod redis;
 pub mod schema;
 pub mod telemetry;

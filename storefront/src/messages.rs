@@ -1,10 +1,10 @@
-//! What the shop says over RabbitMQ: the events, their form, and the names of exchanges and queues. The api writes events
-//! to the outbox; the worker relays and consumes them, and declares what is named here.
+//! Messages over RabbitMQ: the events, their format, and the names of exchanges and queues. The api writes events to
+//! the outbox; the worker relays and consumes them, and declares the topology.
 //!
-//! A message is small: a version and ids. Whoever needs more reads it from Postgres, where it is true *now*; a copy in a
-//! message would be as old as its queue is long. Apart from its body it has `message_id`, by which a consumer knows it
-//! again, `content_type`, persistent delivery, and the header `traceparent` (W3C Trace Context) of the request that
-//! caused it.
+//! A message is small: a version and ids (claim check). A consumer reads the rest from Postgres, where it is current;
+//! a copy in the message would be as stale as its queue is long. Apart from its body, a message has `message_id`, by
+//! which consumers detect duplicates, `content_type`, persistent delivery, and the header `traceparent` (W3C Trace
+//! Context) of the request that caused it.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
@@ -14,26 +14,25 @@ use uuid::Uuid;
 /// The topic exchange of all events. The routing key is the event's name.
 pub const EXCHANGE: &str = "backstock.events";
 
-/// The version that is written. A reader refuses others, since it can't know what they mean.
+/// The version that is written. Readers reject others.
 pub const VERSION: u64 = 1;
 
-/// The media type of every body.
 pub const CONTENT_TYPE: &str = "application/json";
 
 /// The header with the trace context of the request that caused an event.
 pub const TRACEPARENT: &str = "traceparent";
 
-/// The header that counts the failed attempts at a message. Without it: none.
+/// The header with the number of failed attempts. Absent for none.
 pub const ATTEMPT: &str = "x-attempt";
 
-/// The channel of Postgres on which relays are woken: `notify outbox`, sent after a commit, never inside the
-/// transaction, where it would make commits take turns.
+/// The Postgres channel that wakes relays: `notify outbox`, sent after a commit and never inside the transaction,
+/// where it would serialize commits.
 pub const WAKE_CHANNEL: &str = "outbox";
 
-/// How AMQP spells "keep it on disk".
+/// AMQP's delivery mode for a persistent message.
 const PERSISTENT: u8 = 2;
 
-/// What goes with a body.
+/// The properties of a message.
 pub fn properties(message_id: Uuid, event: &str, trace_context: Option<&str>) -> BasicProperties {
     let mut headers = FieldTable::default();
     if let Some(context) = trace_context {
@@ -47,57 +46,50 @@ pub fn properties(message_id: Uuid, event: &str, trace_context: Option<&str>) ->
         .with_headers(headers)
 }
 
-/// Something that happened in the shop.
+/// A domain event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// An order was paid: what follows a purchase can begin.
+    /// An order was paid: its side work can begin.
     OrderPaid {
-        /// Which.
         order_id: Uuid,
     },
-    /// An order was cancelled.
     OrderCancelled {
-        /// Which.
         order_id: Uuid,
     },
-    /// Somebody opened an account.
+    /// A customer created an account.
     CustomerRegistered {
-        /// Who.
         customer_id: Uuid,
     },
 }
 
-/// The names of all events: the routing keys.
+/// All event names, which are the routing keys.
 pub const EVENTS: [&str; 3] = ["order.paid", "order.cancelled", "customer.registered"];
 
-/// Why a message means nothing to this build.
+/// Why this build can't read a message.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableMessage {
-    /// No event has this name.
-    #[error("`{0}` is no event that this build knows")]
+    #[error("`{0}` is not an event that this build knows")]
     Event(String),
-    /// It was written in another version.
     #[error("the body has version {0}; this build reads version {VERSION}")]
     Version(u64),
-    /// The body is not what the event says it is.
     #[error("the body is unreadable: {0}")]
     Body(#[from] serde_json::Error),
 }
 
 #[derive(Serialize, Deserialize)]
-struct OfOrder {
+struct OrderBody {
     v: u64,
     order_id: Uuid,
 }
 
 #[derive(Serialize, Deserialize)]
-struct OfCustomer {
+struct CustomerBody {
     v: u64,
     customer_id: Uuid,
 }
 
 impl Event {
-    /// Its name: the routing key.
+    /// The name, which is the routing key.
     pub const fn name(&self) -> &'static str {
         match self {
             Event::OrderPaid { .. } => "order.paid",
@@ -106,23 +98,24 @@ impl Event {
         }
     }
 
-    /// Its body, in the version that this build writes.
+    /// The body, in the current version.
     pub fn body(&self) -> serde_json::Value {
         let v = VERSION;
         let body = match *self {
             Event::OrderPaid { order_id } | Event::OrderCancelled { order_id } => {
-                serde_json::to_value(OfOrder { v, order_id })
+                serde_json::to_value(OrderBody { v, order_id })
             }
-            Event::CustomerRegistered { customer_id } => serde_json::to_value(OfCustomer { v, customer_id }),
+            Event::CustomerRegistered { customer_id } => {
+                serde_json::to_value(CustomerBody { v, customer_id })
+            }
         };
         body.expect("numbers and ids are always JSON")
     }
 
-    /// Reads what [`Event::body`] wrote. Fields that are added later don't disturb: a new version is for changes that
-    /// a reader must know of.
+    /// Parses what [`Event::body`] returns. Unknown fields are ignored: only incompatible changes need a new version.
     ///
     /// # Errors
-    /// When the event, its version or its body is none that this build knows.
+    /// When this build doesn't know the event, or can't read its version or body.
     pub fn parse(name: &str, body: &[u8]) -> Result<Self, UnreadableMessage> {
         #[derive(Deserialize)]
         struct Versioned {
@@ -134,36 +127,35 @@ impl Event {
         }
         Ok(match name {
             "order.paid" => Event::OrderPaid {
-                order_id: serde_json::from_slice::<OfOrder>(body)?.order_id,
+                order_id: serde_json::from_slice::<OrderBody>(body)?.order_id,
             },
             "order.cancelled" => Event::OrderCancelled {
-                order_id: serde_json::from_slice::<OfOrder>(body)?.order_id,
+                order_id: serde_json::from_slice::<OrderBody>(body)?.order_id,
             },
             "customer.registered" => Event::CustomerRegistered {
-                customer_id: serde_json::from_slice::<OfCustomer>(body)?.customer_id,
+                customer_id: serde_json::from_slice::<CustomerBody>(body)?.customer_id,
             },
             _ => return Err(UnreadableMessage::Event(name.to_owned())),
         })
     }
 }
 
-/// Who does something about an event. Each has a queue of its own, and rows of its own in `inbox`.
+/// A consumer of events. Each has its own queue, and its own rows in `inbox` (idempotent consumer).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Consumer {
-    /// Confirms a paid order by email.
+    /// Mails the confirmation of a paid order.
     ConfirmationEmail,
-    /// Has the label of a paid order's parcel made, and takes the money.
+    /// Requests the label of a paid order's parcel, and captures the payment.
     ShippingLabel,
-    /// Counts what was sold, for the order `best_selling`.
+    /// Counts sold units, for the order `best_selling`.
     Popularity,
-    /// Takes the units of a cancelled order off that count.
+    /// Subtracts a cancelled order's units from that count.
     CancelledSales,
-    /// Welcomes a new customer by email.
+    /// Mails a welcome to a new customer.
     WelcomeEmail,
 }
 
 impl Consumer {
-    /// All of them.
     pub const ALL: [Consumer; 5] = [
         Consumer::ConfirmationEmail,
         Consumer::ShippingLabel,
@@ -172,7 +164,7 @@ impl Consumer {
         Consumer::WelcomeEmail,
     ];
 
-    /// As `inbox`, metrics and the command line call it.
+    /// The name in `inbox`, metrics and the command line.
     pub const fn as_str(self) -> &'static str {
         match self {
             Consumer::ConfirmationEmail => "confirmation_email",
@@ -183,7 +175,7 @@ impl Consumer {
         }
     }
 
-    /// The name of the event that it waits for.
+    /// The event that it consumes.
     pub const fn event(self) -> &'static str {
         match self {
             Consumer::ConfirmationEmail | Consumer::ShippingLabel | Consumer::Popularity => "order.paid",
@@ -192,12 +184,11 @@ impl Consumer {
         }
     }
 
-    /// Its queue.
     pub fn queue(self) -> String {
         format!("backstock.{}", self.as_str())
     }
 
-    /// Where its messages wait for a person when they can't be worked off.
+    /// The queue of messages that couldn't be handled, for an operator to inspect.
     pub fn dead_letter_queue(self) -> String {
         format!("backstock.{}.dead", self.as_str())
     }
@@ -231,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_read_as_it_was_written() {
+    fn an_event_survives_body_and_parse() {
         for event in every_event() {
             let body = event.body().to_string();
             assert_eq!(Event::parse(event.name(), body.as_bytes()).unwrap(), event);
@@ -240,13 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_was_added_later_does_not_disturb() {
+    fn an_unknown_field_is_ignored() {
         let body = br#"{"v":1,"order_id":"00000000-0000-0000-0000-000000000001","gift":true}"#;
         assert!(Event::parse("order.paid", body).is_ok());
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn an_unreadable_message_is_described() {
         let fault = |name: &str, body: &str| Event::parse(name, body.as_bytes()).unwrap_err().to_string();
         assert!(fault("order.paid", r#"{"v":2,"order_id":"x"}"#).contains("version 2"));
         assert!(fault("order.eaten", r#"{"v":1}"#).contains("order.eaten"));
@@ -255,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn every_consumer_waits_for_an_event_that_exists_and_is_found_by_its_name() {
+    fn every_consumer_has_an_existing_event_and_is_found_by_its_name() {
         for consumer in Consumer::ALL {
             assert!(EVENTS.contains(&consumer.event()));
             assert_eq!(consumer.as_str().parse::<Consumer>().unwrap(), consumer);

@@ -1,4 +1,4 @@
-//! Money: integer minor units with a currency, so that no sum is ever rounded.
+//! Money: integer minor units with a currency, so that sums are exact.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,15 +10,14 @@ use serde::{Deserialize, Serialize};
 pub struct Currency([u8; 3]);
 
 impl Currency {
-    /// The euro, the default of everything that takes a currency.
+    /// The default currency.
     pub const EUR: Currency = Currency(*b"EUR");
 
-    /// The code, for example `EUR`.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("constructed from ASCII letters")
     }
 
-    /// How many decimal places the minor unit has (ISO 4217): 2 for most, 0 for JPY, 3 for KWD.
+    /// The number of decimal places (ISO 4217): 2 for most, 0 for JPY, 3 for KWD.
     pub fn exponent(self) -> u32 {
         match &self.0 {
             b"BIF" | b"CLP" | b"DJF" | b"GNF" | b"ISK" | b"JPY" | b"KMF" | b"KRW" | b"PYG" | b"RWF"
@@ -41,9 +40,8 @@ impl fmt::Display for Currency {
     }
 }
 
-/// The text is no currency code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no currency code; use three upper-case letters (ISO 4217), for example EUR")]
+#[error("`{0}` is not a currency code; use three upper-case letters (ISO 4217), for example EUR")]
 pub struct ParseCurrencyError(String);
 
 impl FromStr for Currency {
@@ -76,7 +74,6 @@ impl<'de> Deserialize<'de> for Currency {
 pub struct Money {
     /// Minor units of the currency.
     pub amount: i64,
-    /// Which currency.
     pub currency: Currency,
 }
 
@@ -112,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn money_is_shown_with_the_places_of_its_currency() {
+    fn money_is_shown_with_the_decimals_of_its_currency() {
         let shown = |amount, code: &str| {
             let currency = code.parse().unwrap();
             Money { amount, currency }.to_string()

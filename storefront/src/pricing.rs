@@ -1,43 +1,40 @@
-//! What things cost together: lines, a coupon, shipping. Carts show it, orders charge it, by the same rules. Whole minor
-//! units all the way, and nothing is read or written here. Read next: [`price`].
+//! Pricing: lines, a coupon, shipping. Carts and orders use the same rules. Integer minor units throughout, and no
+//! I/O. Read next: [`price`].
 
-/// How many of something, and what one costs.
+/// A quantity and its unit price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line {
-    /// In minor units.
+pub struct PricedLine {
     pub unit_price_cents: i64,
-    /// Units.
     pub quantity: i32,
 }
 
-impl Line {
-    /// What the line costs. `None` when minor units can't hold it.
+impl PricedLine {
+    /// The line's total. `None` on overflow.
     pub fn total_cents(&self) -> Option<i64> {
         self.unit_price_cents.checked_mul(i64::from(self.quantity))
     }
 }
 
-/// A coupon's terms, as they are in the database.
+/// A coupon's terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Coupon {
-    /// What a customer types.
     pub code: String,
-    /// A share of the subtotal; else an amount.
+    /// A percentage of the subtotal; otherwise `amount_cents` is set.
     pub percent: Option<i16>,
-    /// An amount in minor units; else a share.
+    /// A fixed amount; otherwise `percent` is set.
     pub amount_cents: Option<i64>,
-    /// What the amount and the minimum are in. It counts for carts in this currency only.
+    /// The currency of amount and minimum. The coupon applies only to carts in this currency.
     pub currency: String,
-    /// The subtotal from which it counts.
+    /// The lowest subtotal that it applies to.
     pub minimum_cents: i64,
-    /// Whether it is within its time and has uses left.
+    /// Whether it is valid now and has uses left.
     pub usable: bool,
 }
 
-/// Why a coupon takes nothing off.
+/// Why a coupon doesn't apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CouponRefusal {
-    /// It is out of its time, or all its uses are taken.
+    /// Not valid now, or used up.
     NotUsable,
     /// The cart is in another currency.
     OtherCurrency,
@@ -46,10 +43,10 @@ pub enum CouponRefusal {
 }
 
 impl Coupon {
-    /// What it takes off a subtotal: never more than all of it. A share is rounded half up to whole minor units.
+    /// The discount on a subtotal, at most all of it. A percentage is rounded half up to minor units.
     ///
     /// # Errors
-    /// When its terms aren't met, and why.
+    /// When a term isn't met.
     pub fn discount(&self, subtotal_cents: i64, currency: &str) -> Result<i64, CouponRefusal> {
         if !self.usable {
             return Err(CouponRefusal::NotUsable);
@@ -65,37 +62,35 @@ impl Coupon {
         Ok(discount.clamp(0, subtotal_cents))
     }
 
-    /// What it takes off a subtotal; nothing when its terms aren't met.
+    /// The discount on a subtotal; 0 when a term isn't met.
     pub fn discount_cents(&self, subtotal_cents: i64, currency: &str) -> i64 {
         self.discount(subtotal_cents, currency).unwrap_or(0)
     }
 }
 
-/// What is paid, and how it comes about.
+/// A total with its parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Totals {
-    /// The lines together.
+pub struct PriceTotals {
+    /// The sum of the lines.
     pub subtotal_cents: i64,
-    /// What the coupon takes off.
     pub discount_cents: i64,
-    /// What sending it costs.
     pub shipping_cents: i64,
     /// Subtotal − discount + shipping.
     pub total_cents: i64,
 }
 
-/// What lines of one currency cost together. `None` when minor units can't hold it.
+/// The total of lines in one currency. `None` on overflow.
 pub fn price(
-    lines: impl IntoIterator<Item = Line>,
+    lines: impl IntoIterator<Item = PricedLine>,
     coupon: Option<&Coupon>,
     currency: &str,
     shipping_cents: i64,
-) -> Option<Totals> {
+) -> Option<PriceTotals> {
     let subtotal_cents = lines
         .into_iter()
         .try_fold(0_i64, |sum, line| sum.checked_add(line.total_cents()?))?;
     let discount_cents = coupon.map_or(0, |coupon| coupon.discount_cents(subtotal_cents, currency));
-    Some(Totals {
+    Some(PriceTotals {
         subtotal_cents,
         discount_cents,
         shipping_cents,
@@ -121,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_share_is_rounded_half_up_and_an_amount_takes_no_more_than_there_is() {
+    fn a_percentage_is_rounded_half_up_and_an_amount_is_capped_by_the_subtotal() {
         assert_eq!(coupon(Some(10), None).discount_cents(1994, "EUR"), 199);
         assert_eq!(coupon(Some(10), None).discount_cents(1995, "EUR"), 200);
         assert_eq!(coupon(Some(100), None).discount_cents(i64::MAX, "EUR"), i64::MAX);
@@ -130,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_meet_its_terms_is_told_which() {
+    fn the_first_term_that_is_not_met_is_named() {
         let ten = coupon(Some(10), None);
         assert_eq!(ten.discount(999, "EUR"), Err(CouponRefusal::BelowMinimum));
         assert_eq!(ten.discount(1000, "EUR"), Ok(100));
@@ -141,15 +136,26 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_held_has_no_price() {
-        let dear = Line {
+    fn an_overflow_has_no_price() {
+        let priciest = PricedLine {
             unit_price_cents: i64::MAX,
             quantity: 1,
         };
-        assert!(price([dear], None, "EUR", 0).is_some());
-        assert_eq!(price([dear], None, "EUR", 1), None);
-        assert_eq!(price([dear, dear], None, "EUR", 0), None);
-        assert_eq!(price([Line { quantity: 2, ..dear }], None, "EUR", 0), None);
+        assert!(price([priciest], None, "EUR", 0).is_some());
+        assert_eq!(price([priciest], None, "EUR", 1), None);
+        assert_eq!(price([priciest, priciest], None, "EUR", 0), None);
+        assert_eq!(
+            price(
+                [PricedLine {
+                    quantity: 2,
+                    ..priciest
+                }],
+                None,
+                "EUR",
+                0
+            ),
+            None
+        );
     }
 
     fn any_coupon() -> impl Strategy<Value = Coupon> {
@@ -173,7 +179,7 @@ mod tests {
             currency in prop::sample::select(vec!["EUR", "USD"]),
             shipping in 0_i64..10_000,
         ) {
-            let lines = lines.into_iter().map(|(unit_price_cents, quantity)| Line { unit_price_cents, quantity });
+            let lines = lines.into_iter().map(|(unit_price_cents, quantity)| PricedLine { unit_price_cents, quantity });
             let totals = price(lines, coupon.as_ref(), currency, shipping).unwrap();
             prop_assert!(totals.subtotal_cents >= 0);
             prop_assert!((0..=totals.subtotal_cents).contains(&totals.discount_cents));
@@ -185,7 +191,7 @@ mod tests {
         }
 
         #[test]
-        fn a_share_is_within_half_a_unit_of_the_exact_one(subtotal in 1000_i64.., percent in 1_i16..=100) {
+        fn a_percentage_is_within_half_a_unit_of_the_exact_value(subtotal in 1000_i64.., percent in 1_i16..=100) {
             let discount = coupon(Some(percent), None).discount(subtotal, "EUR").unwrap();
             let exact_hundredths = i128::from(subtotal) * i128::from(percent);
             let off = i128::from(discount) * 100 - exact_hundredths;

@@ -1,7 +1,7 @@
-//! The schema that this build was made for, held against the one that a database has. A process starts on its own schema
-//! alone: an older one lacks what its statements name, and of a newer one it can't know what they would break.
+//! Compares the database's schema with this build's. A process starts only on its own schema: an older one lacks what
+//! its statements use, and writes to a newer one could violate rules that it doesn't know.
 //!
-//! Of the shop's SQL this crate knows nothing but the migrations, which `backstock-api migrate` applies.
+//! The migrations themselves are applied by `backstock-api migrate`.
 
 use std::time::Duration;
 
@@ -11,56 +11,50 @@ use sqlx::{AssertSqlSafe, ConnectOptions};
 
 use crate::postgres;
 
-/// All migrations that this build knows.
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 
-/// Where sqlx notes what was applied.
+/// The table in which sqlx records applied migrations.
 const TABLE: &str = "_sqlx_migrations";
 
-/// How long connecting and checking may take together, at the start of a process.
+/// The time limit of connecting and checking at startup.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a schema can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// There is none yet.
     #[error("the database has no schema; run `backstock-api migrate` first")]
     Missing,
-    /// It lacks migrations that this build knows.
+    /// It lacks migrations of this build.
     #[error(
         "the database's schema is older than this build ({missing} missing); run `backstock-api migrate`"
     )]
-    Older {
-        /// How many migrations.
-        missing: usize,
-    },
+    Older { missing: usize },
     /// It has migrations that this build doesn't know.
     #[error(
         "the database's schema is newer than this build: it has migration {version}, the last one known here is {known}; \
          start a build that knows it, this one could break what it doesn't know"
     )]
     Newer {
-        /// The last that was applied.
+        /// The last applied migration.
         version: i64,
-        /// The last of this build.
+        /// The last migration of this build.
         known: i64,
     },
-    /// It can't be asked.
     #[error("can't use the Postgres at BACKSTOCK_DATABASE_URL: {0}")]
     Database(#[from] sqlx::Error),
 }
 
 impl SchemaError {
-    /// Whether waiting may help: Postgres isn't there yet. A schema changes by somebody's doing.
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Database(error) if postgres::may_pass(error))
+    /// Whether a retry can help: Postgres isn't reachable yet. A schema changes only by a command.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Database(error) if postgres::is_transient(error))
     }
 }
 
-/// Connects to a database that has this build's schema.
+/// Connects to a database with this build's schema.
 ///
 /// # Errors
-/// When it has not, or doesn't answer in time; each message says what to do.
+/// When it differs, or Postgres doesn't respond in time; each message says what to do.
 pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, SchemaError> {
     let connecting = async {
         let mut connection = options.connect().await?;
@@ -73,7 +67,7 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, SchemaE
 
 async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
     let applied = applied(connection).await?.ok_or(SchemaError::Missing)?;
-    refuse_newer(&applied)?;
+    reject_newer(&applied)?;
     let is_missing = |version: &i64| !applied.contains(version);
     match known().filter(is_missing).count() {
         0 => Ok(()),
@@ -84,12 +78,12 @@ async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
 /// Checks that a database has no migration that this build doesn't know. It may lack some, or have no schema at all.
 ///
 /// # Errors
-/// When it has one, or can't be asked.
+/// When it has one, or Postgres can't be queried.
 pub async fn check_not_newer(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    refuse_newer(&applied(connection).await?.unwrap_or_default())
+    reject_newer(&applied(connection).await?.unwrap_or_default())
 }
 
-fn refuse_newer(applied: &[i64]) -> Result<(), SchemaError> {
+fn reject_newer(applied: &[i64]) -> Result<(), SchemaError> {
     let unknown = applied
         .iter()
         .filter(|version| known().all(|known| known != **version));
@@ -106,7 +100,7 @@ fn known() -> impl Iterator<Item = i64> {
     MIGRATIONS.iter().map(|migration| migration.version)
 }
 
-/// The migrations that the database has; `None` where none was ever applied.
+/// The applied migrations; `None` if there is no schema.
 async fn applied(connection: &mut PgConnection) -> Result<Option<Vec<i64>>, sqlx::Error> {
     let table: Option<String> =
         sqlx::query_scalar(AssertSqlSafe(format!("select to_regclass('{TABLE}')::text")))

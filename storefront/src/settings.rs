@@ -1,5 +1,5 @@
-//! Settings that the api and the worker share. Every one can be given as a flag or in the environment, has its unit
-//! and its default in `--help`, and is checked when the process starts.
+//! Settings shared by api and worker. Each is a flag or an environment variable, documented with unit and default in
+//! `--help`, and validated at startup.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use clap::Args;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
-/// How to reach Postgres, and how much of it to use.
+/// How to connect to Postgres, and how many connections to use.
 #[derive(Debug, Clone, Args)]
 pub struct DatabaseSettings {
     /// Postgres, for example postgres://shop:secret@127.0.0.1:5432/shop
     #[arg(long, env = "BACKSTOCK_DATABASE_URL", hide_env_values = true, value_parser = parse_database_url)]
     pub database_url: SecretString,
 
-    /// Connections of this process. Postgres serves best with few: about twice its cores, shared by all processes
+    /// Connections of this process. Postgres performs best with few: about twice its cores, shared by all processes
     #[arg(long, env = "BACKSTOCK_DATABASE_CONNECTIONS", default_value_t = 8,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub database_connections: u32,
@@ -24,7 +24,7 @@ pub struct DatabaseSettings {
           value_parser = parse_millis)]
     pub database_acquire_timeout: Duration,
 
-    /// How long one statement may run before Postgres ends it, in milliseconds
+    /// How long one statement may run before Postgres cancels it, in milliseconds
     #[arg(long = "database-statement-timeout-ms", env = "BACKSTOCK_DATABASE_STATEMENT_TIMEOUT_MS",
           default_value = "10000", value_parser = parse_millis)]
     pub database_statement_timeout: Duration,
@@ -34,41 +34,41 @@ pub struct DatabaseSettings {
     #[arg(long = "database-lock-timeout-ms", env = "BACKSTOCK_DATABASE_LOCK_TIMEOUT_MS", value_parser = parse_millis)]
     pub database_lock_timeout: Option<Duration>,
 
-    /// How long a transaction may do nothing before Postgres ends it and its locks, in milliseconds. Longer than a
-    /// payment's timeout: stock=row_lock holds one open for a payment
+    /// How long a transaction may be idle before Postgres aborts it and releases its locks, in milliseconds. Longer
+    /// than a payment's timeout: stock=row_lock_through_payment keeps one open during a payment
     #[arg(long = "database-idle-transaction-timeout-ms", env = "BACKSTOCK_DATABASE_IDLE_TRANSACTION_TIMEOUT_MS",
           default_value = "15000", value_parser = parse_millis)]
     pub database_idle_transaction_timeout: Duration,
 
-    /// How long Postgres keeps the connection, and the locks, of a host that is gone without a word, in milliseconds
+    /// How long Postgres keeps the connection and the locks of a host that has disappeared, in milliseconds
     #[arg(long = "database-peer-timeout-ms", env = "BACKSTOCK_DATABASE_PEER_TIMEOUT_MS", default_value = "30000",
           value_parser = parse_millis)]
     pub database_peer_timeout: Duration,
 
-    /// Prepared statements that each connection keeps. Preparing costs a statement two round trips; keeping that of a list
-    /// costs Postgres some 85 KB of memory in each connection, so 8 connections fill 90 MB at most
+    /// Prepared statements cached per connection. Preparing a statement costs two round trips; caching a list's
+    /// statement takes about 85 KB of Postgres' memory per connection, so 8 connections use at most 90 MB
     #[arg(long, env = "BACKSTOCK_DATABASE_STATEMENT_CACHE", default_value_t = 128,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub database_statement_cache: u32,
 }
 
-/// How to reach Redis.
+/// How to connect to Redis.
 #[derive(Debug, Clone, Args)]
 pub struct RedisSettings {
     /// Redis, for example redis://127.0.0.1:6379/0
     #[arg(long, env = "BACKSTOCK_REDIS_URL", hide_env_values = true, value_parser = parse_redis_url)]
     pub redis_url: SecretString,
 
-    /// Put before every key, so that shops can share a Redis
+    /// The prefix of every key, so that shops can share a Redis
     #[arg(long, env = "BACKSTOCK_REDIS_PREFIX", default_value = "backstock:")]
     pub redis_prefix: String,
 
-    /// How long an answer of Redis is waited for before Postgres is asked instead, in milliseconds
+    /// How long to wait for a response of Redis before falling back to Postgres, in milliseconds
     #[arg(long = "redis-timeout-ms", env = "BACKSTOCK_REDIS_TIMEOUT_MS", default_value = "50", value_parser = parse_millis)]
     pub redis_timeout: Duration,
 }
 
-/// How to reach RabbitMQ.
+/// How to connect to RabbitMQ.
 #[derive(Debug, Clone, Args)]
 pub struct AmqpSettings {
     /// RabbitMQ, for example amqp://shop:secret@127.0.0.1:5672/%2f
@@ -76,7 +76,6 @@ pub struct AmqpSettings {
     pub amqp_url: SecretString,
 }
 
-/// How the process logs.
 #[derive(Debug, Clone, Args)]
 pub struct LogSettings {
     /// What is logged: a level, or module=level pairs, for example info,sqlx=warn
@@ -93,28 +92,28 @@ pub struct LogSettings {
     pub log_format: LogFormat,
 }
 
-/// What is recorded of a process's work, and who gets it.
+/// What is recorded of a process's work, and where traces are sent.
 #[derive(Debug, Clone, Args)]
 pub struct TelemetrySettings {
-    /// Whether metrics are recorded: on or off. Off is for measuring what they cost
+    /// Whether metrics are recorded: on or off. Off is for measuring their cost
     #[arg(long, env = "BACKSTOCK_METRICS", default_value = "on")]
     pub metrics: Switch,
 
-    /// The collector that traces are sent to, by OTLP over HTTP, for example http://127.0.0.1:4318. Without it, none are
-    /// made
+    /// The collector that traces are sent to, by OTLP over HTTP, for example http://127.0.0.1:4318. Without it,
+    /// tracing is off
     #[arg(long, env = "BACKSTOCK_OTLP_ENDPOINT", hide_env_values = true, value_parser = parse_collector)]
     pub otlp_endpoint: Option<SecretString>,
 
-    /// The share of the traces that is kept, from 0 to 1. Failed and slow work is kept besides
+    /// The share of traces to keep, from 0 to 1. Failed and slow traces are always kept (tail-based sampling)
     #[arg(long, env = "BACKSTOCK_TRACE_SAMPLE_RATIO", default_value_t = 0.01, value_parser = parse_share)]
     pub trace_sample_ratio: f64,
 
-    /// Work that takes longer is kept, whatever the share, in milliseconds
+    /// Traces longer than this are always kept, in milliseconds
     #[arg(long = "trace-slow-ms", env = "BACKSTOCK_TRACE_SLOW_MS", default_value = "500", value_parser = parse_millis)]
     pub trace_slow: Duration,
 }
 
-/// Parses the URL of a collector, which may hold a password.
+/// Parses a collector's URL, which may contain a password.
 fn parse_collector(text: &str) -> Result<SecretString, String> {
     match reqwest::Url::parse(text) {
         Ok(url) if ["http", "https"].contains(&url.scheme()) => Ok(text.trim_end_matches('/').into()),
@@ -122,16 +121,12 @@ fn parse_collector(text: &str) -> Result<SecretString, String> {
     }
 }
 
-/// On or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Switch {
-    /// It is done.
     On,
-    /// It isn't.
     Off,
 }
 
-/// Parses a share.
 fn parse_share(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
@@ -139,19 +134,19 @@ fn parse_share(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The form of a log line.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// For people.
     Text,
-    /// For machines: one JSON object a line.
+    /// For machines: one JSON object per line.
     Json,
 }
 
 /// Parses whole milliseconds from 1 to 600 000 (ten minutes).
 ///
 /// # Errors
-/// When the text is no number or out of range; the message gives both bounds.
+/// When the text isn't a number within the bounds; the message names both.
 pub fn parse_millis(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
         Ok(millis @ 1..=600_000) => Ok(Duration::from_millis(millis)),
@@ -159,7 +154,7 @@ pub fn parse_millis(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Takes a URL of Postgres. The messages of these three don't repeat the URL, which holds a password.
+/// Validates a Postgres URL. The messages of these three don't repeat the URL, which contains a password.
 fn parse_database_url(text: &str) -> Result<SecretString, String> {
     let usable = text.parse::<sqlx::postgres::PgConnectOptions>();
     usable.map_err(|_| {
@@ -174,10 +169,10 @@ fn parse_redis_url(text: &str) -> Result<SecretString, String> {
     Ok(text.into())
 }
 
-/// Takes a URL of RabbitMQ.
+/// Validates a RabbitMQ URL.
 ///
 /// # Errors
-/// When it is none; the message doesn't repeat it.
+/// When it is invalid; the message doesn't repeat it.
 pub fn parse_amqp_url(text: &str) -> Result<SecretString, String> {
     let usable = text.parse::<lapin::uri::AMQPUri>();
     usable.map_err(|_| {
@@ -186,7 +181,7 @@ pub fn parse_amqp_url(text: &str) -> Result<SecretString, String> {
     Ok(text.into())
 }
 
-/// Takes a filter of log lines as it is, if it is one.
+/// Validates a log filter.
 fn parse_filter(text: &str) -> Result<String, String> {
     let usable = EnvFilter::builder().parse(text);
     usable.map_err(|error| format!("{error}; an example: info,sqlx=warn"))?;

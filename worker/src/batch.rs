@@ -121,7 +121,7 @@ where
     /// When it failed for this item.
     pub async fn call(&self, item: I) -> Result<O, StatementError> {
         let (answer, answered) = oneshot::channel();
-        let trace = trace::of_this_task();
+        let trace = trace::current_trace();
         let call = Call { item, answer, trace };
         if self.calls.send(call).await.is_err() {
             return Err(StatementError::panicked());

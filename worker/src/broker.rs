@@ -43,10 +43,10 @@ pub enum BrokerError {
 
 impl BrokerError {
     /// Whether waiting may help.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
-            Self::Connect(error) => error.may_pass(),
-            Self::Failed(error) => amqp::may_pass(error),
+            Self::Connect(error) => error.is_transient(),
+            Self::Failed(error) => amqp::is_transient(error),
             Self::Timeout(_) | Self::Cancelled => true,
             Self::Refused(_) | Self::Unroutable(_) => false,
         }

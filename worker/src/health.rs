@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
 use storefront::postgres::MeasuredPool;
-use storefront::starting::Start;
+use storefront::startup::Startup;
 use storefront::telemetry::Metrics;
 use storefront::variants::Variants;
 
@@ -35,7 +35,7 @@ pub struct Health {
     /// Renders the metrics.
     pub metrics: Metrics,
     /// How far the process's start has come.
-    pub start: Start,
+    pub startup: Startup,
     /// Set when the process has begun to stop.
     pub draining: Arc<AtomicBool>,
 }
@@ -57,7 +57,7 @@ async fn readyz(State(health): State<Health>) -> impl IntoResponse {
             Json(json!({ "status": "draining" })),
         );
     }
-    if let Some((obstacle, why)) = health.start.obstacle() {
+    if let Some((obstacle, why)) = health.startup.blocking_dependency() {
         return not_ready(obstacle, &why);
     }
     if !health.broker.is_connected() {

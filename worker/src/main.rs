@@ -64,7 +64,7 @@ fn main() -> ExitCode {
             .build()
             .map_err(anyhow::Error::from)
             .and_then(|runtime| runtime.block_on(dead_letters::run(*command))),
-        Command::Health(command) => return storefront::probe::report(command.internal_listen),
+        Command::Health(command) => return storefront::healthcheck::run(command.internal_listen),
     };
     match outcome {
         Ok(code) => code,

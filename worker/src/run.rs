@@ -12,9 +12,9 @@ use storefront::messages::Consumer;
 use storefront::postgres::MeasuredPool;
 use storefront::schema::{self, SchemaError};
 use storefront::server::{self, ConnectionSettings, MAX_INTERNAL_CONNECTIONS};
-use storefront::starting::{POSTGRES, RABBITMQ, Start};
-use storefront::stopping::Signals;
-use storefront::supervisor::{self, News};
+use storefront::shutdown::ShutdownSignals;
+use storefront::startup::{POSTGRES, RABBITMQ, Startup};
+use storefront::systemd_notify::{self, ServiceState};
 use storefront::third_parties::carrier::Carrier;
 use storefront::third_parties::mail::Mailer;
 use storefront::third_parties::payment::PaymentGateway;
@@ -60,7 +60,7 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         return unusable(&[format!("BACKSTOCK_LOG: {error}; an example: info,sqlx=warn")]);
     }
     // Before anything that takes time, so that no signal is missed.
-    let mut signals = Signals::listen()?;
+    let mut signals = ShutdownSignals::install()?;
     let metrics = telemetry::init_metrics(&settings.telemetry, &settings.variants, "backstock-worker");
     crate::metrics::describe();
     let traces = match telemetry::init_traces(&settings.telemetry, "backstock-worker") {
@@ -77,8 +77,8 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
 
     let listener = bind(settings.internal_listen).await?;
     let internal_listen = listener.local_addr()?;
-    let (start_up, draining) = (
-        Start::needs(&[POSTGRES, RABBITMQ]),
+    let (startup, draining) = (
+        Startup::waiting_for(&[POSTGRES, RABBITMQ]),
         Arc::new(AtomicBool::new(false)),
     );
     let parts = Parts::default();
@@ -88,7 +88,7 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         parts: parts.clone(),
         variants: settings.variants,
         metrics,
-        start: start_up.clone(),
+        startup: startup.clone(),
         draining: draining.clone(),
     };
     let (_keep_answering, stopped) = watch::channel(false);
@@ -99,8 +99,8 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         stopped,
     ));
     tokio::select! {
-        reached = reach_stores(&start_up, &options, &broker) => reached?,
-        () = signals.next() => {
+        reached = reach_stores(&startup, &options, &broker) => reached?,
+        () = signals.recv() => {
             tracing::info!("stopped before it worked");
             return Ok(ExitCode::SUCCESS);
         }
@@ -108,18 +108,18 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
 
     let (stopper, stop) = Stop::new();
     let running = start(&settings, options, &broker, &tools, &parts, &stop);
-    start_up.is_over();
+    startup.mark_ready();
     tracing::info!(
         variants = %settings.variants,
         %internal_listen,
         ready_after_ms = started.elapsed().as_millis() as u64,
         "working"
     );
-    supervisor::tell(News::Ready);
+    systemd_notify::notify(ServiceState::Ready);
 
-    signals.next().await;
-    signals.end_at_the_next();
-    supervisor::tell(News::Stopping);
+    signals.recv().await;
+    signals.exit_on_next();
+    systemd_notify::notify(ServiceState::Stopping);
     draining.store(true, Ordering::Relaxed);
     let _ = stopper.send(true);
     tracing::info!(drain_timeout = ?settings.drain_timeout, "stopping: work in flight is finished first");
@@ -161,15 +161,19 @@ async fn finish(mut running: JoinSet<()>, drain_timeout: Duration) {
 }
 
 /// Waits for both at once.
-async fn reach_stores(start: &Start, options: &PgConnectOptions, broker: &Broker) -> anyhow::Result<()> {
+async fn reach_stores(startup: &Startup, options: &PgConnectOptions, broker: &Broker) -> anyhow::Result<()> {
     let postgres = async {
         let connecting = async || schema::connect(options).await;
-        let reached = start.reach(POSTGRES, SchemaError::may_pass, connecting).await;
+        let reached = startup
+            .wait_for(POSTGRES, SchemaError::is_transient, connecting)
+            .await;
         reached.map(drop).map_err(anyhow::Error::from)
     };
     let rabbitmq = async {
         let connecting = async || broker.connect().await;
-        let reached = start.reach(RABBITMQ, BrokerError::may_pass, connecting).await;
+        let reached = startup
+            .wait_for(RABBITMQ, BrokerError::is_transient, connecting)
+            .await;
         reached.context("can't use the RabbitMQ at BACKSTOCK_AMQP_URL")
     };
     tokio::try_join!(postgres, rabbitmq).map(drop)

@@ -125,7 +125,7 @@ fn a_worker_waits_for_a_broker_and_says_so() {
         let mut child = worker(&database.url, &amqp_url, internal).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         for _ in 0..2 {
-            let line = wait_for_line(&mut log, "can't start yet");
+            let line = wait_for_line(&mut log, "waiting to start");
             assert!(line.contains(r#"waiting_for="rabbitmq""#), "{line}");
             assert!(line.contains("BACKSTOCK_AMQP_URL"), "{line}");
         }
@@ -165,7 +165,7 @@ fn a_worker_that_waits_stops_at_once() {
         .spawn()
         .unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap());
-    let line = wait_for_line(&mut log, "can't start yet");
+    let line = wait_for_line(&mut log, "waiting to start");
     assert!(line.contains(r#"waiting_for="postgres""#), "{line}");
     assert!(!line.contains("secret"), "{line}");
     terminate(&child);

@@ -1,4 +1,4 @@
-//! `/v1/me/addresses`: the addresses that a customer keeps. Their number is bounded, so that the list is one page.
+//! `/v1/me/addresses`: a customer's stored addresses. Their number is bounded, so the list needs no paging.
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::database::Session;
-use crate::http::body::{JsonBody, Text};
+use crate::http::body::{BoundedString, JsonBody};
 use crate::http::error::{ApiError, Problem};
 use crate::http::identity::Customer;
 use crate::http::query::NoParameters;
@@ -18,10 +18,9 @@ use crate::http::timings::RequestTimings;
 use crate::postal_address::PostalAddress;
 use crate::state::AppState;
 
-/// An address that a customer keeps.
+/// A customer's stored address.
 #[derive(Debug, Serialize, ToSchema)]
-#[allow(missing_docs, reason = "the names say it")]
-pub struct KeptAddress {
+pub struct StoredAddress {
     pub id: Uuid,
     pub name: String,
     pub line1: String,
@@ -33,17 +32,16 @@ pub struct KeptAddress {
     pub country: String,
 }
 
-/// All of them.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct KeptAddresses {
+pub struct StoredAddresses {
     /// The oldest first.
-    pub items: Vec<KeptAddress>,
-    /// Always null: there is one page.
+    pub items: Vec<StoredAddress>,
+    /// Always null: there is only one page.
     #[schema(value_type = Option<String>)]
     pub next: Option<()>,
 }
 
-/// The id in a path. What can't be one is not found, like any id that no address of the customer's has.
+/// The id in a path. An invalid UUID is a 404, like an unknown id.
 #[derive(Debug)]
 pub struct AddressId(Uuid);
 
@@ -62,14 +60,14 @@ fn unknown_address() -> ApiError {
     ApiError::NotFound("you have no address with this id; /v1/me/addresses lists yours".to_owned())
 }
 
-/// The customer's addresses.
+/// Lists the customer's addresses.
 #[utoipa::path(
     get,
     path = "/v1/me/addresses",
     tag = "Accounts",
     security(("bearer" = [])),
     responses(
-        (status = 200, body = KeptAddresses),
+        (status = 200, body = StoredAddresses),
         (status = 401, body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -81,7 +79,7 @@ pub async fn list_addresses(
 ) -> Result<impl IntoResponse, ApiError> {
     let mut session = app.database.session(&timings).await?;
     let items = sqlx::query_as!(
-        KeptAddress,
+        StoredAddress,
         "select id, name, line1, line2, city, postal_code, region, country
          from addresses where customer_id = $1 order by id limit $2",
         customer.id,
@@ -89,10 +87,10 @@ pub async fn list_addresses(
     )
     .fetch_all(&mut session)
     .await?;
-    Ok(Json(KeptAddresses { items, next: None }))
+    Ok(Json(StoredAddresses { items, next: None }))
 }
 
-/// Keeps another address.
+/// Adds an address.
 #[utoipa::path(
     post,
     path = "/v1/me/addresses",
@@ -100,7 +98,7 @@ pub async fn list_addresses(
     security(("bearer" = [])),
     request_body = PostalAddress,
     responses(
-        (status = 201, body = KeptAddress),
+        (status = 201, body = StoredAddress),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 409, body = Problem, content_type = "application/problem+json", description = "`too_many_addresses`"),
@@ -116,7 +114,7 @@ pub async fn add_address(
     let max = i64::from(app.accounts.settings.max_addresses);
     let mut session = app.database.session(&timings).await?;
     let mut transaction = session.begin().await?;
-    // Two that come at once are counted one after the other.
+    // The row lock serializes concurrent requests of a customer, so that they can't exceed the limit together.
     let owner = sqlx::query_scalar!(
         "select id from customers where id = $1 for no key update",
         customer.id
@@ -126,7 +124,7 @@ pub async fn add_address(
     let added = insert(&mut transaction, customer.id, &address, max).await?;
     let added = added.ok_or_else(|| ApiError::Conflict {
         code: "too_many_addresses",
-        detail: format!("you keep {max} addresses, which is the most; remove one first"),
+        detail: format!("you have {max} addresses, the maximum; remove one first"),
     })?;
     transaction.commit().await?;
     Ok((StatusCode::CREATED, Json(added)))
@@ -137,9 +135,9 @@ async fn insert(
     customer: Uuid,
     address: &PostalAddress,
     max: i64,
-) -> Result<Option<KeptAddress>, sqlx::Error> {
+) -> Result<Option<StoredAddress>, sqlx::Error> {
     sqlx::query_as!(
-        KeptAddress,
+        StoredAddress,
         "insert into addresses (id, customer_id, name, line1, line2, city, postal_code, region, country)
          select $1, $2, $3, $4, $5, $6, $7, $8, $9
          where (select count(*) from addresses where customer_id = $2) < $10
@@ -148,10 +146,10 @@ async fn insert(
         customer,
         address.name.as_str(),
         address.line1.as_str(),
-        address.line2.as_ref().map(Text::as_str),
+        address.line2.as_ref().map(BoundedString::as_str),
         address.city.as_str(),
         address.postal_code.as_str(),
-        address.region.as_ref().map(Text::as_str),
+        address.region.as_ref().map(BoundedString::as_str),
         address.country.as_str(),
         max,
     )
@@ -159,7 +157,7 @@ async fn insert(
     .await
 }
 
-/// Puts an address in the place of one that is kept.
+/// Replaces an address.
 #[utoipa::path(
     put,
     path = "/v1/me/addresses/{id}",
@@ -168,7 +166,7 @@ async fn insert(
     params(("id" = Uuid, Path, description = "The address' id")),
     request_body = PostalAddress,
     responses(
-        (status = 200, body = KeptAddress),
+        (status = 200, body = StoredAddress),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 401, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -184,7 +182,7 @@ pub async fn change_address(
 ) -> Result<impl IntoResponse, ApiError> {
     let mut session = app.database.session(&timings).await?;
     let changed = sqlx::query_as!(
-        KeptAddress,
+        StoredAddress,
         "update addresses
          set name = $3, line1 = $4, line2 = $5, city = $6, postal_code = $7, region = $8, country = $9
          where id = $1 and customer_id = $2
@@ -193,10 +191,10 @@ pub async fn change_address(
         customer.id,
         address.name.as_str(),
         address.line1.as_str(),
-        address.line2.as_ref().map(Text::as_str),
+        address.line2.as_ref().map(BoundedString::as_str),
         address.city.as_str(),
         address.postal_code.as_str(),
-        address.region.as_ref().map(Text::as_str),
+        address.region.as_ref().map(BoundedString::as_str),
         address.country.as_str(),
     )
     .fetch_optional(&mut session)
@@ -204,7 +202,7 @@ pub async fn change_address(
     Ok(Json(changed.ok_or_else(unknown_address)?))
 }
 
-/// Keeps an address no longer.
+/// Removes an address.
 #[utoipa::path(
     delete,
     path = "/v1/me/addresses/{id}",

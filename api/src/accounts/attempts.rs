@@ -1,11 +1,10 @@
-//! Limits on guessing: failed sign-ins are counted for a while, per email and per client, and registrations with an email
-//! that is taken, per client. Which emails and addresses were tried isn't kept, only hashes.
+//! Rate limits against brute force: failed sign-ins are counted per email and per client, and registrations with a
+//! taken email per client, within a window. Only hashes of emails and addresses are stored.
 //!
-//! An attempt is counted before it is looked at, and taken back when it was none to guess: so a thousand guesses that
-//! come at once are a thousand, not the first one a thousand times. One that couldn't be looked at, since the shop is busy
-//! or broken, is taken back as well, unless that takes a database connection and there is none; one whose request was given
-//! up stays. The price is that somebody else's guesses can lock an email for the rest of a window; a shop that minds asks
-//! such a client for a proof of work instead.
+//! Count the attempt before checking the password and release it on success. Otherwise 1,000 concurrent guesses would
+//! all see a counter of zero. An attempt that fails because the shop is overloaded or broken is released too, unless
+//! there is no database connection for that; an aborted request stays counted. The trade-off: an attacker's guesses
+//! can lock an email for the rest of a window; a shop that can't accept that demands a proof of work instead.
 
 use sha2::{Digest, Sha256};
 use storefront::email_address::EmailAddress;
@@ -18,32 +17,30 @@ use crate::http::timings::Timings;
 use crate::settings::AccountSettings;
 use crate::state::App;
 
-/// What one attempt is counted under.
+/// The keys of one attempt's counters.
 pub struct Attempt {
-    /// `None` for a registration: it tells whether there is an account, and opens none.
+    /// `None` for a registration: it reveals whether an account exists, but opens none.
     email: Option<[u8; 32]>,
     client: [u8; 32],
 }
 
 impl Attempt {
-    /// To sign in with an email, by a client.
     pub fn to_sign_in(email: &EmailAddress, client: ClientAddress) -> Self {
         Self {
             email: Some(Sha256::digest(format!("email:{email}")).into()),
-            client: of_client(client),
+            client: client_key(client),
         }
     }
 
-    /// To register, by a client.
     pub fn to_register(client: ClientAddress) -> Self {
         Self {
             email: None,
-            client: of_client(client),
+            client: client_key(client),
         }
     }
 
-    /// The email first, always: two that wait for each other's rows would wait for ever.
-    fn counted_under(&self) -> impl Iterator<Item = &[u8; 32]> {
+    /// Always the email first: one lock order prevents deadlocks between concurrent attempts.
+    fn rate_limit_keys(&self) -> impl Iterator<Item = &[u8; 32]> {
         self.email.iter().chain([&self.client])
     }
 
@@ -55,21 +52,21 @@ impl Attempt {
     }
 }
 
-fn of_client(client: ClientAddress) -> [u8; 32] {
+fn client_key(client: ClientAddress) -> [u8; 32] {
     Sha256::digest(format!("client:{}", client.network())).into()
 }
 
-/// Counts an attempt as a failure.
+/// Counts an attempt as a failure, in advance.
 ///
 /// # Errors
-/// [`ApiError::TooManyAttempts`] when there were too many already.
+/// [`ApiError::TooManyAttempts`] when the limit is exceeded.
 pub async fn begin(
     session: &mut Session<'_>,
     attempt: &Attempt,
     settings: &AccountSettings,
 ) -> Result<(), ApiError> {
     let now = OffsetDateTime::now_utc();
-    let counted_under: Vec<Vec<u8>> = attempt.counted_under().map(|hash| hash.to_vec()).collect();
+    let counted_under: Vec<Vec<u8>> = attempt.rate_limit_keys().map(|hash| hash.to_vec()).collect();
     let counted = sqlx::query!(
         "insert into sign_in_failures as known (counted_under, failures, until)
          select counted_under, 1, $3 from unnest($1::bytea[]) as attempt (counted_under)
@@ -92,7 +89,7 @@ pub async fn begin(
     }
 }
 
-/// An attempt was none to guess: its email begins anew, its client has one less.
+/// Releases an attempt that succeeded: resets its email's counter and decrements its client's.
 ///
 /// # Errors
 /// When a statement fails.
@@ -105,27 +102,27 @@ pub async fn succeeded(session: &mut Session<'_>, attempt: &Attempt) -> Result<(
         .execute(&mut *session)
         .await?;
     }
-    one_less(session, &attempt.client).await
+    decrement(session, &attempt.client).await
 }
 
-/// Takes an attempt back that ended in an error of the shop's, and gives the error, which is the client's to hear also
-/// when this fails: then the attempt stays counted.
-pub async fn taken_back(app: &App, timings: &Timings, attempt: &Attempt, error: ApiError) -> ApiError {
-    let all_less = async {
+/// Releases an attempt that failed because of the shop, and returns its error for the client. If that fails too, the
+/// attempt stays counted.
+pub async fn release_attempt(app: &App, timings: &Timings, attempt: &Attempt, error: ApiError) -> ApiError {
+    let release_all = async {
         let mut session = app.database.session(timings).await?;
-        for counted_under in attempt.counted_under() {
-            one_less(&mut session, counted_under).await?;
+        for counted_under in attempt.rate_limit_keys() {
+            decrement(&mut session, counted_under).await?;
         }
         Ok::<(), ApiError>(())
     };
-    if let Err(error) = all_less.await {
-        tracing::warn!(%error, "an attempt that was not looked at stays counted");
+    if let Err(error) = release_all.await {
+        tracing::warn!(%error, "an attempt that was not checked stays counted");
     }
     error
 }
 
-/// Of several at once each sees what the one before it left: `merge` looks at a row again that it had to wait for.
-async fn one_less(session: &mut Session<'_>, counted_under: &[u8; 32]) -> Result<(), sqlx::Error> {
+/// Safe under concurrency: `merge` evaluates a row again after it waited for its lock.
+async fn decrement(session: &mut Session<'_>, counted_under: &[u8; 32]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "merge into sign_in_failures as known
          using (select $1::bytea as counted_under) as attempt on known.counted_under = attempt.counted_under

@@ -1,4 +1,4 @@
-//! `backstock-api create-admin EMAIL`: the first admin of a shop, or a customer who becomes one. No route can do it.
+//! `backstock-api create-admin EMAIL`: creates a shop's first admin, or promotes a customer. No route can do this.
 
 use sqlx::PgConnection;
 use storefront::email_address::EmailAddress;
@@ -8,18 +8,17 @@ use super::password::NewPassword;
 use crate::opaque_token::OpaqueToken;
 use crate::passwords;
 
-/// What was done.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Created {
-    /// An account that was there is an admin's now; its password is as it was.
+    /// An existing account was promoted; its password is unchanged.
     Promoted,
-    /// A new account, with the password that was given.
+    /// A new account, with the given password.
     WithGivenPassword,
-    /// A new account, with this password, which nobody is told again.
+    /// A new account, with this generated password, which is shown only once.
     WithPassword(String),
 }
 
-/// Makes an account an admin's, and makes the account when there is none.
+/// Gives an account the admin role, and creates the account if there is none.
 ///
 /// # Errors
 /// When a statement fails.

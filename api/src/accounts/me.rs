@@ -1,4 +1,4 @@
-//! `GET /v1/me` and `PATCH /v1/me`: the customer who asks.
+//! `GET /v1/me` and `PATCH /v1/me`: the signed-in customer.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::http::body::{JsonBody, Text};
+use crate::http::body::{BoundedString, JsonBody};
 use crate::http::error::{ApiError, Problem};
 use crate::http::identity::Customer;
 use crate::http::query::NoParameters;
@@ -18,32 +18,28 @@ use crate::state::AppState;
 /// A customer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Me {
-    /// Who.
     pub id: Uuid,
     /// In lower case.
     pub email: String,
-    /// How to be called.
     pub name: String,
     /// `customer` or `admin`.
     pub role: String,
-    /// Since when, RFC 3339.
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub created_at: OffsetDateTime,
 }
 
-/// What is to change; what is left out stays. An email changes only with a proof that it is the customer's, which this
-/// shop doesn't ask for yet.
+/// Fields to change; omitted fields stay. The email can't be changed, because this shop has no way yet to verify a
+/// new one.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangedMe {
-    /// How to be called.
     #[serde(default)]
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
-    pub name: Option<Text<255>>,
+    pub name: Option<BoundedString<255>>,
 }
 
-/// The customer who asks.
+/// Shows the signed-in customer.
 #[utoipa::path(
     get,
     path = "/v1/me",
@@ -68,12 +64,12 @@ pub async fn show_me(
     )
     .fetch_optional(&mut session)
     .await?;
-    // A token may outlive its customer.
+    // An access token may outlive its customer.
     let me = me.ok_or(ApiError::Unauthenticated)?;
     Ok(Json(me))
 }
 
-/// Changes the customer who asks.
+/// Changes the signed-in customer.
 #[utoipa::path(
     patch,
     path = "/v1/me",
@@ -99,7 +95,7 @@ pub async fn change_me(
         "update customers set name = coalesce($2, name) where id = $1
          returning id, email, name, role, created_at",
         customer.id,
-        changed.name.as_ref().map(Text::as_str),
+        changed.name.as_ref().map(BoundedString::as_str),
     )
     .fetch_optional(&mut session)
     .await?;

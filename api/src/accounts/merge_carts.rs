@@ -1,30 +1,30 @@
-//! A guest's cart at sign-in: its items go into the customer's newest cart that isn't bought yet, or it becomes the
-//! customer's, who has none, or one in another currency. Called by `sign_in.rs`.
+//! Merges a guest's cart at sign-in: its items are added to the customer's newest cart that isn't ordered yet. If
+//! there is none, or it has another currency, the guest's cart is assigned to the customer. Called by `sign_in.rs`.
 
 use uuid::Uuid;
 
 use crate::database::Session;
 use crate::opaque_token::TokenHash;
 
-/// The most of one variant that a cart holds, as the table has it.
+/// The most units of one variant in a cart: the bound of its column.
 const MAX_QUANTITY: i32 = 1000;
 
-/// The most lines that a cart holds. A customer's own come first; of the guest's, those that were put in first.
+/// The most lines in a cart. The customer's own take precedence, then the guest's in the order they were added.
 const MAX_LINES: i64 = 100;
 
-/// Merges the guest's cart that a token opens, and gives the customer's cart that it went into. `None` when the token
-/// opens none, or one that was bought: there is nothing to bring along.
+/// Merges the guest's cart of a token into the customer's, and returns the resulting cart. `None` when the token has
+/// no cart, or an ordered one.
 ///
 /// # Errors
-/// When a statement fails; then nothing has changed.
+/// When a statement fails; nothing has changed then.
 pub async fn merge(
     session: &mut Session<'_>,
     customer: Uuid,
     cart_token: &TokenHash,
 ) -> Result<Option<Uuid>, sqlx::Error> {
     let mut transaction = session.begin().await?;
-    // Both are locked before it is asked whether they are bought: an order that is being placed holds the lock, and is
-    // seen by the statement after.
+    // Both rows are locked before the check for orders: a concurrent order of the cart holds the lock until its
+    // commit, and is visible to the next statement.
     let guests = sqlx::query_scalar!(
         "select id from carts where token_hash = $1 for update",
         cart_token.as_slice()
@@ -60,11 +60,11 @@ pub async fn merge(
     }
     let cart = match own {
         Some(own) if !met.own_is_bought && met.currencies <= 1 => {
-            pour(&mut transaction, guests, own).await?;
+            merge_items(&mut transaction, guests, own).await?;
             own
         }
         _ => {
-            hand_over(&mut transaction, guests, customer).await?;
+            assign_to_customer(&mut transaction, guests, customer).await?;
             guests
         }
     };
@@ -72,8 +72,11 @@ pub async fn merge(
     Ok(Some(cart))
 }
 
-/// The guest's cart becomes the customer's.
-async fn hand_over(session: &mut Session<'_>, cart: Uuid, customer: Uuid) -> Result<(), sqlx::Error> {
+async fn assign_to_customer(
+    session: &mut Session<'_>,
+    cart: Uuid,
+    customer: Uuid,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update carts
          set customer_id = $2, token_hash = null,
@@ -87,8 +90,9 @@ async fn hand_over(session: &mut Session<'_>, cart: Uuid, customer: Uuid) -> Res
     Ok(())
 }
 
-/// What is in both is added up, to the most that a cart may hold. A coupon comes along where there is none.
-async fn pour(session: &mut Session<'_>, from: Uuid, into: Uuid) -> Result<(), sqlx::Error> {
+/// Adds up quantities of variants in both carts, within the limits. The guest's coupon moves along if the cart has
+/// none.
+async fn merge_items(session: &mut Session<'_>, from: Uuid, into: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "with own as (select variant_id from cart_items where cart_id = $2),
               guests as (

@@ -1,5 +1,5 @@
-//! Accounts: who buys. Registering, signing in and out, and what a customer keeps. What a sign-in is, and where
-//! passwords are hashed and the welcome is sent, are components beside this slice, with a lesson each.
+//! Accounts: registration, sign-in and sign-out, and a customer's own data. Sessions, password hashing and the
+//! welcome mail are components outside this slice, each with a lesson.
 
 pub mod register;
 
@@ -26,18 +26,16 @@ use utoipa_axum::routes;
 use crate::sessions::Grant;
 use crate::settings::AccountSettings;
 use crate::state::AppState;
-use crate::welcome::Welcome;
+use crate::welcome_email::Welcome;
 
-/// What the accounts' handlers need besides.
+/// What the accounts' handlers use.
 pub struct Accounts {
-    /// Bounds on what an account may do.
     pub settings: AccountSettings,
-    /// When the welcome mail is sent.
     pub welcome: Welcome,
 }
 
 impl Accounts {
-    /// Builds each component as the arm that the variants name.
+    /// Builds each component as its arm.
     pub fn new(variants: &Variants, mailer: &Mailer, settings: AccountSettings) -> Self {
         Self {
             settings,
@@ -46,7 +44,6 @@ impl Accounts {
     }
 }
 
-/// The accounts' routes.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(register::register))
@@ -58,16 +55,16 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(addresses::change_address, addresses::remove_address))
 }
 
-/// Tokens, as RFC 6749 has them.
+/// A token response, as in RFC 6749.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Tokens {
     /// Sent with each request, as `authorization: Bearer …`.
     pub access_token: String,
-    /// Traded for the next tokens, once.
+    /// Single-use: exchanged for the next tokens.
     pub refresh_token: String,
     /// Always `Bearer`.
     pub token_type: &'static str,
-    /// How long the access token is good, in seconds.
+    /// Lifetime of the access token, in seconds.
     pub expires_in: u64,
 }
 

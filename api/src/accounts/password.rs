@@ -1,31 +1,30 @@
-//! Passwords, as clients send them.
+//! Passwords in requests.
 
 use serde::{Deserialize, Deserializer};
 
-/// The longest that is hashed, in characters: far above what anyone types.
+/// The longest password that is hashed, in characters.
 const MAX_CHARS: usize = 256;
 
-/// The shortest that is taken, in characters, as NIST SP 800-63B has it.
+/// The shortest that is accepted, in characters, as NIST SP 800-63B requires.
 const MIN_CHARS: usize = 8;
 
-/// A password to sign in with: taken as it is, spaces and all.
+/// A password to sign in with, used unchanged, spaces included.
 pub struct Password(String);
 
-/// A password that somebody chooses.
+/// A new password, with a minimum length.
 pub struct NewPassword(String);
 
 impl Password {
-    /// The password.
     pub fn into_string(self) -> String {
         self.0
     }
 }
 
 impl NewPassword {
-    /// Takes a text of 8 to 256 characters.
+    /// Accepts 8 to 256 characters.
     ///
     /// # Errors
-    /// When it is shorter or longer; the message says so.
+    /// When it is shorter or longer.
     pub fn new(text: String) -> Result<Self, String> {
         match text.chars().count() {
             MIN_CHARS..=MAX_CHARS => Ok(Self(text)),
@@ -35,7 +34,6 @@ impl NewPassword {
         }
     }
 
-    /// The password.
     pub fn into_string(self) -> String {
         self.0
     }
@@ -47,7 +45,7 @@ impl<'de> Deserialize<'de> for Password {
         match text.chars().count() {
             1..=MAX_CHARS => Ok(Self(text)),
             _ => Err(serde::de::Error::custom(format!(
-                "has to have 1 to {MAX_CHARS} characters"
+                "must have 1 to {MAX_CHARS} characters"
             ))),
         }
     }

@@ -1,5 +1,5 @@
-//! `POST /v1/sessions/refresh`: a refresh token against the next tokens. It works once: a token that comes a second time
-//! ends its sign-in (RFC 9700, section 4.14.2).
+//! `POST /v1/sessions/refresh`: exchanges a refresh token for new tokens. A refresh token is single-use. Reusing it
+//! revokes its token family (RFC 9700, section 4.14.2).
 
 use axum::Json;
 use axum::extract::State;
@@ -9,22 +9,21 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Tokens;
-use crate::http::body::{JsonBody, Text};
+use crate::http::body::{BoundedString, JsonBody};
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::NoParameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
-/// What is traded.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefreshToken {
-    /// The last one that was given out.
+    /// The most recent one.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    pub refresh_token: Text<255>,
+    pub refresh_token: BoundedString<255>,
 }
 
-/// The next tokens.
+/// Refreshes a sign-in.
 #[utoipa::path(
     post,
     path = "/v1/sessions/refresh",

@@ -1,4 +1,4 @@
-//! `POST /v1/accounts`: a new customer.
+//! `POST /v1/accounts`: registers a customer.
 
 use axum::Json;
 use axum::extract::State;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::attempts::{self, Attempt};
 use super::me::Me;
 use super::password::NewPassword;
-use crate::http::body::{JsonBody, Text};
+use crate::http::body::{BoundedString, JsonBody};
 use crate::http::client_address::ClientAddress;
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::NoParameters;
@@ -21,9 +21,8 @@ use crate::http::timings::{RequestTimings, Timings};
 use crate::http::trace_context::TraceContext;
 use crate::sessions::Role;
 use crate::state::{App, AppState};
-use crate::welcome::NewCustomer;
+use crate::welcome_email::NewCustomer;
 
-/// Who registers.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
@@ -33,9 +32,8 @@ pub struct Registration {
     /// Any characters.
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 256, example = "correct horse")]
     pub password: NewPassword,
-    /// How to be called.
     #[schema(value_type = String, min_length = 1, max_length = 255, example = "Ada")]
-    pub name: Text<255>,
+    pub name: BoundedString<255>,
 }
 
 /// Registers a customer.
@@ -66,11 +64,11 @@ pub async fn register(
         password,
         name,
     } = registration;
-    // That an email has an account can be asked here, one by one: it is bounded as failed sign-ins are.
+    // This route reveals whether an email has an account, so it is rate limited like failed sign-ins.
     let attempt = Attempt::to_register(client);
     let mut session = app.database.session(&timings).await?;
     attempts::begin(&mut session, &attempt, &app.accounts.settings).await?;
-    // No connection is held while a core is busy with the hash.
+    // Hashing keeps a core busy; no connection is held meanwhile.
     drop(session);
     let new = NewCustomer {
         id: Uuid::now_v7(),
@@ -80,7 +78,7 @@ pub async fn register(
     let inserted = insert(&app, &timings, new, password, trace_context.as_deref(), &attempt).await;
     let created_at = match inserted {
         Ok(created_at) => created_at.ok_or_else(email_taken)?,
-        Err(error) => return Err(attempts::taken_back(&app, &timings, &attempt, error).await),
+        Err(error) => return Err(attempts::release_attempt(&app, &timings, &attempt, error).await),
     };
     app.accounts.welcome.after_commit(new).await;
     let me = Me {
@@ -93,7 +91,7 @@ pub async fn register(
     Ok((StatusCode::CREATED, Json(me)))
 }
 
-/// Since when they are a customer. `None` when there is an account with this email.
+/// The time of registration. `None` when the email is taken.
 async fn insert(
     app: &App,
     timings: &Timings,
@@ -123,7 +121,8 @@ async fn insert(
         .welcome
         .write_event(&mut transaction, new.id, trace_context)
         .await?;
-    // The last statement: an office's registrations take turns at the row of their client.
+    // The last statement, so that its row lock is short: all registrations of an office share the counter of their
+    // address.
     attempts::succeeded(&mut transaction, attempt).await?;
     transaction.commit().await?;
     Ok(created_at)
@@ -132,6 +131,6 @@ async fn insert(
 fn email_taken() -> ApiError {
     ApiError::Conflict {
         code: "email_taken",
-        detail: "there is an account with this email; sign in with POST /v1/sessions".to_owned(),
+        detail: "an account with this email exists; sign in with POST /v1/sessions".to_owned(),
     }
 }

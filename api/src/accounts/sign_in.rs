@@ -1,7 +1,7 @@
-//! `POST /v1/sessions`: an email and its password against tokens.
+//! `POST /v1/sessions`: exchanges an email and its password for tokens.
 //!
-//! An unknown email and a wrong password are answered alike, after the same statements and the same hash. Who brings a
-//! guest's cart finds it again as a customer.
+//! An unknown email and a wrong password get the same response, after the same statements and one hash (no user
+//! enumeration). A guest's cart is merged into the customer's.
 
 use axum::Json;
 use axum::extract::State;
@@ -24,25 +24,21 @@ use crate::http::query::NoParameters;
 use crate::http::timings::{RequestTimings, Timings};
 use crate::state::{App, AppState};
 
-/// Who signs in.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
     /// Not case-sensitive.
     #[schema(value_type = String, format = Email, max_length = 254, example = "ada@shop.example")]
     pub email: EmailAddress,
-    /// As it was chosen.
     #[schema(value_type = String, format = Password, min_length = 1, max_length = 256, example = "correct horse")]
     pub password: Password,
 }
 
-/// Somebody is signed in.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SignedIn {
-    /// What speaks for them.
     #[serde(flatten)]
     pub tokens: Tokens,
-    /// The customer's cart, when the guest's that `x-cart-token` opened went into it. The token opens nothing any more.
+    /// The customer's cart, if the guest's cart of `x-cart-token` was merged into it. That token is no longer valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cart_id: Option<Uuid>,
 }
@@ -74,9 +70,10 @@ pub async fn sign_in(
     let attempt = Attempt::to_sign_in(&credentials.email, client);
     let mut session = app.database.session(&timings).await?;
     attempts::begin(&mut session, &attempt, &app.accounts.settings).await?;
-    let (mut session, customer) = match let_in(&app, &timings, session, credentials, &attempt).await {
-        Ok(let_in) => let_in.ok_or(ApiError::WrongCredentials)?,
-        Err(error) => return Err(attempts::taken_back(&app, &timings, &attempt, error).await),
+    let verified = verify_credentials(&app, &timings, session, credentials, &attempt).await;
+    let (mut session, customer) = match verified {
+        Ok(customer) => customer.ok_or(ApiError::WrongCredentials)?,
+        Err(error) => return Err(attempts::release_attempt(&app, &timings, &attempt, error).await),
     };
     let cart_id = match &cart_token {
         Some(token) => merge_carts::merge(&mut session, customer.id, token).await?,
@@ -93,35 +90,35 @@ pub async fn sign_in(
     Ok((StatusCode::CREATED, Json(signed_in)))
 }
 
-struct LetIn {
+struct VerifiedCustomer {
     id: Uuid,
     role: Role,
 }
 
-/// Whose email and password they are. `None` when they don't belong together.
-async fn let_in<'t>(
+/// The customer with these credentials. `None` when the email is unknown or the password wrong.
+async fn verify_credentials<'t>(
     app: &App,
     timings: &'t Timings,
     mut session: Session<'t>,
     Credentials { email, password }: Credentials,
     attempt: &Attempt,
-) -> Result<Option<(Session<'t>, LetIn)>, ApiError> {
+) -> Result<Option<(Session<'t>, VerifiedCustomer)>, ApiError> {
     let customer = sqlx::query!(
         "select id, role, password_hash from customers where email = $1",
         email.as_str()
     )
     .fetch_optional(&mut session)
     .await?;
-    // No connection is held while a core is busy with the hash.
+    // Hashing keeps a core busy; no connection is held meanwhile.
     drop(session);
-    let kept = customer.as_ref().map(|customer| customer.password_hash.clone());
-    let is_right = app.passwords.verify(password.into_string(), kept).await?;
+    let stored_hash = customer.as_ref().map(|customer| customer.password_hash.clone());
+    let is_right = app.passwords.verify(password.into_string(), stored_hash).await?;
     let Some(customer) = customer.filter(|_| is_right) else {
         return Ok(None);
     };
     let mut session = app.database.session(timings).await?;
     attempts::succeeded(&mut session, attempt).await?;
-    let customer = LetIn {
+    let customer = VerifiedCustomer {
         id: customer.id,
         role: Role::from_name(&customer.role),
     };

@@ -1,5 +1,5 @@
-//! `DELETE /v1/sessions/current`: signs out. The refresh token is dead at once; the access token, too, unless it is one
-//! that nobody looks up (the lesson `sessions`).
+//! `DELETE /v1/sessions/current`: signs out. The refresh token is revoked at once, and so is an access token that is
+//! looked up; a self-contained one stays valid until it expires (the lesson `sessions`).
 
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -16,48 +16,44 @@ use crate::http::query::Parameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
-/// A page of the log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditLogPage<'r> {
     /// The newest first.
     pub items: &'r [AuditLogEntry],
-    /// The next page's address, to be followed as it is; null on the last page. Also in `Link`.
+    /// The next page's address, to be followed unchanged; null on the last page. Also in `Link`.
     pub next: Option<&'r str>,
 }
 
-/// A change.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditLogEntry {
-    /// Its id.
     pub id: Uuid,
-    /// When.
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub at: OffsetDateTime,
-    /// Who.
+    /// The admin.
     pub customer_id: Uuid,
-    /// By email, as it is now.
+    /// The admin's current email.
     pub email: String,
     /// `product.update` or `stock.set`.
     pub action: String,
-    /// The slug or the SKU.
+    /// The product's slug, or the SKU.
     pub subject: String,
-    /// The fields that changed, as they were. Longer texts end after 1,000 characters with `…`.
+    /// The changed fields' old values. Longer texts are truncated to 1,000 characters with `…`.
     #[schema(value_type = Object)]
     pub before: Value,
-    /// The same fields, as they became. Longer texts end after 1,000 characters with `…`.
+    /// The changed fields' new values. Longer texts are truncated to 1,000 characters with `…`.
     #[schema(value_type = Object)]
     pub after: Value,
 }
 
-/// What was changed, and by whom.
+/// Lists what was changed, and by whom.
 #[utoipa::path(
     get,
     path = "/v1/admin/audit-log",
     tag = "Admin",
     params(
         ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("after" = Option<String>, Query, description = "From `next`: where the page before ended"),
+        ("after" = Option<String>, Query, description = "The cursor from `next`"),
     ),
     security(("bearer" = [])),
     responses(
@@ -105,13 +101,14 @@ pub async fn list_audit_log(
     Ok(Answer::new(next.as_deref(), &body))
 }
 
-/// Ids are UUIDv7: their order is that of time. Texts are cut, or a page of changed descriptions would be 13 MB.
+/// Keyset pagination by id: UUIDv7 sorts by time. Texts are truncated, otherwise a page of changed descriptions could
+/// have 13 MB.
 async fn newest(
     session: &mut Session<'_>,
     after: Option<Cursor>,
     limit: i64,
 ) -> Result<Vec<AuditLogEntry>, sqlx::Error> {
-    // Before the newest of all comes an id that no entry has.
+    // The first page begins at the largest possible id.
     let before = after.map_or(Uuid::max(), |cursor| cursor.id);
     let rows = sqlx::query_as!(
         AuditLogEntry,

@@ -1,4 +1,4 @@
-//! `GET /v1/admin/orders`: everybody's orders, the newest first.
+//! `GET /v1/admin/orders`: all customers' orders, the newest first.
 
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
@@ -17,7 +17,7 @@ use crate::http::query::Parameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
-/// What an order's column `status` can be.
+/// The values of an order's `status`.
 const STATUSES: [(&str, &str); 6] = [
     ("pending_payment", "pending_payment"),
     ("paid", "paid"),
@@ -27,48 +27,43 @@ const STATUSES: [(&str, &str); 6] = [
     ("cancelled", "cancelled"),
 ];
 
-/// A page of orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AdminOrderPage<'r> {
     /// The newest first.
     pub items: &'r [AdminOrder],
-    /// The next page's address, to be followed as it is; null on the last page. Also in `Link`.
+    /// The next page's address, to be followed unchanged; null on the last page. Also in `Link`.
     pub next: Option<&'r str>,
 }
 
-/// An order in the list of all.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AdminOrder {
-    /// Its id.
     pub id: Uuid,
-    /// What people say on the telephone.
+    /// For people.
     pub number: i64,
     /// `pending_payment`, `paid`, `fulfilled`, `delivered`, `payment_failed` or `cancelled`.
     pub status: String,
-    /// When it was placed.
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub created_at: OffsetDateTime,
-    /// Where its news go.
+    /// Where mails about the order go.
     pub email: String,
-    /// Whose it is; null for a guest's.
+    /// Null for a guest's order.
     pub customer_id: Option<Uuid>,
     /// `standard` or `express`.
     pub shipping_method: String,
-    /// What is paid.
     #[schema(value_type = MoneySchema)]
     pub total: Money,
 }
 
-/// All orders.
+/// Lists all orders.
 #[utoipa::path(
     get,
     path = "/v1/admin/orders",
     tag = "Admin",
     params(
-        ("status" = Option<String>, Query, description = "Only orders that stand there"),
+        ("status" = Option<String>, Query, description = "Only orders with this status"),
         ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("after" = Option<String>, Query, description = "From `next`: where the page before ended"),
+        ("after" = Option<String>, Query, description = "The cursor from `next`"),
     ),
     security(("bearer" = [])),
     responses(
@@ -93,7 +88,7 @@ pub async fn list_orders(
     let cursor = after
         .map(|text| app.admin.cursors.decode(&list, &text))
         .transpose()?;
-    // Before the newest of all comes an id that no order has.
+    // The first page begins at the largest possible id.
     let before = cursor.map_or(Uuid::max(), |cursor| cursor.id);
 
     let mut session = app.database.session(&timings).await?;
@@ -105,7 +100,10 @@ pub async fn list_orders(
 
     let more = rows.len() as i64 > limit;
     rows.truncate(limit as usize);
-    let items = rows.into_iter().map(Row::order).collect::<Result<Vec<_>, _>>()?;
+    let items = rows
+        .into_iter()
+        .map(OrderRow::order)
+        .collect::<Result<Vec<_>, _>>()?;
     let next = items.last().filter(|_| more).map(|last| {
         let end = Cursor {
             matching: 0,
@@ -126,7 +124,7 @@ pub async fn list_orders(
     Ok(Answer::new(next.as_deref(), &body))
 }
 
-struct Row {
+struct OrderRow {
     id: Uuid,
     number: i64,
     status: String,
@@ -138,7 +136,7 @@ struct Row {
     currency: String,
 }
 
-impl Row {
+impl OrderRow {
     fn order(self) -> Result<AdminOrder, ApiError> {
         Ok(AdminOrder {
             id: self.id,
@@ -156,10 +154,10 @@ impl Row {
     }
 }
 
-/// Ids are UUIDv7: their order is that of time.
-async fn newest(session: &mut Session<'_>, before: Uuid, limit: i64) -> Result<Vec<Row>, sqlx::Error> {
+/// Keyset pagination by id: UUIDv7 sorts by time.
+async fn newest(session: &mut Session<'_>, before: Uuid, limit: i64) -> Result<Vec<OrderRow>, sqlx::Error> {
     let rows = sqlx::query_as!(
-        Row,
+        OrderRow,
         "select id, number, status, created_at, email, customer_id, shipping_method, total_cents, currency
          from orders
          where id < $1
@@ -171,15 +169,15 @@ async fn newest(session: &mut Session<'_>, before: Uuid, limit: i64) -> Result<V
     rows.fetch_all(session).await
 }
 
-/// A statement of its own, so that it is planned for the index `orders_status_idx`.
+/// A separate statement, so that it is planned for the index `orders_status_idx`.
 async fn newest_with_status(
     session: &mut Session<'_>,
     status: &str,
     before: Uuid,
     limit: i64,
-) -> Result<Vec<Row>, sqlx::Error> {
+) -> Result<Vec<OrderRow>, sqlx::Error> {
     let rows = sqlx::query_as!(
-        Row,
+        OrderRow,
         "select id, number, status, created_at, email, customer_id, shipping_method, total_cents, currency
          from orders
          where status = $1 and id < $2

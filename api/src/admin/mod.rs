@@ -1,5 +1,5 @@
-//! Administration: what only admins may do. Every change is one transaction: what changes, and a row of the audit log with
-//! the fields that changed. Caches learn of it from the change feed, within a second (`../catalog/changes.rs`).
+//! Administration, for admins only. Every change and its audit-log entry are one transaction. Caches learn of a
+//! change from the change feed, within a second (`../catalog/changes.rs`).
 
 pub mod set_stock;
 pub mod update_product;
@@ -20,17 +20,16 @@ use crate::http::error::ApiError;
 use crate::settings::Settings;
 use crate::state::AppState;
 
-/// The longest slug and the longest SKU, in characters: those of their columns.
+/// The longest slug or SKU, in characters: the bound of their columns.
 const MAX_NAME_CHARS: usize = 255;
 
-/// What the admins' handlers need.
+/// What the admins' handlers use.
 pub struct Administration {
-    /// Signs where a page ended.
+    /// Sign the cursors of lists.
     pub cursors: CursorKeys,
 }
 
 impl Administration {
-    /// Builds it from the service's secrets.
     pub fn new(settings: &Settings) -> Self {
         Self {
             cursors: CursorKeys::new(&settings.jwt_secrets),
@@ -38,7 +37,6 @@ impl Administration {
     }
 }
 
-/// The admins' routes.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(update_product::update_product))
@@ -47,22 +45,22 @@ pub fn router() -> OpenApiRouter<AppState> {
         .routes(routes!(list_audit_log::list_audit_log))
 }
 
-/// The name in a path. What can't be one is not found, like any name that nothing has.
+/// The slug or SKU in a path. An impossible one is a 404, like an unknown one.
 fn name_in_path(
     path: Result<Path<String>, PathRejection>,
     unknown: fn() -> ApiError,
 ) -> Result<String, ApiError> {
     match path {
-        // Postgres would refuse a zero byte.
+        // Postgres rejects NUL in text.
         Ok(Path(name)) if name.chars().count() <= MAX_NAME_CHARS && !name.contains('\0') => Ok(name),
         _ => Err(unknown()),
     }
 }
 
-/// Why a change could not be written.
+/// Maps the error of a write.
 fn not_recorded(error: sqlx::Error) -> ApiError {
     match &error {
-        // Signed in as somebody whose account is gone.
+        // A valid access token of a deleted account.
         sqlx::Error::Database(fault) if fault.constraint() == Some("audit_log_customer_id_fkey") => {
             ApiError::Unauthenticated
         }

@@ -1,4 +1,4 @@
-//! A price as an admin gives it.
+//! A price in an admin's request.
 
 use serde::{Deserialize, Deserializer};
 use storefront::money::{Currency, Money};
@@ -7,11 +7,11 @@ use utoipa::ToSchema;
 use crate::http::money::MoneySchema;
 use crate::http::whole_number::WholeNumber;
 
-/// The highest price, in minor units: the highest that the catalogue's filters know, and far below what a full cart's
-/// sum could overflow by.
+/// The highest price, in minor units: the highest that the catalogue's filters accept. A full cart of it doesn't
+/// overflow.
 const MAX_PRICE: i64 = 1_000_000_000_000;
 
-/// A price, neither negative nor beyond anything that is sold.
+/// A price within bounds.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
@@ -20,7 +20,6 @@ pub struct Price {
 }
 
 impl Price {
-    /// As money.
     pub fn money(self) -> Money {
         Money {
             amount: self.amount.get(),
@@ -29,23 +28,22 @@ impl Price {
     }
 }
 
-/// The price of one variant.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VariantPrice {
     /// Which variant of the product.
     pub sku: String,
-    /// What it costs from now on. Left out: what it did.
+    /// The new price. If omitted, it stays.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = MoneySchema, required = false)]
     pub price: Option<Price>,
-    /// What it used to cost; null for nothing. Left out: as it was.
+    /// The former price, for display; null removes it. If omitted, it stays.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<MoneySchema>, required = false)]
     pub compare_at_price: Option<Option<Price>>,
 }
 
-/// Reads a field that is there, so that `null` is no way to leave it out.
+/// Deserializes a field that is present, so that `null` isn't the same as omitting it.
 pub(super) fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {

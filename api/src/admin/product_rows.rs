@@ -1,5 +1,4 @@
-//! A product's rows, as they are locked and written for a change, and what the audit log keeps of it. Used by
-//! `update_product.rs`.
+//! A product's rows, locked and written for a change, and their audit-log entry. Used by `update_product.rs`.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -29,7 +28,7 @@ pub(super) struct VariantRow {
     pub(super) stock_quantity: i32,
 }
 
-/// In the order in which sales lock them.
+/// In the lock order of sales.
 pub(super) async fn lock_variants(
     session: &mut Session<'_>,
     slug: &str,
@@ -58,7 +57,7 @@ pub(super) async fn lock_product(
     row.fetch_optional(session).await
 }
 
-/// The changed fields, before and after.
+/// The changed fields' old and new values.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) before: Map<String, Value>,
@@ -70,7 +69,7 @@ impl Log {
         self.after.is_empty()
     }
 
-    /// Replaces a value by another, and notes both if they differ.
+    /// Replaces a value, and records both if they differ.
     pub(super) fn replace<T: PartialEq + Serialize + Clone>(&mut self, field: &str, value: &mut T, new: &T) {
         if value != new {
             self.before.insert(field.to_owned(), json!(value));
@@ -80,7 +79,7 @@ impl Log {
     }
 }
 
-/// Product, prices and the log's row, in one statement.
+/// Writes product, prices and audit-log entry in one statement.
 pub(super) async fn write(
     session: &mut Session<'_>,
     product: &ProductRow,

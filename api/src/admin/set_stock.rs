@@ -1,7 +1,7 @@
-//! `PUT /v1/admin/stock/{sku}`: how many units there are, counted anew.
+//! `PUT /v1/admin/stock/{sku}`: sets the units in stock after a count.
 //!
-//! Cached answers say of stock only whether there is any (`available`, `in_stock`): the change feed has a variant that sells
-//! out or comes back, whatever the cause. Carts say how many there are, and are never cached.
+//! Cached responses contain only whether there is stock (`available`, `in_stock`): the change feed reports every
+//! variant that sells out or comes back. Carts show quantities and are never cached.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -20,23 +20,20 @@ use crate::http::timings::RequestTimings;
 use crate::http::whole_number::WholeNumber;
 use crate::state::AppState;
 
-/// Units of one SKU: more than any shelf holds, and far enough below the column's bound for what cancelled orders give
-/// back on top.
+/// The most units of one SKU: enough for any warehouse, with room below the column's bound for stock that cancelled
+/// orders return.
 const MAX_STOCK: i64 = 1_000_000_000;
 
-/// The units in stock, whatever was believed before.
+/// The counted units, which replace the recorded ones.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StockCount {
-    /// Units.
     #[schema(value_type = i32, minimum = 0, maximum = 1_000_000_000)]
     pub quantity: WholeNumber<0, MAX_STOCK>,
 }
 
-/// What the count changed.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StockChange {
-    /// The stock-keeping unit.
     pub sku: String,
     /// Units before.
     pub old_quantity: i32,
@@ -94,8 +91,8 @@ fn unknown_sku() -> ApiError {
     ApiError::NotFound("no variant has this SKU".to_owned())
 }
 
-/// Sets the stock, notes a change in the log, and returns what it was. The row is locked by the reading: a sale that
-/// commits meanwhile is seen, and counted over.
+/// Sets the stock, writes the audit-log entry, and returns the old value. The row is locked when it is read, so a
+/// concurrent sale is either included in the old value or applied to the new one.
 async fn write(
     session: &mut Session<'_>,
     sku: &str,

@@ -1,7 +1,7 @@
-//! `PATCH /v1/admin/products/{slug}`: changes a product's texts, its prices, and whether it is shown.
+//! `PATCH /v1/admin/products/{slug}`: changes a product's texts, prices, and visibility.
 //!
-//! Rows are locked as sales lock them, variants before their product, so that neither waits for the other in a circle.
-//! Then one statement writes product, prices and the audit log.
+//! Rows are locked in the lock order of sales, variants before their product, which rules out deadlocks. Then one
+//! statement writes product, prices and the audit log.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -14,7 +14,7 @@ use super::name_in_path;
 use super::price::{Price, VariantPrice, given};
 use super::product_rows::{Log, ProductRow, VariantRow, lock_product, lock_variants, write};
 use crate::http::answer::Answer;
-use crate::http::body::{JsonBody, Text};
+use crate::http::body::{BoundedString, JsonBody};
 use crate::http::error::{ApiError, Problem};
 use crate::http::identity::Admin;
 use crate::http::money::MoneySchema;
@@ -23,15 +23,14 @@ use crate::http::timings::RequestTimings;
 use crate::import::clean_description;
 use crate::state::AppState;
 
-/// What changes. What is left out stays as it is; at least one field is given.
+/// The fields to change. Omitted fields stay; at least one is required.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProductChange {
-    /// What it is called.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = String, required = false, min_length = 1, max_length = 255)]
-    title: Option<Text<255>>,
-    /// HTML or plain text. Markup that could do harm is taken out, as it is when products are imported.
+    title: Option<BoundedString<255>>,
+    /// HTML or plain text. Dangerous markup is removed, as in imports.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = String, required = false, max_length = 65536)]
     description: Option<String>,
@@ -39,42 +38,35 @@ pub struct ProductChange {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = bool, required = false)]
     active: Option<bool>,
-    /// The price of a product that has one variant.
+    /// The price of a product with one variant.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = MoneySchema, required = false)]
     price: Option<Price>,
-    /// Prices by variant. All in the product's currency, which never changes.
+    /// Prices by variant, in the product's currency, which never changes.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Vec<VariantPrice>, required = false)]
     prices: Option<Vec<VariantPrice>>,
 }
 
-/// A product as admins see it, after the change.
+/// A product as admins see it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AdminProduct {
-    /// Its name in addresses.
     pub slug: String,
-    /// What it is called.
     pub title: String,
     /// Sanitized HTML or plain text.
     pub description: String,
     /// Whether it is shown and sold.
     pub active: bool,
-    /// In their order.
     pub variants: Vec<AdminVariant>,
 }
 
-/// A variant as admins see it.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AdminVariant {
-    /// The stock-keeping unit.
     pub sku: String,
-    /// For people.
     pub title: String,
-    /// What it costs.
     #[schema(value_type = MoneySchema)]
     pub price: Money,
-    /// What it used to cost.
+    /// The former price, for display.
     #[schema(value_type = Option<MoneySchema>)]
     pub compare_at_price: Option<Money>,
     /// Units in stock.
@@ -137,11 +129,14 @@ fn unknown_product() -> ApiError {
 }
 
 impl ProductChange {
-    /// What can be said without asking the database.
+    /// Validates what doesn't depend on the database, and sanitizes the description.
     fn checked(mut self) -> Result<Self, ApiError> {
         if let Some(description) = &self.description {
             if description.contains('\0') {
-                return Err(ApiError::parameter("description", "holds a zero byte; send text"));
+                return Err(ApiError::parameter(
+                    "description",
+                    "contains a NUL byte; send text",
+                ));
             }
             let cleaned = clean_description(description);
             self.description = Some(cleaned.map_err(|fault| ApiError::parameter("description", fault))?);
@@ -149,7 +144,7 @@ impl ProductChange {
         if self.price.is_some() && self.prices.is_some() {
             return Err(ApiError::parameter(
                 "price",
-                "is given beside `prices`; give one of them",
+                "is given together with `prices`; give one of them",
             ));
         }
         let says_nothing = self.title.is_none()
@@ -177,7 +172,7 @@ fn change_product(product: &mut ProductRow, change: &ProductChange, log: &mut Lo
     }
 }
 
-/// Changes the prices in the rows, and returns the rows that changed.
+/// Changes the prices in the rows, and returns the changed rows.
 fn change_prices(
     product: &ProductRow,
     variants: &mut [VariantRow],
@@ -222,12 +217,12 @@ fn change_prices(
     }
     let given = change.prices.as_deref().unwrap_or_default();
     for (index, new) in given.iter().enumerate() {
-        let fault = |detail: &str| ApiError::parameter(format!("prices[{index}].sku"), detail);
+        let invalid_sku = |detail: &str| ApiError::parameter(format!("prices[{index}].sku"), detail);
         if given[..index].iter().any(|earlier| earlier.sku == new.sku) {
-            return Err(fault("is given twice; give it once"));
+            return Err(invalid_sku("is given twice; give it once"));
         }
         let variant = variants.iter_mut().find(|variant| variant.sku == new.sku);
-        let variant = variant.ok_or_else(|| fault("is no SKU of this product"))?;
+        let variant = variant.ok_or_else(|| invalid_sku("is not a SKU of this product"))?;
         reprice(variant, new.price, new.compare_at_price)?;
     }
     if !after.is_empty() {

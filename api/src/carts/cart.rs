@@ -1,4 +1,4 @@
-//! What a cart looks like. How one is read and priced is in `read_cart.rs`.
+//! A cart in responses. `read_cart.rs` reads and prices it.
 
 use serde::Serialize;
 use storefront::money::{Currency, Money};
@@ -8,111 +8,95 @@ use uuid::Uuid;
 use crate::http::money::MoneySchema;
 use crate::pricing::ShippingMethod;
 
-/// A cart, priced and held against the stock at the moment of the answer. Nothing is reserved by it.
+/// A cart with current prices and stock. It reserves nothing.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Cart)]
 pub struct CartView {
-    /// Its id.
     pub id: Uuid,
-    /// What opens a guest's cart, sent back as `x-cart-token`. Only in the answer that made it.
+    /// Authorizes access to a guest's cart, sent as `x-cart-token`. Only in the response that created the cart.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// It was ordered, and stays as it is.
+    /// An ordered cart can no longer be changed.
     pub ordered: bool,
-    /// In the order in which they were put in.
+    /// In the order in which they were added.
     pub items: Vec<CartItem>,
-    /// The coupon that was put on it.
     pub coupon: Option<CartCoupon>,
-    /// What it costs.
     pub totals: CartTotals,
 }
 
-/// A line of a cart.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CartItem {
-    /// The stock-keeping unit.
     pub sku: String,
     /// The product's slug.
     pub product: String,
-    /// The product's title.
     pub title: String,
-    /// The variant's.
     pub variant_title: String,
     /// The product's first image.
     pub image: Option<CartImage>,
-    /// How many are wanted.
     pub quantity: i32,
-    /// What one costs.
     #[schema(value_type = MoneySchema)]
     pub unit_price: Money,
-    /// What all cost.
     #[schema(value_type = MoneySchema)]
     pub line_total: Money,
-    /// How many could be bought now.
+    /// Units that could be bought now.
     pub available_quantity: i32,
-    /// What stands against buying it. The subtotal is without lines that can't be bought in any quantity.
+    /// Why it can't be bought. Inactive lines, and those in another currency, don't count towards the subtotal.
     pub problems: Vec<ItemProblem>,
 }
 
-/// A picture.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CartImage {
-    /// Where it is.
     pub url: String,
-    /// What it shows, for those who can't see it.
+    /// A description, for accessibility.
     pub alt: String,
 }
 
-/// What stands against buying a line.
+/// Why a line can't be bought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ItemProblem {
-    /// There are fewer than are wanted.
+    /// Fewer units in stock than requested.
     InsufficientStock,
-    /// It is not sold any more.
+    /// No longer sold.
     Inactive,
-    /// Its currency has changed, and is no longer that of the cart.
+    /// Its currency has changed and differs from the cart's.
     OtherCurrency,
 }
 
-/// A coupon on a cart.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CartCoupon {
-    /// Its code.
     pub code: String,
-    /// Why it takes nothing off now; null when it does.
+    /// Why it doesn't apply now; null if it does.
     pub problem: Option<&'static str>,
 }
 
-/// What a cart costs, in its one currency.
+/// In the cart's one currency.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CartTotals {
-    /// Its lines together, without those that can't be bought in any quantity.
+    /// The sum of the lines, without inactive ones and those in another currency.
     #[schema(value_type = MoneySchema)]
     pub subtotal: Money,
-    /// What the coupon takes off.
     #[schema(value_type = MoneySchema)]
     pub discount: Money,
-    /// Subtotal − discount: what is paid, but for shipping.
+    /// Subtotal − discount, without shipping.
     #[schema(value_type = MoneySchema)]
     pub total: Money,
-    /// What each way of sending it would add.
     pub shipping: ShippingPrices,
 }
 
-/// What shipping costs, by method.
+/// Shipping prices by method.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ShippingPrices {
-    /// In a few days.
+    /// Within a few days.
     #[schema(value_type = MoneySchema)]
     pub standard: Money,
-    /// On the next.
+    /// Next day.
     #[schema(value_type = MoneySchema)]
     pub express: Money,
 }
 
 impl CartView {
-    /// A cart that was just made.
+    /// A new cart.
     pub(super) fn empty(id: Uuid, token: Option<String>) -> Self {
         Self {
             id,

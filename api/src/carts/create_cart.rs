@@ -1,4 +1,4 @@
-//! `POST /v1/carts`: an empty cart, for whoever asks.
+//! `POST /v1/carts`: creates an empty cart, for a guest or a customer.
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -20,12 +20,12 @@ use crate::http::timings::RequestTimings;
 use crate::opaque_token::{OpaqueToken, TokenHash};
 use crate::state::AppState;
 
-/// There is nothing to say about a cart that doesn't exist yet. A field is a mistake, and refused.
+/// No fields; unknown ones are rejected.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewCart {}
 
-/// An empty cart. A guest's comes with its token, which is shown this once.
+/// Creates an empty cart. A guest's comes with its token, which is shown only once.
 #[utoipa::path(
     post,
     path = "/v1/carts",
@@ -91,7 +91,7 @@ async fn insert(
     .await;
     match inserted {
         Ok(_) => Ok(()),
-        // Signed in as somebody whose account is gone.
+        // A valid access token of a deleted account.
         Err(sqlx::Error::Database(fault)) if fault.constraint() == Some("carts_customer_id_fkey") => {
             Err(ApiError::Unauthenticated)
         }

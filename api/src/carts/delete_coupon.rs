@@ -1,9 +1,9 @@
-//! `DELETE /v1/carts/{id}/coupon`: takes the coupon off a cart, if there is one. Two statements: the write, the reading.
+//! `DELETE /v1/carts/{id}/coupon`: removes the coupon of a cart, if there is one. Two statements: a write and a read.
 
 use axum::extract::{RawQuery, State};
 
 use super::cart::CartView;
-use super::holder::CartKey;
+use super::cart_owner::CartKey;
 use super::read_cart::read_cart;
 use super::{ATTEMPTS, cart_ordered, too_contended, unknown_cart};
 use crate::database::Session;
@@ -13,14 +13,14 @@ use crate::http::query::Parameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
-/// Takes the coupon off a cart of yours.
+/// Removes the coupon of your cart.
 #[utoipa::path(
     delete,
     path = "/v1/carts/{id}/coupon",
     tag = "Carts",
     params(
         ("id" = Uuid, Path, description = "The cart's id"),
-        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the answer that made it"),
+        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the response that created it"),
     ),
     security((), ("bearer" = [])),
     responses(
@@ -38,15 +38,14 @@ pub async fn delete_coupon(
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
     let mut session = app.database.session(&timings).await?;
-    take_off(&mut session, &key).await?;
+    remove(&mut session, &key).await?;
     let cart = read_cart(&mut session, &key, None).await?;
     drop(session);
     cart.ok_or_else(unknown_cart)?.answer()
 }
 
-/// As items are written: if the cart is still the one that was looked at, so that none is changed that was ordered
-/// meanwhile.
-async fn take_off(session: &mut Session<'_>, key: &CartKey) -> Result<(), ApiError> {
+/// With an optimistic lock on the cart's version, as in `put_item.rs`: an order placed meanwhile must not be changed.
+async fn remove(session: &mut Session<'_>, key: &CartKey) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
         let found = sqlx::query!(
             r#"with seen as (

@@ -1,40 +1,41 @@
-//! `PUT /v1/carts/{id}/coupon`: puts a coupon on a cart, if it takes something off now. Later readings look again.
+//! `PUT /v1/carts/{id}/coupon`: adds a coupon to a cart, if it applies now. Later reads check it again.
 //!
-//! Two statements: the cart is read as if the coupon were on it, so that it is priced in one place; then it is put on.
+//! Two statements: the cart is read as if it had the coupon, so that there is one place for pricing; then it is
+//! written.
 
 use axum::extract::{RawQuery, State};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::cart::CartView;
-use super::holder::CartKey;
+use super::cart_owner::CartKey;
 use super::read_cart::read_cart;
 use super::{ATTEMPTS, cart_ordered, too_contended, unknown_cart};
 use crate::database::Session;
 use crate::http::answer::Answer;
-use crate::http::body::{JsonBody, Text};
+use crate::http::body::{BoundedString, JsonBody};
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::Parameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
-/// A coupon's code, in either case.
+/// A coupon's code; not case-sensitive.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CouponCode {
     /// Letters, digits and hyphens.
     #[schema(value_type = String, min_length = 1, max_length = 32)]
-    pub code: Text<32>,
+    pub code: BoundedString<32>,
 }
 
-/// Puts a coupon on a cart of yours, in place of one that is on it.
+/// Adds a coupon to your cart, in place of an earlier one.
 #[utoipa::path(
     put,
     path = "/v1/carts/{id}/coupon",
     tag = "Carts",
     params(
         ("id" = Uuid, Path, description = "The cart's id"),
-        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the answer that made it"),
+        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the response that created it"),
     ),
     request_body = CouponCode,
     security((), ("bearer" = [])),
@@ -72,14 +73,13 @@ pub async fn put_coupon(
     if let Err((code, detail)) = discount {
         return Err(ApiError::Conflict { code, detail });
     }
-    put_on(&mut session, &key, coupon.code()).await?;
+    add(&mut session, &key, coupon.code()).await?;
     drop(session);
     cart.answer()
 }
 
-/// As items are written: if the cart is still the one that was looked at, so that none is changed that was ordered
-/// meanwhile.
-async fn put_on(session: &mut Session<'_>, key: &CartKey, code: &str) -> Result<(), ApiError> {
+/// With an optimistic lock on the cart's version, as in `put_item.rs`: an order placed meanwhile must not be changed.
+async fn add(session: &mut Session<'_>, key: &CartKey, code: &str) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
         let found = sqlx::query!(
             r#"with seen as (

@@ -1,7 +1,7 @@
-//! `PUT /v1/carts/{id}/items/{sku}`: how many of something a cart holds. Zero takes it out.
+//! `PUT /v1/carts/{id}/items/{sku}`: sets the quantity of a SKU in a cart. Zero removes the line.
 //!
-//! Two statements: one that writes if it may and says why it didn't, and the reading that answers. No transaction: each
-//! stands alone.
+//! Two statements: a conditional write that reports why it didn't happen, and a read for the response. They need no
+//! transaction.
 
 use axum::extract::{FromRequestParts, Path, RawQuery, State};
 use axum::http::request::Parts;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::cart::CartView;
-use super::holder::CartKey;
+use super::cart_owner::CartKey;
 use super::read_cart::read_cart;
 use super::{ATTEMPTS, MAX_LINES, MAX_QUANTITY, cart_ordered, too_contended, unknown_cart};
 use crate::database::Session;
@@ -21,19 +21,18 @@ use crate::http::timings::RequestTimings;
 use crate::http::whole_number::WholeNumber;
 use crate::state::AppState;
 
-/// The longest SKU, in characters: that of its column.
+/// The longest SKU, in characters: the bound of its column.
 const MAX_SKU_CHARS: usize = 255;
 
-/// A quantity. Prices are the shop's to know: there is no field for them.
+/// A quantity. There is no field for a price: clients don't set prices.
 #[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quantity {
-    /// Units; 0 takes the line out.
+    /// Units; 0 removes the line.
     #[schema(value_type = i32, minimum = 0, maximum = 1000)]
     pub quantity: WholeNumber<0, MAX_QUANTITY>,
 }
 
-/// The SKU in a path.
 #[derive(Debug)]
 pub struct Sku(String);
 
@@ -47,7 +46,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Sku {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         match Path::<SkuInPath>::from_request_parts(parts, state).await {
-            // Postgres would refuse a zero byte.
+            // Postgres rejects NUL in text.
             Ok(Path(SkuInPath { sku })) if sku.chars().count() <= MAX_SKU_CHARS && !sku.contains('\0') => {
                 Ok(Self(sku))
             }
@@ -56,15 +55,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Sku {
     }
 }
 
-/// Sets how many of a SKU a cart of yours holds.
+/// Sets the quantity of a SKU in your cart.
 #[utoipa::path(
     put,
     path = "/v1/carts/{id}/items/{sku}",
     tag = "Carts",
     params(
         ("id" = Uuid, Path, description = "The cart's id"),
-        ("sku" = String, Path, description = "What is bought: `sku` of a variant"),
-        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the answer that made it"),
+        ("sku" = String, Path, description = "`sku` of a variant"),
+        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the response that created it"),
     ),
     request_body = Quantity,
     security((), ("bearer" = [])),
@@ -90,17 +89,22 @@ pub async fn put_item(
     Parameters::parse(query.as_deref())?.finish()?;
     let mut session = app.database.session(&timings).await?;
     match quantity.get() {
-        0 => take_out(&mut session, &key, &sku).await?,
-        wanted => put_in(&mut session, &key, &sku, wanted as i32).await?,
+        0 => remove_item(&mut session, &key, &sku).await?,
+        wanted => set_item(&mut session, &key, &sku, wanted as i32).await?,
     }
     let cart = read_cart(&mut session, &key, None).await?;
     drop(session);
     cart.ok_or_else(unknown_cart)?.answer()
 }
 
-async fn put_in(session: &mut Session<'_>, key: &CartKey, sku: &str, quantity: i32) -> Result<(), ApiError> {
+async fn set_item(
+    session: &mut Session<'_>,
+    key: &CartKey,
+    sku: &str,
+    quantity: i32,
+) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
-        let outcome = write_item(session, key, sku, quantity)
+        let outcome = try_set_item(session, key, sku, quantity)
             .await?
             .ok_or_else(unknown_cart)?;
         if outcome.written {
@@ -113,20 +117,20 @@ async fn put_in(session: &mut Session<'_>, key: &CartKey, sku: &str, quantity: i
     Err(too_contended())
 }
 
-/// What a write found, and whether it was done.
-struct Outcome {
+/// What the write found, and whether it happened.
+struct WriteOutcome {
     written: bool,
     ordered: bool,
     /// Null when no variant has the SKU.
     active: Option<bool>,
     currency: Option<String>,
-    /// Lines of other SKUs, and their currency.
+    /// Lines of other SKUs.
     other_lines: i64,
     cart_currency: Option<String>,
 }
 
-impl Outcome {
-    /// Why nothing was written. `None` when nothing stood against it but another write to the same cart.
+impl WriteOutcome {
+    /// Why nothing was written. `None` when a concurrent write to the cart was the only reason.
     fn refusal(&self, sku: &str) -> Option<ApiError> {
         if self.ordered {
             return Some(cart_ordered());
@@ -136,12 +140,11 @@ impl Outcome {
         };
         let conflict = |code, detail| Some(ApiError::Conflict { code, detail });
         if !active {
-            return conflict("inactive", format!("`{sku}` is not sold any more"));
+            return conflict("inactive", format!("`{sku}` is no longer sold"));
         }
         match &self.cart_currency {
             Some(of_cart) if of_cart != currency => {
-                let detail =
-                    format!("`{sku}` is sold in {currency}, and this cart holds things in {of_cart}");
+                let detail = format!("`{sku}` is sold in {currency}, and this cart is in {of_cart}");
                 conflict("currency_differs", detail)
             }
             _ if self.other_lines >= MAX_LINES => {
@@ -152,18 +155,17 @@ impl Outcome {
     }
 }
 
-/// Writes the line if the cart is still the one that was looked at: `updated_at` only grows, so it names a version of
-/// the cart. Of two writes at once the second finds another version than it has seen, and writes nothing; what it was
-/// about to break, the bound on lines or the one currency, can't have changed unseen. An order of the cart moves it on as
-/// well.
-async fn write_item(
+/// Writes the line under an optimistic lock: `updated_at` only grows, so it is the cart's version. Of two concurrent
+/// writes the second finds another version than it has read and writes nothing, so the limit on lines and the one
+/// currency hold. An order of the cart changes the version too.
+async fn try_set_item(
     session: &mut Session<'_>,
     key: &CartKey,
     sku: &str,
     quantity: i32,
-) -> Result<Option<Outcome>, sqlx::Error> {
+) -> Result<Option<WriteOutcome>, sqlx::Error> {
     let outcome = sqlx::query_file_as!(
-        Outcome,
+        WriteOutcome,
         "src/carts/write_item.sql",
         key.id,
         key.customer,
@@ -175,9 +177,9 @@ async fn write_item(
     outcome.fetch_optional(session).await
 }
 
-/// Takes a line out, whatever became of what it names. Without the line there is nothing to do. It names the version of
-/// the cart as [`write_item`] does.
-async fn take_out(session: &mut Session<'_>, key: &CartKey, sku: &str) -> Result<(), ApiError> {
+/// Removes a line, also one of a variant that is no longer sold. Without the line there is nothing to do. It uses the
+/// same optimistic lock as [`try_set_item`].
+async fn remove_item(session: &mut Session<'_>, key: &CartKey, sku: &str) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
         let found = sqlx::query!(
             r#"with seen as (

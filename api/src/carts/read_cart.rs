@@ -1,17 +1,17 @@
-//! How a cart is read: in one statement, and priced by [`crate::pricing`] each time.
+//! Reads a cart in one statement; [`crate::pricing`] prices it each time.
 
 use storefront::money::{Currency, Money};
 use uuid::Uuid;
 
 use super::cart::{CartCoupon, CartImage, CartItem, CartTotals, CartView, ItemProblem};
-use super::holder::CartKey;
+use super::cart_owner::CartKey;
 use crate::database::Session;
 use crate::http::answer::Answer;
 use crate::http::error::ApiError;
-use crate::pricing::{Coupon, CouponRefusal, Line, price, too_dear};
+use crate::pricing::{Coupon, CouponRefusal, PricedLine, amount_overflow, price};
 
-/// A cart as it was read, with a coupon that is on it, or that somebody would like to put on it.
-pub(super) struct Cart {
+/// A cart with its coupon, or with a candidate for one.
+pub(super) struct StoredCart {
     pub(super) id: Uuid,
     pub(super) ordered: bool,
     items: Vec<CartItem>,
@@ -22,17 +22,17 @@ pub(super) struct Cart {
 
 pub(super) struct CouponOnCart {
     terms: Coupon,
-    /// Why it isn't usable at all.
+    /// Why it can't be used at all.
     unusable: Option<&'static str>,
 }
 
 impl CouponOnCart {
-    /// As the database writes it.
+    /// As stored, in upper case.
     pub(super) fn code(&self) -> &str {
         &self.terms.code
     }
 
-    /// What it takes off, or the code and the words of why it takes nothing.
+    /// The discount, or the code and text of why there is none.
     pub(super) fn discount(
         &self,
         subtotal_cents: i64,
@@ -47,10 +47,9 @@ impl CouponOnCart {
             (CouponRefusal::NotUsable, Some("coupon_not_yet_valid")) => {
                 ("coupon_not_yet_valid", "this coupon is not valid yet".to_owned())
             }
-            (CouponRefusal::NotUsable, Some("coupon_used_up")) => (
-                "coupon_used_up",
-                "this coupon was used as often as it can be".to_owned(),
-            ),
+            (CouponRefusal::NotUsable, Some("coupon_used_up")) => {
+                ("coupon_used_up", "this coupon has been used up".to_owned())
+            }
             (CouponRefusal::NotUsable, _) => ("coupon_expired", "this coupon is no longer valid".to_owned()),
             (CouponRefusal::OtherCurrency, _) => {
                 let detail = format!("this coupon is in {}, the cart in {currency}", terms.currency);
@@ -61,28 +60,24 @@ impl CouponOnCart {
                     amount: terms.minimum_cents,
                     currency,
                 };
-                let detail = format!("this coupon counts from a subtotal of {minimum} on");
+                let detail = format!("this coupon requires a subtotal of at least {minimum}");
                 ("coupon_below_minimum", detail)
             }
         })
     }
 }
 
-impl Cart {
+impl StoredCart {
     pub(super) fn coupon(&self) -> Option<&CouponOnCart> {
         self.coupon.as_ref()
     }
 
-    /// What its coupon does to it.
+    /// The discount of its coupon.
     pub(super) fn discount(&self) -> Option<Result<i64, (&'static str, String)>> {
         let coupon = self.coupon.as_ref()?;
         Some(coupon.discount(self.subtotal_cents, self.currency))
     }
 
-    /// The cart as an answer.
-    ///
-    /// # Errors
-    /// None that a request can cause.
     pub(super) fn answer(self) -> Result<Answer, ApiError> {
         let discount = self.discount();
         let discount_cents = match &discount {
@@ -105,8 +100,8 @@ impl Cart {
     }
 }
 
-/// One row a line, each with the cart and its coupon; a cart without lines has one row without a line.
-struct Row {
+/// One row per line, each with the cart and its coupon; a cart without lines has one row without a line.
+struct CartRow {
     id: Uuid,
     ordered: bool,
     coupon_code: Option<String>,
@@ -128,17 +123,17 @@ struct Row {
     image_alt: Option<String>,
 }
 
-/// Reads a cart with its coupon, or with the candidate in its place. `None` when there is no such cart for this key.
+/// Reads a cart with its coupon, or with the candidate instead. `None` when this key has no such cart.
 ///
 /// # Errors
-/// When the statement fails, or the cart costs more than minor units can hold.
+/// When the statement fails, or the cart's total overflows.
 pub(super) async fn read_cart(
     session: &mut Session<'_>,
     key: &CartKey,
     candidate: Option<&str>,
-) -> Result<Option<Cart>, ApiError> {
+) -> Result<Option<StoredCart>, ApiError> {
     let rows = sqlx::query_file_as!(
-        Row,
+        CartRow,
         "src/carts/read_cart.sql",
         key.id,
         key.customer,
@@ -157,12 +152,15 @@ pub(super) async fn read_cart(
     };
     let items = rows.into_iter().filter_map(|row| item(row, currency).transpose());
     let items = items.collect::<Result<Vec<_>, _>>()?;
-    let lines = items.iter().filter(|item| can_be_bought(item)).map(|item| Line {
-        unit_price_cents: item.unit_price.amount,
-        quantity: item.quantity,
-    });
-    let totals = price(lines, None, currency.as_str(), 0).ok_or_else(too_dear)?;
-    Ok(Some(Cart {
+    let lines = items
+        .iter()
+        .filter(|item| can_be_bought(item))
+        .map(|item| PricedLine {
+            unit_price_cents: item.unit_price.amount,
+            quantity: item.quantity,
+        });
+    let totals = price(lines, None, currency.as_str(), 0).ok_or_else(amount_overflow)?;
+    Ok(Some(StoredCart {
         id,
         ordered,
         items,
@@ -172,7 +170,7 @@ pub(super) async fn read_cart(
     }))
 }
 
-/// In some quantity.
+/// In any quantity.
 fn can_be_bought(item: &CartItem) -> bool {
     !item
         .problems
@@ -180,7 +178,7 @@ fn can_be_bought(item: &CartItem) -> bool {
         .any(|problem| matches!(problem, ItemProblem::Inactive | ItemProblem::OtherCurrency))
 }
 
-fn coupon(row: &Row) -> Option<CouponOnCart> {
+fn coupon(row: &CartRow) -> Option<CouponOnCart> {
     const REASONS: [&str; 3] = ["coupon_not_yet_valid", "coupon_expired", "coupon_used_up"];
     let unusable = row.coupon_unusable.as_deref();
     let unusable = unusable.and_then(|reason| REASONS.into_iter().find(|known| *known == reason));
@@ -197,8 +195,8 @@ fn coupon(row: &Row) -> Option<CouponOnCart> {
     })
 }
 
-/// The row's line, in a cart of a currency. `None` when the cart has no lines.
-fn item(row: Row, cart_currency: Currency) -> Result<Option<CartItem>, ApiError> {
+/// The row's line. `None` when the cart has no lines.
+fn item(row: CartRow, cart_currency: Currency) -> Result<Option<CartItem>, ApiError> {
     let (Some(sku), Some(product), Some(title), Some(variant_title)) =
         (row.sku, row.slug, row.title, row.variant_title)
     else {
@@ -214,7 +212,7 @@ fn item(row: Row, cart_currency: Currency) -> Result<Option<CartItem>, ApiError>
         return Ok(None);
     };
     let currency = parse_currency(&currency)?;
-    let line = Line {
+    let line = PricedLine {
         unit_price_cents: price_cents,
         quantity,
     };
@@ -239,7 +237,7 @@ fn item(row: Row, cart_currency: Currency) -> Result<Option<CartItem>, ApiError>
         }),
         quantity,
         unit_price: money(price_cents),
-        line_total: money(line.total_cents().ok_or_else(too_dear)?),
+        line_total: money(line.total_cents().ok_or_else(amount_overflow)?),
         available_quantity: if active { stock } else { 0 },
         problems,
     }))

@@ -1,9 +1,9 @@
-//! `GET /v1/carts/{id}`: a cart as it is priced and in stock now.
+//! `GET /v1/carts/{id}`: a cart with current prices and stock.
 
 use axum::extract::{RawQuery, State};
 
 use super::cart::CartView;
-use super::holder::CartKey;
+use super::cart_owner::CartKey;
 use super::read_cart::read_cart;
 use super::unknown_cart;
 use crate::http::answer::Answer;
@@ -12,14 +12,14 @@ use crate::http::query::Parameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
-/// A cart of yours.
+/// Shows your cart.
 #[utoipa::path(
     get,
     path = "/v1/carts/{id}",
     tag = "Carts",
     params(
         ("id" = Uuid, Path, description = "The cart's id"),
-        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the answer that made it"),
+        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the response that created it"),
     ),
     security((), ("bearer" = [])),
     responses(

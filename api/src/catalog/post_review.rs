@@ -12,7 +12,7 @@ use super::list_reviews::Review;
 use super::product_slug::{ProductSlug, unknown_product};
 use crate::database::Session;
 use crate::http::answer::Answer;
-use crate::http::body::{JsonBody, Text};
+use crate::http::body::{BoundedString, JsonBody};
 use crate::http::error::{ApiError, Problem};
 use crate::http::identity::Customer;
 use crate::http::query::Parameters;
@@ -32,7 +32,7 @@ pub struct NewReview {
     rating: WholeNumber<1, 5>,
     /// In a few words. It may be left out.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
-    title: Option<Text<255>>,
+    title: Option<BoundedString<255>>,
     /// In more. Plain text; lines may be broken.
     #[serde(deserialize_with = "plain_text")]
     #[schema(min_length = 1, max_length = 10000)]
@@ -109,7 +109,7 @@ async fn write(
 ) -> Result<Review, ApiError> {
     let id = Uuid::now_v7();
     let rating = review.rating.get() as i16;
-    let title = review.title.map(Text::into_string).unwrap_or_default();
+    let title = review.title.map(BoundedString::into_string).unwrap_or_default();
     let outcome = sqlx::query_as!(
         Outcome,
         r#"with product as (

@@ -81,7 +81,6 @@ pub struct Details {
 /// A product in a list. It borrows its texts from the row that it was read from.
 #[derive(Debug, ToSchema)]
 #[schema(as = Product)]
-#[allow(missing_docs)]
 pub struct ProductItem<'r> {
     pub id: Uuid,
     pub slug: &'r str,
@@ -200,7 +199,6 @@ impl Fields {
 
 /// Where each column of a list's rows is: every arm of `projection` reads other columns.
 #[derive(Debug, Clone, Copy)]
-#[allow(missing_docs)]
 pub struct ItemColumns {
     pub id: usize,
     pub slug: usize,

@@ -30,7 +30,6 @@ const INCLUDED_REVIEWS: i64 = 10;
 
 /// A product, alone.
 #[derive(Debug, Serialize, ToSchema)]
-#[allow(missing_docs)]
 pub struct ProductView<'r> {
     pub id: Uuid,
     pub slug: &'r str,

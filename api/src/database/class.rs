@@ -1,5 +1,5 @@
 //! Classes of requests, each with its share of Postgres' connections: a bulkhead between browsing, searching, buying and
-//! accounts. What the process itself asks (the catalogue's changes, its health) has a connection of its own (`side.rs`).
+//! accounts. The process's own queries (change feed, readiness) use the control connection (`control_connection.rs`).
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::settings::BulkheadSettings;
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// Lists, products, categories, reviews: cheap, and most of all.
+    /// Lists, products, categories, reviews: cheap, and the most frequent.
     Browse,
-    /// What finds products by words: dear.
+    /// Requests with search words: expensive.
     Search,
     /// Carts and orders.
     Buy,
@@ -24,7 +24,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// All, each at the index that is its number.
+    /// All, indexed by discriminant.
     pub const ALL: [Self; 4] = [Self::Browse, Self::Search, Self::Buy, Self::Account];
 
     /// The label in metrics.
@@ -37,7 +37,7 @@ impl Class {
         }
     }
 
-    /// That of a request, as far as its line says. `http/router.rs` says more for the routes of the other slices.
+    /// The class by method and URI alone; `http/router.rs` refines it for the other slices' routes.
     pub fn of_request<B>(request: &Request<B>) -> Self {
         let uri = request.uri();
         let has_words = |query: &str| form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "q");
@@ -47,7 +47,7 @@ impl Class {
         }
     }
 
-    /// How long its statements may take.
+    /// The statement timeout of this class.
     fn statement_limit(self, settings: &DatabaseSettings, shares: &BulkheadSettings) -> Duration {
         let all = settings.database_statement_timeout;
         match self {
@@ -59,13 +59,13 @@ impl Class {
     }
 }
 
-/// How long a statement of each class may take, by the class's number.
+/// Statement timeouts, indexed by class.
 pub(super) fn statement_limits(settings: &DatabaseSettings, shares: &BulkheadSettings) -> [Duration; 4] {
     Class::ALL.map(|class| class.statement_limit(settings, shares))
 }
 
-/// How many orders may write stock at a time: all connections that buyers may have but one, which carts and payments use while
-/// stock is waited for.
+/// How many orders may write stock concurrently: all connections of the class that buys except one, which stays free for
+/// carts and payments.
 pub fn stock_writers(settings: &DatabaseSettings, shares: &BulkheadSettings) -> u32 {
     let buy = buy_share(settings, shares);
     buy.maximum.saturating_sub(1).max(1)
@@ -80,7 +80,7 @@ fn buy_share(settings: &DatabaseSettings, shares: &BulkheadSettings) -> Share {
     })
 }
 
-/// Shares out the pool's connections.
+/// Divides the pool's connections among the classes.
 pub(super) fn bulkhead(
     settings: &DatabaseSettings,
     shares: &BulkheadSettings,

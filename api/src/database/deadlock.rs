@@ -1,7 +1,7 @@
-//! Deadlocks. Everybody locks rows in one order, so none of ours wait for each other for ever; an import or somebody's
-//! `psql` may lock in another. Postgres then ends one of the two, which has changed nothing and can begin again.
+//! Deadlocks. The shop's own transactions follow one lock order, so they can't deadlock with each other; an import or an
+//! operator's `psql` may lock in another order. Postgres then aborts one of the two, which can be retried.
 
-/// How often a transaction is begun that deadlocks end. What is left is a 503, and the client may ask again.
+/// How often a transaction is attempted that ends in a deadlock. After that, the response is a 503.
 pub const ATTEMPTS: u32 = 4;
 
 pub use storefront::orders::is_deadlock;

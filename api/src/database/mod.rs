@@ -1,11 +1,11 @@
-//! How a request gets its database connection: the lesson `connections`, and the one door to Postgres.
+//! How a request gets its database connection: the lesson `connections`, the only access to Postgres for requests.
 //!
-//! A handler asks for a [`Session`] when it needs the database, and holds it until it has what it needs. A session
-//! is an sqlx executor that counts statements and their time for the request's `server-timing`, so that no
-//! statement of a request goes uncounted. Read next: `pooled.rs`, and what it is compared with, `per_request.rs`.
+//! A handler acquires a [`Session`] when it needs the database, and drops it as early as possible. A session is an
+//! instrumented connection: an sqlx executor that counts statements and their time for the request's `server-timing`, so
+//! that no statement of a request goes uncounted. Read next: `pooled.rs`, compared with `per_request.rs`.
 
 mod class;
-mod side;
+mod control_connection;
 
 pub mod deadlock;
 
@@ -23,12 +23,12 @@ use storefront::telemetry::statements;
 use storefront::variants::Connections;
 
 pub use self::class::{Class, stock_writers};
-pub use self::side::{SIDE_TIMEOUT, SideConnection, SideLease};
+pub use self::control_connection::{CONTROL_TIMEOUT, ControlConnection, ControlLease};
 use crate::http::timings::Timings;
 use crate::metrics::class_refused;
 use crate::settings::BulkheadSettings;
 
-/// One connection, lent to one request, whose statements are counted for its `server-timing`.
+/// A connection leased to a request, whose statements are counted for its `server-timing`.
 pub type Session<'t> = postgres::Session<'t, &'t Timings>;
 
 /// A session inside a transaction.
@@ -40,13 +40,11 @@ impl postgres::Counter for &Timings {
     }
 }
 
-/// A setting of the database's that can't be used.
+/// An unusable database setting.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// Its URL.
     #[error(transparent)]
     Url(#[from] UrlError),
-    /// The shares of its connections.
     #[error(
         "BACKSTOCK_DATABASE_CONNECTIONS and the BACKSTOCK_DATABASE_…_CONNECTIONS of classes don't fit together: {0}"
     )]
@@ -63,10 +61,10 @@ pub enum Database {
 }
 
 impl Database {
-    /// Builds the arm. Connects to nothing yet.
+    /// Builds the arm, which connects lazily.
     ///
     /// # Errors
-    /// When the URL can't be parsed, or the connections don't suffice for their classes.
+    /// When the URL is invalid, or there are too few connections for their classes.
     pub fn new(
         arm: Connections,
         settings: &DatabaseSettings,
@@ -82,10 +80,10 @@ impl Database {
         })
     }
 
-    /// A connection for one request.
+    /// Acquires a connection for a request.
     ///
     /// # Errors
-    /// [`sqlx::Error::PoolTimedOut`] when none came free in time; otherwise why connecting failed.
+    /// [`sqlx::Error::PoolTimedOut`] when none came free within the timeout; otherwise why connecting failed.
     pub async fn session<'t>(&self, timings: &'t Timings) -> Result<Session<'t>, sqlx::Error> {
         let asked = Instant::now();
         let session = match self {
@@ -96,14 +94,14 @@ impl Database {
         let waited = asked.elapsed();
         timings.add_connection_wait(waited);
         let timed_out = matches!(session, Err(sqlx::Error::PoolTimedOut));
-        statements::waited_for_connection(waited, timed_out);
+        statements::record_connection_wait(waited, timed_out);
         if timed_out {
             class_refused(timings.class());
         }
         session
     }
 
-    /// What a class of requests uses. `None` where there is nothing to share out.
+    /// A class's use of the connections. `None` without a pool.
     pub fn class_use(&self, class: Class) -> Option<ClassUse> {
         match self {
             #[cfg(feature = "baselines")]
@@ -112,7 +110,7 @@ impl Database {
         }
     }
 
-    /// How much of the pool is in use. `None` where there is none.
+    /// The pool's use. `None` without a pool.
     pub fn pool_use(&self) -> Option<PoolUse> {
         match self {
             #[cfg(feature = "baselines")]
@@ -121,7 +119,7 @@ impl Database {
         }
     }
 
-    /// Closes what is open, after the last request.
+    /// Closes idle connections, after the last request.
     pub async fn close(&self) {
         match self {
             #[cfg(feature = "baselines")]

@@ -1,8 +1,8 @@
-//! **Technique**: connect when a request needs the database, disconnect when it is answered.
+//! **Technique**: one connection per request, opened on first use and closed after the response.
 //! **Cost**: a request pays for a TCP connection, authentication, the start of a Postgres process, and the first
-//! planning of each statement, since nothing that is prepared outlives the request.
-//! **Fails when**: more requests come at once than `max_connections`: Postgres refuses them, also those of others.
-//! **Source**: <https://www.postgresql.org/docs/current/connect-estab.html>, one process a connection.
+//! planning of each statement, since prepared statements don't outlive the request.
+//! **Fails when**: there are more concurrent requests than `max_connections`: Postgres refuses them, also those of other clients.
+//! **Source**: <https://www.postgresql.org/docs/current/connect-estab.html>, one process per connection.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! **Technique**: a bounded pool of connections, opened once and lent to requests.
-//! **Cost**: a request waits for nothing while a connection is idle, else for one, bounded by a setting. Lending and
-//! taking back make no round trip.
-//! **Fails when**: more requests need the database at once than there are connections for longer than the bound:
-//! they are answered 503 with `retry-after`, and the database keeps its pace.
+//! **Technique**: a bounded connection pool; requests lease connections that stay open.
+//! **Cost**: none while a connection is idle; otherwise a request waits for one, with a timeout. Acquiring and returning
+//! take no round trip.
+//! **Fails when**: there are more concurrent requests than connections for longer than the timeout: they are answered 503
+//! with `retry-after` (load shedding), and the database keeps its throughput.
 //! **Source**: <https://www.postgresql.org/docs/current/runtime-config-connection.html>, `max_connections`.
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A successful answer: finished JSON bytes, and where the list goes on.
+//! A successful response: finished JSON bytes and the next page's URL.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
@@ -6,14 +6,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use uuid::Uuid;
 
-/// What a stored value starts with. Another form of answers gets another mark, so that processes of two releases can
-/// share a cache.
+/// The format version that a stored value starts with, so that two releases can share a cache.
 const MARK: &[u8] = b"answer 1\n";
 
-/// Finished response bytes, with the address of the next page for the `Link` header.
+/// A finished response body, with the next page's URL for the `Link` header.
 ///
-/// It is what the catalogue's cache stores, as one value: a mark, the next page's address, a line feed, the body. Both
-/// parts are slices of it, so a hit copies nothing.
+/// The catalogue's cache stores it as one value: version mark, next URL, line feed, body. Both parts are slices of
+/// that value, so a cache hit copies nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     stored: Bytes,
@@ -23,7 +22,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Puts both parts into one buffer. `next` holds no line feed, since it is a URL.
+    /// Copies both parts into one buffer. `next` is a URL, so it holds no line feed.
     pub fn new(next: Option<&str>, body: &[u8]) -> Self {
         let next = next.unwrap_or_default();
         let mut stored = Vec::with_capacity(MARK.len() + next.len() + 1 + body.len());
@@ -39,29 +38,29 @@ impl Answer {
         }
     }
 
-    /// Names the products that it shows: when one of them changes, the answer is no longer good.
+    /// Names the products that the response shows: a change to one of them invalidates it.
     pub fn showing(mut self, products: Vec<Uuid>) -> Self {
         self.products = products;
         self
     }
 
-    /// Says whether it was made from what may be old: such an answer is sent, and not kept.
+    /// Marks a response made from possibly stale data: it is sent but not cached.
     pub fn provisional(mut self, is_provisional: bool) -> Self {
         self.is_provisional = is_provisional;
         self
     }
 
-    /// Whether it is not to be kept.
+    /// Whether it must not be cached.
     pub fn is_provisional(&self) -> bool {
         self.is_provisional
     }
 
-    /// The products that it shows, as they were named. Not kept in what is stored.
+    /// The products that it shows. Not part of the stored value.
     pub fn products(&self) -> &[Uuid] {
         &self.products
     }
 
-    /// Reads a stored value back. `None` when it is not one.
+    /// Parses a stored value. `None` when it has another format.
     pub fn from_stored(stored: Bytes) -> Option<Self> {
         let next = stored.strip_prefix(MARK)?;
         let body_at = MARK.len() + next.iter().position(|byte| *byte == b'\n')? + 1;
@@ -73,12 +72,10 @@ impl Answer {
         })
     }
 
-    /// What the cache stores.
     pub fn stored(&self) -> &[u8] {
         &self.stored
     }
 
-    /// The JSON body.
     pub fn body(&self) -> Bytes {
         self.stored.slice(self.body_at..)
     }

@@ -1,5 +1,5 @@
-//! JSON bodies, read strictly: declared as JSON, bounded, of exactly the fields that are known. A refusal names the
-//! field by its path. Types that are read this way have `#[serde(deny_unknown_fields)]`.
+//! Strict JSON bodies: declared as JSON, bounded in size, and only known fields. An error names the field by its
+//! path. Types that are read this way have `#[serde(deny_unknown_fields)]`.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
@@ -8,12 +8,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::error::ApiError;
-use super::objects::Strictly;
+use super::strict_object::StrictObject;
 
-/// The longest part of a client's own text that is repeated to it, in characters.
+/// At most this many characters of client input are echoed in an error.
 const MAX_REPEATED_CHARS: usize = 200;
 
-/// A body, read from JSON. Its size is bounded by a layer, its nesting by serde_json, which gives up at 128.
+/// A parsed JSON body. A layer bounds its size, serde_json its nesting (128 levels).
 #[derive(Debug, Clone)]
 pub struct JsonBody<T>(pub T);
 
@@ -43,19 +43,19 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json"))
 }
 
-/// Reads an object and nothing after it.
+/// Parses one JSON object, with nothing after it.
 ///
 /// # Errors
-/// A 400 that names the field at fault, or `body` where the whole is.
+/// A 400 that names the invalid field, or `body` if it isn't about a field.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    // The whole is a mistake of another kind than a field.
+    // Serde would blame a field here; the mistake is the whole body.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
-        return Err(ApiError::parameter("body", "is no JSON object"));
+        return Err(ApiError::parameter("body", "is not a JSON object"));
     }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(Strictly(&mut json)).map_err(|error| {
+    let value = serde_path_to_error::deserialize(StrictObject(&mut json)).map_err(|error| {
         let path = error.path().to_string();
-        // A `?` stands for a name or a value that isn't whole: the body breaks off there.
+        // `serde_path_to_error` writes `?` where the body breaks off within a name or value.
         let parameter = match path.strip_suffix(".?").unwrap_or(&path) {
             "" | "." | "?" => "body".to_owned(),
             path => shortened(path),
@@ -63,7 +63,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         ApiError::parameter(parameter, shortened(&error.inner().to_string()))
     })?;
     json.end()
-        .map_err(|_| ApiError::parameter("body", "has something after its JSON value; send one value"))?;
+        .map_err(|_| ApiError::parameter("body", "has trailing data after its JSON value; send one value"))?;
     Ok(value)
 }
 
@@ -74,25 +74,23 @@ fn shortened(text: &str) -> String {
     }
 }
 
-/// A text of 1 to `MAX` characters, without spaces around it and without control characters, which no name holds and
-/// some of which Postgres refuses.
+/// A string of 1 to `MAX` characters, trimmed, without control characters. No name contains them, and Postgres
+/// rejects NUL.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub struct Text<const MAX: usize>(String);
+pub struct BoundedString<const MAX: usize>(String);
 
-impl<const MAX: usize> Text<MAX> {
-    /// The text.
+impl<const MAX: usize> BoundedString<MAX> {
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The text itself.
     pub fn into_string(self) -> String {
         self.0
     }
 }
 
-impl<'de, const MAX: usize> Deserialize<'de> for Text<MAX> {
+impl<'de, const MAX: usize> Deserialize<'de> for BoundedString<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let given = String::deserialize(deserializer)?;
         let text = given.trim();
@@ -119,7 +117,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code, reason = "only whether it can be read is looked at")]
+    #[allow(dead_code, reason = "only parsed")]
     struct Order {
         address: Address,
         lines: Vec<u32>,
@@ -127,9 +125,9 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[allow(dead_code, reason = "only whether it can be read is looked at")]
+    #[allow(dead_code, reason = "only parsed")]
     struct Address {
-        city: Text<8>,
+        city: BoundedString<8>,
     }
 
     fn fault(json: &str) -> (String, String) {
@@ -163,14 +161,14 @@ mod tests {
 
     #[test]
     fn texts_are_bounded_and_printable() {
-        for (city, said) in [
+        for (city, expected) in [
             ("  ", "empty"),
             ("a\\u0000b", "control"),
             ("123456789", "9 characters"),
         ] {
             let (path, detail) = fault(&format!(r#"{{"address": {{"city": "{city}"}}, "lines": []}}"#));
             assert_eq!(path, "address.city");
-            assert!(detail.contains(said), "{detail}");
+            assert!(detail.contains(expected), "{detail}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Where a request comes from: for limits, never for trust.
+//! The client's address, for rate limits and never for authentication.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,8 +8,8 @@ use axum::http::request::Parts;
 use super::error::ApiError;
 use crate::state::AppState;
 
-/// The client's address: the last entry of the header that a trusted proxy sets, where the settings name one, else the
-/// address that connects. `None` when neither is known; all such clients are one.
+/// The last entry of the header that a trusted proxy sets, if the settings name one; otherwise the peer's address.
+/// `None` when neither is known; all such clients share one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub Option<IpAddr>);
 
@@ -22,7 +22,7 @@ impl FromRequestParts<AppState> for ClientAddress {
             peer.map(|ConnectInfo(peer)| peer.ip())
         };
         let address = match &app.accounts.settings.client_address_header {
-            // What stands before the last entry was sent by the client, who may write what it likes.
+            // Entries before the last come from the client, who can write anything there.
             Some(header) => parts
                 .headers
                 .get_all(header)
@@ -36,8 +36,8 @@ impl FromRequestParts<AppState> for ClientAddress {
 }
 
 impl ClientAddress {
-    /// What one client can't change at will: an IPv4 address, or the network of an IPv6 address, of which a client has
-    /// 2^64.
+    /// What a client can't change at will: an IPv4 address, or the /64 of an IPv6 address, which holds 2^64
+    /// addresses.
     pub fn network(self) -> String {
         match self.0.map(|address| address.to_canonical()) {
             None => "unknown".to_owned(),

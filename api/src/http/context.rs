@@ -1,6 +1,6 @@
-//! The outermost layer: gives each request an id, a clock and a deadline, turns a panic into a 500, and gives each
-//! response its `x-request-id`, its `server-timing`, its place in the metrics and in a trace and, when it failed, its log
-//! line. One layer instead of seven, since each layer costs every request.
+//! The outermost layer. It gives each request an id, a clock and a deadline, turns a panic into a 500, adds
+//! `x-request-id` and `server-timing` to the response, and records metrics, the trace and, on failure, a log line.
+//! One layer instead of seven, because each layer costs every request.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -20,25 +20,22 @@ use tower::{Layer, Service};
 use uuid::Uuid;
 
 use super::error::{ApiError, Failure};
+use super::in_flight::InFlightGuard;
 use super::slow_body;
 use super::timings::{RequestTimings, Timings};
 use super::trace_context;
-use super::under_way::UnderWay;
 use crate::database::Class;
-use crate::metrics::InFlight;
+use crate::metrics::InFlightCount;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// The longest request id that is taken from a client, in bytes.
+/// The longest request id that is accepted from a client, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
-/// Wraps every route.
 #[derive(Debug, Clone, Copy)]
 pub struct ContextLayer {
-    /// How long an answer may take.
     pub request_timeout: Duration,
-    /// How long a request's body may take to come.
     pub body_timeout: Duration,
 }
 
@@ -50,7 +47,6 @@ impl<S> Layer<S> for ContextLayer {
     }
 }
 
-/// The service that [`ContextLayer`] makes.
 #[derive(Debug, Clone)]
 pub struct RequestContext<S> {
     inner: S,
@@ -76,17 +72,17 @@ where
         let timings = Arc::new(Timings::start(Class::of_request(&request)));
         request.extensions_mut().insert(RequestTimings(timings.clone()));
         let trace = trace::begin(Kind::Server, || trace_context::of_client(request.headers()));
-        let under_way = UnderWay {
+        let in_flight = InFlightGuard {
             method: request.method().clone(),
             uri: request.uri().clone(),
             route: request.extensions().get::<MatchedPath>().cloned(),
             timings,
             trace: trace.clone(),
-            _in_flight: InFlight::begin(),
+            _in_flight: InFlightCount::begin(),
             answered: None,
         };
         let request = slow_body::within(request, self.limits.body_timeout);
-        // Nothing of a request outlives it but what is shared for good, and that is never left half-changed.
+        // A panicking request leaves nothing half-changed behind: what it shares with others is changed atomically.
         let guarded = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         let answering = tokio::time::timeout(self.limits.request_timeout, guarded);
         let work = async move {
@@ -96,12 +92,12 @@ where
                 Err(_) => ApiError::TimedOut.into_response(),
             };
             if let Some(failure) = response.extensions_mut().remove::<Failure>() {
-                failure.log(id.to_str().unwrap_or_default(), &under_way.method, &under_way.uri);
+                failure.log(id.to_str().unwrap_or_default(), &in_flight.method, &in_flight.uri);
             }
             let headers = response.headers_mut();
             headers.insert(REQUEST_ID.clone(), id);
-            headers.insert(SERVER_TIMING.clone(), under_way.timings.header());
-            under_way.end(response.status());
+            headers.insert(SERVER_TIMING.clone(), in_flight.timings.header());
+            in_flight.end(response.status());
             Ok(response)
         };
         match trace {
@@ -119,7 +115,7 @@ fn panicked(panic: &(dyn Any + Send)) -> ApiError {
     ApiError::internal(message.unwrap_or("a panic without a message").to_owned())
 }
 
-/// The client's own id where it is a plain token, so that a caller can follow its request; else a new one.
+/// The client's id if it is a plain token, so that a caller can follow its request; otherwise a new one.
 fn request_id(request: &Request<Body>) -> HeaderValue {
     let usable = |value: &&HeaderValue| {
         let bytes = value.as_bytes();

@@ -1,8 +1,8 @@
-//! Cursors: where a page ended, signed and bound to its list.
+//! Cursors of keyset pagination: where a page ended, signed and bound to its list.
 //!
-//! A cursor is the sort key and the id of the page's last item: the database seeks there. It carries a keyed
-//! signature over both and over the list that it belongs to, so that none can be made up, changed, or carried over to
-//! other filters or another order.
+//! A cursor holds the sort key and id of the page's last item, from which the database seeks. A keyed signature
+//! (HMAC) covers both and the list, so a cursor can't be forged, changed, or used with other filters or another
+//! order.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -15,37 +15,36 @@ const VERSION: u8 = 1;
 const PAYLOAD_BYTES: usize = 1 + 1 + 8 + 16;
 const SIGNATURE_BYTES: usize = 16;
 const CURSOR_BYTES: usize = PAYLOAD_BYTES + SIGNATURE_BYTES;
-/// Characters of base64 without padding.
+/// Base64 without padding.
 const CURSOR_CHARS: usize = (CURSOR_BYTES * 4).div_ceil(3);
 
-/// Where a page ended.
+/// The position at which a page ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {
-    /// How the list was matched; the list's own meaning (see `search`).
+    /// How the list was matched, as the list defines it (see `search`).
     pub matching: u8,
-    /// The last item's sort key, as 64 bits.
+    /// The last item's sort key.
     pub key: i64,
-    /// The last item's id.
     pub id: Uuid,
 }
 
-/// The keys that sign cursors.
 #[derive(Clone)]
 pub struct CursorKeys(DerivedKeys);
 
 impl CursorKeys {
-    /// Derives them from the service's secrets.
+    /// Derives the signing keys from the service's secrets.
     pub fn new(keyring: &Keyring) -> Self {
         Self(keyring.derive("cursor"))
     }
 
-    /// Names the key that signs, and tells nothing of it: for what is only good as long as this key is in use.
+    /// A fingerprint of the signing key, which doesn't reveal it. Cached responses carry it, because their cursors
+    /// are valid only under this key.
     pub fn signing_key_name(&self) -> String {
         let name: [u8; SIGNATURE_BYTES] = self.0.sign(&[b"the name of this key"]);
         BASE64_URL_SAFE_NO_PAD.encode(&name[..6])
     }
 
-    /// The text of a cursor in the list that `list` names: its path, filters and order in canonical form.
+    /// Encodes a cursor for `list`: its path, filters and order in canonical form.
     pub fn encode(&self, list: &str, cursor: &Cursor) -> String {
         let mut bytes = [0_u8; CURSOR_BYTES];
         bytes[0] = VERSION;
@@ -57,13 +56,12 @@ impl CursorKeys {
         BASE64_URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads the parameter `after` of a request for that list.
+    /// Verifies and decodes the parameter `after`.
     ///
     /// # Errors
-    /// A 400 that tells a malformed cursor from one that belongs to another list or was changed.
+    /// A 400 that distinguishes a malformed cursor from one of another list.
     pub fn decode(&self, list: &str, text: &str) -> Result<Cursor, ApiError> {
-        let fault =
-            |what: &str| ApiError::parameter("after", format!("{what}; follow `next` as it is given"));
+        let fault = |what: &str| ApiError::parameter("after", format!("{what}; follow `next` unchanged"));
         if text.is_empty() {
             return Err(fault("is empty"));
         }

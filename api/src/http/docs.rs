@@ -1,5 +1,5 @@
-//! The OpenAPI document at `/openapi.json` and a page to read and try it at `/docs`. The document is gathered from the
-//! handlers that the router was built with, so it describes the arms that run.
+//! The OpenAPI document at `/openapi.json`, and Swagger UI at `/docs`. The document is collected from the handlers of
+//! this router, so it describes the running arms.
 
 use axum::Router;
 use utoipa::openapi::path::Operation;
@@ -10,47 +10,46 @@ use utoipa::openapi::{Content, Ref, RefOr, Required, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-/// What is not said by a handler.
+/// The parts that no handler declares.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Backstock",
         description = "A storefront whose performance techniques can be switched on and off. \
-            Money is in minor units. Lists are followed by `next` as it is given. \
+            Money is in minor units. Follow `next` unchanged to page through a list. \
             Errors are problems (RFC 9457) with a stable `code`."
     ),
     tags(
         (name = "Catalog", description = "What the shop sells"),
-        (name = "Carts", description = "What somebody means to buy"),
-        (name = "Admin", description = "What only admins may do"),
-        (name = "Accounts", description = "Who buys: registering, signing in, and what a customer keeps"),
+        (name = "Carts", description = "What a customer intends to buy"),
+        (name = "Admin", description = "For admins only"),
+        (name = "Accounts", description = "Registration, sign-in, and a customer's own data"),
         (name = "Orders", description = "From a cart to a parcel"),
     ),
     components(schemas(super::error::Problem)),
-    modifiers(&WaysIn)
+    modifiers(&SecuritySchemes)
 )]
 pub struct Document;
 
-/// Declares what `security(…)` of a handler names.
-struct WaysIn;
+/// The schemes that a handler's `security(…)` names.
+struct SecuritySchemes;
 
-impl Modify for WaysIn {
+impl Modify for SecuritySchemes {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
         let mut bearer = Http::new(HttpAuthScheme::Bearer);
         bearer.description = Some("The `access_token` of POST /v1/sessions.".to_owned());
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
-        let said =
+        let description =
             "The carrier's signature of the body and its time, under a secret that it shares with the shop.";
-        let carrier = ApiKey::Header(ApiKeyValue::with_description("x-carrier-signature", said));
+        let carrier = ApiKey::Header(ApiKeyValue::with_description("x-carrier-signature", description));
         components.add_security_scheme("carrier", SecurityScheme::ApiKey(carrier));
     }
 }
 
-/// Both routes.
 pub fn router<S: Clone + Send + Sync + 'static>(mut document: utoipa::openapi::OpenApi) -> Router<S> {
     declare_refusals(&mut document);
-    // Unless told so, the page shows a badge that it loads from validator.swagger.io.
+    // By default, Swagger UI shows a badge from validator.swagger.io.
     let config = Config::default().validator_url("none");
     SwaggerUi::new("/docs")
         .url("/openapi.json", document)
@@ -58,7 +57,7 @@ pub fn router<S: Clone + Send + Sync + 'static>(mut document: utoipa::openapi::O
         .into()
 }
 
-/// Declares what is refused before a handler has its say, where it doesn't say it itself.
+/// Declares errors that extractors return before a handler runs, unless the handler declares them itself.
 fn declare_refusals(document: &mut utoipa::openapi::OpenApi) {
     for item in document.paths.paths.values_mut() {
         let methods = [
@@ -78,22 +77,22 @@ fn declare_refusals(document: &mut utoipa::openapi::OpenApi) {
 }
 
 fn refusals(operation: &Operation) -> Vec<&'static str> {
-    let asks_for = |scheme| {
+    let has_scheme = |scheme| {
         let scheme = SecurityRequirement::new(scheme, Vec::<String>::new());
-        let ways_in = operation.security.as_deref().unwrap_or_default();
-        ways_in.contains(&scheme)
+        let schemes = operation.security.as_deref().unwrap_or_default();
+        schemes.contains(&scheme)
     };
     let body = match &operation.request_body {
         Some(RefOr::T(body)) => Some(body),
         _ => None,
     };
-    // The carrier's callback counts by its signature, whatever it calls itself.
+    // The carrier's webhook is verified by its signature and accepts any content type.
     let is_read_as_json =
-        body.is_some_and(|body| body.required == Some(Required::True)) && !asks_for("carrier");
+        body.is_some_and(|body| body.required == Some(Required::True)) && !has_scheme("carrier");
     let refusals = [
-        // A parameter that nobody knows.
+        // An unknown query parameter.
         ("400", true),
-        ("401", asks_for("bearer")),
+        ("401", has_scheme("bearer")),
         ("413", body.is_some()),
         ("415", is_read_as_json),
         ("503", true),

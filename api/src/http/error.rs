@@ -1,4 +1,4 @@
-//! The one error of the HTTP edge: a public problem (RFC 9457) apart from the logged cause.
+//! The one error type of the HTTP edge: a public problem (RFC 9457), separate from the cause that is logged.
 
 use std::borrow::Cow;
 
@@ -11,36 +11,35 @@ use storefront::postgres::StatementTimedOut;
 use super::slow_body::BodyTimedOut;
 use crate::database::deadlock::is_deadlock;
 
-/// Why a request got no answer.
+/// Why a request fails.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    /// A parameter's value can't be used: 400 `invalid_parameter`.
+    /// An invalid parameter or field: 400 `invalid_parameter`.
     #[error("invalid parameter `{parameter}`: {detail}")]
     InvalidParameter {
-        /// Its name.
         parameter: Cow<'static, str>,
         /// What is wrong with its value and what is allowed.
         detail: String,
     },
-    /// No access token, or none that is accepted: 401 `unauthenticated`.
+    /// No access token, or an invalid one: 401 `unauthenticated`.
     #[error("unauthenticated")]
     Unauthenticated,
-    /// No such email, or not its password; nobody is told which: 401 `wrong_credentials`.
+    /// Unknown email or wrong password; the response doesn't say which: 401 `wrong_credentials`.
     #[error("wrong email or password")]
     WrongCredentials,
-    /// A refresh token that is unknown, expired, revoked or was used before: 401 `refresh_token_refused`.
+    /// A refresh token that is unknown, expired, revoked or already used: 401 `refresh_token_refused`.
     #[error("the refresh token is refused")]
     RefreshRefused,
     /// The payment was declined: 402 `payment_declined`.
     #[error("payment declined")]
     Declined,
-    /// Signed in, and not allowed: 403 `forbidden`.
+    /// Authenticated but not authorized: 403 `forbidden`.
     #[error("forbidden")]
     Forbidden,
-    /// A review of something that its author hasn't bought: 403 `not_bought`.
+    /// A review by a customer who hasn't bought the product: 403 `not_bought`.
     #[error("not bought")]
     NotBought,
-    /// What is there stands against it: 409.
+    /// The request conflicts with the current state: 409.
     #[error("conflict `{code}`: {detail}")]
     Conflict {
         /// A stable name for programs.
@@ -48,8 +47,8 @@ pub enum ApiError {
         /// What to do about it, for people.
         detail: String,
     },
-    /// A body that took too long to come: 408 `body_timeout`.
-    #[error("the body took too long to come")]
+    /// The body took too long to arrive: 408 `body_timeout`.
+    #[error("the body took too long to arrive")]
     BodyTimedOut,
     /// A body above the limit: 413 `payload_too_large`.
     #[error("the body is too large")]
@@ -57,40 +56,36 @@ pub enum ApiError {
     /// A body that is not declared as JSON: 415 `unsupported_media_type`.
     #[error("the body's media type is not supported")]
     UnsupportedMediaType,
-    /// The idempotency key stands for another request: 422 `idempotency_key_reused`.
+    /// The idempotency key belongs to another request: 422 `idempotency_key_reused`.
     #[error("the idempotency key was used for another request")]
     KeyReused,
-    /// Too many attempts of late: 429 `too_many_attempts`, with `retry-after`.
-    #[error("too many attempts; again in {retry_after_s} s")]
-    TooManyAttempts {
-        /// Seconds until it may be tried again.
-        retry_after_s: u32,
-    },
-    /// No such thing: 404 `not_found`.
+    /// Rate limited: 429 `too_many_attempts`, with `retry-after`.
+    #[error("too many attempts; retry in {retry_after_s} s")]
+    TooManyAttempts { retry_after_s: u32 },
+    /// 404 `not_found`.
     #[error("not found: {0}")]
     NotFound(String),
-    /// The path exists, the method doesn't: 405 `method_not_allowed`.
+    /// 405 `method_not_allowed`.
     #[error("method not allowed")]
     MethodNotAllowed,
-    /// More requests than the service takes: 503 `overloaded`, with `retry-after`.
+    /// The request was shed under load: 503 `overloaded`, with `retry-after`.
     #[error("overloaded: {0}")]
     Overloaded(&'static str),
-    /// Postgres can't be reached: 503 `unavailable`, with `retry-after`.
+    /// Postgres is unreachable: 503 `unavailable`, with `retry-after`.
     #[error("the database can't be reached")]
     Unavailable(#[source] sqlx::Error),
-    /// Something else that the request can't do without can't be reached: 503 `unavailable`, with `retry-after`.
+    /// Another dependency is unreachable: 503 `unavailable`, with `retry-after`.
     #[error("{0} can't be reached")]
     PartUnavailable(&'static str),
-    /// The request took longer than the service allows: 503 `timeout`, with `retry-after`.
+    /// The request exceeded its deadline: 503 `timeout`, with `retry-after`.
     #[error("the request took too long")]
     TimedOut,
-    /// A fault of ours: 500 `internal`. Its cause is logged and never sent.
+    /// A bug or an unexpected failure: 500 `internal`. Its cause is logged and never sent.
     #[error("internal error")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl ApiError {
-    /// A 400 for a parameter.
     pub fn parameter(parameter: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self::InvalidParameter {
             parameter: parameter.into(),
@@ -98,12 +93,12 @@ impl ApiError {
         }
     }
 
-    /// A 500 for a fault of ours.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(cause.into())
     }
 
-    /// The same for a request that waited for the one that failed. The cause is logged with that one.
+    /// The error for a request that shared the failed one's work (single flight). The cause is logged with the failed
+    /// one.
     pub fn for_follower(&self) -> Self {
         match self {
             Self::InvalidParameter { parameter, detail } => Self::InvalidParameter {
@@ -168,22 +163,22 @@ impl ApiError {
         match self {
             Self::InvalidParameter { detail, .. } | Self::Conflict { detail, .. } => Cow::Borrowed(detail),
             Self::Unauthenticated => {
-                "sign in with POST /v1/sessions, and send its token as `authorization: Bearer …`".into()
+                "sign in with POST /v1/sessions and send the access token as `authorization: Bearer …`".into()
             }
-            Self::WrongCredentials => "this email and password don't belong together".into(),
-            Self::RefreshRefused => "this refresh token is not, or no longer, good; sign in again".into(),
-            Self::Declined => "the payment was declined; try another way to pay".into(),
+            Self::WrongCredentials => "wrong email or password".into(),
+            Self::RefreshRefused => "this refresh token is not valid, or no longer; sign in again".into(),
+            Self::Declined => "the payment was declined; try another payment method".into(),
             Self::Forbidden => "your account may not do this".into(),
-            Self::NotBought => "a product is reviewed by who has bought and paid it".into(),
-            Self::BodyTimedOut => "the body took too long to come; send it faster".into(),
-            Self::PayloadTooLarge => "the body is larger than this shop reads".into(),
+            Self::NotBought => "only customers who bought this product can review it".into(),
+            Self::BodyTimedOut => "the body took too long to arrive; send it faster".into(),
+            Self::PayloadTooLarge => "the body is larger than this shop accepts".into(),
             Self::UnsupportedMediaType => "send JSON, with `content-type: application/json`".into(),
-            Self::KeyReused => "this idempotency key stands for another request; use a new one".into(),
+            Self::KeyReused => "this idempotency key belongs to another request; use a new one".into(),
             Self::TooManyAttempts { .. } => {
                 "too many attempts; try again after the seconds in `retry-after`".into()
             }
             Self::NotFound(what) => Cow::Borrowed(what),
-            Self::MethodNotAllowed => "this path has other methods; see /openapi.json".into(),
+            Self::MethodNotAllowed => "this path doesn't support the method; see /openapi.json".into(),
             Self::Overloaded(_) => {
                 "too many requests at once; try again after the seconds in `retry-after`".into()
             }
@@ -191,14 +186,14 @@ impl ApiError {
             Self::PartUnavailable(_) => {
                 "a part of the shop can't be reached; nothing was changed; try again soon".into()
             }
-            Self::TimedOut => "the request took too long and was given up; try again".into(),
+            Self::TimedOut => "the request took too long and was aborted; try again".into(),
             Self::Internal(_) => {
-                "something broke on our side; its cause is logged under this request id".into()
+                "something went wrong on our side; its cause is logged under this request id".into()
             }
         }
     }
 
-    /// What the log says. Faults of the client are its own to see.
+    /// What is logged. Client errors aren't.
     fn failure(&self) -> Option<Failure> {
         match self {
             Self::Internal(cause) => Some(Failure::Error(Chain(cause.as_ref()).to_string())),
@@ -225,12 +220,12 @@ impl ApiError {
     }
 }
 
-/// The cause of a failed request, on its way to the outermost layer, which logs it once with the request's id.
+/// The cause of a failed request, carried to the outermost layer, which logs it once with the request id.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
-    /// A fault of ours.
+    /// A bug or an unexpected failure.
     Error(String),
-    /// Load or time: expected now and then.
+    /// Overload or a timeout, expected now and then.
     Warning(String),
 }
 
@@ -243,7 +238,7 @@ impl Failure {
     }
 }
 
-/// A statement that failed is a fault of ours, but for a database that is busy or gone.
+/// A failed statement is an internal error, unless Postgres is overloaded or unreachable.
 impl From<sqlx::Error> for ApiError {
     fn from(error: sqlx::Error) -> Self {
         // https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -267,8 +262,8 @@ impl From<sqlx::Error> for ApiError {
             sqlx::Error::Database(fault) => match fault.code().as_deref() {
                 Some(TOO_MANY_CONNECTIONS) => Self::Overloaded("Postgres has no connection left"),
                 Some(QUERY_CANCELED | IDLE_IN_TRANSACTION) => Self::TimedOut,
-                // What is changed by another for so long is asked for by many.
-                Some(LOCK_NOT_AVAILABLE) => Self::Overloaded("another holds a lock for too long"),
+                // A lock that is held for so long is under contention.
+                Some(LOCK_NOT_AVAILABLE) => Self::Overloaded("another transaction holds a lock for too long"),
                 // Class 57: operator intervention, such as a shutdown.
                 Some(code) if code.starts_with("57") => Self::Unavailable(error),
                 _ => Self::internal(error),
@@ -278,7 +273,7 @@ impl From<sqlx::Error> for ApiError {
     }
 }
 
-/// A body that could not be read.
+/// A body that couldn't be read.
 impl From<BytesRejection> for ApiError {
     fn from(rejection: BytesRejection) -> Self {
         let mut cause = std::error::Error::source(&rejection);
@@ -290,7 +285,7 @@ impl From<BytesRejection> for ApiError {
         }
         match rejection.into_response().status() {
             StatusCode::PAYLOAD_TOO_LARGE => Self::PayloadTooLarge,
-            _ => Self::parameter("body", "ended before it was whole"),
+            _ => Self::parameter("body", "ended before it was complete"),
         }
     }
 }
@@ -301,7 +296,7 @@ pub struct Problem<'a> {
     /// Always `about:blank`: `code` tells problems apart.
     #[serde(rename = "type")]
     kind: &'static str,
-    /// The status in words.
+    /// The status's reason phrase.
     title: &'static str,
     /// The HTTP status.
     status: u16,
@@ -309,7 +304,7 @@ pub struct Problem<'a> {
     code: &'static str,
     /// What to do about it, for people.
     detail: &'a str,
-    /// The parameter at fault, where there is one.
+    /// The invalid parameter, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<&'a str>,
 }
@@ -341,7 +336,7 @@ impl IntoResponse for ApiError {
             _ if status == StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            // RFC 9110 asks for it with every 401.
+            // RFC 9110 requires it with every 401.
             _ if status == StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
@@ -354,7 +349,7 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// An error with all its causes on one line.
+/// An error and its causes on one line.
 struct Chain<'a>(&'a (dyn std::error::Error + 'static));
 
 impl std::fmt::Display for Chain<'_> {

@@ -1,25 +1,25 @@
-//! `GET /`: a small page that says which variants run and where to look next.
+//! `GET /`: a small page with the running variants and links.
 
 use std::fmt::Write as _;
 use std::future::{Ready, ready};
 
 use axum::response::Html;
 
-use crate::state::Assembly;
+use crate::state::AppBuilder;
 
-/// The handler: the page is made once.
-pub fn page(assembly: &Assembly) -> impl Fn() -> Ready<Html<String>> + Clone + Send + Sync + 'static {
-    let page = render(assembly);
+/// The handler. The page is rendered once.
+pub fn page(app_builder: &AppBuilder) -> impl Fn() -> Ready<Html<String>> + Clone + Send + Sync + 'static {
+    let page = render(app_builder);
     move || ready(Html(page.clone()))
 }
 
-fn render(assembly: &Assembly) -> String {
+fn render(app_builder: &AppBuilder) -> String {
     let mut arms = String::new();
-    for (lesson, arm) in assembly.variants.arms() {
+    for (lesson, arm) in app_builder.variants.arms() {
         write!(arms, "<tr><td>{lesson}</td><td><code>{arm}</code></td></tr>")
             .expect("writing to a string can't fail");
     }
-    let other = assembly
+    let other = app_builder
         .other_shop_url
         .as_deref()
         .map_or_else(String::new, |url| {
@@ -37,7 +37,7 @@ fn render(assembly: &Assembly) -> String {
          <li><a href=\"/v1/products\">The newest products</a></li>\
          <li><a href=\"/v1/categories\">The categories</a></li>{other}</ul>\
          <h2>Variants: <code>{}</code></h2><table>{arms}</table></html>",
-        escape(&assembly.variants.to_string()),
+        escape(&app_builder.variants.to_string()),
     )
 }
 

@@ -1,5 +1,5 @@
-//! Who asks: extractors for signed-in customers, admins, and the tokens of guests. What an access token is, and how it
-//! is checked, is the lesson `sessions` (`../sessions/`).
+//! Extractors for signed-in customers, admins, and guests' tokens. Access tokens and their verification are the
+//! lesson `sessions` (`../sessions/`).
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -11,23 +11,23 @@ use crate::opaque_token::{OpaqueToken, TokenHash};
 pub use crate::sessions::{Customer, Role};
 use crate::state::AppState;
 
-/// The longest access token that is looked at, in bytes. Ours have some hundred.
+/// The longest access token that is read, in bytes. The service's own have a few hundred.
 const MAX_TOKEN_BYTES: usize = 2048;
 
-/// Somebody signed in, or nobody. A token that is not accepted is a 401 here, too: whoever sends one means to be
-/// somebody.
+/// A signed-in customer, or none. An invalid token is a 401 here too: a client that sends one doesn't mean to be a
+/// guest.
 #[derive(Debug, Clone, Copy)]
 pub struct MaybeCustomer(pub Option<Customer>);
 
-/// Somebody signed in as an admin.
+/// A customer with the role of an admin.
 #[derive(Debug, Clone, Copy)]
 pub struct Admin(pub Customer);
 
-/// The token of a guest's cart, from `x-cart-token`, as the database keeps it.
+/// The hash of a guest's cart token, from `x-cart-token`.
 #[derive(Debug, Clone, Copy)]
 pub struct CartToken(pub Option<TokenHash>);
 
-/// The token of a guest's order, from `x-order-token`, as the database keeps it.
+/// The hash of a guest's order token, from `x-order-token`.
 #[derive(Debug, Clone, Copy)]
 pub struct OrderToken(pub Option<TokenHash>);
 
@@ -108,7 +108,7 @@ fn token_hash(parts: &Parts, header: &'static str) -> Result<Option<TokenHash>, 
         Some(token) => Ok(Some(token.hash())),
         None => Err(ApiError::parameter(
             header,
-            "is no token that this shop gave out; send it as you got it, or leave it out",
+            "is not a token that this shop issued; send it unchanged, or leave it out",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! The internal listener: health, readiness, metrics, variants. For operators and probes, never for customers.
+//! The internal listener: liveness, readiness, metrics, variants. For operators and probes, never for customers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +9,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
-use storefront::starting::Start;
+use storefront::startup::Startup;
 use storefront::telemetry::{Metrics, statements};
 use storefront::variants::Variants;
 
@@ -17,22 +17,16 @@ use crate::database::{Class, PoolUse};
 use crate::metrics::{record_class, record_in_flight};
 use crate::state::AppState;
 
-/// What the internal routes share.
 #[derive(Clone)]
 pub struct Internal {
-    /// The components.
     pub app: AppState,
-    /// What `/internal/variants` shows.
     pub variants: Variants,
-    /// Renders the metrics.
     pub metrics: Metrics,
-    /// How far the process's start has come.
-    pub start: Start,
-    /// Set when the process has begun to stop: it is alive, and takes no new customers.
+    pub startup: Startup,
+    /// True during graceful shutdown: the process is alive but not ready.
     pub draining: Arc<AtomicBool>,
 }
 
-/// All internal routes.
 pub fn router(internal: Internal) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
@@ -49,13 +43,13 @@ async fn readyz(State(internal): State<Internal>) -> impl IntoResponse {
             Json(json!({ "status": "draining" })),
         );
     }
-    if let Some((obstacle, why)) = internal.start.obstacle() {
+    if let Some((obstacle, why)) = internal.startup.blocking_dependency() {
         return not_ready(obstacle, &why);
     }
     let redis = internal.app.catalog.cache.health();
-    // Not from the pool: a shop whose connections are all in use is busy, and a balancer that takes it away makes the
-    // others busier.
-    match internal.app.side.ping().await {
+    // Not over the pool: a full pool means a busy shop, and a balancer that removes it from rotation makes the others
+    // busier.
+    match internal.app.control.ping().await {
         Ok(()) => (
             StatusCode::OK,
             Json(json!({ "status": "ready", "postgres": "up", "redis": redis })),

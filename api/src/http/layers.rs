@@ -1,4 +1,4 @@
-//! The middleware stack, in order, on one page. A request goes down the list, its response comes back up.
+//! The middleware stack, in order, on one page. A request passes it downwards, its response upwards.
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -21,7 +21,8 @@ use crate::state::AppState;
 /// 2. compression: the lesson `compression` (`compression/`),
 /// 3. a bound on the body's size.
 ///
-/// They go to axum as one layer: each call of `Router::layer` adds a boxed service, and a boxed future to every request.
+/// They are one layer for axum, because each call of `Router::layer` adds a boxed service, and a boxed future to
+/// every request.
 pub fn wrap(router: Router, arm: Compression, settings: &HttpSettings) -> Router {
     let context = ContextLayer {
         request_timeout: settings.request_timeout,
@@ -37,9 +38,9 @@ pub fn wrap(router: Router, arm: Compression, settings: &HttpSettings) -> Router
     }
 }
 
-/// Routes whose answers are for who asks alone: no cache on the way may keep one, nor a refusal. Their requests use the
-/// connections of this class. The layer is that of these routes; what anybody may read goes without, and browses or
-/// searches.
+/// Routes whose responses are private to one client: no shared cache may store them, errors included. Their requests
+/// use the connections of `class`. Only these routes have this layer; public ones go without, and their class is
+/// browse or search.
 pub fn private(class: Class, routes: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
     let classified = MapRequestLayer::new(move |request: Request| {
         if let Some(timings) = request.extensions().get::<RequestTimings>() {

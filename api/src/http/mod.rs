@@ -1,5 +1,5 @@
-//! HTTP: what surrounds the slices. A request goes through `layers.rs`, is routed by `router.rs`, is read with
-//! `query.rs`, `body.rs` and `identity.rs`, and becomes a problem in `error.rs` when it can't be answered.
+//! The HTTP edge around the slices. A request passes `layers.rs`, is routed by `router.rs` and read with `query.rs`,
+//! `body.rs` and `identity.rs`; errors become problems in `error.rs`.
 
 pub mod router;
 
@@ -16,12 +16,12 @@ pub mod client_address;
 pub mod cursor;
 pub mod error;
 pub mod identity;
+mod in_flight;
 pub mod money;
-mod objects;
 pub mod query;
 mod slow_body;
+mod strict_object;
 pub mod trace_context;
-mod under_way;
 pub mod whole_number;
 
 pub mod docs;

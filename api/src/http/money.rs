@@ -1,11 +1,11 @@
-//! How money is described in the OpenAPI document.
+//! Money in the OpenAPI document.
 
 use utoipa::ToSchema;
 
 /// An amount in minor units.
 #[derive(Debug, ToSchema)]
 #[schema(as = Money)]
-#[allow(dead_code)] // it only describes `storefront::money::Money`, which knows no OpenAPI
+#[allow(dead_code)] // only the schema of `storefront::money::Money`, which doesn't depend on utoipa
 pub struct MoneySchema {
     /// Minor units of the currency: 1299 is 12.99 EUR.
     pub amount: i64,

@@ -1,5 +1,5 @@
-//! Query parameters, read strictly: each is named, typed and bounded, none is given twice, and what no one asked for
-//! is refused, so that nobody measures a parameter that does nothing.
+//! Strict query parameters: named, typed, bounded, and given at most once. Unknown ones are rejected, so that a
+//! misspelled parameter isn't silently ignored.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -13,7 +13,7 @@ use super::error::ApiError;
 /// The longest query string that is read, in bytes.
 const MAX_QUERY_BYTES: usize = 4096;
 
-/// The parameters of one request that were not taken yet.
+/// The parameters of a request, minus those taken so far.
 #[derive(Debug)]
 pub struct Parameters<'a> {
     given: Vec<(Cow<'a, str>, Cow<'a, str>)>,
@@ -21,10 +21,10 @@ pub struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Splits and decodes a query string.
+    /// Parses a query string.
     ///
     /// # Errors
-    /// When a parameter is given twice, isn't valid UTF-8, holds a control character, or the whole is too long.
+    /// When a parameter is repeated, isn't valid UTF-8 or holds a control character, or the string is too long.
     pub fn parse(query: Option<&'a str>) -> Result<Self, ApiError> {
         let query = query.unwrap_or_default();
         if query.len() > MAX_QUERY_BYTES {
@@ -69,7 +69,7 @@ impl<'a> Parameters<'a> {
         Some(self.given.swap_remove(at).1)
     }
 
-    /// Takes a text of 1 to `max_chars` characters.
+    /// Takes a string of 1 to `max_chars` characters.
     ///
     /// # Errors
     /// When it is empty or longer.
@@ -91,10 +91,10 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// Takes a whole number between two bounds.
+    /// Takes an integer between two bounds.
     ///
     /// # Errors
-    /// When it is no number or out of bounds; the problem gives both.
+    /// When it isn't an integer within the bounds; the problem names both.
     pub fn take_number<T>(&mut self, name: &'static str, min: T, max: T) -> Result<Option<T>, ApiError>
     where
         T: FromStr + PartialOrd + Display,
@@ -108,7 +108,7 @@ impl<'a> Parameters<'a> {
                 let shown: String = value.chars().take(40).collect();
                 Err(ApiError::parameter(
                     name,
-                    format!("`{shown}` is no whole number from {min} to {max}"),
+                    format!("`{shown}` is not a whole number from {min} to {max}"),
                 ))
             }
         }
@@ -127,7 +127,7 @@ impl<'a> Parameters<'a> {
         }
     }
 
-    /// Takes one of some words.
+    /// Takes one of `choices`.
     ///
     /// # Errors
     /// When it is none of them; the problem lists them.
@@ -142,10 +142,10 @@ impl<'a> Parameters<'a> {
         choice(name, &value, choices).map(Some)
     }
 
-    /// Takes a comma-separated list of some words.
+    /// Takes a comma-separated list of `choices`.
     ///
     /// # Errors
-    /// When one is unknown; the problem lists what is allowed.
+    /// When one is unknown; the problem lists the known ones.
     pub fn take_choices<T: Copy>(
         &mut self,
         name: &'static str,
@@ -160,10 +160,10 @@ impl<'a> Parameters<'a> {
             .collect()
     }
 
-    /// Refuses what was given and not taken.
+    /// Rejects parameters that were given and not taken.
     ///
     /// # Errors
-    /// When anything is left; the problem names it and lists what this route takes.
+    /// When one is left; the problem names it and lists the known ones.
     pub fn finish(self) -> Result<(), ApiError> {
         match self.given.into_iter().next() {
             None => Ok(()),
@@ -183,7 +183,7 @@ impl<'a> Parameters<'a> {
     }
 }
 
-/// A route without parameters refuses all.
+/// For a route without parameters: rejects any.
 #[derive(Debug, Clone, Copy)]
 pub struct NoParameters;
 

@@ -1,4 +1,4 @@
-//! A request's body that comes too slowly: it is given up, and its connection closed.
+//! A deadline for the request body, against slow clients.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -10,12 +10,11 @@ use axum::http::Request;
 use hyper::body::{Frame, SizeHint};
 use tokio::time::Sleep;
 
-/// The body took too long.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the body took too long to come")]
+#[error("the body took too long to arrive")]
 pub(super) struct BodyTimedOut;
 
-/// Gives a body so long to come. A request without one is left as it is.
+/// Sets the body's deadline. A request without a body is left as it is.
 pub(super) fn within(request: Request<Body>, limit: Duration) -> Request<Body> {
     if request.body().is_end_stream() {
         return request;

@@ -1,6 +1,7 @@
-//! What a request is for and what it cost, gathered while it runs; the cost is sent as `server-timing`.
+//! A request's class and costs, collected while it runs; the costs are sent as `server-timing`.
 //!
-//! Made by the outermost layer (`context.rs`), carried in the request's extensions, added to by sessions and caches.
+//! Created by the outermost layer (`context.rs`), carried in the request's extensions, updated by connections and
+//! caches.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use bytes::BytesMut;
 use super::error::ApiError;
 use crate::database::Class;
 
-/// Durations and counts of one request. Shared by reference; every part is atomic.
+/// Durations and counts of one request. All fields are atomic, because handlers share it by reference.
 #[derive(Debug)]
 pub struct Timings {
     started: Instant,
@@ -27,23 +28,19 @@ pub struct Timings {
     cache_nanos: AtomicU64,
 }
 
-/// What the cache did for a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheOutcome {
-    /// It was not asked.
     Unused = 0,
-    /// It had the answer.
     Hit = 1,
-    /// It didn't have the answer.
     Miss = 2,
-    /// It gave no answer in time.
+    /// The cache didn't respond in time.
     Unavailable = 3,
-    /// It didn't have the answer, and another request was making it: the two share it.
+    /// A miss that shared the work of a concurrent request (single flight).
     Shared = 4,
 }
 
 impl CacheOutcome {
-    /// The word in `server-timing` and in metrics.
+    /// The label in `server-timing` and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             CacheOutcome::Unused => "none",
@@ -56,7 +53,6 @@ impl CacheOutcome {
 }
 
 impl Timings {
-    /// The clock starts now.
     pub fn start(class: Class) -> Self {
         Self {
             started: Instant::now(),
@@ -69,7 +65,7 @@ impl Timings {
         }
     }
 
-    /// Whose share of the connections the request uses.
+    /// The class whose share of the connections the request uses.
     pub fn class(&self) -> Class {
         Class::ALL[usize::from(self.class.load(Ordering::Relaxed))]
     }
@@ -78,17 +74,16 @@ impl Timings {
         self.class.store(class as u8, Ordering::Relaxed);
     }
 
-    /// Since the request came in.
+    /// Time since the request arrived.
     pub fn total(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// How many statements Postgres was sent.
+    /// Statements sent to Postgres.
     pub fn statements(&self) -> u32 {
         self.statements.load(Ordering::Relaxed)
     }
 
-    /// What the cache did.
     pub fn cache(&self) -> CacheOutcome {
         match self.cache.load(Ordering::Relaxed) {
             1 => CacheOutcome::Hit,
@@ -115,12 +110,12 @@ impl Timings {
         self.cache_nanos.store(took.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// What came of it after all.
+    /// Overrides the outcome of an earlier lookup.
     pub(crate) fn set_cache_outcome(&self, outcome: CacheOutcome) {
         self.cache.store(outcome as u8, Ordering::Relaxed);
     }
 
-    /// The value of the `server-timing` header; durations in milliseconds, as the specification has it
+    /// The value of the `server-timing` header, with durations in milliseconds as the specification requires
     /// (<https://www.w3.org/TR/server-timing/>).
     pub fn header(&self) -> HeaderValue {
         let of = |nanos: &AtomicU64| Millis(nanos.load(Ordering::Relaxed));
@@ -140,8 +135,8 @@ impl Timings {
     }
 }
 
-/// Nanoseconds, written as milliseconds with three decimals. In whole numbers: four are written for every request, and
-/// the exact decimals of a float are costly to find.
+/// Nanoseconds, formatted as milliseconds with three decimals. Integer arithmetic, because four are formatted for
+/// every request and exact decimals of a float are expensive.
 struct Millis(u64);
 
 impl fmt::Display for Millis {
@@ -151,7 +146,6 @@ impl fmt::Display for Millis {
     }
 }
 
-/// The timings of the request that a handler answers.
 #[derive(Clone)]
 pub struct RequestTimings(pub Arc<Timings>);
 

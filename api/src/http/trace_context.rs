@@ -1,4 +1,4 @@
-//! The trace that a request belongs to, for the events that come of it (W3C Trace Context, version 00).
+//! The trace that a request belongs to, for the events it causes (W3C Trace Context, version 00).
 
 use std::convert::Infallible;
 
@@ -7,11 +7,11 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use storefront::telemetry::trace::{self, Parent};
 
-/// `traceparent` for what comes of a request: the request's own, or the client's where no traces are made here.
+/// The `traceparent` for events: the request's own span, or the client's if tracing is off.
 #[derive(Debug, Clone, Default)]
 pub struct TraceContext(pub Option<String>);
 
-/// The client's `traceparent`, where it is one.
+/// The client's `traceparent`, if it is valid.
 pub fn of_client(headers: &HeaderMap) -> Option<Parent> {
     headers.get("traceparent")?.to_str().ok()?.parse().ok()
 }

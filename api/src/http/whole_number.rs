@@ -1,14 +1,13 @@
-//! Whole numbers in JSON bodies, bounded where they are read.
+//! Bounded integers in JSON bodies.
 
 use serde::{Deserialize, Deserializer};
 
-/// A whole number from `MIN` to `MAX`. Numbers with a fraction and texts are refused, like numbers out of bounds: nothing
-/// is rounded or cut.
+/// An integer from `MIN` to `MAX`. Fractions, strings and numbers out of bounds are rejected; nothing is rounded or
+/// clamped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WholeNumber<const MIN: i64, const MAX: i64>(i64);
 
 impl<const MIN: i64, const MAX: i64> WholeNumber<MIN, MAX> {
-    /// The number.
     pub fn get(self) -> i64 {
         self.0
     }
@@ -16,8 +15,8 @@ impl<const MIN: i64, const MAX: i64> WholeNumber<MIN, MAX> {
 
 impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for WholeNumber<MIN, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let fault = || serde::de::Error::custom(format!("is no whole number from {MIN} to {MAX}"));
-        // Read as a number of any size first: serde_json's own words for one that is too large name types of ours.
+        let fault = || serde::de::Error::custom(format!("is not a whole number from {MIN} to {MAX}"));
+        // Parsed as any number first: serde_json's own message for one that is too large names our types.
         let given = serde_json::Number::deserialize(deserializer).map_err(|_| fault())?;
         match given.as_i64() {
             Some(number) if (MIN..=MAX).contains(&number) => Ok(Self(number)),
@@ -55,6 +54,6 @@ mod tests {
             assert!(read(json).is_err(), "{json}");
         }
         let fault = read("1.5").unwrap_err().to_string();
-        assert!(fault.contains("no whole number from 0 to 1000"), "{fault}");
+        assert!(fault.contains("not a whole number from 0 to 1000"), "{fault}");
     }
 }

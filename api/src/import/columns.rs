@@ -1,7 +1,7 @@
-//! Which columns of a product export the import reads, and where this file has them.
+//! The columns of a product export that the import reads, and their positions in this file.
 //!
-//! Shopify renamed most columns (`Variant SKU` became `SKU`); both generations are understood, in any order and
-//! case. All other columns are ignored.
+//! Shopify renamed most columns (`Variant SKU` became `SKU`). Both generations are accepted, in any order and case;
+//! other columns are ignored.
 
 use csv::StringRecord;
 
@@ -75,7 +75,7 @@ const NAMES: [(Column, &[&str]); 25] = [
     (Column::Material, &["Material", "Google Shopping / Material"]),
 ];
 
-/// Without these there is no product.
+/// A product needs these.
 const REQUIRED: [Column; 3] = [Column::Handle, Column::Title, Column::Price];
 
 /// The columns of option names and of their values.
@@ -86,26 +86,26 @@ pub(super) const OPTIONS: [(Column, Column); 3] = [
 ];
 
 impl Column {
-    /// The name that messages use: the older, better known one.
+    /// The name in messages: the older, better-known one.
     pub(super) fn name(self) -> &'static str {
         NAMES[self as usize].1[0]
     }
 }
 
-/// Where this file has each column.
+/// The positions of the columns in this file.
 #[derive(Debug)]
 pub(super) struct Columns {
     /// By `Column as usize`.
     indexes: [Option<usize>; NAMES.len()],
-    /// How many columns the header has, known or not.
+    /// Columns in the header, known or not.
     pub(super) count: usize,
 }
 
 impl Columns {
-    /// Finds the columns in the file's header.
+    /// Finds the columns in the header.
     ///
     /// # Errors
-    /// When the header isn't that of a product export.
+    /// When it isn't the header of a product export.
     pub(super) fn find(header: &StringRecord) -> Result<Self, ImportError> {
         if header.len() == 1 && header[0].contains([';', '\t']) {
             return Err(ImportError::NotCsv(
@@ -141,7 +141,6 @@ impl Columns {
         self.indexes.into_iter()
     }
 
-    /// Where the handle is.
     pub(super) fn handle_index(&self) -> usize {
         self.index(Column::Handle)
             .expect("the handle is required, so `find` has found it")

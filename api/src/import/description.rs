@@ -1,17 +1,18 @@
-//! Descriptions: HTML written by strangers, made harmless.
+//! Sanitizes descriptions, which are untrusted HTML.
 
-/// The schema's bound.
+/// The bound of the column.
 const DESCRIPTION_CHARS_MAX: usize = 65_536;
-/// Up to here a text is worth cleaning: what word processors paste shrinks a lot. Longer ones aren't parsed at all.
+/// The longest text that is parsed. Sanitizing shrinks what word processors paste, so it is longer than the column's
+/// bound.
 const RAW_BYTES_MAX: usize = 4 * DESCRIPTION_CHARS_MAX;
 
-/// Parsing time grows with the square of how deep tags nest, so a text with more markup than this isn't parsed.
+/// Parsing time is quadratic in the nesting depth, so a text with more tags isn't parsed.
 const TAGS_MAX: usize = 5_000;
 
-/// The text with only harmless tags and attributes left. Plain text stays as it is.
+/// Sanitized HTML, with only safe tags and attributes. Plain text is unchanged.
 ///
 /// # Errors
-/// Why it is not taken, as the end of a sentence that begins with the column's name.
+/// Why the text is rejected; the message continues the column's name.
 pub(crate) fn clean(body: &str) -> Result<String, String> {
     let too_long = || format!("is longer than {DESCRIPTION_CHARS_MAX} characters");
     if body.len() > RAW_BYTES_MAX {
@@ -31,7 +32,7 @@ pub(crate) fn clean(body: &str) -> Result<String, String> {
     Ok(cleaned)
 }
 
-/// Where an HTML parser could see a tag or a comment: after `<` it does so only at a letter, `/`, `!` or `?`.
+/// Counts what an HTML parser could take for a tag or comment: `<` followed by a letter, `/`, `!` or `?`.
 fn tags(text: &str) -> usize {
     let opens =
         |rest: &str| rest.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'));
@@ -69,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_that_counts_is_that_of_what_is_kept() {
+    fn the_limit_applies_to_the_sanitized_text() {
         let bloated = format!("<p style=\"{}\">x</p>", "a".repeat(DESCRIPTION_CHARS_MAX));
         assert_eq!(clean(&bloated).unwrap(), "<p>x</p>");
         assert!(clean(&"é".repeat(DESCRIPTION_CHARS_MAX)).is_ok());
@@ -78,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn markup_that_takes_long_to_parse_is_refused() {
+    fn markup_that_takes_long_to_parse_is_rejected() {
         assert!(clean(&"<div>".repeat(TAGS_MAX)).is_ok());
         assert_eq!(
             clean(&"<b>".repeat(TAGS_MAX + 1)).unwrap_err(),

@@ -1,4 +1,4 @@
-//! The images of one product: any row may carry one, whether it carries a variant or not.
+//! A product's images. Any row may have one, with or without a variant.
 
 use std::collections::HashSet;
 
@@ -7,21 +7,20 @@ use super::product::check_length;
 use super::report::ImportReport;
 use super::rows::Cells;
 
-/// The schema's bound on an address.
+/// The bound of the column.
 const URL_CHARS_MAX: usize = 2048;
-/// Bounds what lists carry for each product. Shopify's own bound is 512.
+/// Bounds what lists contain per product. Shopify's bound is 512.
 const ALT_CHARS_MAX: usize = 1024;
-/// Bounds one product's answer. Shopify's own bound is 250.
+/// Bounds the response of one product. Shopify's bound is 250.
 const IMAGES_MAX: usize = 1000;
 
-/// One picture of a product.
 #[derive(Debug)]
 pub(super) struct Image {
     pub(super) url: String,
     pub(super) alt: String,
 }
 
-/// The images in the order of their `Image Position`, each address once. Bad ones are reported and left out.
+/// The images sorted by `Image Position`, without duplicate URLs. Invalid ones are reported and skipped.
 pub(super) fn read_images(rows: &[(u64, Cells)], handle: &str, report: &mut ImportReport) -> Vec<Image> {
     let mut addresses = HashSet::new();
     let mut images: Vec<(u32, Image)> = Vec::new();
@@ -32,15 +31,15 @@ pub(super) fn read_images(rows: &[(u64, Cells)], handle: &str, report: &mut Impo
                 report.skip(
                     *line,
                     handle,
-                    format_args!("is its product's image beyond {IMAGES_MAX}"),
+                    format_args!("its product has more than {IMAGES_MAX} images"),
                 );
             }
             Ok(Some(image)) => images.push(image),
             Ok(None) => {}
-            Err(reason) => report.skip(*line, handle, format_args!("{reason}; the image is left out")),
+            Err(reason) => report.skip(*line, handle, format_args!("{reason}; the image is skipped")),
         }
     }
-    // Stable: those without a position come last, as the file has them.
+    // A stable sort: images without a position come last, in the file's order.
     images.sort_by_key(|(position, _)| *position);
     images.into_iter().map(|(_, image)| image).collect()
 }
@@ -58,7 +57,7 @@ fn read_image(cells: &Cells) -> Result<Option<(u32, Image)>, String> {
     let is_web_address = matches!(scheme.as_deref(), Some("http" | "https"));
     if !is_web_address || url.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(format!(
-            "{name} is no address that begins with https:// or http://"
+            "{name} is not a URL that begins with https:// or http://"
         ));
     }
     let alt = cells.get(Column::ImageAlt);
@@ -67,7 +66,7 @@ fn read_image(cells: &Cells) -> Result<Option<(u32, Image)>, String> {
         "" => u32::MAX,
         text => text
             .parse()
-            .map_err(|_| format!("{} is no whole number", Column::ImagePosition.name()))?,
+            .map_err(|_| format!("{} is not a whole number", Column::ImagePosition.name()))?,
     };
     Ok(Some((
         position,

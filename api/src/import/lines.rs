@@ -1,15 +1,15 @@
-//! Bounds the file and gives all its line ends one form, below the CSV reader ([`super::rows`]).
+//! Bounds the file's size and normalizes its line ends, below the CSV reader ([`super::rows`]).
 //!
-//! The csv crate ends a record at `\r` and counts the line at `\n`, so that a file written on Windows would have
-//! every row reported one line too early. Here `\r\n` and `\r` become `\n` before it sees them.
+//! The csv crate ends a record at `\r` but counts lines at `\n`, so rows of a file with Windows line ends would be
+//! reported one line too early. Here `\r\n` and `\r` become `\n`.
 
 use std::io::{self, BufRead, BufReader, Read};
 
-/// The largest file that is read. Rows of one product may be anywhere in it, so what is needed of the file is kept
-/// in memory until its end; this bounds that memory. Larger exports are split by product.
+/// The largest file that is accepted. Rows of one product may be anywhere in the file, so the relevant cells stay in
+/// memory until its end; this bounds that memory. Larger exports can be split by product.
 pub(super) const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// A reader that ends every line with `\n`, the last one too, and fails beyond its bound.
+/// A reader that ends every line with `\n`, including the last, and fails beyond its bound.
 pub(super) struct Lines<R> {
     source: BufReader<R>,
     bytes_left: u64,
@@ -28,22 +28,22 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    /// Copies what is buffered into `out`, until either is used up. Returns (bytes taken, bytes given).
+    /// Copies buffered bytes to `out` until either is exhausted. Returns (bytes read, bytes written).
     fn copy(&mut self, out: &mut [u8]) -> io::Result<(usize, usize)> {
         let input = self.source.fill_buf()?;
-        let mut given = 0;
-        let mut taken = 0;
-        while taken < input.len() && given < out.len() {
-            let byte = input[taken];
-            taken += 1;
+        let mut written = 0;
+        let mut read = 0;
+        while read < input.len() && written < out.len() {
+            let byte = input[read];
+            read += 1;
             let second_half = byte == b'\n' && self.after_carriage_return;
             self.after_carriage_return = byte == b'\r';
             if !second_half {
-                out[given] = if byte == b'\r' { b'\n' } else { byte };
-                given += 1;
+                out[written] = if byte == b'\r' { b'\n' } else { byte };
+                written += 1;
             }
         }
-        Ok((taken, given))
+        Ok((read, written))
     }
 }
 
@@ -53,9 +53,9 @@ impl<R: Read> Read for Lines<R> {
             return Ok(0);
         }
         loop {
-            let (taken, given) = self.copy(out)?;
-            if taken == 0 {
-                // The end. A last line without its end gets one.
+            let (read, written) = self.copy(out)?;
+            if read == 0 {
+                // The end of the file. Terminates a last line without a line end.
                 if self.last_byte == b'\n' {
                     return Ok(0);
                 }
@@ -63,17 +63,17 @@ impl<R: Read> Read for Lines<R> {
                 out[0] = b'\n';
                 return Ok(1);
             }
-            self.source.consume(taken);
-            let Some(bytes_left) = self.bytes_left.checked_sub(taken as u64) else {
+            self.source.consume(read);
+            let Some(bytes_left) = self.bytes_left.checked_sub(read as u64) else {
                 return Err(io::Error::new(
                     io::ErrorKind::FileTooLarge,
                     "the file is too large",
                 ));
             };
             self.bytes_left = bytes_left;
-            if given > 0 {
-                self.last_byte = out[given - 1];
-                return Ok(given);
+            if written > 0 {
+                self.last_byte = out[written - 1];
+                return Ok(written);
             }
         }
     }
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str, bytes_max: u64) -> io::Result<String> {
-        // One byte at a time, so that each pair of line-end bytes is split over two reads.
+        // One byte per read, so that each `\r\n` is split over two reads.
         struct OneByteAtATime<'a>(&'a [u8]);
         impl Read for OneByteAtATime<'_> {
             fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {

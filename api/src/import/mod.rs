@@ -1,13 +1,13 @@
-//! `backstock-api import FILE.csv`: a Shopify product export into the catalogue, whole or not at all.
+//! `backstock-api import FILE.csv`: imports a Shopify product export into the catalogue, atomically.
 //!
-//! The way of a file: `rows` reads it and collects rows by handle, `product` makes products of them and reports
-//! what is wrong with which line, `taxonomy` finds their brands and categories, `write` writes them. Everything
-//! is judged before anything is written, and written in one transaction: an import that breaks half-way, by an
-//! error, a killed process or a lost connection, leaves nothing.
+//! The pipeline: `rows` reads the file and groups its rows by handle, `product` parses products and reports problems
+//! by line, `taxonomy` finds their brands and categories, `write` writes them. Everything is validated before
+//! anything is written, and written in one transaction: an import that fails half-way, by an error, a killed process
+//! or a lost connection, leaves nothing behind.
 //!
-//! A product is known by its handle, a variant by its SKU. Importing a file again makes the shop's product what the
-//! file says: texts, prices, stock, images, and no variant that the file doesn't have. Products that the file
-//! doesn't name stay as they are. Read next: `rows`.
+//! A product is identified by its handle, a variant by its SKU. Importing a file again is idempotent: it updates a
+//! product to what the file says (texts, prices, stock, images) and deletes variants that the file lacks. Products
+//! that aren't in the file are untouched. Read next: `rows`.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -48,20 +48,19 @@ mod report;
 
 mod error;
 
-/// How a file is imported.
 #[derive(Debug, Clone, Copy)]
 pub struct ImportOptions {
-    /// The currency of all prices in the file, which doesn't say it.
+    /// The currency of all prices; the file doesn't name it.
     pub currency: Currency,
-    /// Import nothing when any row is bad. Otherwise bad rows are left out.
+    /// Import nothing if any row is invalid. Otherwise invalid rows are skipped.
     pub strict: bool,
 }
 
-/// Imports the file at `path`. Reads it on the calling thread, like a command.
+/// Imports the file at `path`. It is read on the calling thread, as befits a command.
 ///
 /// # Errors
-/// When the file isn't there or isn't a product export, or the database fails. Nothing is imported then. Bad rows
-/// are no error: the report names them, and says whether anything was imported.
+/// When the file doesn't exist or isn't a product export, or the database fails; nothing is imported then. Invalid
+/// rows are not an error: the report lists them, and says whether anything was imported.
 pub async fn import_file(
     connection: &mut PgConnection,
     path: &Path,
@@ -70,7 +69,7 @@ pub async fn import_file(
     import_reader(connection, open(path)?, options).await
 }
 
-/// Imports what `source` has, read once and to its end.
+/// Imports a product export from a reader.
 ///
 /// # Errors
 /// As [`import_file`].
@@ -104,7 +103,7 @@ pub async fn import_reader(
     Ok(report)
 }
 
-/// Imports take turns, so that two don't make the same brand. Their statements may take longer than a request's.
+/// Serializes imports, so that two don't create the same brand. Their statements may take longer than a request's.
 async fn wait_for_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query!("set local statement_timeout = '10min'")
         .execute(&mut *connection)
@@ -115,7 +114,7 @@ async fn wait_for_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error>
     Ok(())
 }
 
-/// A commit that the server refused is undone; one whose answer was lost may be done.
+/// A commit that the server rejected was rolled back; if its response was lost, the outcome is unknown.
 fn commit_failed(error: sqlx::Error) -> ImportError {
     match error {
         sqlx::Error::Database(_) => ImportError::Database(error),

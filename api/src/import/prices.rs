@@ -1,8 +1,8 @@
-//! Prices as Shopify writes them (`12.99`) into minor units (1299), exactly or not at all.
+//! Parses Shopify's decimal prices (`12.99`) into minor units (1299), exactly or not at all.
 
 use storefront::money::Currency;
 
-/// Why a text is no price.
+/// Why a text isn't a price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum PriceFault {
     #[error("is empty")]
@@ -11,7 +11,7 @@ pub(super) enum PriceFault {
     Negative,
     #[error("has a comma, which may mean thousands or decimals; write 1299.50")]
     Comma,
-    #[error("is no number; write it like 1299.50")]
+    #[error("is not a number; write it like 1299.50")]
     NotANumber,
     #[error("has more than the {0} decimals of the currency")]
     TooManyDecimals(u32),
@@ -19,10 +19,10 @@ pub(super) enum PriceFault {
     TooLarge,
 }
 
-/// Reads a price. Decimals beyond the currency's are accepted when they are zeros: Shopify writes `500.00` for yen.
+/// Parses a price. Decimals beyond the currency's are accepted if they are zeros: Shopify writes `500.00` for yen.
 ///
 /// # Errors
-/// For anything but digits with at most one decimal point, and for what the minor units can't hold exactly.
+/// For anything but digits with at most one decimal point, and for what minor units can't represent exactly.
 pub(super) fn parse_price(text: &str, currency: Currency) -> Result<i64, PriceFault> {
     let text = text.trim();
     if text.is_empty() {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_exact_price_is_refused_with_its_fault() {
+    fn anything_but_an_exact_price_is_rejected_with_its_fault() {
         for (text, code, fault) in [
             ("", "EUR", PriceFault::Empty),
             ("  ", "EUR", PriceFault::Empty),

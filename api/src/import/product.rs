@@ -1,4 +1,5 @@
-//! The rows of one handle into one product. Its variants are in [`super::variant`], its images in [`super::image`].
+//! Parses the rows of one handle into a product. Its variants are in [`super::variant`], its images in
+//! [`super::image`].
 
 use std::collections::HashSet;
 
@@ -13,33 +14,31 @@ use super::rows::{Cells, ProductRows, Row, RowContent};
 use super::skus::Skus;
 use super::variant::{self, OptionNames, Variant};
 
-/// The schema's bound on titles, names, slugs and SKUs.
+/// The bound of the columns for titles, names, slugs and SKUs.
 pub(super) const NAME_CHARS_MAX: usize = 255;
-/// Attributes are shown in one line each. A product's tags are the longest of them.
+/// Attributes are shown on one line each. A product's tags are the longest.
 const ATTRIBUTE_CHARS_MAX: usize = 4096;
-/// A path in Shopify's taxonomy has fewer levels; this bounds what a stranger's file can make.
+/// More than Shopify's taxonomy has; bounds what an untrusted file can create.
 const CATEGORY_LEVELS_MAX: usize = 10;
 
-/// A product that can be written.
+/// A valid product.
 #[derive(Debug)]
 pub(super) struct Product {
-    /// Its slug.
+    /// Becomes its slug.
     pub(super) handle: String,
     pub(super) title: String,
     pub(super) description: String,
     pub(super) active: bool,
-    /// The brand's name.
     pub(super) brand: String,
-    /// Names from the top of the tree down, at least one.
+    /// Names from the root of the tree down, at least one.
     pub(super) category: Vec<String>,
     pub(super) attributes: Value,
     pub(super) variants: Vec<Variant>,
     pub(super) images: Vec<Image>,
-    /// Where it is in the file.
     pub(super) lines: Vec<u64>,
 }
 
-/// Makes the product of a handle's rows, or reports all of them. Bad variants and images are reported and left out.
+/// Parses a product, or reports all its rows. Invalid variants and images are reported and skipped.
 pub(super) fn parse_product(
     product: ProductRows,
     options: &ImportOptions,
@@ -67,7 +66,7 @@ pub(super) fn parse_product(
                 report.skip(
                     *line,
                     &handle,
-                    format_args!("its product is left out: see line {first_line}"),
+                    format_args!("its product is skipped: see line {first_line}"),
                 );
             }
             return None;
@@ -100,7 +99,7 @@ impl Product {
     /// Reports those of its rows that aren't `reported` yet.
     pub(super) fn skip_rest(&self, reported: &HashSet<u64>, report: &mut ImportReport) {
         for line in self.lines.iter().filter(|line| !reported.contains(line)) {
-            report.skip(*line, &self.handle, "no variant of its product is left");
+            report.skip(*line, &self.handle, "its product has no valid variant");
         }
     }
 }
@@ -116,12 +115,12 @@ fn readable_rows(rows: Vec<Row>, handle: &str, report: &mut ImportReport) -> Vec
     readable
 }
 
-/// The handle becomes a part of the product's address as it is.
+/// The handle becomes part of the product's URL, unencoded.
 fn check_handle(handle: &str) -> Result<(), String> {
     check_length(Column::Handle.name(), handle, NAME_CHARS_MAX)?;
     let unfit = |c: char| c.is_whitespace() || c.is_control() || "/\\?#%".contains(c);
     if handle.contains(unfit) || matches!(handle, "." | "..") {
-        return Err("Handle can't be a part of an address: it has a space or one of / \\ ? # %".to_owned());
+        return Err("Handle can't be part of a URL: it has a space or one of / \\ ? # %".to_owned());
     }
     Ok(())
 }
@@ -147,7 +146,7 @@ fn read_fields(first: &Cells) -> Result<Product, String> {
     })
 }
 
-/// `Status` may also be draft, archived or unlisted; an older export has only `Published`.
+/// `Status` may also be draft, archived or unlisted; older exports have only `Published`.
 fn is_active(first: &Cells) -> bool {
     let status = first.get(Column::Status);
     let published = first.get(Column::Published);
@@ -157,7 +156,7 @@ fn is_active(first: &Cells) -> bool {
     (status.is_empty() || status.eq_ignore_ascii_case("active")) && !unpublished
 }
 
-/// `Apparel > Shirts` is a tree; `Type` is a category at its top.
+/// `Apparel > Shirts` is a path; `Type` is a top-level category.
 fn read_category(first: &Cells) -> Result<Vec<String>, String> {
     let path = first
         .get(Column::ProductCategory)
@@ -201,7 +200,7 @@ fn read_attributes(first: &Cells) -> Result<Value, String> {
     Ok(Value::Object(attributes))
 }
 
-/// Refuses a text that is longer than the schema takes. Postgres counts characters, too.
+/// Rejects a text that is longer than its column allows. Postgres counts characters too.
 pub(super) fn check_length(name: &str, text: &str, chars_max: usize) -> Result<(), String> {
     if text.chars().nth(chars_max).is_some() {
         return Err(format!("{name} is longer than {chars_max} characters"));

@@ -1,37 +1,33 @@
-//! What an import did, and what it left out and why: the part of it that people read.
+//! The report of an import: what was imported, what was skipped and why.
 
 use std::fmt;
 
-/// Handles and quoted values longer than this are cut in the report.
+/// Longer handles and quoted values are truncated in the report.
 const SHOWN_CHARS_MAX: usize = 60;
 
-/// One remark on one row of the file.
+/// A remark on a row of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowRemark {
-    /// The line of the file on which the row starts, from 1.
+    /// The line on which the row starts, from 1.
     pub line: u64,
-    /// The row's `Handle`, empty when it has none.
+    /// The row's `Handle`; may be empty.
     pub handle: String,
-    /// What is wrong with it, or was done about it.
+    /// What is wrong with it, or was changed.
     pub reason: String,
 }
 
-/// What an import did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportReport {
     /// Whether anything was written. A strict import with a skipped row writes nothing.
     pub imported: bool,
-    /// Products that the shop didn't have.
     pub products_created: u64,
-    /// Products that the shop had under the same handle.
+    /// Products that existed under the same handle.
     pub products_updated: u64,
-    /// Variants written.
     pub variants: u64,
-    /// Images written.
     pub images: u64,
-    /// Rows, or parts of them, that were left out, in the file's order.
+    /// Skipped rows, or parts of rows, in the file's order.
     pub rows_skipped: Vec<RowRemark>,
-    /// Rows that were imported, with something changed.
+    /// Rows that were imported with changes.
     pub notes: Vec<RowRemark>,
 }
 
@@ -52,7 +48,7 @@ impl ImportReport {
         });
     }
 
-    /// Puts the remarks into the file's order: they are made product by product.
+    /// Sorts the remarks by line: they are added by product.
     pub(super) fn sort(&mut self) {
         self.rows_skipped.sort_by_key(|remark| remark.line);
         self.notes.sort_by_key(|remark| remark.line);
@@ -90,7 +86,7 @@ impl fmt::Display for ImportReport {
 }
 
 impl ImportReport {
-    /// Lines, not remarks: a row may be wrong in its variant and in its image.
+    /// Lines, not remarks: both variant and image of a row may be invalid.
     fn lines_skipped(&self) -> u64 {
         let mut lines: Vec<u64> = self.rows_skipped.iter().map(|remark| remark.line).collect();
         lines.sort_unstable();
@@ -109,7 +105,7 @@ impl fmt::Display for RowRemark {
     }
 }
 
-/// A text of the file as one line of bounded length, whatever a stranger put in it.
+/// Untrusted text from the file, on one line of bounded length.
 pub(super) struct Shown<'a>(pub(super) &'a str);
 
 impl fmt::Display for Shown<'_> {
@@ -165,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn an_import_of_nothing_says_so() {
+    fn an_empty_import_says_so() {
         assert_eq!(
             ImportReport::default().to_string(),
             "Nothing imported: the file has no products."

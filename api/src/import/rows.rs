@@ -1,4 +1,4 @@
-//! Reads the file once and collects its rows by product, adjacent or not. Read next: [`super::product`].
+//! Reads the file once and groups its rows by handle, adjacent or not. Read next: [`super::product`].
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -10,14 +10,13 @@ use super::error::ImportError;
 use super::lines::{FILE_BYTES_MAX, Lines};
 use super::report::ImportReport;
 
-/// All rows that carry one handle, in the file's order.
+/// All rows of one handle, in the file's order.
 #[derive(Debug)]
 pub(super) struct ProductRows {
     pub(super) handle: String,
     pub(super) rows: Vec<Row>,
 }
 
-/// One row of the file.
 #[derive(Debug)]
 pub(super) struct Row {
     /// The line on which it starts, from 1.
@@ -25,32 +24,30 @@ pub(super) struct Row {
     pub(super) content: RowContent,
 }
 
-/// What could be read of a row.
 #[derive(Debug)]
 pub(super) enum RowContent {
-    /// The known columns alone, in the order of [`Column`]. The rest of the row isn't kept.
+    /// The known columns, in the order of [`Column`]. Other cells aren't kept.
     Cells(Cells),
     /// Why it can't be read.
     Broken(String),
 }
 
-/// A row's known cells.
 #[derive(Debug)]
 pub(super) struct Cells(StringRecord);
 
 impl Cells {
-    /// The cell without surrounding white space; empty when the file lacks the column.
+    /// The trimmed cell; empty when the file lacks the column.
     pub(super) fn get(&self, column: Column) -> &str {
         self.0.get(column as usize).unwrap_or_default().trim()
     }
 
-    /// Whether any of `columns` has something.
+    /// Whether any of `columns` is non-empty.
     pub(super) fn any(&self, columns: &[Column]) -> bool {
         columns.iter().any(|column| !self.get(*column).is_empty())
     }
 }
 
-/// Reads all rows. Rows without a handle go to the report.
+/// Reads all rows. Rows without a handle are reported.
 ///
 /// # Errors
 /// When the file can't be read, is too large, or isn't a product export.
@@ -86,9 +83,9 @@ pub(super) fn read_rows(
 
 /// The first and the last line of the record that was just read.
 ///
-/// The CSV reader's own start is that of blank lines before the record. Every record ends with a line end (see
-/// [`Lines`]), so the lines within its cells lead back from the next line to its first. Only a quote that is left
-/// open at the file's end has its last line end within.
+/// The CSV reader's start position includes blank lines before the record. Every record ends with a line end (see
+/// [`Lines`]), so subtracting the line ends within its cells from the next line gives its first. Only for an unclosed
+/// quote is the file's last line end within the cells.
 fn lines_of(record: &ByteRecord, next_line: u64) -> (u64, u64) {
     let line_ends = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
     let last = next_line - 1;
@@ -157,7 +154,7 @@ fn read_cells(record: &ByteRecord, (first_line, last_line): (u64, u64), columns:
     for index in columns.indexes() {
         let cell = index.map_or(&b""[..], |index| &record[index]);
         match std::str::from_utf8(cell) {
-            // Postgres has no NUL in its texts.
+            // Postgres text can't contain NUL.
             Ok(text) if text.contains('\0') => {
                 return RowContent::Broken("contains a NUL character".to_owned());
             }
@@ -222,13 +219,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_utf_8_break_their_row_alone() {
+    fn invalid_utf_8_breaks_only_its_row() {
         let (products, _) = read(b"Handle,Title,Variant Price\na,A\xff,1\nb,B,1\n\xff,C,1\n");
         assert_eq!(products.len(), 2);
     }
 
     #[test]
-    fn rows_of_empty_cells_are_passed_over() {
+    fn empty_rows_are_skipped_silently() {
         let (products, report) = read("Handle,Title,Variant Price\n,,\na,A,1\n,,\n");
         assert_eq!(products, [("a".to_owned(), vec![3])]);
         assert!(report.rows_skipped.is_empty());

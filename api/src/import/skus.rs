@@ -1,4 +1,4 @@
-//! Who has which SKU: a SKU is one thing that is bought, in the whole shop.
+//! Unique SKUs: a SKU names one variant in the whole shop.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -8,17 +8,17 @@ use sqlx::PgConnection;
 use super::product::Product;
 use super::report::{ImportReport, Shown};
 
-/// How many SKUs one statement looks up.
+/// SKUs per lookup statement.
 const LOOKED_UP_AT_ONCE: usize = 10_000;
 
-/// The SKUs that the file has named so far, with the line that did.
+/// The SKUs of the file so far, with their lines.
 #[derive(Debug, Default)]
 pub(super) struct Skus {
     lines: HashMap<String, u64>,
 }
 
 impl Skus {
-    /// Gives `sku` to the variant on `line`.
+    /// Assigns `sku` to the variant on `line`.
     ///
     /// # Errors
     /// The line that has it already.
@@ -33,9 +33,9 @@ impl Skus {
     }
 }
 
-/// Leaves out the variants whose SKU belongs to another product of the shop, and products that have no other.
+/// Skips variants whose SKU belongs to another product of the shop, and products without any other variant.
 ///
-/// The shop as it was before the import counts, so that the order of the file's products doesn't matter.
+/// Ownership is read before the import writes, so the order of products in the file doesn't matter.
 pub(super) async fn leave_out_foreign_skus(
     connection: &mut PgConnection,
     products: &mut Vec<Product>,
@@ -76,7 +76,7 @@ pub(super) async fn leave_out_foreign_skus(
     Ok(())
 }
 
-/// The handles of the shop's products that have SKUs of the file.
+/// The handles of the shop's products that own SKUs of the file.
 async fn find_owners(
     connection: &mut PgConnection,
     products: &[Product],

@@ -1,12 +1,12 @@
-//! Names of brands and categories as the part of an address that stands for them: `Rosé & Fils` is `rose-fils`.
+//! Slugs of brands and categories: `Rosé & Fils` becomes `rose-fils`.
 
 use std::collections::HashSet;
 
-/// The schema's bound on a slug, in characters. A slug is ASCII, so bytes are characters.
+/// The bound of the column, in characters. A slug is ASCII, so bytes are characters.
 const SLUG_CHARS_MAX: usize = 255;
 
-/// Lower-case ASCII letters and digits, with single dashes for everything between them. Latin letters lose their
-/// accents; what has no such form (another script) is dropped, so the slug may be empty.
+/// Lower-case ASCII letters and digits, separated by single dashes. Latin letters lose their accents; other scripts
+/// are dropped, so the slug may be empty.
 pub(super) fn slugify(name: &str) -> String {
     let mut slug = String::with_capacity(name.len());
     for character in name.chars() {
@@ -25,8 +25,8 @@ pub(super) fn slugify(name: &str) -> String {
     slug
 }
 
-/// The slug of `name`, or that with the lowest number that makes it unlike those `taken`; `fallback` stands for a
-/// name of which nothing is left.
+/// The slug of `name`, with the lowest number that makes it unique among `taken`. A name with an empty slug gets
+/// `fallback`.
 pub(super) fn free_slug(name: &str, fallback: &str, taken: &HashSet<String>) -> String {
     let mut slug = slugify(name);
     if slug.is_empty() {
@@ -45,7 +45,7 @@ pub(super) fn free_slug(name: &str, fallback: &str, taken: &HashSet<String>) -> 
         .expect("fewer slugs are taken than there are numbers")
 }
 
-/// Latin letters with marks, as far as western and central European names need them.
+/// Latin letters with diacritics, as western and central European names need them.
 fn without_accent(character: char) -> Option<&'static str> {
     let lower = character.to_lowercase().next().unwrap_or(character);
     Some(match lower {

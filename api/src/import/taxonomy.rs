@@ -1,7 +1,7 @@
-//! The brands and categories that imported products hang on: found by name, made when missing.
+//! The brands and categories of imported products: found by name, or created.
 //!
-//! A name is the same in any case, and a category is known by its name *and* its parent. Both keep the slug they
-//! were given first, so that addresses stay the same however often a file is imported.
+//! Names are case-insensitive, and a category is identified by its name *and* its parent. An existing slug is kept,
+//! so that URLs are stable across imports.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,18 +11,17 @@ use uuid::Uuid;
 use super::product::Product;
 use super::slugs::free_slug;
 
-/// The ids of every brand and category that the file's products name.
+/// The ids of all brands and categories that the products need.
 #[derive(Debug, Default)]
 pub(super) struct Taxonomy {
-    /// By name in lower case.
+    /// By lower-case name.
     brands: HashMap<String, Uuid>,
-    /// By parent and name in lower case.
+    /// By parent and lower-case name.
     categories: HashMap<(Option<Uuid>, String), Uuid>,
 }
 
 impl Taxonomy {
-    /// Finds or makes what `products` need. Reads all brands and categories of the shop: they are few beside its
-    /// products.
+    /// Finds or creates what `products` need. Reads all brands and categories: they are few compared with products.
     pub(super) async fn prepare(
         connection: &mut PgConnection,
         products: &[Product],
@@ -33,7 +32,7 @@ impl Taxonomy {
         Ok(taxonomy)
     }
 
-    /// The brand and the category of a product that was there when this was prepared.
+    /// The brand and category of one of the products passed to `prepare`.
     pub(super) fn ids(&self, product: &Product) -> (Uuid, Uuid) {
         let brand = self.brands[&product.brand.to_lowercase()];
         let category = product.category.iter().fold(None, |parent, name| {
@@ -52,7 +51,7 @@ impl Taxonomy {
             .await?;
         let mut taken = HashSet::with_capacity(known.len());
         for brand in known {
-            // The oldest comes last and stays, should two have one name.
+            // The oldest comes last and wins if two have the same name.
             self.brands.insert(brand.name.to_lowercase(), brand.id);
             taken.insert(brand.slug);
         }
@@ -114,7 +113,7 @@ impl Taxonomy {
     }
 }
 
-/// Categories that the file names first, as columns.
+/// Categories to create, as columns.
 #[derive(Default)]
 struct NewCategories {
     taken: HashSet<String>,

@@ -1,4 +1,4 @@
-//! The variants of one product: what a row says of options, SKU, price and stock.
+//! A product's variants: options, SKU, price and stock of a row.
 
 use std::collections::HashMap;
 
@@ -12,10 +12,9 @@ use super::report::{ImportReport, Shown};
 use super::rows::Cells;
 use super::skus::Skus;
 
-/// Bounds one product's answer, and fits the schema's `position`. Shopify's own bound is 2048.
+/// Bounds the response of one product, and fits the column `position`. Shopify's bound is 2048.
 const VARIANTS_MAX: usize = 2048;
 
-/// What is bought.
 #[derive(Debug)]
 pub(super) struct Variant {
     pub(super) line: u64,
@@ -27,12 +26,12 @@ pub(super) struct Variant {
     pub(super) stock_quantity: i32,
 }
 
-/// The names of a product's options, by the number of the column. None: there is nothing to choose.
+/// The names of a product's options by column number. None if it has no options.
 #[derive(Debug)]
 pub(super) struct OptionNames([Option<String>; 3]);
 
 impl OptionNames {
-    /// Reads them from the product's first row. Shopify's `Title` with the value `Default Title` stands for none.
+    /// Reads them from the product's first row. Shopify's `Title` with the value `Default Title` means no options.
     pub(super) fn read(first: &Cells) -> Result<Self, String> {
         let mut names = [const { None }; 3];
         for (index, (name_column, value_column)) in OPTIONS.into_iter().enumerate() {
@@ -50,7 +49,7 @@ impl OptionNames {
     }
 }
 
-/// Reads the variants in the file's order. Bad ones are reported and left out.
+/// Parses the variants in the file's order. Invalid ones are reported and skipped.
 pub(super) fn read_variants(
     rows: &[(u64, Cells)],
     first_line: u64,
@@ -70,17 +69,17 @@ pub(super) fn read_variants(
             }
             continue;
         }
-        // Bad rows count, too: the SKUs made from positions stay the same when one is repaired.
+        // Invalid rows count too, so that generated SKUs stay the same when one is repaired.
         position += 1;
         let read = read_variant(*line, cells, handle, position, option_names, currency).and_then(|variant| {
             if variants.len() == VARIANTS_MAX {
-                return Err(format!("is its product's variant beyond {VARIANTS_MAX}"));
+                return Err(format!("its product has more than {VARIANTS_MAX} variants"));
             }
             if let Some(earlier) = choices.get(&variant.options.to_string()) {
                 return Err(format!("has the same options as line {earlier}"));
             }
             skus.claim(&variant.sku, *line)
-                .map_err(|earlier| format!("SKU {} is that of line {earlier}, too", Shown(&variant.sku)))?;
+                .map_err(|earlier| format!("SKU {} is also that of line {earlier}", Shown(&variant.sku)))?;
             Ok(variant)
         });
         match read {
@@ -102,7 +101,7 @@ pub(super) fn read_variants(
     variants
 }
 
-/// A row after the first is a variant's when it says anything of one; else it is only an image's.
+/// A row after the first has a variant if any of a variant's columns is set; otherwise only an image.
 fn has_variant(cells: &Cells) -> bool {
     cells.any(&[
         Column::Option1Value,
@@ -158,7 +157,7 @@ fn read_options(cells: &Cells, OptionNames(names): &OptionNames) -> Result<(Stri
             None if value.is_empty() || value == "Default Title" => {}
             None => {
                 return Err(format!(
-                    "{} has a value, but its product no such option",
+                    "{} has a value, but its product has no such option",
                     value_column.name()
                 ));
             }
@@ -193,7 +192,7 @@ fn read_price(cells: &Cells, column: Column, currency: Currency) -> Result<i64, 
     })
 }
 
-/// Shopify lets stock fall below zero; a shop that never oversells has none then.
+/// Shopify allows negative stock; a shop that never oversells treats it as zero.
 fn read_stock(cells: &Cells) -> Result<i32, String> {
     let text = cells.get(Column::InventoryQuantity);
     if text.is_empty() {
@@ -204,7 +203,7 @@ fn read_stock(cells: &Cells) -> Result<i32, String> {
         Err(_) => {
             let name = Column::InventoryQuantity.name();
             Err(format!(
-                "{name} `{}` is no whole number up to {}",
+                "{name} `{}` is not a whole number up to {}",
                 Shown(text),
                 i32::MAX
             ))

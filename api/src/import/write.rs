@@ -1,6 +1,6 @@
-//! Writes parsed products in batches: a few statements for hundreds of products, not one a row.
+//! Writes parsed products in batches: a few statements for hundreds of products, instead of one per row.
 //!
-//! The schema's triggers fill the derived columns and the search documents.
+//! Triggers of the schema maintain derived columns and search documents.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,10 +13,10 @@ use super::product::Product;
 use super::report::ImportReport;
 use super::taxonomy::Taxonomy;
 
-/// How many products one statement writes: enough to make round trips rare, few enough to bound its parameters.
+/// Products per statement: enough to make round trips rare, few enough to bound its parameters.
 pub(super) const PRODUCTS_AT_ONCE: usize = 500;
 
-/// Creates or updates the products, with exactly the variants and images of the file.
+/// Creates or updates the products, with exactly the file's variants and images.
 pub(super) async fn write_products(
     connection: &mut PgConnection,
     products: &[Product],
@@ -49,7 +49,7 @@ struct Written {
     created: bool,
 }
 
-/// Returns what was written by slug.
+/// Returns the written products by slug.
 async fn upsert_products(
     connection: &mut PgConnection,
     products: &[Product],
@@ -92,7 +92,7 @@ async fn upsert_products(
     )
     .fetch_all(connection)
     .await?;
-    // A product that was there has kept its id.
+    // An existing product keeps its id.
     let new_ids: HashSet<Uuid> = ids.into_iter().collect();
     let written = rows.into_iter().map(|row| {
         let created = new_ids.contains(&row.id);
@@ -101,7 +101,7 @@ async fn upsert_products(
     Ok(written.collect())
 }
 
-/// Deletes all images, which have no name to be matched by, and the variants whose SKU the file doesn't name.
+/// Deletes variants whose SKU isn't in the file, and all images, which have no key to be matched by.
 async fn delete_what_the_file_lacks(
     connection: &mut PgConnection,
     updated: &[Uuid],
@@ -125,7 +125,7 @@ async fn delete_what_the_file_lacks(
     Ok(())
 }
 
-/// Returns how many were written.
+/// Returns the number of rows.
 async fn upsert_variants(
     connection: &mut PgConnection,
     products: &[(Uuid, &Product)],
@@ -174,7 +174,7 @@ async fn upsert_variants(
     .execute(connection)
     .await?
     .rows_affected();
-    // The owners of all SKUs were looked up before, so only another writer can have taken one since.
+    // The SKUs' owners were checked before, so a concurrent writer took one since.
     if written == rows.len() as u64 {
         Ok(written)
     } else {
@@ -182,7 +182,7 @@ async fn upsert_variants(
     }
 }
 
-/// Returns how many were written.
+/// Returns the number of rows.
 async fn insert_images(
     connection: &mut PgConnection,
     products: &[(Uuid, &Product)],

@@ -1,8 +1,8 @@
-//! What an index set consists of, and what has to change in a database for it. No SQL runs here.
+//! An index set, and the changes that bring a database to it. No SQL runs here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What an index is renamed to whose definition has changed, until its successor is built.
+/// Suffix of an index whose definition has changed, until its successor is built.
 const REPLACED: &str = "_replaced";
 
 /// A named set of `create index` statements.
@@ -40,7 +40,7 @@ impl Index {
     }
 }
 
-/// The statements of a set; `Err` with the first that is no plain `create index`.
+/// Parses a set's statements. `Err` with the first that isn't a plain `create index`.
 fn parse(sql: &str) -> Result<Vec<Index>, String> {
     let without_comments: Vec<&str> = sql
         .lines()
@@ -51,7 +51,7 @@ fn parse(sql: &str) -> Result<Vec<Index>, String> {
     statements
         .filter(|statement| !statement.is_empty())
         .map(|statement| {
-            let refused = || format!("`{statement}` is no `create [unique] index NAME on TABLE …`");
+            let refused = || format!("`{statement}` is not `create [unique] index NAME on TABLE …`");
             let (is_unique, rest) = match statement.strip_prefix("create unique index ") {
                 Some(rest) => (true, rest),
                 None => (
@@ -74,22 +74,21 @@ fn parse(sql: &str) -> Result<Vec<Index>, String> {
         .collect()
 }
 
-/// An index that a database has.
 #[derive(Debug)]
 pub(super) struct Existing {
     pub(super) definition: String,
     pub(super) is_valid: bool,
 }
 
-/// What is to be done, by names.
+/// The names of indexes to change.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
-    /// Half built by a run that was interrupted.
+    /// Invalid, from an interrupted run.
     pub(super) broken: Vec<String>,
-    /// Another definition under the same name.
+    /// Same name, other definition.
     pub(super) replaced: Vec<String>,
     pub(super) create: Vec<String>,
-    /// Made by a set, and in this one no more.
+    /// Created by another set and not part of this one.
     pub(super) drop: Vec<String>,
 }
 
@@ -119,8 +118,8 @@ impl Changes {
         changes
     }
 
-    /// The names that the set is responsible for until all is done.
-    pub(super) fn names_meanwhile(&self, wanted: &[String]) -> Vec<String> {
+    /// The names that belong to the set until the change is complete.
+    pub(super) fn names_during_change(&self, wanted: &[String]) -> Vec<String> {
         let replaced = self.replaced.iter().map(|name| replaced_name(name));
         let all: BTreeSet<String> = wanted
             .iter()
@@ -134,7 +133,7 @@ impl Changes {
 }
 
 pub(super) fn replaced_name(name: &str) -> String {
-    // Postgres' names have 63 bytes; those of the sets are ASCII.
+    // Postgres' identifiers have at most 63 bytes; those of the sets are ASCII.
     let kept = name.len().min(63 - REPLACED.len());
     format!("{}{REPLACED}", &name[..kept])
 }
@@ -176,7 +175,7 @@ mod tests {
                 ("changed", is("other", true)),
                 ("half", is("half", false)),
                 ("gone", is("gone", true)),
-                ("somebodys_own", is("", true)),
+                ("unrecorded", is("", true)),
             ]
             .map(|(name, index)| (name.to_owned(), index)),
         );

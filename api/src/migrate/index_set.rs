@@ -1,11 +1,11 @@
-//! An index set, held against the indexes that a database has: what is missing is built, what is gone from it is dropped.
+//! Applies an index set: compares it with the database's indexes, builds what is missing, drops what is obsolete.
 //!
-//! Indexes are compared by definition. Postgres itself says what a definition means: the set is applied to empty temporary
-//! tables, and what `pg_get_indexdef` says of those is held against what it says of the real ones. A set that another build
-//! applied, or that was interrupted, is so brought up to date without rebuilding what is right.
+//! Indexes are compared by definition, in Postgres' own canonical form: the set is applied to empty temporary tables,
+//! and `pg_get_indexdef` is compared with that of the real ones. So a set that another build applied, or that was
+//! interrupted, is completed without rebuilding what is correct.
 //!
-//! While the shop is open, indexes are built and dropped `concurrently`, new ones first: readers and writers go on, and no
-//! query is without its index meanwhile. Read next: `index_changes.rs`.
+//! In an open shop, indexes are built and dropped `concurrently`, new ones first: reads and writes continue, and no
+//! query lacks its index meanwhile. Read next: `index_changes.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,18 +15,18 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::index_changes::{Changes, Existing, Index, IndexSet, replaced_name};
 use super::{MigrationError, MigrationSettings, is_about_locks, pause_or_give_up, set_timeout};
 
-/// `create index concurrently` waits for transactions that are older than it. No reader or writer queues behind it, so it may
-/// take long, but it is bounded: a forgotten transaction is an operator's to end.
+/// `create index concurrently` waits for older transactions. No reads or writes queue behind it, so it may wait long,
+/// but not forever: ending a forgotten transaction is up to an operator.
 const CONCURRENT_LOCK_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The advisory lock of one `migrate` at a time.
+/// The advisory lock that serializes `migrate`.
 const LOCK: i64 = 0x696e_6465_785f_7365;
 
-/// How often it is asked for. It isn't waited for in Postgres: a waiting statement has a snapshot, for whose end the other
-/// `migrate` would wait while it builds.
+/// The polling interval. The lock is polled because a statement that waits for it in Postgres has a snapshot, whose
+/// end the other `migrate` would wait for while it builds.
 const LOCK_POLL: Duration = Duration::from_millis(250);
 
-/// The set's indexes that the database hasn't, or hasn't finished.
+/// The set's indexes that the database lacks, or whose build was interrupted.
 pub(super) async fn missing(
     connection: &mut PgConnection,
     set: &IndexSet,
@@ -43,7 +43,7 @@ pub(super) async fn missing(
     .await
 }
 
-/// Brings an idle database to this set, in one transaction.
+/// Brings an unused database to this set, in one transaction.
 pub(super) async fn swap(connection: &mut PgConnection, set: &IndexSet) -> Result<(), sqlx::Error> {
     let wanted = wanted_definitions(connection, set).await?;
     let mut transaction = connection.begin().await?;
@@ -89,8 +89,8 @@ pub(super) async fn change_concurrently(
     let changes = changes(connection, &wanted).await?;
     let applied = super::applied_indexes(connection).await?;
 
-    // Recorded before it is done: a run that is interrupted leaves nothing that the next doesn't know.
-    record(connection, &applied, &changes.names_meanwhile(&set.names())).await?;
+    // Recorded before the changes, so that the next run knows everything that an interrupted one leaves.
+    record(connection, &applied, &changes.names_during_change(&set.names())).await?;
     for name in &changes.broken {
         drop_index(connection, name, settings).await?;
     }
@@ -107,7 +107,7 @@ pub(super) async fn change_concurrently(
         tracing::info!(index = index.name, table = index.table, "building an index");
         create_index(connection, index, settings).await?;
     }
-    record(connection, set.arm, &changes.names_meanwhile(&set.names())).await?;
+    record(connection, set.arm, &changes.names_during_change(&set.names())).await?;
     let replaced = changes.replaced.iter().map(|name| replaced_name(name));
     for name in changes.drop.iter().cloned().chain(replaced) {
         drop_index(connection, &name, settings).await?;
@@ -130,7 +130,7 @@ async fn create_index(
         if !is_about_locks(&error) {
             return Err(error.into());
         }
-        // What was built so far is invalid, and under the name that the next attempt needs.
+        // The failed build left an invalid index under the name that the next attempt needs.
         drop_index(connection, &index.name, settings).await?;
         pause_or_give_up(&format!("the index {}", index.name), &mut attempt, settings).await?;
     }
@@ -164,10 +164,10 @@ async fn changes(
     Ok(Changes::between(wanted, &existing, &recorded))
 }
 
-/// Without the schema, which is another for temporary tables.
+/// Without the schema, which differs for temporary tables.
 const DEFINITION: &str = r"regexp_replace(pg_get_indexdef(i.indexrelid), ' ON (ONLY )?(\S+\.)?', ' ON ')";
 
-/// The set's indexes by name, in Postgres' own words.
+/// The set's definitions by index name, in Postgres' canonical form.
 async fn wanted_definitions(
     connection: &mut PgConnection,
     set: &IndexSet,
@@ -194,7 +194,7 @@ async fn wanted_definitions(
     Ok(found.into_iter().collect())
 }
 
-/// The indexes of the schema that no constraint made.
+/// The schema's indexes that don't belong to a constraint.
 async fn existing(connection: &mut PgConnection) -> Result<BTreeMap<String, Existing>, sqlx::Error> {
     let read = format!(
         "select c.relname::text, {DEFINITION}, i.indisvalid from pg_index i join pg_class c on c.oid = i.indexrelid

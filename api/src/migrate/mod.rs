@@ -1,8 +1,8 @@
-//! `backstock-api migrate`: brings the schema up to date, and the index set, while the shop may be open.
+//! `backstock-api migrate`: applies migrations and an index set, also while the shop is open.
 //!
-//! A migration waits for its locks for a moment only, because every statement that comes later queues behind a strong lock
-//! that is waited for. Then it is rolled back and retried. Index sets are no migrations: they are the lesson `indexes`, and can be changed back
-//! and forth. Read next: `index_set.rs`.
+//! A migration waits only briefly for its locks, because all later statements queue behind a waiting strong lock. On
+//! a timeout it is rolled back and retried. Index sets aren't migrations: they are the lesson `indexes`, and can be
+//! swapped back and forth. Read next: `index_set.rs`.
 
 mod index_changes;
 mod index_set;
@@ -18,21 +18,22 @@ use storefront::variants::Indexes;
 
 use self::index_changes::IndexSet;
 
-/// How a migration treats those who use the database meanwhile.
+/// How a migration coexists with concurrent use of the database.
 #[derive(Debug, Clone, clap::Args)]
 pub struct MigrationSettings {
-    /// How long a migration may wait for a lock before it is rolled back and retried, in milliseconds. Statements that need
-    /// the same table queue behind it for as long
+    /// How long a migration may wait for a lock before it is rolled back and retried, in milliseconds. Statements on
+    /// the same table queue behind it meanwhile
     #[arg(long = "lock-timeout-ms", env = "BACKSTOCK_MIGRATION_LOCK_TIMEOUT_MS", default_value = "500",
           value_parser = parse_millis)]
     pub lock_timeout: Duration,
 
-    /// How often a migration that can't get its locks is attempted, with growing pauses of up to five seconds
+    /// How often a migration that doesn't get its locks is attempted, with growing pauses of up to five seconds
     #[arg(long, env = "BACKSTOCK_MIGRATION_LOCK_ATTEMPTS", default_value_t = 30,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub lock_attempts: u32,
 
-    /// No process uses the database: swap the index set in one transaction, which is faster and locks the tables
+    /// No other process uses the database: swap the index set in one transaction, which is faster and locks the
+    /// tables
     #[arg(long)]
     pub offline: bool,
 }
@@ -48,7 +49,7 @@ impl Default for MigrationSettings {
 }
 
 impl MigrationSettings {
-    /// Before the next attempt. It grows, so that a long transaction is outlived without many tries.
+    /// The pause before the next attempt. It grows, to outlast a long transaction with few attempts.
     fn pause_after(&self, attempt: u32) -> Duration {
         const STEP: Duration = Duration::from_millis(250);
         const LONGEST: Duration = Duration::from_secs(5);
@@ -56,71 +57,57 @@ impl MigrationSettings {
     }
 }
 
-/// Why a database can't be served.
+/// Why a database can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableDatabase {
-    /// It has another schema, or can't be asked.
+    /// Another schema version, or no connection.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// Another index set is applied than the variants say.
+    /// The applied index set is not the variants'.
     #[error(
         "the database has the index set `{applied}`, the variants say `indexes={wanted}`; \
          run `backstock-api migrate --indexes {wanted}`, or start with BACKSTOCK_VARIANTS=…,indexes={applied}"
     )]
-    Indexes {
-        /// What the database has.
-        applied: String,
-        /// What the variants say.
-        wanted: &'static str,
-    },
-    /// The index set is that of another build, or was applied in part.
+    Indexes { applied: String, wanted: &'static str },
+    /// The index set comes from another build, or was applied only in part.
     #[error(
         "the database's index set `{arm}` lacks {}; run `backstock-api migrate --indexes {arm}`",
         .missing.join(", ")
     )]
     IncompleteIndexes {
-        /// The set.
         arm: &'static str,
-        /// Its indexes that the database hasn't, or whose building was interrupted.
+        /// Indexes that the database lacks, or whose build was interrupted.
         missing: Vec<String>,
     },
 }
 
 impl UnusableDatabase {
-    /// Whether waiting may help. An index set changes only by a command.
-    pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Schema(error) if error.may_pass())
+    /// Whether retrying can help. An index set changes only by a command.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Schema(error) if error.is_transient())
     }
 }
 
-/// What ends a migration.
+/// Why a migration failed.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// There is nothing to do for this build.
+    /// This build can't migrate the schema.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// A migration can't be applied.
     #[error(transparent)]
     Failed(#[from] MigrateError),
-    /// A lock was held by others all the time.
+    /// The locks weren't free in any attempt.
     #[error(
-        "{what} didn't get its locks in {attempts} attempts, because other transactions hold them: end those that are open \
-         for long (`select pid, xact_start, query from pg_stat_activity order by xact_start`), or raise \
+        "{what} didn't get its locks in {attempts} attempts, because other transactions hold them: end the long-running ones \
+         (`select pid, xact_start, query from pg_stat_activity order by xact_start`), or raise \
          BACKSTOCK_MIGRATION_LOCK_TIMEOUT_MS or BACKSTOCK_MIGRATION_LOCK_ATTEMPTS, and run `backstock-api migrate` again; \
          what was applied before stays"
     )]
-    Locked {
-        /// Which migration or index.
-        what: String,
-        /// How often it was tried.
-        attempts: u32,
-    },
-    /// The index set can't.
+    Locked { what: String, attempts: u32 },
     #[error("the index set can't be applied: {0}")]
     Indexes(#[from] sqlx::Error),
 }
 
-/// The SQL of an index set.
 fn index_set_sql(arm: Indexes) -> &'static str {
     match arm {
         #[cfg(feature = "baselines")]
@@ -131,18 +118,18 @@ fn index_set_sql(arm: Indexes) -> &'static str {
     }
 }
 
-/// Applies all migrations that are missing, then what the database lacks of the index set, and drops what it has of others.
+/// Applies missing migrations, then what the database lacks of the index set, and drops indexes of other sets.
 ///
 /// # Errors
-/// When the schema is newer than this build, a migration or a statement fails, or others hold the locks all the time. What
-/// was applied before it stays, each migration whole; another run goes on from there.
+/// When the schema is newer than this build, a statement fails, or locks aren't free in any attempt. Whatever was
+/// applied before stays, each migration atomically; another run continues from there.
 pub async fn migrate(
     connection: &mut PgConnection,
     indexes: Indexes,
     settings: &MigrationSettings,
 ) -> Result<(), MigrationError> {
     schema::check_not_newer(connection).await?;
-    // An index over a large table takes longer than any request may, and a session that waits for its turn is idle.
+    // Building an index may take longer than any request, and a session waiting for the lock is idle.
     set_timeout(connection, "statement_timeout", Duration::ZERO).await?;
     set_timeout(connection, "idle_in_transaction_session_timeout", Duration::ZERO).await?;
     set_timeout(connection, "lock_timeout", settings.lock_timeout).await?;
@@ -176,7 +163,7 @@ async fn apply_migrations(
     }
 }
 
-/// Waits before the next attempt, unless this was the last.
+/// Pauses before the next attempt, or fails after the last one.
 async fn pause_or_give_up(
     what: &str,
     attempt: &mut u32,
@@ -200,7 +187,7 @@ async fn pause_or_give_up(
     Ok(())
 }
 
-/// A lock timeout, or a deadlock that this side lost.
+/// A lock timeout, or a deadlock in which this side was aborted.
 fn is_about_locks(error: &sqlx::Error) -> bool {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     const DEADLOCK_DETECTED: &str = "40P01";
@@ -208,7 +195,7 @@ fn is_about_locks(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code == LOCK_NOT_AVAILABLE || code == DEADLOCK_DETECTED)
 }
 
-/// For the rest of the connection's life.
+/// Set for the whole session.
 async fn set_timeout(
     connection: &mut PgConnection,
     name: &str,
@@ -228,10 +215,10 @@ async fn applied_indexes(connection: &mut PgConnection) -> Result<String, sqlx::
         .await
 }
 
-/// Connects to a database that has this build's schema and the variants' index set.
+/// Connects to a database with this build's schema and the variants' index set.
 ///
 /// # Errors
-/// When it has not, or doesn't answer; each message says what to do.
+/// When they differ, or Postgres can't be reached; each message says what to do.
 pub async fn connect(options: &PgConnectOptions, indexes: Indexes) -> Result<PgConnection, UnusableDatabase> {
     let mut connection = schema::connect(options).await?;
     let applied = applied_indexes(&mut connection)

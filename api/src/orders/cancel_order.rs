@@ -1,5 +1,5 @@
-//! `POST /v1/orders/{id}/cancel`: an order that isn't on its way yet is cancelled. Stock and coupon are returned with the
-//! status; the payment is voided after the commit.
+//! `POST /v1/orders/{id}/cancel`: cancels an order that isn't shipping yet. Stock and coupon are returned in the same
+//! transaction; the payment is voided after the commit.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -19,7 +19,7 @@ use crate::http::timings::{RequestTimings, Timings};
 use crate::http::trace_context::TraceContext;
 use crate::state::{App, AppState};
 
-/// Call an order off.
+/// Cancels an order.
 #[utoipa::path(
     post,
     path = "/v1/orders/{id}/cancel",
@@ -27,12 +27,12 @@ use crate::state::{App, AppState};
     security((), ("bearer" = [])),
     params(
         ("id" = Uuid, Path, description = "The order's id"),
-        ("x-order-token" = Option<String>, Header, description = "A guest's order: `order_token` of the answer that made it"),
+        ("x-order-token" = Option<String>, Header, description = "A guest's order: `order_token` of the response that created it"),
     ),
     responses(
-        (status = 200, description = "It is cancelled, now or already", body = Order),
+        (status = 200, description = "It is cancelled, now or before", body = Order),
         (status = 404, body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "`order_not_cancellable`: it is on its way, or its payment failed", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "`order_not_cancellable`: it is shipping already, or its payment failed", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn cancel_order(
@@ -56,8 +56,10 @@ pub async fn cancel_order(
         return Err(ApiError::Conflict {
             code: "order_not_cancellable",
             detail: match order.status {
-                Status::Paid => "the parcel is being made ready; it can't be cancelled any more".to_owned(),
-                status => format!("the order is {}; it can't be cancelled any more", status.as_str()),
+                Status::Paid => {
+                    "the parcel is being prepared; the order can no longer be cancelled".to_owned()
+                }
+                status => format!("the order is {}; it can no longer be cancelled", status.as_str()),
             },
         });
     }
@@ -71,7 +73,7 @@ async fn read(app: &App, timings: &Timings, id: Uuid, reader: Reader) -> Result<
     order.ok_or_else(unknown_order)
 }
 
-/// In its turn for the SKUs, because the returned stock is a write to their rows.
+/// Queues for the SKUs, because returning stock updates their rows.
 async fn cancel(
     app: &App,
     timings: &Timings,

@@ -1,5 +1,5 @@
-//! `POST /v1/webhooks/carrier`: the carrier says that a parcel was delivered. Anyone can reach this route, so a callback
-//! counts by its signature, and for some minutes only.
+//! `POST /v1/webhooks/carrier`: the carrier reports a delivered parcel. The route is public, so a webhook is
+//! authenticated by its signature, which expires after some minutes (replay protection).
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -20,20 +20,19 @@ use crate::http::query::NoParameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
-/// How old a signature may be, and how far in the future: clocks differ, and callbacks wait in queues. The carrier signs
-/// anew each time it tries.
+/// How old a signature may be, and how far in the future: clocks differ, and webhooks are queued. The carrier signs
+/// each retry again.
 const TOLERANCE_S: i64 = 300;
 
-/// What the carrier says. It may say more, some day.
+/// A webhook's body. Unknown fields are allowed, so that the carrier can add some.
 #[derive(Debug, Deserialize, ToSchema)]
 pub struct CarrierEvent {
-    /// `delivered`; others are acknowledged and mean nothing to us.
+    /// `delivered`; all others are acknowledged and ignored.
     event: String,
-    /// Whose label it is.
     tracking_number: String,
 }
 
-/// A callback of the parcel carrier.
+/// Receives a webhook of the parcel carrier.
 #[utoipa::path(
     post,
     path = "/v1/webhooks/carrier",
@@ -44,9 +43,9 @@ pub struct CarrierEvent {
     ),
     request_body = CarrierEvent,
     responses(
-        (status = 204, description = "Noted, now or already"),
+        (status = 204, description = "Recorded, now or before"),
         (status = 400, body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "No such parcel, or not yet", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "No such parcel in transit", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn carrier_webhook(
@@ -72,7 +71,7 @@ pub async fn carrier_webhook(
         return Ok(StatusCode::NO_CONTENT);
     }
     let mut session = app.database.session(&timings).await?;
-    // An order that isn't fulfilled yet isn't delivered either: the carrier is asked to come again.
+    // An order that isn't fulfilled yet can't be delivered: the 404 makes the carrier retry.
     let parcel = sqlx::query!(
         r#"with parcel as (
                select order_id, delivered_at from shipments where tracking_number = $1
@@ -99,11 +98,11 @@ pub async fn carrier_webhook(
         return Ok(StatusCode::NO_CONTENT);
     }
     Err(ApiError::NotFound(
-        "no parcel of that tracking number is on its way".to_owned(),
+        "no parcel with this tracking number is in transit".to_owned(),
     ))
 }
 
-/// Tells the carrier's callbacks from others'. Without a secret there are no carrier's callbacks.
+/// Verifies webhooks' signatures. Without a secret, all are rejected.
 pub struct CarrierSignatures(Option<Hmac<Sha256>>);
 
 impl CarrierSignatures {
@@ -113,7 +112,7 @@ impl CarrierSignatures {
         }))
     }
 
-    /// Compares in constant time.
+    /// A constant-time comparison.
     fn is_valid(&self, signature: &str, body: &[u8], now: i64) -> bool {
         let (Some(mac), Some((time, claimed))) = (&self.0, parts(signature)) else {
             return false;
@@ -122,12 +121,12 @@ impl CarrierSignatures {
         mac.update(time.to_string().as_bytes());
         mac.update(b".");
         mac.update(body);
-        let is_the_carriers = mac.verify_slice(&claimed).is_ok();
-        is_the_carriers && now.abs_diff(time) <= TOLERANCE_S.unsigned_abs()
+        let is_authentic = mac.verify_slice(&claimed).is_ok();
+        is_authentic && now.abs_diff(time) <= TOLERANCE_S.unsigned_abs()
     }
 }
 
-/// `t=…,v1=…`.
+/// Parses `t=…,v1=…`.
 fn parts(signature: &str) -> Option<(i64, Vec<u8>)> {
     let (time, hex) = signature.split_once(',')?;
     let time = time.strip_prefix("t=")?.parse().ok()?;
@@ -144,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_callback_counts_by_its_signature_and_for_some_minutes() {
+    fn a_webhook_is_authenticated_by_its_signature_which_expires() {
         // printf '%s' '1700000000.{"event":"delivered"}' | openssl dgst -sha256 -hmac 'a secret of sixteen'
         let signature = "t=1700000000,v1=eb477dd511fe790446b95b248cf9f29527732cede3b0b95be9a836fec94261d3";
         let body = br#"{"event":"delivered"}"#;

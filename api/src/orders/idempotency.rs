@@ -1,8 +1,8 @@
-//! A client's key for a request: what it stands for, and what a second request under it gets.
+//! Idempotency keys: what a key stands for, and what a repeated request with it gets.
 //!
-//! A key is a row of `idempotency_keys`, written in the transaction that makes its order, and bound to it from then on.
-//! While a request works under it, it is locked, with an end: a process that died gives it up by that. The final answer
-//! is kept with it. Without one, whoever comes next resumes the order.
+//! A key is a row of `idempotency_keys`, inserted in the transaction that creates its order and bound to it from then
+//! on. While a request works on the order, it holds a lease on the key (`locked_until`), which expires if the process
+//! dies. The final response is stored with the key. If there is none, a repeated request resumes the order.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -14,8 +14,8 @@ use crate::http::error::ApiError;
 use crate::opaque_token::TokenHash;
 use crate::settings::OrderSettings;
 
-/// How long a key and its answer are kept.
-pub const KEPT_HOURS: i32 = 24;
+/// How long a key and its response are stored.
+pub const RETENTION_HOURS: i32 = 24;
 
 /// The header `Idempotency-Key`: 1 to 255 visible ASCII characters.
 #[derive(Debug, Clone)]
@@ -26,39 +26,38 @@ impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         const NAME: &str = "idempotency-key";
-        let fault = |what: &str| {
+        let invalid = |what: &str| {
             ApiError::parameter(
                 NAME,
-                format!("{what}; send 1 to 255 visible ASCII characters, new for each order"),
+                format!("{what}; send 1 to 255 visible ASCII characters, a new key for each order"),
             )
         };
         let mut given = parts.headers.get_all(NAME).iter();
-        let value = given.next().ok_or_else(|| fault("is missing"))?;
+        let value = given.next().ok_or_else(|| invalid("is missing"))?;
         if given.next().is_some() {
-            return Err(fault("is given twice"));
+            return Err(invalid("is given twice"));
         }
         let is_visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
         match value.to_str() {
             Ok(key) if is_visible && (1..=255).contains(&key.len()) => Ok(Self(key.to_owned())),
-            _ => Err(fault("is not usable")),
+            _ => Err(invalid("is invalid")),
         }
     }
 }
 
-/// A key of somebody's, and the request that it is used for.
+/// A client's key, and the request that it is used for.
 #[derive(Debug, Clone)]
 pub struct RequestKey {
-    /// Whose: two clients may choose one key.
+    /// Keys are scoped to their owner: two clients may choose the same.
     pub owner: [u8; 32],
-    /// As it was sent.
     pub key: String,
-    /// SHA-256 of the request's body in canonical form.
+    /// SHA-256 of the request's canonical body.
     pub request_hash: [u8; 32],
 }
 
 impl RequestKey {
-    /// The key of a customer, else of the guest who has the cart and what opens it. A guest is told what a key stands for
-    /// by the owner alone, also when the cart is gone: so the token is part of it.
+    /// The key of a customer, or of the guest with this cart and token. The token is part of the owner, so that a key
+    /// reveals nothing to others, even after the cart was deleted.
     pub fn new(
         customer: Option<Uuid>,
         (cart, cart_token): (Uuid, Option<&TokenHash>),
@@ -71,7 +70,7 @@ impl RequestKey {
                 owner.update(b"customer:");
                 owner.update(customer);
             }
-            // Without a token no cart is opened: no key was ever written for this owner.
+            // Without a token there is no access to a cart, so no key exists for this owner.
             (None, cart_token) => {
                 owner.update(b"guest:");
                 owner.update(cart);
@@ -85,9 +84,10 @@ impl RequestKey {
         }
     }
 
-    /// Takes the lock of a key whose last request gave no final answer, and holds what its order has reserved for as long
-    /// as a new one: the payment is about to be asked for again, and the worker gives up what is held no longer. `false`
-    /// when a twin was faster. The order is locked before its key, as where it is settled.
+    /// Takes the lease of a key whose last request stored no final response, and extends the order's reservation as
+    /// for a new order: the payment is about to be authorized again, and the worker fails orders whose reservation
+    /// expired. `false` if a concurrent request was faster. The order is locked before its key, as everywhere (lock
+    /// order).
     ///
     /// # Errors
     /// When the statement fails.
@@ -122,7 +122,7 @@ impl RequestKey {
         locked.fetch_one(session).await
     }
 
-    /// Gives the lock up without an answer: who comes next resumes the order.
+    /// Releases the lease without a response: the next request resumes the order.
     ///
     /// # Errors
     /// When the statement fails.
@@ -136,11 +136,11 @@ impl RequestKey {
         Ok(())
     }
 
-    /// Keeps the final answer, for an order that was settled elsewhere.
+    /// Stores the final response, for an order that was settled elsewhere.
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn keep_answer(
+    pub async fn store_response(
         &self,
         session: &mut Session<'_>,
         status: i16,
@@ -159,55 +159,53 @@ impl RequestKey {
     }
 }
 
-/// What the database knows of a key.
+/// A key's row.
 #[derive(Debug, Clone)]
-pub struct KnownKey {
-    /// Of the request that it was first used for.
+pub struct StoredKey {
+    /// The hash of the request that it was first used for.
     pub request_hash: Vec<u8>,
-    /// A request works under it, or its process died a moment ago.
+    /// A request holds the lease, or its process died a moment ago.
     pub is_locked: bool,
     /// The order that it is bound to.
     pub order: Uuid,
-    /// Of what opens that order, for a guest.
+    /// The hash of a guest's order token.
     pub token_hash: Option<TokenHash>,
-    /// The final answer.
+    /// The final response.
     pub answer: Option<(i16, Vec<u8>)>,
 }
 
-/// What a second request under a key gets.
+/// What a repeated request gets.
 #[derive(Debug)]
-pub enum Repeated {
-    /// The same answer.
+pub enum IdempotencyOutcome {
+    /// The stored response.
     Replay {
-        /// The order that it tells of, and the hash of what opens it, for a guest.
+        /// Its order, with the hash of a guest's order token.
         order: (Uuid, Option<TokenHash>),
-        /// The HTTP status.
         status: i16,
-        /// The body, as it was kept.
         body: Vec<u8>,
     },
-    /// The order is there, its end isn't known.
+    /// The order exists, but has no final response yet.
     Resume(Uuid),
 }
 
-impl KnownKey {
-    /// Holds a request against what the key stands for.
+impl StoredKey {
+    /// Checks a request against the key's.
     ///
     /// # Errors
-    /// 422 for another request, 409 while a twin works.
-    pub fn repeated(self, request: &RequestKey) -> Result<Repeated, ApiError> {
+    /// 422 for another request, 409 while a concurrent one holds the lease.
+    pub fn check(self, request: &RequestKey) -> Result<IdempotencyOutcome, ApiError> {
         if self.request_hash != request.request_hash {
             return Err(ApiError::KeyReused);
         }
         let order = self.order;
         match self.answer {
-            Some((status, body)) => Ok(Repeated::Replay {
+            Some((status, body)) => Ok(IdempotencyOutcome::Replay {
                 order: (order, self.token_hash),
                 status,
                 body,
             }),
             None if self.is_locked => Err(in_progress()),
-            None => Ok(Repeated::Resume(order)),
+            None => Ok(IdempotencyOutcome::Resume(order)),
         }
     }
 }
@@ -216,6 +214,6 @@ impl KnownKey {
 pub fn in_progress() -> ApiError {
     ApiError::Conflict {
         code: "request_in_progress",
-        detail: "a request with this idempotency key is being worked on; ask again in a moment".to_owned(),
+        detail: "a request with this idempotency key is in progress; retry in a moment".to_owned(),
     }
 }

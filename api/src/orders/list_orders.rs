@@ -18,25 +18,24 @@ use crate::http::query::Parameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
-/// A page of orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OrderPage<'r> {
     /// The newest first.
     pub items: &'r [OrderSummary],
-    /// The next page's address, to be followed as it is; null on the last page. Also in `Link`.
+    /// The next page's address, to be followed unchanged; null on the last page. Also in `Link`.
     pub next: Option<&'r str>,
 }
 
-/// Your orders.
+/// Lists your orders.
 #[utoipa::path(
     get,
     path = "/v1/orders",
     tag = "Orders",
     security(("bearer" = [])),
     params(
-        ("status" = Option<Status>, Query, description = "Only orders that stand there"),
+        ("status" = Option<Status>, Query, description = "Only orders with this status"),
         ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("after" = Option<String>, Query, description = "From `next`: where the page before ended"),
+        ("after" = Option<String>, Query, description = "The cursor from `next`"),
     ),
     responses(
         (status = 200, body = OrderPage),
@@ -55,7 +54,7 @@ pub async fn list_orders(
     let limit = parameters.take_number("limit", 1, 100)?.unwrap_or(20_i64);
     let after = parameters.take("after");
     parameters.finish()?;
-    // A cursor belongs to one customer's list with one filter.
+    // A cursor is bound to one customer's list and its filter.
     let filter = status.map(Status::as_str);
     let list = format!(
         "/v1/orders?customer={}&status={}",
@@ -70,7 +69,7 @@ pub async fn list_orders(
     let mut rows = newest_orders(&mut session, customer.id, status, cursor, limit + 1).await?;
     let more = rows.len() as i64 > limit;
     rows.truncate(limit as usize);
-    let keys: Vec<OrderKey> = rows.iter().map(Row::key).collect::<Result<_, _>>()?;
+    let keys: Vec<OrderKey> = rows.iter().map(OrderRow::key).collect::<Result<_, _>>()?;
     let lines = app.orders.history.lines(&mut session, &keys).await?;
     drop(session);
 
@@ -100,7 +99,7 @@ pub async fn list_orders(
     Ok(Answer::new(next.as_deref(), &body))
 }
 
-struct Row {
+struct OrderRow {
     id: Uuid,
     number: i64,
     status: String,
@@ -111,7 +110,7 @@ struct Row {
     currency: String,
 }
 
-impl Row {
+impl OrderRow {
     fn key(&self) -> Result<OrderKey, sqlx::Error> {
         Ok(OrderKey {
             id: self.id,
@@ -137,14 +136,14 @@ impl Row {
     }
 }
 
-/// Ids are UUIDv7: their order is that of time, and the index `orders_customer_id_idx` has it.
+/// Keyset pagination by id: UUIDv7 sorts by time, and the index `orders_customer_id_idx` has that order.
 async fn newest_orders(
     session: &mut Session<'_>,
     customer: Uuid,
     status: Option<Status>,
     after: Option<Cursor>,
     limit: i64,
-) -> Result<Vec<Row>, sqlx::Error> {
+) -> Result<Vec<OrderRow>, sqlx::Error> {
     let before = after.map_or(Uuid::max(), |cursor| cursor.id);
     let statuses: Vec<String> = match status {
         Some(status) => vec![status.as_str().to_owned()],
@@ -154,7 +153,7 @@ async fn newest_orders(
             .collect(),
     };
     let rows = sqlx::query_as!(
-        Row,
+        OrderRow,
         "select id, number, status, created_at, subtotal_cents, discount_cents, shipping_cents, currency
          from orders
          where customer_id = $1 and id < $2 and status = any($3)

@@ -1,7 +1,7 @@
-//! Orders: from a cart to a parcel. Read first `place_order/mod.rs`, which has the order's way on one page.
+//! Orders: from a cart to a parcel. Read first `place_order/mod.rs`, which describes the whole flow.
 //!
-//! The folders `order_lines`, `history`, `checkout` and `events` are components with lessons; `place_order` has one at
-//! its handler.
+//! The folders `order_lines`, `history`, `checkout` and `events` are components with lessons; the lesson `stock` is a
+//! handler switch in `place_order`.
 
 pub mod place_order;
 
@@ -40,38 +40,32 @@ use crate::database::stock_writers;
 use crate::http::cursor::CursorKeys;
 use crate::opaque_token::{OpaqueToken, TokenHash};
 use crate::settings::{OrderSettings, Settings};
-use crate::state::{AppState, AssemblyError};
+use crate::state::{AppState, BuildAppError};
 
-/// What the orders' handlers need, each component built as its arm.
+/// What the orders' handlers use, each component built as its arm.
 pub struct Orders {
-    /// How lines are written.
     pub lines: OrderLines,
-    /// How the lines of a page of orders are read.
     pub history: OrderHistory,
-    /// When the work that follows a payment is done.
     pub checkout: Checkout,
-    /// How others hear of it.
     pub events: Events,
-    /// Where the money is.
     pub payments: PaymentGateway,
-    /// Signs where a page ended.
+    /// Sign the cursors of lists.
     pub cursors: CursorKeys,
-    /// Makes the tokens of guests' orders.
+    /// Derive the tokens of guests' orders.
     pub tokens: OrderTokens,
-    /// Tells the carrier's callbacks from others'.
+    /// Verifies the carrier's webhooks.
     pub carrier: CarrierSignatures,
-    /// Who may work on a SKU's stock.
+    /// Limits concurrent work on a SKU's stock.
     pub sku_queue: SkuQueue,
-    /// Bounds.
     pub settings: OrderSettings,
 }
 
 impl Orders {
-    /// Builds each component as the arm that the variants name. Connects to nothing yet.
+    /// Builds each component as its arm, without connecting to anything.
     ///
     /// # Errors
     /// When a setting can't be used.
-    pub fn new(variants: &Variants, settings: &Settings) -> Result<Self, AssemblyError> {
+    pub fn new(variants: &Variants, settings: &Settings) -> Result<Self, BuildAppError> {
         settings.orders.check()?;
         let payments = PaymentGateway::new(&settings.orders.payment)?;
         let stock_writers = stock_writers(&settings.database, &settings.bulkheads);
@@ -90,8 +84,8 @@ impl Orders {
     }
 }
 
-/// Makes the token that opens a guest's order. It is derived from the order's id, so that an order that is resumed
-/// after its answer was lost gives the token again, and nobody keeps it in plain.
+/// Derives the token of a guest's order from the order's id, so that a resumed order whose response was lost returns
+/// the same token, and no token is stored in plain text.
 pub struct OrderTokens(DerivedKeys);
 
 impl OrderTokens {
@@ -100,13 +94,13 @@ impl OrderTokens {
     }
 
     /// The token of a new order.
-    pub fn of(&self, order: Uuid) -> OpaqueToken {
+    pub fn derive(&self, order: Uuid) -> OpaqueToken {
         OpaqueToken::from_bytes(self.0.sign(&[order.as_bytes()]))
     }
 
-    /// The token that an order was made with, of which it keeps the hash: keys may have been rotated since. `None` when
-    /// its key is no longer among them.
-    pub fn again(&self, order: Uuid, hash: &TokenHash) -> Option<OpaqueToken> {
+    /// The token of an existing order, verified against its stored hash, because keys may have been rotated since.
+    /// `None` when its key has been removed.
+    pub fn derive_again(&self, order: Uuid, hash: &TokenHash) -> Option<OpaqueToken> {
         self.0
             .sign_with_each(&[order.as_bytes()])
             .map(OpaqueToken::from_bytes)
@@ -114,7 +108,7 @@ impl OrderTokens {
     }
 }
 
-/// The orders' routes. `stock` is told apart here: an arm is a handler of its own.
+/// The orders' routes. The switch point of the lesson `stock`: each arm is a handler.
 pub fn router(variants: &Variants) -> OpenApiRouter<AppState> {
     let place = match variants.stock {
         #[cfg(feature = "baselines")]

@@ -1,4 +1,4 @@
-//! An order as the API shows it.
+//! An order in responses.
 
 use std::borrow::Cow;
 
@@ -12,26 +12,24 @@ use crate::http::money::MoneySchema;
 use crate::opaque_token::TokenHash;
 use crate::postal_address::PostalAddress;
 
-/// Where an order stands.
+/// An order's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Its stock is held, and nobody knows yet whether it is paid.
+    /// Its stock is reserved; the payment's outcome is not known yet.
     PendingPayment,
-    /// The money is held.
+    /// The payment is authorized.
     Paid,
-    /// The parcel has its label, and the money was taken.
+    /// The parcel is labelled, and the payment captured.
     Fulfilled,
-    /// It has arrived.
     Delivered,
-    /// The payment came to nothing, and the stock was given back.
+    /// The payment failed, and the stock was returned.
     PaymentFailed,
-    /// Called off.
     Cancelled,
 }
 
 impl Status {
-    /// All of them, in the order in which they can follow each other.
+    /// All, in the order of transitions.
     pub const ALL: [Status; 6] = [
         Status::PendingPayment,
         Status::Paid,
@@ -41,7 +39,7 @@ impl Status {
         Status::Cancelled,
     ];
 
-    /// Its name in the API and in the database.
+    /// The name in the API and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Status::PendingPayment => "pending_payment",
@@ -53,92 +51,74 @@ impl Status {
         }
     }
 
-    /// The status that a row names.
+    /// Parses a column's value.
     ///
     /// # Errors
-    /// When the database holds one that this build doesn't know.
+    /// When this build doesn't know it.
     pub fn from_column(name: &str) -> Result<Self, sqlx::Error> {
         let found = Self::ALL.into_iter().find(|status| status.as_str() == name);
-        found.ok_or_else(|| sqlx::Error::Decode(format!("`{name}` is no status of an order").into()))
+        found.ok_or_else(|| sqlx::Error::Decode(format!("`{name}` is not a status of an order").into()))
     }
 }
 
-/// An order with all that is known of it.
+/// An order in full.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Order {
-    /// Its id.
     pub id: Uuid,
-    /// What people say on the telephone.
+    /// For people.
     pub number: i64,
-    /// Where it stands.
     pub status: Status,
-    /// When it was placed.
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub created_at: OffsetDateTime,
-    /// Where its news go.
+    /// Where mails about the order go.
     pub email: String,
-    /// What was bought, as it was named and priced then.
+    /// With the titles and prices at the time of the order.
     pub items: Vec<OrderLine>,
-    /// What it costs.
     pub totals: Totals,
-    /// The coupon that was used.
     pub coupon: Option<String>,
-    /// How it is sent.
     #[schema(value_type = crate::pricing::ShippingMethod)]
     pub shipping_method: Cow<'static, str>,
-    /// Where to.
     #[schema(value_type = PostalAddress)]
     pub shipping_address: serde_json::Value,
-    /// What the parcel is followed with, from its label on.
+    /// From the parcel's label on.
     pub tracking_number: Option<String>,
-    /// What happened to it, in order.
+    /// In the order in which they happened.
     pub timeline: Vec<TimelineEvent>,
-    /// Of what opens a guest's. It is never told, nor kept with an answer.
+    /// The hash of a guest's order token. Never serialized.
     #[serde(skip)]
     pub token_hash: Option<TokenHash>,
 }
 
-/// An order in a list: without its address and its timeline.
+/// An order in a list, without its address and timeline.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OrderSummary {
-    /// Its id.
     pub id: Uuid,
-    /// What people say on the telephone.
+    /// For people.
     pub number: i64,
-    /// Where it stands.
     pub status: Status,
-    /// When it was placed.
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub created_at: OffsetDateTime,
-    /// What was bought, as it was named and priced then.
+    /// With the titles and prices at the time of the order.
     pub items: Vec<OrderLine>,
-    /// What it costs.
     pub totals: Totals,
 }
 
 /// A line of an order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct OrderLine {
-    /// The stock-keeping unit.
     pub sku: String,
-    /// The product's title.
     pub title: String,
-    /// The variant's.
     pub variant_title: String,
-    /// How many.
     pub quantity: i32,
-    /// What one costs.
     #[schema(value_type = MoneySchema)]
     pub unit_price: Money,
-    /// What all cost.
     #[schema(value_type = MoneySchema)]
     pub line_total: Money,
 }
 
 impl OrderLine {
-    /// From a row's columns.
     pub fn new(
         texts: (String, String, String),
         quantity: i32,
@@ -158,25 +138,21 @@ impl OrderLine {
     }
 }
 
-/// What an order costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Totals {
-    /// Its lines together.
+    /// The sum of the lines.
     #[schema(value_type = MoneySchema)]
     pub subtotal: Money,
-    /// What the coupon took off.
     #[schema(value_type = MoneySchema)]
     pub discount: Money,
-    /// What sending it costs.
     #[schema(value_type = MoneySchema)]
     pub shipping: Money,
-    /// What is paid.
     #[schema(value_type = MoneySchema)]
     pub total: Money,
 }
 
 impl Totals {
-    /// From amounts in minor units. `None` when the sum can't be held.
+    /// From amounts in minor units. `None` on overflow.
     pub fn new(subtotal: i64, discount: i64, shipping: i64, currency: Currency) -> Option<Self> {
         let total = subtotal.checked_sub(discount)?.checked_add(shipping)?;
         let money = |amount| Money { amount, currency };
@@ -189,19 +165,18 @@ impl Totals {
     }
 }
 
-/// Something that happened to an order.
+/// An event in an order's timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TimelineEvent {
     /// `created`, `paid`, `payment_failed`, `confirmation_sent`, `label_created`, `fulfilled`, `delivered`, `cancelled`.
     #[schema(value_type = String)]
     pub event: Cow<'static, str>,
-    /// When.
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub at: OffsetDateTime,
 }
 
-/// Now, as exactly as Postgres keeps it, so that an answer and the row behind it say the same.
+/// The current time with Postgres' precision, so that a response and its row agree.
 pub fn now() -> OffsetDateTime {
     let now = OffsetDateTime::now_utc();
     let micros = now.microsecond();
@@ -209,18 +184,18 @@ pub fn now() -> OffsetDateTime {
         .expect("a clock's own microseconds")
 }
 
-/// A currency from its column.
+/// Parses a currency column.
 ///
 /// # Errors
-/// When the database holds something else, which its checks don't let in.
+/// When it isn't a currency, which a check constraint prevents.
 pub fn currency(code: &str) -> Result<Currency, sqlx::Error> {
     code.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))
 }
 
-/// What opens a guest's order, from its column.
+/// Parses the column with the hash of a guest's order token.
 ///
 /// # Errors
-/// When the database holds something else, which its checks don't let in.
+/// When it isn't a hash, which a check constraint prevents.
 pub fn token_hash(column: Vec<u8>) -> Result<TokenHash, sqlx::Error> {
     let hash = column.try_into();
     hash.map_err(|_| sqlx::Error::Decode("a token's hash has 32 bytes".into()))

@@ -1,9 +1,9 @@
-//! The payment of an order that is reserved: it is authorized at the gateway, and the outcome is recorded. The transitions
-//! themselves are in `storefront/src/orders/`, which the worker uses as well.
+//! The payment of a reserved order: authorizes it at the gateway, and records the outcome. The transitions are in
+//! `storefront/src/orders/`, which the worker uses too.
 //!
-//! An order changes its status once: what comes second, a retry of the client or the worker's reconciliation, changes
-//! nothing and is `PaymentOutcome::AlreadySettled`. Read next: `response.rs` for what the client is answered, `checkout/`
-//! and `events/`, which a paid order goes to.
+//! An order is settled once: a later attempt, by a client's retry or the worker's reconciliation, changes nothing and
+//! is `PaymentOutcome::AlreadySettled`. Read next: `response.rs` for the response, `checkout/` and `events/` for what
+//! a paid order triggers.
 
 use axum::response::Response;
 use storefront::messages::Event;
@@ -12,7 +12,7 @@ use storefront::orders::{
     fail_order_within, pay_order,
 };
 use storefront::telemetry::order_reached;
-use storefront::third_parties::payment::{Authorization, Authorized};
+use storefront::third_parties::payment::{Authorization, AuthorizationOutcome};
 use uuid::Uuid;
 
 use super::order::{Order, Status, TimelineEvent, now};
@@ -23,33 +23,33 @@ use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::state::App;
 
-/// How often a connection is waited for once the money is held. Each wait is bounded by a setting.
+/// How often a connection is requested once the payment is authorized. Each wait has a timeout.
 const CONNECTION_ATTEMPTS: u32 = 5;
 
-/// How an order stands after its payment was asked for.
+/// The outcome of authorizing a payment.
 #[derive(Debug)]
 pub(super) enum PaymentOutcome {
-    /// It is paid, and its event is committed.
+    /// Paid, with its event committed.
     Paid {
         order: Box<Order>,
         body: Vec<u8>,
         payment_id: String,
         event: PendingEvent,
     },
-    /// The bank declined: the order has failed, and returned what it held.
+    /// Declined by the bank: the order has failed, and its stock was returned.
     Declined,
     /// The gateway doesn't know the payment token: the order was deleted.
     Discarded,
-    /// No answer. The worker reconciles it later.
+    /// The gateway didn't respond. The worker reconciles the order later.
     Unknown(Box<Order>),
     /// Another request, or the worker, settled it meanwhile.
     AlreadySettled { order: Uuid, payment_id: Option<String> },
 }
 
-/// Authorizes an order that is reserved, with no connection held, and records the outcome.
+/// Authorizes the payment of a reserved order without holding a connection, and records the outcome.
 ///
 /// # Errors
-/// 402 when it is declined; 400 for a token that the gateway doesn't know.
+/// 402 when it is declined; 400 for an unknown payment token.
 pub(super) async fn pay(
     app: &App,
     timings: &Timings,
@@ -58,10 +58,10 @@ pub(super) async fn pay(
 ) -> Result<Response, ApiError> {
     let authorized = authorize(app, request, &order).await;
     let outcome = match authorized {
-        Authorized::Declined { .. } | Authorized::UnknownToken => {
+        AuthorizationOutcome::Declined { .. } | AuthorizationOutcome::UnknownToken => {
             compensate(app, timings, request, &order, authorized).await?
         }
-        Authorized::Authorized { .. } | Authorized::Unknown => {
+        AuthorizationOutcome::Authorized { .. } | AuthorizationOutcome::Unknown => {
             let mut session = acquire_with_retry(app, timings).await?;
             record(app, &mut session, request, order, authorized).await?
         }
@@ -69,18 +69,18 @@ pub(super) async fn pay(
     respond(app, timings, request, outcome).await
 }
 
-/// Returns what a refused order held, in its turn for the SKUs: the returned stock is a write to their rows.
+/// Compensation: returns the stock of a declined order. It queues for the SKUs, because this updates their rows.
 async fn compensate(
     app: &App,
     timings: &Timings,
     request: &PlaceOrder,
     order: &Order,
-    authorized: Authorized,
+    authorized: AuthorizationOutcome,
 ) -> Result<PaymentOutcome, ApiError> {
     let skus = order.items.iter().map(|line| line.sku.as_str());
     let _turn = app.orders.sku_queue.acquire_for_compensation(skus).await?;
     let mut session = acquire_with_retry(app, timings).await?;
-    if authorized == Authorized::UnknownToken {
+    if authorized == AuthorizationOutcome::UnknownToken {
         let is_discarded = discard_order(&mut session, order.id, bound_key(request)).await?;
         return Ok(discarded(order.id, is_discarded));
     }
@@ -92,7 +92,7 @@ async fn compensate(
     Ok(declined(order.id, has_failed))
 }
 
-/// Goes on with an order whose answer was lost: it is paid for, or was settled meanwhile.
+/// Resumes an order whose response was lost: pays it, unless it was settled meanwhile.
 ///
 /// # Errors
 /// As [`pay`].
@@ -108,8 +108,8 @@ pub(super) async fn resume(
     }
 }
 
-/// Asks the gateway. Under the order's id, so that asking again finds the same payment.
-pub(super) async fn authorize(app: &App, request: &PlaceOrder, order: &Order) -> Authorized {
+/// Sends the authorization with the order's id as idempotency key, so that a repeated one finds the same payment.
+pub(super) async fn authorize(app: &App, request: &PlaceOrder, order: &Order) -> AuthorizationOutcome {
     let authorization = Authorization {
         order: order.id,
         total: order.totals.total,
@@ -118,7 +118,7 @@ pub(super) async fn authorize(app: &App, request: &PlaceOrder, order: &Order) ->
     app.orders.payments.authorize(authorization).await
 }
 
-/// The money is held: a 503 for want of a connection would leave a paid order to be reconciled.
+/// Retries, because the payment is authorized: a 503 now would leave an order for the worker to reconcile.
 async fn acquire_with_retry<'t>(app: &App, timings: &'t Timings) -> Result<Session<'t>, sqlx::Error> {
     let mut attempt = 1;
     loop {
@@ -129,7 +129,7 @@ async fn acquire_with_retry<'t>(app: &App, timings: &'t Timings) -> Result<Sessi
     }
 }
 
-/// Records what the gateway answered, in the session's transaction where it has one.
+/// Records the gateway's result, in the session's transaction if it has one.
 ///
 /// # Errors
 /// When a statement fails.
@@ -138,27 +138,29 @@ pub(super) async fn record(
     session: &mut Session<'_>,
     request: &PlaceOrder,
     order: Order,
-    authorized: Authorized,
+    authorized: AuthorizationOutcome,
 ) -> Result<PaymentOutcome, ApiError> {
     match authorized {
-        Authorized::Authorized { payment_id } => record_paid(app, session, request, order, payment_id).await,
-        Authorized::Declined { .. } => {
+        AuthorizationOutcome::Authorized { payment_id } => {
+            record_paid(app, session, request, order, payment_id).await
+        }
+        AuthorizationOutcome::Declined { .. } => {
             let reason = FailureReason::Declined(Some(bound_key(request)));
             let has_failed = fail_order_within(session, order.id, reason, now()).await?;
             Ok(declined(order.id, has_failed))
         }
-        Authorized::UnknownToken => {
+        AuthorizationOutcome::UnknownToken => {
             let is_discarded = discard_order_within(session, order.id, bound_key(request)).await?;
             Ok(discarded(order.id, is_discarded))
         }
-        Authorized::Unknown => {
+        AuthorizationOutcome::Unknown => {
             request.key.unlock(session).await?;
             Ok(PaymentOutcome::Unknown(Box::new(order)))
         }
     }
 }
 
-/// Paid, the event, the key's answer: one statement.
+/// The new status, the event and the key's response, in one statement.
 async fn record_paid(
     app: &App,
     session: &mut Session<'_>,
@@ -183,7 +185,7 @@ async fn record_paid(
         at: paid_at,
         event: app.orders.events.row(&event),
         message_id: event.message_id,
-        done_by_caller: app.orders.checkout.does_itself(),
+        done_by_caller: app.orders.checkout.handled_in_request(),
         answer: Some((bound_key(request), &body)),
     };
     if !pay_order(session, payment).await? {

@@ -1,4 +1,5 @@
-//! The response to a request that placed an order: by its outcome, replayed, or by the status that another request gave it.
+//! The response to a request that placed an order: by its outcome, replayed, or by the status that another request
+//! set.
 
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -15,10 +16,10 @@ use crate::http::timings::Timings;
 use crate::opaque_token::TokenHash;
 use crate::state::App;
 
-/// Publishes a paid order's event, does what follows a payment, and answers. Everything is committed by now.
+/// Publishes a paid order's event, does the arm's side work, and builds the response. Everything is committed by now.
 ///
 /// # Errors
-/// 402 when it was declined; 400 for a token that the gateway doesn't know.
+/// 402 when it was declined; 400 for an unknown payment token.
 pub(super) async fn respond(
     app: &App,
     timings: &Timings,
@@ -52,7 +53,7 @@ pub(super) async fn respond(
             let mut session = app.database.session(timings).await?;
             let order = show_order::read_order(&mut session, order, None).await?;
             drop(session);
-            let order = order.ok_or_else(|| ApiError::internal("an order was withdrawn twice"))?;
+            let order = order.ok_or_else(|| ApiError::internal("an order was discarded twice"))?;
             if matches!(order.status, Status::PaymentFailed | Status::Cancelled) && payment_id.is_some() {
                 void_payment(app, timings, order.id, payment_id).await?;
             }
@@ -61,7 +62,7 @@ pub(super) async fn respond(
     }
 }
 
-/// An order that another request settled: the answer is kept under this request's key.
+/// The response for an order that another request settled; it is stored under this request's key.
 ///
 /// # Errors
 /// 402 when it was declined.
@@ -74,21 +75,21 @@ pub(super) async fn respond_settled(
     let mut session = app.database.session(timings).await?;
     match order.status {
         Status::PaymentFailed => {
-            request.key.keep_answer(&mut session, 402, &[]).await?;
+            request.key.store_response(&mut session, 402, &[]).await?;
             Err(ApiError::Declined)
         }
         _ => {
             let body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
-            request.key.keep_answer(&mut session, 201, &body).await?;
+            request.key.store_response(&mut session, 201, &body).await?;
             order_response(app, (order.id, order.token_hash), StatusCode::CREATED, body)
         }
     }
 }
 
-/// The kept answer.
+/// Replays the stored response.
 ///
 /// # Errors
-/// When the response can't be built, which is a fault of ours.
+/// When the response can't be built, which is a bug.
 pub(super) fn replay(
     app: &App,
     order: (Uuid, Option<TokenHash>),
@@ -106,15 +107,15 @@ pub(super) fn replay(
     Ok(response)
 }
 
-/// The order; a guest's with the token that opens it. The token is no part of what is kept: it can be made again, as long
-/// as the key is there that it was made with.
+/// The order; a guest's with its token. The token isn't stored with the response: it is derived again, as long as its
+/// key exists.
 fn order_response(
     app: &App,
     (order, token_hash): (Uuid, Option<TokenHash>),
     status: StatusCode,
     mut body: Vec<u8>,
 ) -> Result<Response, ApiError> {
-    if let Some(token) = token_hash.and_then(|hash| app.orders.tokens.again(order, &hash)) {
+    if let Some(token) = token_hash.and_then(|hash| app.orders.tokens.derive_again(order, &hash)) {
         let closed = body.pop();
         debug_assert_eq!(closed, Some(b'}'), "an order is a JSON object");
         body.extend_from_slice(format!(",\"order_token\":\"{}\"}}", token.text()).as_bytes());

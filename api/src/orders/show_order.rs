@@ -17,7 +17,7 @@ use crate::http::timings::RequestTimings;
 use crate::opaque_token::TokenHash;
 use crate::state::AppState;
 
-/// Whose orders are looked at: those of a customer, and the one that a token opens.
+/// Who reads an order: a customer, a guest's token, or both.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reader {
     pub(super) customer: Option<Uuid>,
@@ -33,7 +33,7 @@ impl Reader {
     }
 }
 
-/// An order of yours.
+/// Shows your order.
 #[utoipa::path(
     get,
     path = "/v1/orders/{id}",
@@ -41,7 +41,7 @@ impl Reader {
     security((), ("bearer" = [])),
     params(
         ("id" = Uuid, Path, description = "The order's id"),
-        ("x-order-token" = Option<String>, Header, description = "A guest's order: `order_token` of the answer that made it"),
+        ("x-order-token" = Option<String>, Header, description = "A guest's order: `order_token` of the response that created it"),
     ),
     responses(
         (status = 200, body = Order),
@@ -66,7 +66,7 @@ pub async fn show_order(
     Ok(Answer::new(None, &body))
 }
 
-/// Also for the orders of others: whoever may not see one isn't told that there is one.
+/// Also for other customers' orders, whose existence must not be revealed.
 pub(super) fn unknown_order() -> ApiError {
     ApiError::NotFound(
         "no such order, or none of yours; a guest's order needs its `x-order-token`".to_owned(),
@@ -82,7 +82,7 @@ struct LineColumns {
     unit_price_cents: i64,
 }
 
-/// An order as it is now, in one statement. Without a reader, whoever asks has made sure already.
+/// Reads an order in one statement. Without a reader, the caller has authorized the access.
 ///
 /// # Errors
 /// When the statement fails.

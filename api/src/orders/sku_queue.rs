@@ -1,17 +1,17 @@
-//! Who may work on a SKU's stock: a bounded number of transactions of this process at a time, the others wait in line
-//! *without* a connection.
+//! A queue per SKU: a bounded number of this process's transactions work on a SKU's stock concurrently, the others
+//! wait *without* a connection.
 //!
-//! Orders of one SKU take turns at its row, whatever the shop does. If each waited for the row with a connection in its
-//! hand, a few buyers of one hot SKU would hold all connections, and customers who want something else would get a 503
-//! (head-of-line blocking). So an order takes a slot of each of its SKUs before it takes a connection, and gives them back
+//! Orders of one SKU serialize on its row lock in any case. If each held a connection while it waited for the row, a
+//! few buyers of one hot SKU would take all connections, and customers of other products would get a 503
+//! (head-of-line blocking). So an order acquires a slot of each of its SKUs before a connection, and releases them
 //! after its commit.
 //!
-//! - **Fair**: first come, first served, for each SKU.
-//! - **All slots at once**: an order of several SKUs holds none while it waits for one. So there is no deadlock, and an
-//!   order of a cold SKU goes past those that want it together with a hot one. An order that has waited for half of its
-//!   time is no longer passed, so it isn't starved by others that want a part of what it wants.
-//! - **Bounded**: by a deadline, after which the client is asked to retry (load shedding). A SKU without orders occupies
-//!   no memory; a request that goes away leaves the line.
+//! - **Fair**: first come, first served, per SKU.
+//! - **All slots at once**: an order of several SKUs holds none while it waits for one. So there is no deadlock, and
+//!   an order of a cold SKU overtakes those that also need a hot one. An order that has waited for half of its
+//!   timeout is no longer overtaken, so it doesn't starve.
+//! - **Bounded**: after a timeout, the client is asked to retry (load shedding). A SKU without orders takes no
+//!   memory; an aborted request leaves the queue.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,26 +22,26 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::http::error::ApiError;
 use crate::settings::OrderSettings;
 
-/// The line of each SKU, of this process.
+/// The SKU queues of this process.
 pub struct SkuQueue {
-    lines: Arc<Lines>,
+    queues: Arc<Queues>,
     writers: Arc<Semaphore>,
     timeout: Duration,
     compensation_timeout: Duration,
 }
 
-struct Lines {
+struct Queues {
     slots: usize,
-    /// After this, a waiter is no longer passed.
-    passing_ends: Duration,
+    /// After this wait, an entry is no longer overtaken.
+    overtaking_ends: Duration,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Slots in use, for each SKU that has any.
+    /// Slots in use, of SKUs that have any.
     in_use: HashMap<Arc<str>, usize>,
-    /// In the order in which they came.
+    /// In the order of arrival.
     waiting: VecDeque<Waiter>,
     next_ticket: u64,
 }
@@ -54,24 +54,23 @@ struct Waiter {
 }
 
 /// A slot of each SKU of an order, until it is dropped.
-#[must_use = "dropping it gives the slots back"]
+#[must_use = "dropping it releases the slots"]
 pub struct SkuTurn {
-    // Returned before the slots: the order that gets them finds a permit.
+    // Dropped before the slots, so that the order that gets them finds a permit.
     _writer: OwnedSemaphorePermit,
-    _place: Place,
+    _entry: QueueEntry,
 }
 
-/// A place in the lines: first waiting, then granted. Either way it ends when this is dropped.
-struct Place {
-    lines: Arc<Lines>,
+/// A queue entry, first waiting, then granted. Dropping it ends either.
+struct QueueEntry {
+    queues: Arc<Queues>,
     ticket: u64,
     skus: Arc<[Arc<str>]>,
 }
 
 impl SkuQueue {
-    /// With the slots and the deadline of the settings.
-    /// At most `writers` orders write stock at a time, whatever their SKUs: locked rows of many SKUs can't take all
-    /// connections of those who buy.
+    /// At most `writers` orders write stock concurrently, whatever their SKUs: locked rows of many SKUs can't take
+    /// all connections of the class that buys.
     pub fn new(settings: &OrderSettings, writers: u32) -> Self {
         Self::with(
             usize::from(settings.sku_waiters),
@@ -84,9 +83,9 @@ impl SkuQueue {
     fn with(slots: usize, timeout: Duration, compensation_timeout: Duration, writers: usize) -> Self {
         Self {
             writers: Arc::new(Semaphore::new(writers)),
-            lines: Arc::new(Lines {
+            queues: Arc::new(Queues {
                 slots,
-                passing_ends: timeout / 2,
+                overtaking_ends: timeout / 2,
                 state: Mutex::default(),
             }),
             timeout,
@@ -94,19 +93,19 @@ impl SkuQueue {
         }
     }
 
-    /// A slot of each SKU, for an order that a client can place again.
+    /// Acquires a slot of each SKU, for an order that the client can retry.
     ///
     /// # Errors
-    /// 503 when they weren't free in time.
+    /// 503 after the timeout.
     pub async fn acquire<'s>(&self, skus: impl Iterator<Item = &'s str>) -> Result<SkuTurn, ApiError> {
         self.acquire_within(self.timeout, skus).await
     }
 
-    /// A slot of each SKU, for stock that an order returns. It waits for as long as a request may work on its order: what
-    /// isn't returned here is returned by the worker, much later.
+    /// Acquires a slot of each SKU, for a compensation. It waits as long as a request may work on its order, because
+    /// otherwise the worker returns the stock much later.
     ///
     /// # Errors
-    /// 503 when they weren't free in time.
+    /// 503 after the timeout.
     pub async fn acquire_for_compensation<'s>(
         &self,
         skus: impl Iterator<Item = &'s str>,
@@ -122,31 +121,29 @@ impl SkuQueue {
         let skus: HashSet<&str> = skus.collect();
         let skus: Arc<[Arc<str>]> = skus.into_iter().map(Arc::from).collect();
         let (granted, grant) = oneshot::channel();
-        let place = self.lines.enter(skus, granted);
+        let entry = self.queues.enter(skus, granted);
         let ends = tokio::time::Instant::now() + timeout;
-        let is_granted = tokio::time::timeout(timeout, grant).await.is_ok() || place.is_granted();
+        let is_granted = tokio::time::timeout(timeout, grant).await.is_ok() || entry.is_granted();
         if is_granted
             && let Ok(writer) = tokio::time::timeout_at(ends, self.writers.clone().acquire_owned()).await
         {
             return Ok(SkuTurn {
                 _writer: writer.expect("it is never closed"),
-                _place: place,
+                _entry: entry,
             });
         }
         metrics::counter!("sku_queue_timeouts_total").increment(1);
-        Err(ApiError::Overloaded(
-            "an order waited too long for its turn at a SKU",
-        ))
+        Err(ApiError::Overloaded("an order timed out in the queue of a SKU"))
     }
 }
 
-impl Lines {
+impl Queues {
     fn state(&self) -> MutexGuard<'_, State> {
-        // The state is whole between any two statements that change it.
+        // A panic can't leave the state inconsistent, so poisoning is ignored.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, skus: Arc<[Arc<str>]>, granted: oneshot::Sender<()>) -> Place {
+    fn enter(self: &Arc<Self>, skus: Arc<[Arc<str>]>, granted: oneshot::Sender<()>) -> QueueEntry {
         let mut state = self.state();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
@@ -157,34 +154,34 @@ impl Lines {
             granted,
         });
         self.grant(&mut state);
-        Place {
-            lines: self.clone(),
+        QueueEntry {
+            queues: self.clone(),
             ticket,
             skus,
         }
     }
 
-    /// Grants what can be granted, first come, first served.
+    /// Grants all entries that can be granted, in the order of arrival.
     fn grant(&self, state: &mut State) {
         let now = Instant::now();
-        let mut kept_free: HashSet<Arc<str>> = HashSet::new();
+        let mut reserved_slots: HashSet<Arc<str>> = HashSet::new();
         let mut still_waiting = VecDeque::with_capacity(state.waiting.len());
         for waiter in state.waiting.drain(..) {
-            // One slot of each SKU that an old waiter needs stays free, so that orders of its other SKUs go on.
+            // Reserves one slot of each SKU that an old entry needs, so that its other orders continue.
             let is_free = |sku: &Arc<str>| {
-                let reserved = usize::from(kept_free.contains(sku));
+                let reserved = usize::from(reserved_slots.contains(sku));
                 state.in_use.get(sku).copied().unwrap_or(0) + reserved < self.slots
             };
             if waiter.skus.iter().all(is_free) {
                 for sku in waiter.skus.iter() {
                     *state.in_use.entry(sku.clone()).or_default() += 1;
                 }
-                // A receiver that has gone gives the slots back when its place is dropped.
+                // An aborted request releases the slots when its entry is dropped.
                 let _ = waiter.granted.send(());
                 continue;
             }
-            if now.duration_since(waiter.since) >= self.passing_ends {
-                kept_free.extend(waiter.skus.iter().cloned());
+            if now.duration_since(waiter.since) >= self.overtaking_ends {
+                reserved_slots.extend(waiter.skus.iter().cloned());
             }
             still_waiting.push_back(waiter);
         }
@@ -192,16 +189,16 @@ impl Lines {
     }
 }
 
-impl Place {
+impl QueueEntry {
     fn is_granted(&self) -> bool {
-        let state = self.lines.state();
+        let state = self.queues.state();
         !state.waiting.iter().any(|waiter| waiter.ticket == self.ticket)
     }
 }
 
-impl Drop for Place {
+impl Drop for QueueEntry {
     fn drop(&mut self) {
-        let mut state = self.lines.state();
+        let mut state = self.queues.state();
         let waited = state
             .waiting
             .iter()
@@ -221,7 +218,7 @@ impl Drop for Place {
                 }
             }
         }
-        self.lines.grant(&mut state);
+        self.queues.grant(&mut state);
     }
 }
 
@@ -239,14 +236,14 @@ mod tests {
     }
 
     fn waiting(queue: &SkuQueue) -> usize {
-        queue.lines.state().waiting.len()
+        queue.queues.state().waiting.len()
     }
 
     async fn acquire(queue: &SkuQueue, skus: &[&str]) -> Result<SkuTurn, ApiError> {
         queue.acquire(skus.iter().copied()).await
     }
 
-    /// Enters the line, in the order of the calls, and sends its number when it has its turn.
+    /// Enters the queue, in the order of the calls, and logs its number when it is granted.
     async fn enter(
         queue: &Arc<SkuQueue>,
         skus: &'static [&'static str],
@@ -254,10 +251,10 @@ mod tests {
         log: &Arc<Mutex<Vec<u32>>>,
     ) -> tokio::task::JoinHandle<SkuTurn> {
         let before = waiting(queue);
-        let (line, log) = (queue.clone(), log.clone());
+        let (queue, log) = (queue.clone(), log.clone());
         let entered = tokio::spawn(async move {
-            let Ok(turn) = acquire(&line, skus).await else {
-                panic!("no turn");
+            let Ok(turn) = acquire(&queue, skus).await else {
+                panic!("not granted");
             };
             log.lock().unwrap().push(number);
             turn
@@ -269,7 +266,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_is_served_in_its_order_and_leaves_nothing() {
+    async fn a_queue_is_served_in_order_and_ends_empty() {
         let queue = queue(2, LONG);
         let log = Arc::new(Mutex::new(Vec::new()));
         let first = acquire(&queue, &["A"]).await.ok().unwrap();
@@ -284,7 +281,7 @@ mod tests {
         drop((second, third));
         drop((fourth.await.unwrap(), fifth.await.unwrap()));
         assert_eq!(log.lock().unwrap()[0], 3);
-        assert!(queue.lines.state().in_use.is_empty());
+        assert!(queue.queues.state().in_use.is_empty());
     }
 
     #[tokio::test]
@@ -297,19 +294,19 @@ mod tests {
         assert_eq!(waiting(&queue), 1);
         drop(hot);
         drop(both.await.unwrap());
-        assert!(queue.lines.state().in_use.is_empty());
+        assert!(queue.queues.state().in_use.is_empty());
     }
 
     #[tokio::test]
     async fn an_order_of_two_skus_is_not_starved_by_those_that_want_one() {
-        let mut lines = SkuQueue::with(1, LONG, LONG, WRITERS);
-        Arc::get_mut(&mut lines.lines).unwrap().passing_ends = Duration::ZERO;
-        let queue = Arc::new(lines);
+        let mut queues = SkuQueue::with(1, LONG, LONG, WRITERS);
+        Arc::get_mut(&mut queues.queues).unwrap().overtaking_ends = Duration::ZERO;
+        let queue = Arc::new(queues);
         let log = Arc::new(Mutex::new(Vec::new()));
         let a = acquire(&queue, &["A"]).await.ok().unwrap();
         let both = enter(&queue, &["A", "B"], 1, &log).await;
         let b = enter(&queue, &["B"], 2, &log).await;
-        assert_eq!(waiting(&queue), 2, "it isn't passed any more");
+        assert_eq!(waiting(&queue), 2, "it is no longer overtaken");
         drop(a);
         drop(both.await.unwrap());
         drop(b.await.unwrap());
@@ -317,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_too_long_or_goes_away_leaves_the_line() {
+    async fn an_order_that_times_out_or_is_aborted_leaves_the_queue() {
         let queue = queue(1, Duration::from_millis(1));
         let turn = acquire(&queue, &["A"]).await.ok().unwrap();
         let refused = acquire(&queue, &["A", "B"]).await.err().unwrap();
@@ -326,7 +323,7 @@ mod tests {
         drop(gone);
         assert_eq!(waiting(&queue), 0);
         drop(turn);
-        assert!(queue.lines.state().in_use.is_empty());
+        assert!(queue.queues.state().in_use.is_empty());
         drop(acquire(&queue, &["A", "B"]).await.ok().unwrap());
     }
 }

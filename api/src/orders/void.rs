@@ -1,23 +1,23 @@
-//! The money that is held for an order which ended is released at the gateway.
+//! Voids payments: releases the money held for an order that ended.
 
 use std::time::Duration;
 
 use storefront::orders::record_void;
-use storefront::third_parties::payment::{Changed, Found, PaymentStatus};
+use storefront::third_parties::payment::{ChangeOutcome, PaymentLookup, PaymentStatus};
 use uuid::Uuid;
 
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::state::App;
 
-/// How long a void is waited for; the worker goes on with what isn't confirmed by then.
+/// How long a void is waited for; after that, the worker retries it.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Voids the payment of an order that ended. What the gateway doesn't confirm in time is tried again by the worker, which
-/// looks for orders without `payment_voided_at`.
+/// Voids the payment of an ended order. If the gateway doesn't confirm in time, the worker retries: it looks for
+/// orders without `payment_voided_at`.
 ///
 /// # Errors
-/// When the statement fails that records it.
+/// When the statement that records it fails.
 pub(super) async fn void_payment(
     app: &App,
     timings: &Timings,
@@ -28,7 +28,7 @@ pub(super) async fn void_payment(
         let payment_id = match payment_id {
             Some(payment_id) => payment_id,
             None => match app.orders.payments.look_up(order).await {
-                Found::Payment {
+                PaymentLookup::Payment {
                     payment_id,
                     status: PaymentStatus::Authorized | PaymentStatus::Voided,
                 } => payment_id,
@@ -36,7 +36,7 @@ pub(super) async fn void_payment(
             },
         };
         let changed = app.orders.payments.void(&payment_id).await;
-        (changed == Changed::Done).then_some(payment_id)
+        (changed == ChangeOutcome::Done).then_some(payment_id)
     };
     let Ok(Some(payment_id)) = tokio::time::timeout(TIMEOUT, voiding).await else {
         return Ok(());

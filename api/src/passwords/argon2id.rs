@@ -1,9 +1,9 @@
-//! argon2id over memory that goes back to the system with each hash.
+//! argon2id in memory that is returned to the operating system after each hash.
 //!
-//! argon2's own buffer of 19 MiB comes from the allocator's heap, which with glibc keeps it for good, once for each thread
-//! that ever hashed: a hundred megabytes for a process that hashes one password at a time. An allocation of more than
-//! 32 MiB never comes from that heap, but from the system, and is returned when it is freed
-//! (<https://man7.org/linux/man-pages/man3/mallopt.3.html>, `M_MMAP_THRESHOLD`). Of it, only what is written to is memory.
+//! The argon2 crate allocates its 19 MiB buffer on the heap, and glibc keeps it in an arena of each thread that ever
+//! hashed: a hundred megabytes for a process that hashes one password at a time. An allocation above 32 MiB is always
+//! mapped from the system and unmapped when it is freed (<https://man7.org/linux/man-pages/man3/mallopt.3.html>,
+//! `M_MMAP_THRESHOLD`). Only the pages that are written to become resident.
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::password_hash::{
@@ -11,10 +11,10 @@ use argon2::password_hash::{
 };
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
-/// More than 32 MiB, in blocks.
-const BLOCKS_OF_THE_SYSTEM: usize = 33 * 1024 * 1024 / Block::SIZE;
+/// More than 32 MiB, in blocks: above the largest mmap threshold.
+const MIN_MMAP_BLOCKS: usize = 33 * 1024 * 1024 / Block::SIZE;
 
-/// Hashes with these parameters, and checks with those that a hash names.
+/// Hashes with these parameters, and verifies with those that a hash names.
 pub(super) struct Argon2id(pub(super) Params);
 
 impl PasswordHasher<PasswordHash> for Argon2id {
@@ -58,7 +58,7 @@ fn compute(
     let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
     let output = output.get_mut(..length).ok_or(Error::OutputSize)?;
     let blocks = params.block_count();
-    let mut memory = Vec::with_capacity(blocks.max(BLOCKS_OF_THE_SYSTEM));
+    let mut memory = Vec::with_capacity(blocks.max(MIN_MMAP_BLOCKS));
     memory.resize(blocks, Block::new());
     Argon2::new(algorithm, version, params.clone()).hash_password_into_with_memory(
         password,
@@ -97,7 +97,7 @@ mod tests {
         others.verify_password(b"wrong", &same).unwrap_err();
     }
 
-    /// What the process has of memory, in KiB.
+    /// Resident memory of the process.
     #[cfg(target_os = "linux")]
     fn resident_kib() -> u64 {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -105,12 +105,12 @@ mod tests {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// Threads that live on, as those for blocking work do.
+    /// The threads outlive their hashes, as blocking threads of the runtime do.
     #[test]
     #[cfg(target_os = "linux")]
     fn no_thread_keeps_the_memory_of_its_hash() {
         const THREADS: usize = 8;
-        /// Far less than a buffer for each thread, and more than what other tests use meanwhile.
+        /// Far less than a buffer per thread, and more than concurrent tests allocate.
         const MAX_GROWN_KIB: u64 = 100 * 1024;
         let before = resident_kib();
         let turn = Mutex::new(());
@@ -118,8 +118,8 @@ mod tests {
         let grown = std::thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
-                    // glibc learns from the first that is freed that such sizes come often. What is allocated after a
-                    // buffer, and kept, keeps the heap below it.
+                    // glibc raises its mmap threshold after the first free of such a size. What is allocated after a
+                    // buffer, and kept, prevents the heap from shrinking.
                     let mut kept = Vec::new();
                     for _ in 0..3 {
                         let _turn = turn.lock().unwrap();

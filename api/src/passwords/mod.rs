@@ -1,8 +1,8 @@
-//! Hashing passwords, and checking them: the lesson `password_hashing`.
+//! Password hashing and verification: the lesson `password_hashing`.
 //!
-//! Both arms compute argon2id with 19 MiB of memory and two passes, which OWASP recommends
-//! (<https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>): it is meant to be dear. They
-//! differ in the thread that it keeps from other work.
+//! Both arms compute argon2id with 19 MiB of memory and two passes, as OWASP recommends
+//! (<https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>): it is expensive by design.
+//! They differ in the thread that it blocks.
 
 #[cfg(feature = "baselines")]
 pub mod runtime;
@@ -45,8 +45,8 @@ enum Arm {
 impl Passwords {
     /// Builds the arm.
     pub fn new(arm: PasswordHashing, settings: PasswordSettings) -> Self {
-        // Now, else the first one to be nobody would wait for it.
-        LazyLock::force(&NOBODYS);
+        // Now, otherwise the first sign-in with an unknown email would pay for it.
+        LazyLock::force(&DUMMY_HASH);
         let arm = match arm {
             #[cfg(feature = "baselines")]
             PasswordHashing::Runtime => Arm::Runtime(runtime::Runtime),
@@ -58,29 +58,29 @@ impl Passwords {
         }
     }
 
-    /// The hash to keep, in the PHC string format.
+    /// Hashes a password, in the PHC string format.
     ///
     /// # Errors
-    /// [`ApiError::Overloaded`] when its turn didn't come in time.
+    /// [`ApiError::Overloaded`] when no slot came free in time.
     pub async fn hash(&self, password: String) -> Result<String, ApiError> {
         let hashed = self.run(move || hash(&password)).await?;
         hashed.map_err(|error| ApiError::internal(error.to_string()))
     }
 
-    /// Whether this is the password of a hash that was kept. Without one, since nobody has this name, the same work is
-    /// done for nothing: so that its time doesn't tell who has an account.
+    /// Verifies a password against a stored hash. For an unknown email there is none; then a dummy hash is verified,
+    /// so that the response time doesn't reveal whether an account exists (timing attack).
     ///
     /// # Errors
-    /// [`ApiError::Overloaded`] when its turn didn't come in time.
+    /// [`ApiError::Overloaded`] when no slot came free in time.
     pub async fn verify(&self, password: String, kept: Option<String>) -> Result<bool, ApiError> {
         self.run(move || {
-            let is_right = verify(&password, kept.as_deref().unwrap_or(&NOBODYS));
+            let is_right = verify(&password, kept.as_deref().unwrap_or(&DUMMY_HASH));
             is_right && kept.is_some()
         })
         .await
     }
 
-    /// How many hashes were computed.
+    /// How many hashes were computed, for tests.
     pub fn computed(&self) -> u64 {
         self.computed.load(Ordering::Relaxed)
     }
@@ -98,10 +98,10 @@ impl Passwords {
     }
 }
 
-/// The hash of a password that nobody has.
-static NOBODYS: LazyLock<String> = LazyLock::new(|| hash_here(&OpaqueToken::random().text()));
+/// The hash of a random password, verified when an email is unknown.
+static DUMMY_HASH: LazyLock<String> = LazyLock::new(|| hash_here(&OpaqueToken::random().text()));
 
-/// A hash for a command, which has nothing else to do meanwhile.
+/// Hashes on the current thread, for a command, which has nothing else to do.
 pub fn hash_here(password: &str) -> String {
     hash(password).expect("the parameters are within bounds")
 }
@@ -115,7 +115,7 @@ fn hash(password: &str) -> Result<String, password_hash::Error> {
     Ok(hash.to_string())
 }
 
-/// With the parameters that the hash names.
+/// Uses the parameters that the hash names.
 fn verify(password: &str, kept: &str) -> bool {
     PasswordHash::new(kept).is_ok_and(|kept| argon2id().verify_password(password.as_bytes(), &kept).is_ok())
 }
@@ -135,8 +135,8 @@ mod tests {
     }
 
     #[test]
-    fn nobodys_hash_costs_what_a_customers_does() {
+    fn the_dummy_hash_costs_as_much_as_a_customers() {
         let parameters = |hash: &str| hash.split('$').nth(3).map(str::to_owned);
-        assert_eq!(parameters(&NOBODYS), parameters(&hash("x").unwrap()));
+        assert_eq!(parameters(&DUMMY_HASH), parameters(&hash("x").unwrap()));
     }
 }

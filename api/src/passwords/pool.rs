@@ -1,8 +1,9 @@
-//! **Technique**: the hash is computed on a thread for blocking work, at most so many at a time as a setting says; who
-//! comes then waits for a turn, for a bounded time.
-//! **Cost**: handing the work over and back. Other requests share the cores with the hashes, but not their threads.
-//! **Fails when**: more sign in than the cores can hash: they queue, and after the bound get a 503 with `retry-after`.
-//! **Source**: <https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html>, which asks for a semaphore.
+//! **Technique**: hash on a thread for blocking work, bounded by a semaphore; further requests queue, with a timeout.
+//! **Cost**: moving the work to the thread and its result back. Other requests share the cores with the hashes, but
+//! not their threads.
+//! **Fails when**: sign-ins arrive faster than the cores can hash: they queue, and after the timeout get a 503 with
+//! `retry-after`.
+//! **Source**: <https://docs.rs/tokio/latest/tokio/task/fn.spawn_blocking.html>, which recommends a semaphore.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,6 @@ use tokio::sync::Semaphore;
 use crate::http::error::ApiError;
 use crate::settings::PasswordSettings;
 
-/// How many threads hash at a time.
 pub fn hashes_at_once(settings: PasswordSettings) -> usize {
     match usize::from(settings.password_hashes_at_once) {
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),
@@ -22,15 +22,15 @@ pub fn hashes_at_once(settings: PasswordSettings) -> usize {
 
 /// The arm `password_hashing=pool`.
 pub struct Pool {
-    turns: Arc<Semaphore>,
-    patience: Duration,
+    slots: Arc<Semaphore>,
+    wait_timeout: Duration,
 }
 
 impl Pool {
     pub(super) fn new(settings: PasswordSettings) -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(hashes_at_once(settings))),
-            patience: settings.password_wait_timeout,
+            slots: Arc::new(Semaphore::new(hashes_at_once(settings))),
+            wait_timeout: settings.password_wait_timeout,
         }
     }
 
@@ -38,14 +38,14 @@ impl Pool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let turn = tokio::time::timeout(self.patience, self.turns.clone().acquire_owned()).await;
-        let turn = turn
-            .map_err(|_| ApiError::Overloaded("no turn to hash a password came in time"))?
+        let slot = tokio::time::timeout(self.wait_timeout, self.slots.clone().acquire_owned()).await;
+        let slot = slot
+            .map_err(|_| ApiError::Overloaded("no slot to hash a password came free in time"))?
             .expect("the semaphore is never closed");
         let done = tokio::task::spawn_blocking(move || {
             let done = work();
-            // Given back by the thread, not by the request: one that was given up leaves its work running.
-            drop(turn);
+            // Released by the thread and not by the request: an aborted request leaves its hash running.
+            drop(slot);
             done
         });
         done.await.map_err(ApiError::internal)
@@ -60,32 +60,32 @@ mod tests {
 
     use super::*;
 
-    fn pool(patience_ms: u64) -> Pool {
+    fn pool(wait_timeout_ms: u64) -> Pool {
         Pool::new(PasswordSettings {
             password_hashes_at_once: 1,
-            password_wait_timeout: Duration::from_millis(patience_ms),
+            password_wait_timeout: Duration::from_millis(wait_timeout_ms),
         })
     }
 
     #[tokio::test]
-    async fn who_waits_too_long_for_a_turn_is_refused_and_nothing_is_computed() {
+    async fn a_request_that_times_out_in_the_queue_is_refused_and_computes_nothing() {
         let pool = pool(1);
-        let turn = pool.turns.clone().acquire_owned().await.unwrap();
+        let slot = pool.slots.clone().acquire_owned().await.unwrap();
         let refused = pool.run(|| panic!("it must not run")).await;
         assert!(matches!(refused, Err::<(), _>(ApiError::Overloaded(_))));
-        drop(turn);
+        drop(slot);
         assert_eq!(pool.run(|| 7).await.unwrap(), 7);
     }
 
     #[tokio::test]
-    async fn a_request_that_is_given_up_keeps_its_turn_until_its_work_is_done() {
+    async fn an_aborted_request_keeps_its_slot_until_its_hash_is_done() {
         let pool = pool(1);
         let (finish, finished) = mpsc::channel::<()>();
-        // One look starts it; then its request is gone.
+        // One poll starts it; then the request is dropped.
         assert!(pool.run(move || finished.recv()).now_or_never().is_none());
         assert!(pool.run(|| ()).await.is_err());
         finish.send(()).unwrap();
-        let free = pool.turns.acquire().await;
+        let free = pool.slots.acquire().await;
         assert!(free.is_ok());
     }
 }

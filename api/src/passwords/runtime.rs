@@ -1,6 +1,6 @@
-//! **Technique**: the hash is computed where the handler runs, on a thread of the asynchronous runtime.
+//! **Technique**: hash where the handler runs, on a thread of the asynchronous runtime.
 //! **Cost**: the thread runs nothing else meanwhile: every request that is ready waits for it, or for another thread.
-//! **Fails when**: as many sign in at once as there are threads: then nobody is answered until a hash is done.
+//! **Fails when**: as many sign-ins run as there are threads: no request makes progress until a hash is done.
 //! **Source**: <https://docs.rs/tokio/latest/tokio/index.html#cpu-bound-tasks-and-blocking-code>
 
 /// The arm `password_hashing=runtime`.

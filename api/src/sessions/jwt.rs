@@ -1,8 +1,8 @@
-//! **Technique**: a signed token that says whom it speaks for, as what, and until when. Each request verifies the
-//! signature; nothing is looked up.
-//! **Cost**: an HMAC-SHA-256 and a few hundred bytes of header for each request; no statement, no round trip.
-//! **Fails when**: what a token says has to end at once. After a sign-out, a change of role, or a theft that was
-//! noticed, it is good until it expires, up to 15 minutes; only its refresh token is dead at once.
+//! **Technique**: a signed token (JWT) with the customer, role and expiry. Each request verifies the signature; there
+//! is no lookup.
+//! **Cost**: an HMAC-SHA-256 and a few hundred bytes of header per request; no statement, no round trip.
+//! **Fails when**: a token must be revoked immediately. After a sign-out, a change of role or a detected theft it
+//! stays valid until it expires, up to 15 minutes; only the refresh token is revoked at once.
 //! **Source**: RFC 7519 (JSON Web Token), RFC 8725 (best current practices).
 
 use std::time::Duration;

@@ -1,9 +1,9 @@
-//! Sign-ins and what speaks for them: the lesson `sessions`.
+//! Sign-ins and their tokens: the lesson `sessions`.
 //!
-//! A sign-in is a row of `sessions`, whichever arm: the family that its refresh tokens belong to (`families.rs`). The
-//! arms differ in the access token that each request brings: what it is, and where it is checked.
+//! In every arm, a sign-in is a row of `sessions`, the family of its refresh tokens (`refresh_token_family.rs`). The
+//! arms differ in the access token that each request carries: what it is, and where it is verified.
 
-mod families;
+mod refresh_token_family;
 
 #[cfg(feature = "baselines")]
 pub mod redis;
@@ -21,7 +21,7 @@ use storefront::redis::Redis;
 use storefront::variants;
 use uuid::Uuid;
 
-use self::families::Lifetimes;
+use self::refresh_token_family::Lifetimes;
 use crate::database::{Database, Session};
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
@@ -45,39 +45,37 @@ enum Arm {
     Jwt(Box<jwt::Jwt>),
 }
 
-/// What a customer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Buys.
+    /// Can buy.
     Customer,
-    /// May change the catalogue, and see all orders.
+    /// Can also change the catalogue, and see all orders.
     Admin,
 }
 
-/// Somebody signed in.
+/// A signed-in customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Customer {
-    /// Who.
     pub id: Uuid,
-    /// By which sign-in.
+    /// The sign-in.
     pub session_id: Uuid,
-    /// As what. Up to an access token's lifetime old, where the token says it.
+    /// Up to an access token's lifetime old, if the token carries it.
     pub role: Role,
 }
 
-/// What a client gets for signing in, and for each refresh.
+/// The tokens of a sign-in or refresh.
 #[derive(Debug)]
 pub struct Grant {
-    /// What each request brings.
+    /// Authenticates each request.
     pub access_token: String,
-    /// What the next grant is asked for with, once.
+    /// Single-use: obtains the next grant.
     pub refresh_token: String,
-    /// How long the access token is good.
+    /// Lifetime of the access token.
     pub expires_in: Duration,
 }
 
 impl Sessions {
-    /// Builds the arm. It connects when it is first used.
+    /// Builds the arm, which connects lazily.
     #[cfg_attr(
         not(feature = "baselines"),
         allow(unused_variables, reason = "only a baseline keeps sessions in Redis")
@@ -97,10 +95,10 @@ impl Sessions {
         Self { arm, lifetimes }
     }
 
-    /// Whom an access token speaks for. `None` for one that is unknown, wrong, expired or revoked.
+    /// The customer of an access token. `None` for one that is unknown, invalid, expired or revoked.
     ///
     /// # Errors
-    /// When it can't be told, since Postgres can't be asked.
+    /// When the session can't be looked up.
     pub async fn authenticate(
         &self,
         database: &Database,
@@ -112,7 +110,7 @@ impl Sessions {
             Arm::Table(table) => table.authenticate(database, timings, token).await,
             #[cfg(feature = "baselines")]
             Arm::Redis(redis) => redis.authenticate(database, timings, token).await,
-            // It asks nobody.
+            // Verified without a lookup.
             Arm::Jwt(jwt) => {
                 let _ = (database, timings);
                 Ok(jwt.authenticate(token))
@@ -120,7 +118,7 @@ impl Sessions {
         }
     }
 
-    /// Signs a customer in: one statement, that may be part of a transaction.
+    /// Signs a customer in, with one statement, which may be part of a transaction.
     ///
     /// # Errors
     /// When the statement fails.
@@ -136,8 +134,8 @@ impl Sessions {
             role,
         };
         let access = self.access(&signed_in);
-        let refresh = OpaqueToken::naming(signed_in.session_id);
-        families::insert(
+        let refresh = OpaqueToken::with_id(signed_in.session_id);
+        refresh_token_family::insert(
             session,
             &signed_in,
             access.hash.as_ref(),
@@ -148,37 +146,38 @@ impl Sessions {
         Ok(self.grant(access.token, &refresh))
     }
 
-    /// Trades a refresh token for the next grant. A refresh token is single-use. Reusing it, even concurrently, revokes the
-    /// whole family, also when its row was purged: the token names its family.
+    /// Exchanges a refresh token for a new grant. A refresh token is single-use. Reusing it, even concurrently,
+    /// revokes the whole family, also after its row was purged, because the token names its family.
     ///
     /// # Errors
     /// [`ApiError::RefreshRefused`], or when a statement fails.
     pub async fn refresh(&self, session: &mut Session<'_>, token: &str) -> Result<Grant, ApiError> {
         let used = OpaqueToken::parse(token).ok_or(ApiError::RefreshRefused)?;
-        let (family, used) = (used.named(), used.hash());
-        let mut next = OpaqueToken::naming(family);
+        let (family, used) = (used.embedded_id(), used.hash());
+        let mut next = OpaqueToken::with_id(family);
         let opaque = self.opaque_access();
         let access_hash = opaque.as_ref().and_then(|access| access.hash);
         let rotated =
-            families::rotate(session, &used, access_hash.as_ref(), &next.hash(), self.lifetimes).await?;
+            refresh_token_family::rotate(session, &used, access_hash.as_ref(), &next.hash(), self.lifetimes)
+                .await?;
         let Some(rotated) = rotated else {
-            if let Some(revoked) = families::revoke_if_used(session, &used, family).await? {
-                tracing::warn!(session_id = %revoked.session_id, "a refresh token was reused; its sign-in is revoked");
+            if let Some(revoked) = refresh_token_family::revoke_if_used(session, &used, family).await? {
+                tracing::warn!(session_id = %revoked.session_id, "refresh token reused; its token family is revoked");
                 self.forget(revoked.access_hash.as_deref())
                     .await
-                    .unwrap_or_else(log_remembered);
+                    .unwrap_or_else(log_failed_eviction);
             }
             return Err(ApiError::RefreshRefused);
         };
         if rotated.customer.session_id != family {
-            // A token from before they named their family: its successor does.
-            let named = OpaqueToken::naming(rotated.customer.session_id);
-            families::rename(session, &next.hash(), &named.hash()).await?;
+            // A token issued before tokens named their family: its successor does.
+            let named = OpaqueToken::with_id(rotated.customer.session_id);
+            refresh_token_family::rename(session, &next.hash(), &named.hash()).await?;
             next = named;
         }
         self.forget(rotated.old_access_hash.as_deref())
             .await
-            .unwrap_or_else(log_remembered);
+            .unwrap_or_else(log_failed_eviction);
         let token = match opaque {
             Some(access) => access.token,
             None => self.access(&rotated.customer).token,
@@ -186,25 +185,25 @@ impl Sessions {
         Ok(self.grant(token, &next))
     }
 
-    /// Signs out. What is left of it: under `jwt` the access token, until it expires.
+    /// Signs out. Under `jwt` the access token stays valid until it expires.
     ///
     /// # Errors
-    /// When Postgres, or where sessions are kept besides, can't be told: then the customer is still signed in.
+    /// When Postgres or Redis can't be updated; the customer is still signed in then.
     pub async fn close(&self, session: &mut Session<'_>, customer: &Customer) -> Result<(), ApiError> {
         match &self.arm {
             #[cfg(feature = "baselines")]
             Arm::Redis(redis) => {
                 let mut transaction = session.begin().await?;
-                let access_hash = families::revoke(&mut transaction, customer.session_id).await?;
+                let access_hash = refresh_token_family::revoke(&mut transaction, customer.session_id).await?;
                 redis.forget(access_hash.as_deref()).await?;
                 transaction.commit().await?;
             }
             #[cfg(feature = "baselines")]
             Arm::Table(_) => {
-                families::revoke(session, customer.session_id).await?;
+                refresh_token_family::revoke(session, customer.session_id).await?;
             }
             Arm::Jwt(_) => {
-                families::revoke(session, customer.session_id).await?;
+                refresh_token_family::revoke(session, customer.session_id).await?;
             }
         }
         Ok(())
@@ -221,7 +220,7 @@ impl Sessions {
         }
     }
 
-    /// The access token of an arm that doesn't have to know whom it will speak for.
+    /// A new access token of an arm whose tokens don't depend on the customer.
     fn opaque_access(&self) -> Option<Access> {
         match &self.arm {
             #[cfg(feature = "baselines")]
@@ -230,7 +229,7 @@ impl Sessions {
         }
     }
 
-    /// Makes an access token that its row no longer has unknown elsewhere, too.
+    /// Evicts an access token, which its row no longer has, from the second store.
     async fn forget(&self, access_hash: Option<&[u8]>) -> Result<(), ApiError> {
         match &self.arm {
             #[cfg(feature = "baselines")]
@@ -253,19 +252,18 @@ impl Sessions {
     }
 }
 
-/// Its row is changed already, and what is kept besides ends with the token's lifetime.
-fn log_remembered(error: ApiError) {
-    tracing::warn!(%error, "a session is remembered until its access token expires");
+/// The row is changed already, and the cached session expires with the access token.
+fn log_failed_eviction(error: ApiError) {
+    tracing::warn!(%error, "a session stays cached until its access token expires");
 }
 
-/// An access token: what the client gets, and what its row keeps where it is looked up there.
+/// An access token as the client gets it, and the hash that its row stores, if it is looked up there.
 struct Access {
     token: String,
     hash: Option<TokenHash>,
 }
 
 impl Role {
-    /// As the database and tokens have it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Customer => "customer",
@@ -273,7 +271,7 @@ impl Role {
         }
     }
 
-    /// Reads what [`Role::as_str`] wrote. What is unknown may nothing special.
+    /// Parses what [`Role::as_str`] returns. Unknown roles get no privileges.
     pub fn from_name(name: &str) -> Self {
         match name {
             "admin" => Self::Admin,

@@ -1,9 +1,9 @@
-//! **Technique**: an opaque token, looked up in Redis; what Redis doesn't know is read from the table `sessions` and
-//! kept there until the token expires.
-//! **Cost**: a round trip to Redis for each request, with all that is kept with a session; a statement for the first
-//! request of a token. A sign-out takes a transaction, since two stores have to hear of it.
-//! **Fails when**: Redis is away: every request asks Postgres, and nobody can sign out. When it goes away just as a
-//! refresh token comes twice, the access token of that family is good until it expires.
+//! **Technique**: an opaque token, looked up in Redis; on a miss, it is read from the table `sessions` and cached
+//! until the token expires.
+//! **Cost**: a round trip to Redis per request, with all data of the session; a statement for a token's first
+//! request. A sign-out takes a transaction, because two stores must be updated.
+//! **Fails when**: Redis is down: every request queries Postgres, and sign-outs fail. If it goes down just as a
+//! refresh token is reused, the family's access token stays valid until it expires.
 //! **Source**: <https://redis.io/docs/latest/develop/use/patterns/>; OWASP, Session Management Cheat Sheet,
 //! <https://cheatsheetseries.owasp.org/cheatsheets/Session_Management_Cheat_Sheet.html>
 
@@ -21,21 +21,21 @@ use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::opaque_token::{OpaqueToken, TokenHash};
 
-/// What stands where a session was. It isn't removed but overwritten, and sessions are only put where nothing stands:
-/// so a request that has read the row before the sign-out can't bring it back.
-const FORGOTTEN: &str = "-";
+/// The tombstone of a session. It overwrites the session instead of deleting it, and sessions are only set with `NX`,
+/// so that a request that read the row before the sign-out can't cache it again.
+const TOMBSTONE: &str = "-";
 
-/// How long that is remembered: longer than any access token is good.
-const FORGOTTEN_FOR_MS: i64 = 3_600_000;
+/// Longer than the lifetime of any access token.
+const TOMBSTONE_TTL_MS: i64 = 3_600_000;
 
 /// The arm `sessions=redis`.
 pub struct RedisSessions {
     redis: Redis,
 }
 
-/// What is kept under a token's hash.
+/// The value under a token's hash.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct CachedSession {
     customer_id: Uuid,
     session_id: Uuid,
     role: String,
@@ -59,13 +59,13 @@ impl RedisSessions {
         let hash = token.hash();
         let key = self.key(&hash);
         match self.redis.query::<Option<Vec<u8>>>(&Cmd::get(&key)).await {
-            Ok(Some(kept)) if kept == FORGOTTEN.as_bytes() => return Ok(None),
-            Ok(Some(kept)) => {
-                if let Ok(kept) = serde_json::from_slice::<Kept>(&kept) {
+            Ok(Some(cached)) if cached == TOMBSTONE.as_bytes() => return Ok(None),
+            Ok(Some(cached)) => {
+                if let Ok(cached) = serde_json::from_slice::<CachedSession>(&cached) {
                     return Ok(Some(Customer {
-                        id: kept.customer_id,
-                        session_id: kept.session_id,
-                        role: Role::from_name(&kept.role),
+                        id: cached.customer_id,
+                        session_id: cached.session_id,
+                        role: Role::from_name(&cached.role),
                     }));
                 }
             }
@@ -78,25 +78,25 @@ impl RedisSessions {
         let Some(stored) = stored else {
             return Ok(None);
         };
-        self.keep(&key, &stored).await;
+        self.cache(&key, &stored).await;
         Ok(Some(stored.customer))
     }
 
-    async fn keep(&self, key: &str, stored: &Stored) {
-        let kept = serde_json::to_vec(&Kept {
+    async fn cache(&self, key: &str, stored: &Stored) {
+        let cached = serde_json::to_vec(&CachedSession {
             customer_id: stored.customer.id,
             session_id: stored.customer.session_id,
             role: stored.customer.role.as_str().to_owned(),
             data: stored.data.clone(),
         });
-        let kept = kept.expect("ids, a word and JSON serialize");
-        let left = stored.access_expires_at - OffsetDateTime::now_utc();
+        let cached = cached.expect("ids, a word and JSON serialize");
+        let ttl = stored.access_expires_at - OffsetDateTime::now_utc();
         let mut set = ::redis::cmd("SET");
         set.arg(key)
-            .arg(kept)
+            .arg(cached)
             .arg("NX")
             .arg("PX")
-            .arg(left.whole_milliseconds().max(1) as i64);
+            .arg(ttl.whole_milliseconds().max(1) as i64);
         if let Err(error) = self.redis.query::<()>(&set).await {
             log(&error);
         }
@@ -108,12 +108,12 @@ impl RedisSessions {
         };
         let mut set = ::redis::cmd("SET");
         set.arg(self.key(&hash))
-            .arg(FORGOTTEN)
+            .arg(TOMBSTONE)
             .arg("PX")
-            .arg(FORGOTTEN_FOR_MS);
+            .arg(TOMBSTONE_TTL_MS);
         self.redis.query::<()>(&set).await.map_err(|error| {
             log(&error);
-            ApiError::PartUnavailable("Redis, which keeps sessions")
+            ApiError::PartUnavailable("Redis, which caches sessions")
         })
     }
 
@@ -129,9 +129,9 @@ impl RedisSessions {
     }
 }
 
-/// Redis being away is expected: one line when it begins, none for each request that it is left alone for.
+/// An outage of Redis is expected: one line when it begins, none for each request that skips Redis.
 fn log(error: &RedisError) {
-    if !matches!(error, RedisError::Paused) {
-        tracing::warn!(%error, "sessions can't be looked up in Redis; Postgres is asked instead");
+    if !matches!(error, RedisError::CircuitOpen) {
+        tracing::warn!(%error, "sessions can't be looked up in Redis; falling back to Postgres");
     }
 }

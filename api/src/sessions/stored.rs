@@ -1,4 +1,4 @@
-//! What the arms share that look a session up: an opaque access token, and the row that it stands for.
+//! Shared by the arms that look sessions up: the opaque access token and its row.
 
 use serde_json::value::RawValue;
 use sqlx::types::Json;
@@ -8,15 +8,16 @@ use super::{Access, Customer, Role};
 use crate::database::Session;
 use crate::opaque_token::{OpaqueToken, TokenHash};
 
-/// A session as its row has it.
+/// A session's row.
 pub(super) struct Stored {
     pub(super) customer: Customer,
     pub(super) access_expires_at: OffsetDateTime,
-    /// What the shop keeps with it. It comes along, as with every session store, whether a handler looks at it or not.
+    /// Data that the shop stores with a session. As with every session store it is always read, whether a handler
+    /// uses it or not.
     pub(super) data: Box<RawValue>,
 }
 
-/// A new token; its row gets the hash.
+/// A new token, and the hash for its row.
 pub(super) fn access() -> Access {
     let token = OpaqueToken::random();
     Access {
@@ -25,7 +26,7 @@ pub(super) fn access() -> Access {
     }
 }
 
-/// The session of an access token that is good.
+/// The session of a valid access token.
 pub(super) async fn read(session: &mut Session<'_>, hash: &TokenHash) -> Result<Option<Stored>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select s.id, s.customer_id, s.access_expires_at as "access_expires_at!", c.role,

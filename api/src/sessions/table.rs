@@ -1,7 +1,7 @@
 //! **Technique**: an opaque token, looked up in the table `sessions` by each request.
-//! **Cost**: one statement, its round trip and a connection for each request; it grows with the width of what is kept
-//! with a session. A sign-out is seen at once, and so is a change of role.
-//! **Fails when**: the database is far away or busy: every request of every customer waits for it before it begins.
+//! **Cost**: one statement, its round trip and a connection per request; it grows with the size of a session's data.
+//! A sign-out takes effect at once, and so does a change of role.
+//! **Fails when**: the database is far away or busy: every request of every customer waits for it first.
 //! **Source**: OWASP, Session Management Cheat Sheet,
 //! <https://cheatsheetseries.owasp.org/cheatsheets/Session_Management_Cheat_Sheet.html>
 

@@ -59,7 +59,7 @@ async fn what_is_no_email_or_no_password_is_refused() {
     let shop = shop().await;
     let ended = run(&["create-admin", "root"], &settings(&shop.database)).await;
     assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("no email address"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("not an email address"), "{}", ended.stderr);
     let mut settings = settings(&shop.database);
     settings.push(("BACKSTOCK_ADMIN_PASSWORD", "short".to_owned()));
     let ended = run(&["create-admin", "root@example.com"], &settings).await;

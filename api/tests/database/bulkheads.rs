@@ -102,7 +102,7 @@ fn refused(flags: &[&str]) -> String {
     ];
     let redis = ["--redis-url", "redis://127.0.0.1/"];
     let Flags { settings } = Flags::parse_from(needed.iter().chain(&redis).chain(flags));
-    match api::state::assemble(&settings) {
+    match api::state::build_app(&settings) {
         Ok(_) => panic!("{flags:?} are not refused"),
         Err(error) => error.to_string(),
     }

@@ -4,4 +4,4 @@ mod compression;
 mod connections;
 mod documents;
 mod headers;
-mod objects;
+mod strict_objects;

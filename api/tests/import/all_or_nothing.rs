@@ -41,7 +41,7 @@ async fn a_statement_that_fails_near_the_end_leaves_nothing_and_the_next_try_wor
     break_near_the_end(&shop, "raise exception 'disk full'").await;
     let error = shop.try_import(&large_export(), &LENIENT).await.unwrap_err();
     assert!(matches!(error, ImportError::Database(_)), "{error:?}");
-    assert_eq!(error.to_string(), "the database failed, nothing was imported");
+    assert_eq!(error.to_string(), "the database failed; nothing was imported");
     assert_eq!(shop.everything().await, before);
 
     shop.execute("drop trigger break_it on variants").await;

@@ -12,17 +12,17 @@ async fn bad_rows_are_named_by_line_and_reason_and_the_rest_is_imported() {
         skipped(&report),
         [
             (5, "Variant Price is empty"),
-            (6, "SKU TEE-S is that of line 2, too"),
+            (6, "SKU TEE-S is also that of line 2"),
             (
                 7,
                 "Variant Price `1,020.00` has a comma, which may mean thousands or decimals; write 1299.50"
             ),
             (8, "Variant Price is empty"),
-            (9, "no variant of its product is left"),
+            (9, "its product has no valid variant"),
             (10, "has 3 cells, the header has 14"),
             (
                 11,
-                "Image Src is no address that begins with https:// or http://; the image is left out"
+                "Image Src is not a URL that begins with https:// or http://; the image is skipped"
             ),
         ]
     );
@@ -70,8 +70,8 @@ async fn a_sku_that_belongs_to_another_product_is_refused_and_names_its_owner() 
         skipped(&report),
         [
             (2, "SKU T-S belongs to the product tee"),
-            (4, "SKU T-S is that of line 2, too"),
-            (6, "SKU T-S is that of line 2, too"),
+            (4, "SKU T-S is also that of line 2"),
+            (6, "SKU T-S is also that of line 2"),
         ]
     );
     assert_eq!(
@@ -92,7 +92,7 @@ async fn a_product_whose_only_sku_belongs_to_another_is_skipped_with_all_its_row
         skipped(&report),
         [
             (2, "SKU T belongs to the product tee"),
-            (3, "no variant of its product is left")
+            (3, "its product has no valid variant")
         ]
     );
     assert!(!report.imported);
@@ -132,7 +132,7 @@ async fn cells_that_are_too_long_or_unfit_are_refused_with_their_column() {
         (
             "Handle",
             "a/b",
-            "Handle can't be a part of an address: it has a space or one of / \\ ? # %",
+            "Handle can't be part of a URL: it has a space or one of / \\ ? # %",
         ),
         ("Title", &long[..256], "Title is longer than 255 characters"),
         (
@@ -162,17 +162,17 @@ async fn cells_that_are_too_long_or_unfit_are_refused_with_their_column() {
         (
             "Variant Compare At Price",
             "x",
-            "Variant Compare At Price `x` is no number; write it like 1299.50",
+            "Variant Compare At Price `x` is not a number; write it like 1299.50",
         ),
         (
             "Variant Inventory Qty",
             "1.5",
-            "Variant Inventory Qty `1.5` is no whole number up to 2147483647",
+            "Variant Inventory Qty `1.5` is not a whole number up to 2147483647",
         ),
         (
             "Option1 Value",
             "S",
-            "Option1 Value has a value, but its product no such option",
+            "Option1 Value has a value, but its product has no such option",
         ),
         ("Title", "nul\0", "contains a NUL character"),
     ] {

@@ -4,5 +4,5 @@ mod health;
 mod loading_ahead;
 mod schema;
 mod settings;
-mod starting;
-mod stopping;
+mod shutdown;
+mod startup;

@@ -1,4 +1,4 @@
-//! The service that tests talk to: the real `app(assembly)`, built from the real settings, over a database of its own
+//! The service that tests talk to: the real `app(app_builder)`, built from the real settings, over a database of its own
 //! and under a Redis prefix of its own.
 
 use std::collections::BTreeMap;
@@ -108,19 +108,19 @@ impl TestShop {
         flags.extend(changes.flags);
         let arguments = flags.iter().flat_map(|(flag, value)| [*flag, value.as_str()]);
         let Flags { settings } = Flags::parse_from(["shop"].into_iter().chain(arguments));
-        let assembly = api::state::assemble(&settings).unwrap();
+        let app_builder = api::state::build_app(&settings).unwrap();
         // As `serve` does; a database that isn't there is the test's own business.
         if let Ok(mut connection) = database.options.connect().await {
-            let _ = assembly.state.catalog.reference.load(&mut connection).await;
+            let _ = app_builder.state.catalog.reference.load(&mut connection).await;
         }
-        let following = assembly.state.clone();
+        let following = app_builder.state.clone();
         let follower = tokio::spawn(async move { api::catalog::changes::follow(&following).await });
         let shop = Self {
             database,
             variants,
             redis_prefix: settings.redis.redis_prefix,
-            state: assembly.state.clone(),
-            router: api::app(&assembly),
+            state: app_builder.state.clone(),
+            router: api::app(&app_builder),
             follower,
         };
         if variants.catalog_cache.as_str() == "redis" && !changes.has_no_cache {

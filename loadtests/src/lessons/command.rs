@@ -42,7 +42,7 @@ fn as_json() -> serde_json::Value {
             "summary": lesson.summary,
             "question": lesson.question,
             "core": is_core(lesson),
-            "joint": lesson.joint.to_string(),
+            "joint": lesson.switch_point.to_string(),
             "baseline": lesson.baseline,
             "optimized": lesson.optimized,
             "arms": arms.collect::<Vec<_>>(),
@@ -81,7 +81,7 @@ fn as_text() -> String {
         } else {
             context.join(", ")
         };
-        let _ = writeln!(write, "    joint: {}; context: {context}\n", lesson.joint);
+        let _ = writeln!(write, "    joint: {}; context: {context}\n", lesson.switch_point);
     }
     text
 }

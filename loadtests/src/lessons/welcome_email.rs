@@ -33,8 +33,8 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
         observed: |seen| format!("{} mails a registration", format::number(seen.mails)),
         claims: CLAIMS,
         files: &[
-            ("inline", "api/src/welcome/inline.rs"),
-            ("queued", "api/src/welcome/queued.rs"),
+            ("inline", "api/src/welcome_email/inline.rs"),
+            ("queued", "api/src/welcome_email/queued.rs"),
         ],
         explain,
         exhibits: |_| Vec::new(),

@@ -1,4 +1,4 @@
-//! The confirmation of an order: what was bought, for how much, and where it goes.
+//! The confirmation mail of an order.
 
 use askama::Template;
 use serde::Deserialize;
@@ -6,41 +6,30 @@ use serde::Deserialize;
 use super::{Email, one_line};
 use crate::money::Money;
 
-/// What the confirmation says.
 #[derive(Debug, Clone)]
 pub struct Confirmation {
-    /// The order's number, which people say on the telephone.
     pub number: i64,
-    /// In the order in which they were bought.
-    pub lines: Vec<Line>,
+    pub lines: Vec<ConfirmationLine>,
     /// Before discount and shipping.
     pub subtotal: Money,
-    /// What a coupon took off; 0 is not shown.
+    /// 0 is not shown.
     pub discount: Money,
-    /// What sending it costs.
     pub shipping: Money,
-    /// What was paid.
     pub total: Money,
-    /// Where it goes.
     pub address: Address,
 }
 
-/// One line of the order.
 #[derive(Debug, Clone)]
-pub struct Line {
-    /// The product's title, as it was when it was bought.
+pub struct ConfirmationLine {
+    /// At the time of the order.
     pub title: String,
-    /// Which of its variants.
     pub variant_title: String,
-    /// How many.
     pub quantity: i32,
-    /// What all of them cost together.
     pub total: Money,
 }
 
-/// A postal address, as an order keeps it.
+/// A postal address, as stored with an order.
 #[derive(Debug, Clone, Deserialize)]
-#[allow(missing_docs, reason = "the names say it")]
 pub struct Address {
     pub name: String,
     pub line1: String,
@@ -54,7 +43,7 @@ pub struct Address {
 }
 
 impl Address {
-    /// As it stands on a parcel.
+    /// As printed on a parcel.
     fn lines(&self) -> Vec<String> {
         let city = format!("{} {}", self.postal_code, self.city);
         let named = [
@@ -83,7 +72,7 @@ struct Html<'a> {
 }
 
 impl Confirmation {
-    /// Writes the email.
+    /// Renders the email.
     pub fn email(&self) -> Email {
         let address = self.address.lines();
         let text = Text {
@@ -114,7 +103,7 @@ mod tests {
     fn confirmation() -> Confirmation {
         Confirmation {
             number: 1042,
-            lines: vec![Line {
+            lines: vec![ConfirmationLine {
                 title: "Lantern <b>\"Nordlys\"</b> & wick".to_owned(),
                 variant_title: "Red".to_owned(),
                 quantity: 2,
@@ -137,9 +126,9 @@ mod tests {
     }
 
     #[test]
-    fn text_and_html_say_what_was_bought_for_how_much_and_where_it_goes() {
+    fn text_and_html_contain_items_prices_and_address() {
         let email = confirmation().email();
-        for said in [
+        for expected in [
             "1042",
             "25.98 EUR",
             "4.95 EUR",
@@ -149,13 +138,13 @@ mod tests {
             "5003 Bergen",
             "NO",
         ] {
-            assert!(email.text.contains(said), "{said}:\n{}", email.text);
-            assert!(email.html.contains(said), "{said}:\n{}", email.html);
+            assert!(email.text.contains(expected), "{expected}:\n{}", email.text);
+            assert!(email.html.contains(expected), "{expected}:\n{}", email.html);
         }
     }
 
     #[test]
-    fn what_a_customer_wrote_is_text_in_html_and_untouched_in_text() {
+    fn a_customers_input_is_escaped_in_html_and_unchanged_in_text() {
         let email = confirmation().email();
         assert!(
             !email.html.contains("<script>") && !email.html.contains("<b>\""),

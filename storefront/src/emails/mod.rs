@@ -1,26 +1,25 @@
-//! What the shop writes to its customers. Each email is a file: what it needs, its subject, its text and its HTML.
+//! Mails to customers. Each is a file with its data, subject, text and HTML.
 //!
-//! Text is what counts: it is complete, and the HTML says the same. HTML is escaped by askama, which derives that from
-//! the templates' ending. Whoever sends one reads `third_parties/mail.rs` next.
+//! The text is complete; the HTML says the same. askama escapes HTML by the templates' file extension. Read next:
+//! `third_parties/mail.rs`.
 
 mod confirmation;
 mod welcome;
 
-pub use confirmation::{Address, Confirmation, Line};
+pub use confirmation::{Address, Confirmation, ConfirmationLine};
 pub use welcome::Welcome;
 
-/// An email that is ready to be sent, apart from who gets it.
+/// A rendered email, without its recipient.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Email {
     /// One line.
     pub subject: String,
     /// For readers without HTML.
     pub text: String,
-    /// The same with some colour.
     pub html: String,
 }
 
-/// A subject is a header: a line break in it would begin another one. Names come from customers.
+/// A subject is a header: a line break in it would start another one (header injection). Names come from customers.
 fn one_line(subject: String) -> String {
     subject.replace(|c: char| c.is_control(), " ")
 }

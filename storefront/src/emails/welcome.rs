@@ -1,13 +1,11 @@
-//! The welcome of a new customer.
+//! The welcome mail of a new customer.
 
 use askama::Template;
 
 use super::{Email, one_line};
 
-/// What the welcome says.
 #[derive(Debug, Clone)]
 pub struct Welcome {
-    /// The customer's name.
     pub name: String,
 }
 
@@ -24,7 +22,7 @@ struct Html<'a> {
 }
 
 impl Welcome {
-    /// Writes the email.
+    /// Renders the email.
     pub fn email(&self) -> Email {
         let name = &self.name;
         Email {

@@ -1,8 +1,7 @@
-//! Compensation: an order that ends without being shipped returns what it held, its coupon's use, its stock and its cart,
-//! in the transaction that ends it. Its money is released afterwards, at the gateway.
+//! Compensation: an order that ends without being shipped returns its stock, its coupon's use and its cart, in the
+//! transaction that ends it. Its payment is voided afterwards, at the gateway.
 //!
-//! Each function is a transaction, begun again when a deadlock ends it. Those named `…_within` are for a caller whose
-//! transaction is open already.
+//! Each function is a transaction, retried after a deadlock. Those named `…_within` run in the caller's transaction.
 
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
@@ -12,19 +11,19 @@ use super::stock::return_stock;
 use super::{ATTEMPTS, BoundKey, OutboxRow, is_deadlock};
 use crate::postgres::{Counter, Session};
 
-/// Why an order that was never paid fails.
+/// Why an unpaid order fails.
 #[derive(Debug, Clone, Copy)]
 pub enum FailureReason<'a> {
-    /// The bank declined: no money is held, which is recorded, so that the gateway isn't asked to void. The answer is kept
-    /// under the request's key.
+    /// The bank declined, so there is nothing to void, which is recorded. The response is stored under the request's
+    /// key.
     Declined(Option<BoundKey<'a>>),
-    /// The gateway knows of no payment, and the reservation ended at that time. Unless a retry has extended it since: then
+    /// The gateway knows no payment, and the reservation expired at this time. If a retry has extended it since,
     /// nothing is changed.
     NotPaid(OffsetDateTime),
 }
 
-/// Fails an order that waits for its payment. Its cart can be ordered again, under another key. Returns whether the order
-/// was waiting.
+/// Fails an unpaid order. Its cart can be ordered again, under another key. Returns whether the order was still
+/// unpaid.
 ///
 /// # Errors
 /// When a statement fails.
@@ -93,8 +92,8 @@ pub async fn fail_order_within<C: Counter + Sync>(
     Ok(true)
 }
 
-/// Deletes an order that waits for its payment, with its key, as if it had never been placed: the gateway doesn't know
-/// its means of payment. Returns whether the order was waiting.
+/// Deletes an unpaid order with its key, as if it had never been placed, because the gateway doesn't know its payment
+/// token. Returns whether the order was still unpaid.
 ///
 /// # Errors
 /// When a statement fails.
@@ -147,29 +146,26 @@ pub async fn discard_order_within<C: Counter + Sync>(
     Ok(true)
 }
 
-/// Who cancels an order, and the event that says so.
+/// A cancellation, with its event.
 #[derive(Debug)]
 pub struct Cancellation<'a> {
-    /// The order.
     pub order: Uuid,
     /// The customer who placed it…
     pub customer_id: Option<Uuid>,
-    /// … or the SHA-256 of the token that opens a guest's.
+    /// … or the SHA-256 of a guest's order token.
     pub token_hash: Option<&'a [u8]>,
-    /// When.
     pub at: OffsetDateTime,
-    /// Its row in the outbox.
     pub event: OutboxRow<'a>,
 }
 
-/// An order that was cancelled now.
+/// An order that was just cancelled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cancelled {
-    /// The gateway's name for its payment, where that is known.
+    /// The gateway's id of its payment, if known.
     pub payment_id: Option<String>,
 }
 
-/// Cancels an order whose parcel isn't being made ready yet. `None` when nothing was changed.
+/// Cancels an order that isn't shipping yet. `None` when nothing was changed.
 ///
 /// # Errors
 /// When a statement fails.
@@ -229,7 +225,7 @@ async fn cancel_once<C: Counter + Sync>(
     }))
 }
 
-/// Its stock, then its coupon's use.
+/// Returns the stock, then the coupon's use (lock order).
 async fn return_holdings<C: Counter + Sync>(
     transaction: &mut Session<'_, C>,
     order: Uuid,

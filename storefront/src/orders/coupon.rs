@@ -1,9 +1,9 @@
-//! A coupon's use, returned. It is taken in `reservation.rs`, by [`super::confirm`].
+//! Returns a coupon's use, which `reservation.rs` takes in [`super::check_reservation`].
 
 use crate::postgres::{Counter, Session};
 
-/// Returns the use that an ended order held. Last of all locks. A counter that an operator reset stays at zero: the
-/// constraint on it would otherwise keep the order from ever ending.
+/// Returns the use of an ended order's coupon. Its row is locked last. A counter that an operator has reset stays at
+/// zero, otherwise its check constraint would prevent the order from ever ending.
 ///
 /// # Errors
 /// When the statement fails.

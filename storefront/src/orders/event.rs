@@ -4,12 +4,11 @@ use uuid::Uuid;
 
 use crate::messages::Event;
 
-/// An event that is to be published once its transaction is committed.
+/// An event to publish after its transaction is committed.
 #[derive(Debug, Clone)]
 pub struct PendingEvent {
-    /// The id by which consumers recognize a second delivery.
+    /// Consumers detect duplicates by it (at-least-once delivery).
     pub message_id: Uuid,
-    /// What happened.
     pub event: Event,
     /// W3C trace context of the request that caused it.
     pub trace_context: Option<String>,
@@ -36,15 +35,13 @@ impl PendingEvent {
     }
 }
 
-/// The columns of a row of `outbox`. The transitions write it when `message_id` isn't null.
+/// A row of `outbox`. The transitions insert it unless `message_id` is null.
 #[derive(Debug)]
 pub struct OutboxRow<'a> {
     /// Null when the event isn't published through the outbox.
     pub message_id: Option<Uuid>,
     /// The routing key.
     pub event: &'static str,
-    /// Ids and a version.
     pub body: serde_json::Value,
-    /// W3C trace context.
     pub trace_context: Option<&'a str>,
 }

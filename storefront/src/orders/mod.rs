@@ -1,5 +1,5 @@
 //! An order's transitions, with their SQL. The api and the worker call the same code, so an order is paid, failed,
-//! cancelled or discarded in one way. No HTTP here, and no decision about the client's answer.
+//! cancelled or discarded in one way. There is no HTTP here.
 //!
 //! ```text
 //! reservation ─▶ pending_payment ─▶ paid ─▶ fulfilled ─▶ delivered
@@ -9,24 +9,24 @@
 //! ```
 //!
 //! Each transition names the status that it starts from, so it happens once: a client's retry, a second worker or a
-//! cancellation that comes later changes nothing. What an order held is returned in the transaction that ends it.
+//! late cancellation changes nothing. What an order held is returned in the transaction that ends it.
 //!
 //! # The lock order
 //!
-//! Every transaction takes the rows it needs in this order, and skips those that it doesn't need. Two transactions
-//! therefore never wait for each other, whatever they do to the same order, SKU or coupon:
+//! Every transaction locks the rows it needs in this order, and skips the others. So transactions can't deadlock,
+//! whatever they do to the same order, SKU or coupon:
 //!
 //! 1. the idempotency key that a reservation inserts
 //! 2. the cart
 //! 3. the order, then the idempotency key that it is bound to
 //! 4. the variants, by `(product_id, id)`, in one statement
-//! 5. their products: the triggers that follow that statement lock them when stock runs out or returns, in the order of its
-//!    rows; then their `search_rows` and `catalog_changes`
+//! 5. their products: triggers of that statement lock them when stock runs out or returns, in the order of its rows; then
+//!    their `search_rows` and `catalog_changes`
 //! 6. the coupon
 //! 7. `catalog_epoch`, in the commit (a deferred trigger, for processes of the earlier release)
 //!
-//! The coupon comes after the stock, so an order that waits for a hot SKU doesn't hold its coupon's row, and orders of
-//! other SKUs with the same coupon go on. From 6 on, a transaction waits for commits only.
+//! The coupon comes after the stock, so that an order waiting for a hot SKU doesn't hold its coupon's row, and orders
+//! of other SKUs with the same coupon proceed. From 6 on, a transaction waits for commits only.
 //!
 //! Read next: `reservation.rs`, `stock.rs`, then `payment.rs` and `compensation.rs`.
 
@@ -43,23 +43,21 @@ pub use self::compensation::{
 };
 pub use self::event::{OutboxRow, PendingEvent};
 pub use self::payment::{Payment, pay_order, record_void};
-pub use self::reservation::{Confirmation, NewKey, NewOrder, confirm, insert_order};
+pub use self::reservation::{NewKey, NewOrder, ReservationCheck, check_reservation, insert_order};
 pub use self::stock::{Unit, take_stock};
 
-/// How often a transaction that a deadlock ended is begun again. All of the shop's own transactions follow the lock order;
+/// How often a transaction is attempted that ends in a deadlock. The shop's own transactions follow the lock order;
 /// an import or an operator's `psql` may not.
 const ATTEMPTS: u32 = 4;
 
 /// An idempotency key that is bound to an order.
 #[derive(Debug, Clone, Copy)]
 pub struct BoundKey<'a> {
-    /// Whose key.
     pub owner: &'a [u8],
-    /// Its text.
     pub key: &'a str,
 }
 
-/// Whether Postgres ended the transaction so that another can go on.
+/// Whether Postgres aborted the transaction to resolve a deadlock.
 pub fn is_deadlock(error: &sqlx::Error) -> bool {
     // https://www.postgresql.org/docs/current/errcodes-appendix.html
     const DEADLOCK_DETECTED: &str = "40P01";

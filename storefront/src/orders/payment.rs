@@ -1,4 +1,4 @@
-//! An order whose payment is known: paid, or its money released.
+//! Paying an order, and recording a void.
 
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
@@ -7,27 +7,24 @@ use super::{BoundKey, OutboxRow};
 use crate::messages::Consumer;
 use crate::postgres::{Counter, Session};
 
-/// What makes an order paid.
+/// A payment to record.
 #[derive(Debug)]
 pub struct Payment<'a> {
-    /// The order.
     pub order: Uuid,
-    /// The gateway's name for the payment.
+    /// The gateway's id of the payment.
     pub payment_id: &'a str,
-    /// When.
     pub at: OffsetDateTime,
-    /// The event that says so.
     pub event: OutboxRow<'a>,
-    /// Its message id, whether the outbox publishes it or not.
+    /// The event's message id, whether the outbox publishes it or not.
     pub message_id: Uuid,
-    /// Consumers whose work is done by the caller: they are noted in the inbox, so the worker skips it.
+    /// Consumers whose work the caller does: they are recorded in the inbox, so that the worker skips them.
     pub done_by_caller: &'static [Consumer],
-    /// The request's key with the answer to keep. The worker has none.
+    /// The request's key with the response to store. The worker has none.
     pub answer: Option<(BoundKey<'a>, &'a [u8])>,
 }
 
-/// The status, its event, the row in the outbox and the key's answer: one statement. Returns whether the order was
-/// waiting for its payment.
+/// Records the status, its event, the outbox row and the key's response in one statement. Returns whether the order
+/// was still unpaid.
 ///
 /// # Errors
 /// When the statement fails.
@@ -75,7 +72,7 @@ pub async fn pay_order<C: Counter + Sync>(
     Ok(paid.fetch_one(session).await? > 0)
 }
 
-/// Records that no money is held any more for an order that ended. Returns whether that is news.
+/// Records that no money is held any more for an ended order. Returns whether it wasn't recorded before.
 ///
 /// # Errors
 /// When the statement fails.

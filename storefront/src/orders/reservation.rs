@@ -1,5 +1,5 @@
-//! A reservation: the order's row bound to the client's key, and what is checked before it is committed. Its lines and
-//! its stock are written between the two, by the arms of `order_lines` and `stock`.
+//! A reservation: the order's row bound to the client's key, and the checks before its commit. Between the two, the
+//! arms of `order_lines` and `stock` write lines and stock.
 
 use std::time::Duration;
 
@@ -13,60 +13,47 @@ use crate::postgres::{Counter, Session};
 /// The idempotency key of a request that places an order.
 #[derive(Debug, Clone, Copy)]
 pub struct NewKey<'a> {
-    /// Whose key: a SHA-256.
     pub owner: &'a [u8],
-    /// Its text.
     pub key: &'a str,
     /// SHA-256 of the request.
     pub request_hash: &'a [u8],
-    /// How long it is kept.
-    pub kept_hours: i32,
-    /// How long a retry finds it locked.
+    pub retention_hours: i32,
+    /// The length of the lease on the key.
     pub locked_for: Duration,
 }
 
-/// An order that is about to be inserted.
+/// An order to insert.
 #[derive(Debug, Clone, Copy)]
 pub struct NewOrder<'a> {
-    /// Bound to the order.
     pub key: NewKey<'a>,
-    /// A UUIDv7.
     pub id: Uuid,
-    /// The cart that it was made from.
     pub cart_id: Uuid,
     /// That cart's version when it was priced.
     pub cart_version: OffsetDateTime,
     /// Null for a guest.
     pub customer_id: Option<Uuid>,
-    /// Now, by the clock of the api.
+    /// By the api's clock.
     pub created_at: OffsetDateTime,
-    /// How long its stock is held unpaid.
+    /// How long its stock is reserved while it is unpaid.
     pub reserved_for: Duration,
-    /// In minor units.
     pub subtotal_cents: i64,
-    /// In minor units.
     pub discount_cents: i64,
-    /// In minor units.
     pub shipping_cents: i64,
-    /// In minor units.
     pub total_cents: i64,
-    /// ISO 4217.
     pub currency: &'a str,
     /// `standard` or `express`.
     pub shipping_method: &'a str,
-    /// Where its mails go.
     pub email: &'a str,
-    /// SHA-256 of the token that opens a guest's order.
+    /// SHA-256 of a guest's order token.
     pub token_hash: Option<&'a [u8]>,
-    /// The coupon that took something off.
+    /// The coupon, if it gives a discount.
     pub coupon_code: Option<&'a str>,
-    /// As it was given.
     pub shipping_address: &'a Value,
 }
 
-/// Claims the request's key, holds the cart as it was read, and inserts the order. The key comes first: a twin waits for
-/// it, and begins again when this transaction has ended. Returns the order's number; `None` after a twin, or when the cart
-/// has changed since it was priced.
+/// Claims the request's key, locks the cart at its version, and inserts the order. The key comes first: a concurrent
+/// request with the same key waits for it, and starts over when this transaction has ended. Returns the order's
+/// number; `None` when a concurrent request was faster, or the cart has changed since it was priced.
 ///
 /// # Errors
 /// When the statement fails.
@@ -79,7 +66,7 @@ pub async fn insert_order<C: Counter + Sync>(
         order.key.owner,
         order.key.key,
         order.key.request_hash,
-        order.key.kept_hours,
+        order.key.retention_hours,
         order.key.locked_for.as_secs_f64(),
         order.id,
         order.cart_id,
@@ -102,34 +89,28 @@ pub async fn insert_order<C: Counter + Sync>(
     query.fetch_optional(transaction).await
 }
 
-/// What a reservation relies on, checked once its stock is taken.
+/// What a reservation relies on, checked after its stock was taken.
 #[derive(Debug, Clone, Copy)]
-pub struct Confirmation<'a> {
-    /// What was priced.
+pub struct ReservationCheck<'a> {
     pub units: &'a [Unit],
-    /// In this currency.
     pub currency: &'a str,
-    /// The coupon of which a use is taken.
+    /// The coupon to redeem.
     pub coupon_code: Option<&'a str>,
 }
 
-/// The last statement of a reservation that took a coupon, or had to wait after it was priced: takes a use of the coupon,
-/// and compares prices, currency and `active` with the tables as they are now. Returns whether all still holds; if not,
-/// the caller has to roll back and to price again. It is a statement of its own because only a new statement sees what
-/// was committed while the one before it waited.
+/// The last statement of a reservation that has a coupon, or had to wait after it was priced: redeems the coupon, and
+/// compares prices, currency and `active` with the current rows. Returns whether all still hold; if not, the caller
+/// must roll back and price again. It is a separate statement because only a new statement sees what was committed
+/// while the previous one waited (read committed).
 ///
 /// # Errors
 /// When the statement fails.
-pub async fn confirm<C: Counter + Sync>(
+pub async fn check_reservation<C: Counter + Sync>(
     transaction: &mut Session<'_, C>,
-    confirmation: Confirmation<'_>,
+    check: ReservationCheck<'_>,
 ) -> Result<bool, sqlx::Error> {
-    let variants: Vec<Uuid> = confirmation.units.iter().map(|unit| unit.variant_id).collect();
-    let prices: Vec<i64> = confirmation
-        .units
-        .iter()
-        .map(|unit| unit.unit_price_cents)
-        .collect();
+    let variants: Vec<Uuid> = check.units.iter().map(|unit| unit.variant_id).collect();
+    let prices: Vec<i64> = check.units.iter().map(|unit| unit.unit_price_cents).collect();
     let holds = sqlx::query_scalar!(
         r#"with coupon as (
                update coupons set uses = uses + 1
@@ -146,8 +127,8 @@ pub async fn confirm<C: Counter + Sync>(
               ) as "holds!""#,
         &variants,
         &prices,
-        confirmation.currency,
-        confirmation.coupon_code
+        check.currency,
+        check.coupon_code
     );
     holds.fetch_one(transaction).await
 }

@@ -1,33 +1,32 @@
-//! Units of a SKU, taken and returned. Rows are locked in the lock order, by `(product_id, id)`.
+//! Taking and returning stock. Rows are locked in the lock order, by `(product_id, id)`.
 
 use uuid::Uuid;
 
 use crate::postgres::{Counter, Session};
 
-/// What an order takes of one variant, and the price it was offered at.
+/// The units of one variant that an order takes, with the price it was offered at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unit {
-    /// The lock order's first part.
+    /// First part of the lock order.
     pub product_id: Uuid,
-    /// And its second.
+    /// Second part.
     pub variant_id: Uuid,
-    /// How many.
     pub quantity: i32,
-    /// What one costs.
     pub unit_price_cents: i64,
 }
 
-/// Up to so many SKUs, an order takes its stock by a plain update.
+/// Orders of at most this many SKUs take their stock by a plain update.
 ///
-/// A plain update passes over a contended row once, which is worth half as many sales again of a hot SKU. Its rows are
-/// locked in the order in which the plan finds them, and that is the order of the subquery for as long as the planner
-/// looks each id up in the primary key: for a few ids it does, on any table of more than some ten pages. (On a smaller
-/// one, a deadlock is possible; Postgres ends one of the two, and that order begins again.) For many ids it may read the
-/// table instead, in no order. So larger orders lock their rows in a step of their own, which promises the order.
+/// A plain update visits a contended row only once, which allows half as many sales again of a hot SKU. It locks rows
+/// in the order in which its plan finds them, which is the subquery's order as long as the planner looks up each id
+/// in the primary key: it does for a few ids, on any table of more than about ten pages. (On a smaller one a deadlock
+/// is possible; Postgres aborts one order, which is retried.) For many ids it may scan the table, in any order. So
+/// larger orders lock their rows in a separate step with a guaranteed order.
 const PLAIN_UP_TO: usize = 3;
 
-/// Takes all units where each variant has enough and still costs what was priced. An update that waited for another
-/// checks both again, on the row as it is then. Returns whether all were taken; if not, the caller has to roll back.
+/// Takes all units, if each variant has enough stock and still has the price that was read. An update that waited for
+/// a lock checks both again, on the current row (read committed). Returns whether all were taken; if not, the caller
+/// must roll back.
 ///
 /// # Errors
 /// When the statement fails.
@@ -78,9 +77,9 @@ pub async fn take_stock<C: Counter + Sync>(
     Ok(taken.rows_affected() == units.len() as u64)
 }
 
-/// Returns the units of an order, in the transaction that ends it: its status changes once, so they return once. Units of
-/// a variant that was deleted meanwhile are gone with it. A stock that would exceed its column's type stays at the largest
-/// number: the order has to end all the same.
+/// Returns the units of an order, in the transaction that ends it; its status changes once, so they are returned
+/// once. Units of a variant that was deleted meanwhile are dropped. Stock is capped at its column's maximum, because
+/// the order must be able to end.
 ///
 /// # Errors
 /// When the statement fails.

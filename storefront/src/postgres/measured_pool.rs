@@ -38,7 +38,7 @@ impl MeasuredPool {
         let asked = Instant::now();
         let lease = self.pool.acquire().await;
         let timed_out = matches!(lease, Err(sqlx::Error::PoolTimedOut));
-        statements::waited_for_connection(asked.elapsed(), timed_out);
+        statements::record_connection_wait(asked.elapsed(), timed_out);
         Ok(Session::new(lease?, (), self.statement_limit))
     }
 

@@ -96,7 +96,7 @@ pub struct UrlError;
 /// A refused password and a database that doesn't exist don't pass by themselves. They might while a server is being set
 /// up, but one that is lets nobody in over the network until all of it is there: so do Postgres' own container and its
 /// operators.
-pub fn may_pass(error: &sqlx::Error) -> bool {
+pub fn is_transient(error: &sqlx::Error) -> bool {
     // Classes of https://www.postgresql.org/docs/current/errcodes-appendix.html: connections, resources, interventions.
     const PASSING: [&str; 3] = ["08", "53", "57"];
     match error {

@@ -1,4 +1,4 @@
-//! Logs: to standard error, as text for people or as JSON for machines, with the ids of the trace that a line belongs to.
+//! Logs to standard error, as text for people or as JSON for machines, with the ids of the current trace.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::trace;
 use crate::settings::{LogFormat, LogSettings};
 
-/// Logs go to standard error, so that standard output stays the command's own.
+/// Logs go to standard error, so that standard output is left to the command.
 ///
 /// # Errors
 /// When the filter can't be parsed.
@@ -31,7 +31,7 @@ pub fn init_logs(settings: &LogSettings) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Adds `trace_id`, and in JSON `span_id` as well, to the lines that another format writes, where there is a trace.
+/// Adds `trace_id`, and in JSON also `span_id`, to each line that is logged within a trace.
 struct WithTraceIds<F>(F);
 
 impl<S, N, F> FormatEvent<S, N> for WithTraceIds<F>

@@ -1,5 +1,6 @@
-//! Metrics of a process, and those that api and worker have in common. Names follow Prometheus
-//! (<https://prometheus.io/docs/practices/naming/>): base units, `_total` for counters; labels are bounded sets.
+//! Metrics of a process, and those that api and worker share. Names follow Prometheus
+//! (<https://prometheus.io/docs/practices/naming/>): base units, `_total` for counters; every label has a bounded set
+//! of values.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +18,12 @@ const DURATION_BUCKETS_SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// Upper bounds of how old a message is when it is worked off, in seconds: from a queue that keeps up to one that was
+/// Upper bounds of the age of a message when it is handled, in seconds: from a queue that keeps up to one that was
 /// stopped for an hour.
 const AGE_BUCKETS_SECONDS: &[f64] = &[
     0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
 ];
 
-/// The states that an order can reach.
 const ORDER_STATES: [&str; 6] = [
     "pending_payment",
     "paid",
@@ -33,7 +33,7 @@ const ORDER_STATES: [&str; 6] = [
     "delivered",
 ];
 
-/// What `/metrics` shows. Cheap to clone.
+/// Renders `/metrics`. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     recorded: PrometheusHandle,
@@ -44,7 +44,7 @@ pub struct Metrics {
 impl Metrics {
     /// All metrics in Prometheus' text format.
     pub fn render(&self) -> String {
-        // What is read from the system and the runtime is read when someone asks.
+        // Metrics of the system and the runtime are read at scrape time.
         self.process.collect();
         let runtime = self.runtime.metrics();
         metrics::gauge!("tokio_alive_tasks").set(runtime.num_alive_tasks() as f64);
@@ -58,8 +58,7 @@ impl Metrics {
     }
 }
 
-/// Installs the process-wide recorder, and returns what renders it. `process` is the program's name. Called once, in a
-/// runtime.
+/// Installs the process-wide recorder. `process` is the program's name. Called once, within a runtime.
 ///
 /// # Panics
 /// When a recorder is already installed.
@@ -73,13 +72,13 @@ pub fn init_metrics(settings: &TelemetrySettings, variants: &Variants, process: 
         .expect("the buckets are not empty");
     let recorder = builder.build_recorder();
     let recorded = recorder.handle();
-    // Without a recorder, what is counted is counted by nobody.
+    // Without a recorder, all metrics are no-ops.
     if settings.metrics == Switch::On {
         metrics::set_global_recorder(recorder).expect("no recorder was installed before");
     }
     let upkeep = recorded.clone();
     tokio::spawn(async move {
-        // Folds what was recorded into the histograms, so that memory stays bounded when nobody scrapes.
+        // Folds recorded samples into the histograms, so that memory stays bounded without scrapes.
         let mut interval = tokio::time::interval(Duration::from_secs(5));
         loop {
             interval.tick().await;
@@ -112,43 +111,41 @@ fn describe() {
     );
     metrics::describe_gauge!("backstock_build_info", "The program and its version; always 1.");
     metrics::describe_gauge!("tokio_workers", "Threads that run requests or messages.");
-    metrics::describe_gauge!("tokio_alive_tasks", "Tasks that have begun and not ended.");
+    metrics::describe_gauge!("tokio_alive_tasks", "Tasks that have started and not finished.");
     metrics::describe_gauge!(
         "tokio_global_queue_depth",
-        "Tasks that wait for a thread, in the queue that all share."
+        "Tasks waiting for a thread, in the queue shared by all threads."
     );
     metrics::describe_gauge!(
         "tokio_busy_seconds",
-        "Time that the threads spent with tasks, all together."
+        "Time that all threads together spent running tasks."
     );
     metrics::describe_histogram!(
         "third_party_duration_seconds",
-        "Time until a third party had answered, with what was asked again."
+        "Time until a third party responded, including retries."
     );
     metrics::describe_counter!("orders_total", "Orders that reached a state in this process.");
 }
 
-/// An order reached this state.
+/// Counts an order that reached this state.
 pub fn order_reached(status: &'static str) {
     orders_reached(status, 1);
 }
 
-/// So many did.
 pub fn orders_reached(status: &'static str, orders: u64) {
     metrics::counter!("orders_total", "status" => status).increment(orders);
 }
 
 /// A call to a third party, measured and traced.
-pub struct ThirdParty {
+pub struct ThirdPartyCall {
     party: &'static str,
     operation: &'static str,
     started: Instant,
     span: Span,
 }
 
-impl ThirdParty {
-    /// The call begins.
-    pub fn called(party: &'static str, operation: &'static str) -> Self {
+impl ThirdPartyCall {
+    pub fn start(party: &'static str, operation: &'static str) -> Self {
         Self {
             party,
             operation,
@@ -157,13 +154,13 @@ impl ThirdParty {
         }
     }
 
-    /// What to send along, so that the other side's work belongs to the same trace.
+    /// The header that makes the other side's work part of this trace.
     pub fn traceparent(&self) -> Option<String> {
         self.span.parent().map(|parent| parent.to_string())
     }
 
-    /// It ended. `outcome` is one of a few words.
-    pub fn ended(mut self, outcome: &'static str) {
+    /// Records the end of the call. `outcome` is one of a bounded set.
+    pub fn finish(mut self, outcome: &'static str) {
         metrics::histogram!(
             "third_party_duration_seconds",
             "party" => self.party,
@@ -173,7 +170,7 @@ impl ThirdParty {
         .record(self.started.elapsed());
         self.span.attribute("outcome", outcome);
         if outcome == "unknown" {
-            self.span.failed("no answer in time, or a fault");
+            self.span.failed("timeout or fault");
         }
     }
 }

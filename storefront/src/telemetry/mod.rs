@@ -9,5 +9,5 @@ mod summary;
 pub mod trace;
 
 pub use self::logs::init_logs;
-pub use self::metrics::{Metrics, ThirdParty, init_metrics, order_reached, orders_reached};
-pub use self::otlp::{Exporting, TraceError, init_traces};
+pub use self::metrics::{Metrics, ThirdPartyCall, init_metrics, order_reached, orders_reached};
+pub use self::otlp::{TraceError, TraceExporter, init_traces};

@@ -1,4 +1,4 @@
-//! Sends the traces that are kept to a collector: OpenTelemetry's protocol over HTTP, in batches, from a thread of its own.
+//! Exports sampled traces to a collector: OTLP over HTTP, in batches, from a separate thread.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,45 +10,45 @@ use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanLin
 
 use secrecy::ExposeSecret;
 
-use super::trace::{self, Kept, Kind, SpanRecord, Tracer};
+use super::trace::{self, KeptTrace, Kind, SpanRecord, Tracer};
 use crate::settings::TelemetrySettings;
 
-/// How long a collector may take over a batch.
+/// The time limit of exporting a batch.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the last batch may take when the process stops.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The time limit of the last batch at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why traces can't be sent.
+/// The endpoint can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("BACKSTOCK_OTLP_ENDPOINT can't be used: {0}; an example: http://127.0.0.1:4318")]
 pub struct TraceError(#[from] ExporterBuildError);
 
-/// The exporter, to be told when the process stops. Without an endpoint there is none.
+/// The exporter, to be shut down with the process. Empty without an endpoint.
 #[derive(Debug, Clone)]
-pub struct Exporting(Option<std::sync::Arc<BatchSpanProcessor>>);
+pub struct TraceExporter(Option<std::sync::Arc<BatchSpanProcessor>>);
 
-impl Exporting {
-    /// Sends what is left.
+impl TraceExporter {
+    /// Exports what is left.
     pub async fn stop(self) {
         let Some(processor) = self.0 else {
             return;
         };
-        // It waits for its own thread, which no task may do.
-        let stopping = tokio::task::spawn_blocking(move || processor.shutdown_with_timeout(GOODBYE_TIMEOUT));
+        // It blocks until its thread is done, so it can't run on the runtime's threads.
+        let stopping = tokio::task::spawn_blocking(move || processor.shutdown_with_timeout(SHUTDOWN_TIMEOUT));
         if let Ok(Err(error)) = stopping.await {
             tracing::debug!(%error, "the last traces were not sent");
         }
     }
 }
 
-/// Switches traces on where the settings name a collector. `process` is the program's name. Called once.
+/// Turns tracing on if the settings name a collector. `process` is the program's name. Called once.
 ///
 /// # Errors
-/// When the endpoint is no URL.
-pub fn init_traces(settings: &TelemetrySettings, process: &'static str) -> Result<Exporting, TraceError> {
+/// When the endpoint isn't a URL.
+pub fn init_traces(settings: &TelemetrySettings, process: &'static str) -> Result<TraceExporter, TraceError> {
     let Some(endpoint) = &settings.otlp_endpoint else {
-        return Ok(Exporting(None));
+        return Ok(TraceExporter(None));
     };
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
@@ -63,34 +63,34 @@ pub fn init_traces(settings: &TelemetrySettings, process: &'static str) -> Resul
         .build();
     processor.set_resource(&resource);
     let processor = std::sync::Arc::new(processor);
-    let keeper = processor.clone();
+    let exporter = processor.clone();
     let scope = InstrumentationScope::builder("backstock").build();
     trace::install(Tracer {
-        drawn_below: (settings.trace_sample_ratio * f64::from(u32::MAX)).round() as u64
+        sample_threshold: (settings.trace_sample_ratio * f64::from(u32::MAX)).round() as u64
             + u64::from(settings.trace_sample_ratio >= 1.0),
         slow: settings.trace_slow,
         keep: Box::new(move |kept| {
-            for span in in_its_terms(kept, &scope) {
-                keeper.on_end(span);
+            for span in to_span_data(kept, &scope) {
+                exporter.on_end(span);
             }
         }),
     });
-    Ok(Exporting(Some(processor)))
+    Ok(TraceExporter(Some(processor)))
 }
 
-/// Tells the processes of one program apart.
+/// Distinguishes processes of one program.
 fn instance() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("{}-{}", host.trim(), std::process::id())
 }
 
-fn in_its_terms(kept: Kept, scope: &InstrumentationScope) -> impl Iterator<Item = SpanData> {
+fn to_span_data(kept: KeptTrace, scope: &InstrumentationScope) -> impl Iterator<Item = SpanData> {
     let trace_id = TraceId::from(kept.trace_id);
     let scope = scope.clone();
     let (now, now_by_clock) = (Instant::now(), SystemTime::now());
     let by_clock = move |instant: Instant| now_by_clock - now.saturating_duration_since(instant);
     let convert = move |mut span: SpanRecord| SpanData {
-        // What is kept is kept for good, drawn or not.
+        // A kept trace is always exported, sampled or not.
         span_context: SpanContext::new(
             trace_id,
             SpanId::from(span.id),

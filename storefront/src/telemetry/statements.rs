@@ -1,4 +1,4 @@
-//! What a process asks of Postgres: how long each statement takes, and how long work waits for a connection.
+//! Metrics of statements: how long each takes, and how long work waits for a connection.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,13 +9,13 @@ use metrics::{Counter, Histogram};
 
 use super::summary::summary;
 
-/// Texts of statements that a thread knows by heart. The code has fewer, with all combinations of filters; what is
-/// beyond is looked up each time.
+/// Statements cached per thread. The code has fewer, even with all combinations of filters; others are looked up each
+/// time.
 const MAX_KNOWN_STATEMENTS: usize = 4096;
 
-/// A statement as metrics and traces know it.
+/// A statement in metrics and traces.
 pub struct KnownStatement {
-    /// What it does, for example `select products`.
+    /// For example `select products`.
     pub summary: Arc<str>,
     duration: Histogram,
 }
@@ -29,13 +29,13 @@ impl KnownStatement {
         }
     }
 
-    /// It was answered.
+    /// Records a completed statement.
     pub fn record(&self, took: Duration) {
         self.duration.record(took);
     }
 }
 
-/// What is known of a statement by its text.
+/// The cached entry of a statement's text.
 pub fn known(sql: &str) -> Arc<KnownStatement> {
     HANDLES.with_borrow_mut(|handles| {
         if let Some(known) = handles.known.get(sql) {
@@ -49,8 +49,8 @@ pub fn known(sql: &str) -> Arc<KnownStatement> {
     })
 }
 
-/// A piece of work waited for a connection, and has one unless it timed out.
-pub fn waited_for_connection(waited: Duration, timed_out: bool) {
+/// Records a wait for a connection, which may have timed out.
+pub fn record_connection_wait(waited: Duration, timed_out: bool) {
     HANDLES.with_borrow(|handles| {
         handles.connection_wait.record(waited);
         if timed_out {
@@ -59,7 +59,7 @@ pub fn waited_for_connection(waited: Duration, timed_out: bool) {
     });
 }
 
-/// The pool's state, when someone asks for the metrics.
+/// Sets the pool's gauges, at scrape time.
 pub fn record_pool(open: u32, idle: usize, limit: u32) {
     metrics::gauge!("database_connections", "state" => "idle").set(idle as f64);
     metrics::gauge!("database_connections", "state" => "used").set(f64::from(open) - idle as f64);
@@ -70,11 +70,11 @@ pub(super) fn describe() {
     metrics::describe_gauge!("database_connections", "Connections to Postgres, by state.");
     metrics::describe_gauge!(
         "database_connections_limit",
-        "Connections to Postgres that this process may have."
+        "The limit of connections to Postgres of this process."
     );
     metrics::describe_histogram!(
         "database_statement_duration_seconds",
-        "Time until Postgres had answered a statement, by what it does to which table first."
+        "Time until Postgres responded to a statement, by operation and first table."
     );
     metrics::describe_histogram!(
         "database_connection_wait_seconds",
@@ -82,9 +82,9 @@ pub(super) fn describe() {
     );
     metrics::describe_counter!(
         "database_connection_timeouts_total",
-        "Requests and messages that got no connection to Postgres in time. Requests were answered 503."
+        "Requests and messages that timed out waiting for a connection to Postgres. Requests were answered 503."
     );
-    // What has not happened yet is 0, which a rule can count with; what isn't there it can't.
+    // Export zeros from the start: an alert rule can compute with 0 but not with an absent series.
     HANDLES.with_borrow(|_| ());
 }
 
@@ -96,8 +96,7 @@ thread_local! {
     });
 }
 
-/// A thread's own handles: looking one up in the registry builds its labels and takes a lock, which each statement would
-/// pay for.
+/// Per-thread handles: a lookup in the registry would build labels and take a lock for every statement.
 struct Handles {
     known: HashMap<Box<str>, Arc<KnownStatement>, foldhash::fast::RandomState>,
     connection_wait: Histogram,

@@ -1,11 +1,12 @@
-//! What a statement does, in two words: for metrics and traces, where its text would be too long and of too many forms.
+//! A statement's summary in two words, for metrics and traces: the full text would be too long, and its set
+//! unbounded.
 //!
-//! As OpenTelemetry's `db.query.summary`: the operation and its target
-//! (<https://opentelemetry.io/docs/specs/semconv/database/database-spans/#generating-a-summary-of-the-query>), of which
-//! only the first is taken. Read once for each text.
+//! As OpenTelemetry's `db.query.summary`
+//! (<https://opentelemetry.io/docs/specs/semconv/database/database-spans/#generating-a-summary-of-the-query>): the
+//! operation and its first target. Computed once per text.
 
-/// For example `select products`. A statement that changes something is named by its first change, also when that stands
-/// in a `with`; a query by the table of its outermost `from`.
+/// For example `select products`. A statement that writes is named by its first write, even within a `with`; a query
+/// by the table of its outermost `from`.
 pub fn summary(sql: &str) -> String {
     let words = words(sql);
     change(&words)
@@ -13,16 +14,15 @@ pub fn summary(sql: &str) -> String {
         .unwrap_or_else(|| words.first().map_or_else(String::new, |word| word.text.clone()))
 }
 
-/// A word of a statement.
 struct Word {
     text: String,
-    /// Parentheses that are open around it.
+    /// The number of open parentheses around it.
     depth: usize,
-    /// Whether one is opened right behind it.
+    /// Whether a parenthesis opens directly after it.
     opens: bool,
 }
 
-/// Keywords and names in lower case, without what is in quotes and comments.
+/// Keywords and names in lower case, without string literals and comments.
 fn words(sql: &str) -> Vec<Word> {
     let (mut words, mut depth, mut word) = (Vec::new(), 0_usize, String::new());
     let mut in_quotes = false;
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_something_is_named_by_its_first_change() {
+    fn a_statement_that_writes_is_named_by_its_first_write() {
         assert_eq!(
             summary("INSERT INTO carts (id) values ($1) on conflict (id) do update set id = $1"),
             "insert carts"

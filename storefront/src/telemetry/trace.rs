@@ -1,16 +1,15 @@
-//! Traces: what a request or a message consisted of, across processes.
+//! Distributed tracing: the spans of a request or a message, across processes.
 //!
-//! Each process collects the spans of a piece of work in a list of its own, and decides when the work has *ended* whether
-//! they are kept: when the trace was drawn in the first process, when the work failed, or when it was slow. So a rate of
-//! 1 % doesn't lose the traces that somebody will ask for; what is not kept costs a list of a few entries and no export.
-//! So entries hold what is at hand: names that exist, and one clock. What a collector wants is made of them when they are
-//! kept.
-//! Of a trace that was not drawn, the parts that failed or were slow are kept, those of other processes are not.
+//! Tail-based sampling: each process buffers the spans of a unit of work and decides at its *end* whether to keep
+//! them, namely if the trace was sampled in the first process, or if the work failed or was slow. So a rate of 1 %
+//! doesn't lose the traces that matter; a dropped one costs a short list and no export. Spans are stored cheaply, as
+//! existing names and one clock, and are converted only when they are kept. Of a trace that wasn't sampled, only the
+//! parts that failed or were slow are kept, not those of other processes.
 //!
-//! Between processes the trace travels as `traceparent` (W3C Trace Context, <https://www.w3.org/TR/trace-context/>): in
-//! the request, to third parties, in the outbox's row and in the message. Read next: `otlp.rs`, which sends what is kept.
+//! Traces are propagated as `traceparent` (W3C Trace Context, <https://www.w3.org/TR/trace-context/>): in requests,
+//! to third parties, in outbox rows and in messages. Read next: `otlp.rs`, which exports kept traces.
 //!
-//! Without an exporter nothing is collected: [`begin`] gives none, and everything else finds none.
+//! Without an exporter tracing is off: [`begin`] returns `None`, and nothing is collected.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,7 +19,7 @@ use std::time::{Duration, Instant};
 
 pub use opentelemetry::{KeyValue, Value};
 
-/// Spans of one piece of work that are kept. An N+1 over a page of a hundred fits; how many are beyond is an attribute.
+/// The most spans kept of one unit of work. An N+1 over a page of a hundred fits; the number beyond is an attribute.
 const MAX_SPANS: usize = 256;
 
 static TRACER: OnceLock<Tracer> = OnceLock::new();
@@ -29,44 +28,42 @@ tokio::task_local! {
     static CURRENT: Arc<Trace>;
 }
 
-/// What the process does about traces.
+/// The process's tracing configuration.
 pub(super) struct Tracer {
-    /// The share of the traces begun here that is kept, as a bound on 32 random bits.
-    pub(super) drawn_below: u64,
-    /// What takes longer is kept.
+    /// The sample ratio, as a threshold for 32 random bits.
+    pub(super) sample_threshold: u64,
+    /// Longer work is always kept.
     pub(super) slow: Duration,
-    /// Where to.
-    pub(super) keep: Box<dyn Fn(Kept) + Send + Sync>,
+    pub(super) keep: Box<dyn Fn(KeptTrace) + Send + Sync>,
 }
 
-/// Switches traces on, once in a process.
+/// Turns tracing on, once per process.
 pub(super) fn install(tracer: Tracer) {
     let _ = TRACER.set(tracer);
 }
 
-/// Whether traces are collected.
+/// Whether tracing is on.
 pub fn is_on() -> bool {
     TRACER.get().is_some()
 }
 
-/// Where a piece of work hangs in a trace: what `traceparent` says.
+/// A position in a trace, as in `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parent {
-    /// The trace, never 0.
+    /// Never 0.
     pub trace_id: u128,
-    /// The span that caused it, never 0.
+    /// The span that is the parent, never 0.
     pub span_id: u64,
-    /// Whether the trace was drawn.
-    pub is_drawn: bool,
+    /// Whether the trace was sampled.
+    pub is_sampled: bool,
 }
 
 impl Parent {
-    /// As logs and tracing tools write it: 32 hexadecimal digits.
+    /// As logs and tracing tools show it: 32 hexadecimal digits.
     pub fn trace_id_hex(&self) -> String {
         format!("{:032x}", self.trace_id)
     }
 
-    /// 16 hexadecimal digits.
     pub fn span_id_hex(&self) -> String {
         format!("{:016x}", self.span_id)
     }
@@ -74,20 +71,19 @@ impl Parent {
 
 impl fmt::Display for Parent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let flags = u8::from(self.is_drawn);
+        let flags = u8::from(self.is_sampled);
         write!(f, "00-{:032x}-{:016x}-{flags:02x}", self.trace_id, self.span_id)
     }
 }
 
-/// It is no `traceparent` of version 00.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a traceparent of W3C Trace Context, version 00")]
-pub struct NoTraceParent;
+pub struct InvalidTraceparent;
 
 impl FromStr for Parent {
-    type Err = NoTraceParent;
+    type Err = InvalidTraceparent;
 
-    fn from_str(text: &str) -> Result<Self, NoTraceParent> {
+    fn from_str(text: &str) -> Result<Self, InvalidTraceparent> {
         let mut parts = text.split('-');
         let mut hex = |digits: usize| {
             let part = parts.next().filter(|part| part.len() == digits)?;
@@ -101,37 +97,36 @@ impl FromStr for Parent {
             (Some(0), Some(trace_id @ 1..), Some(span_id @ 1..), Some(flags), None) => Ok(Self {
                 trace_id,
                 span_id: span_id as u64,
-                is_drawn: flags & 1 == 1,
+                is_sampled: flags & 1 == 1,
             }),
-            _ => Err(NoTraceParent),
+            _ => Err(InvalidTraceparent),
         }
     }
 }
 
-/// What a span is to the one that caused it. The terms are OpenTelemetry's.
+/// OpenTelemetry's span kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Answers a request.
+    /// Handles a request.
     Server,
-    /// Asks somebody else, and waits.
+    /// Calls another service and waits.
     Client,
-    /// Says something to a broker.
+    /// Publishes to a broker.
     Producer,
-    /// Works on what a broker delivered.
+    /// Handles a broker's message.
     Consumer,
 }
 
-/// What a span is called: of a bounded set, and cheap to make.
+/// A span's name: from a bounded set, and cheap to create.
 #[derive(Debug, Clone)]
 pub enum Name {
-    /// Written in the code.
+    /// Literal.
     Fixed(&'static str),
-    /// Made at run time.
+    /// Created at run time.
     Shared(Arc<str>),
 }
 
 impl Name {
-    /// As collectors want it.
     pub fn into_text(self) -> Cow<'static, str> {
         match self {
             Self::Fixed(name) => name.into(),
@@ -140,44 +135,36 @@ impl Name {
     }
 }
 
-/// What a trace consists of: something that began and ended.
+/// A finished span.
 #[derive(Debug, Clone)]
 pub struct SpanRecord {
-    /// Its own id.
     pub id: u64,
-    /// That of the span that caused it; 0 at the beginning of a trace.
+    /// The parent's id; 0 at the root of a trace.
     pub parent: u64,
-    /// Whether the cause is in another process.
+    /// Whether the parent is in another process.
     pub parent_is_remote: bool,
-    /// What it was.
     pub name: Name,
-    /// The database that was asked, if one was: `db.system.name`.
+    /// `db.system.name`, for a database call.
     pub database: Option<&'static str>,
-    /// Which way.
     pub kind: Kind,
-    /// When it began.
     pub started: Instant,
-    /// How long it took.
     pub took: Duration,
-    /// Particulars.
     pub attributes: Vec<KeyValue>,
-    /// Why it failed, if it did.
     pub failure: Option<Cow<'static, str>>,
 }
 
-/// A piece of work that is kept.
+/// The spans of a unit of work to export.
 #[derive(Debug)]
-pub struct Kept {
-    /// The trace.
+pub struct KeptTrace {
     pub trace_id: u128,
-    /// The work itself first.
+    /// The unit's own span comes first.
     pub spans: Vec<SpanRecord>,
 }
 
-/// A piece of work that is under way, and its spans so far.
+/// A unit of work in progress, with its spans so far.
 #[derive(Debug)]
 pub struct Trace {
-    /// What its own spans hang on.
+    /// The parent of its spans.
     own: Parent,
     parent: Option<Parent>,
     kind: Kind,
@@ -185,18 +172,17 @@ pub struct Trace {
     spans: Mutex<Spans>,
 }
 
-/// What a piece of work consists of.
 #[derive(Debug)]
 enum Spans {
-    /// It is under way.
+    /// In progress.
     Collected { spans: Vec<SpanRecord>, dropped: i64 },
-    /// It has ended and is kept. What another task does for it still is sent at once.
+    /// Finished and kept. Spans of tasks that outlive it are exported at once.
     Kept,
-    /// It has ended, and nobody will ask for it.
-    Forgotten,
+    /// Finished and not kept.
+    Dropped,
 }
 
-/// Begins a piece of work. `None` when traces are off.
+/// Starts a unit of work. `None` when tracing is off.
 pub fn begin(kind: Kind, parent: impl FnOnce() -> Option<Parent>) -> Option<Arc<Trace>> {
     let tracer = TRACER.get()?;
     let parent = parent();
@@ -208,7 +194,7 @@ pub fn begin(kind: Kind, parent: impl FnOnce() -> Option<Parent>) -> Option<Arc<
         None => Parent {
             trace_id: rand::random::<u128>() | 1,
             span_id: new_span_id(),
-            is_drawn: u64::from(rand::random::<u32>()) < tracer.drawn_below,
+            is_sampled: u64::from(rand::random::<u32>()) < tracer.sample_threshold,
         },
     };
     Some(Arc::new(Trace {
@@ -228,18 +214,18 @@ fn new_span_id() -> u64 {
     rand::random::<u64>() | 1
 }
 
-/// Does the work; whatever it does belongs to the trace.
+/// Runs work within a trace.
 pub fn within<F: Future>(trace: Arc<Trace>, work: F) -> impl Future<Output = F::Output> {
     CURRENT.scope(trace, work)
 }
 
-/// The work of another task, for whose spans this task's trace is the place.
-pub fn carried<F>(work: F) -> impl Future<Output = F::Output> + Send
+/// Propagates this task's trace to work that another task runs.
+pub fn propagate<F>(work: F) -> impl Future<Output = F::Output> + Send
 where
     F: Future + Send,
     F::Output: Send,
 {
-    let trace = of_this_task();
+    let trace = current_trace();
     async move {
         match trace {
             Some(trace) => within(trace, work).await,
@@ -248,15 +234,15 @@ where
     }
 }
 
-/// This task's trace, for work that another task does for it.
-pub fn of_this_task() -> Option<Arc<Trace>> {
+/// This task's trace, for work that another task does.
+pub fn current_trace() -> Option<Arc<Trace>> {
     match is_on() {
         true => CURRENT.try_with(Arc::clone).ok(),
         false => None,
     }
 }
 
-/// Where this task is in its trace: what logs name, and what is passed on to others.
+/// This task's position in its trace, for logs and for propagation.
 pub fn current() -> Option<Parent> {
     if !is_on() {
         return None;
@@ -265,12 +251,11 @@ pub fn current() -> Option<Parent> {
 }
 
 impl Trace {
-    /// What others hang their work on.
     pub fn own(&self) -> Parent {
         self.own
     }
 
-    /// The work has ended: its spans are kept or forgotten. What it is called is asked only when it is kept.
+    /// Ends the unit of work: its spans are kept or dropped. Name and attributes are computed only if it is kept.
     pub fn end(
         &self,
         name: impl FnOnce() -> String,
@@ -281,8 +266,8 @@ impl Trace {
             return;
         };
         let took = self.started.elapsed();
-        let is_kept = self.own.is_drawn || failure.is_some() || took >= tracer.slow;
-        let outcome = if is_kept { Spans::Kept } else { Spans::Forgotten };
+        let is_kept = self.own.is_sampled || failure.is_some() || took >= tracer.slow;
+        let outcome = if is_kept { Spans::Kept } else { Spans::Dropped };
         let collected = std::mem::replace(&mut *self.spans(), outcome);
         let (true, Spans::Collected { spans, dropped }) = (is_kept, collected) else {
             return;
@@ -316,7 +301,7 @@ impl Trace {
                 *dropped += 1;
                 return;
             }
-            Spans::Forgotten => return,
+            Spans::Dropped => return,
             Spans::Kept => {}
         }
         self.send(vec![span]);
@@ -324,7 +309,7 @@ impl Trace {
 
     fn send(&self, spans: Vec<SpanRecord>) {
         if let Some(tracer) = TRACER.get() {
-            (tracer.keep)(Kept {
+            (tracer.keep)(KeptTrace {
                 trace_id: self.own.trace_id,
                 spans,
             });
@@ -336,7 +321,7 @@ impl Trace {
     }
 }
 
-/// A statement that ended just now.
+/// Records a statement that has just ended.
 pub fn record_statement(
     name: impl FnOnce() -> Name,
     database: &'static str,
@@ -362,14 +347,14 @@ pub fn record_statement(
     });
 }
 
-/// Begins to ask somebody else, for example a `database`. It ends when it is dropped.
+/// Starts a client span, for example of a `database` call. Dropping it ends it.
 pub fn client(name: impl FnOnce() -> Name, database: Option<&'static str>) -> Span {
     let trace = match is_on() {
         true => CURRENT.try_with(Arc::clone).ok(),
         false => None,
     };
     Span {
-        under_way: trace.map(|trace| UnderWay {
+        open: trace.map(|trace| OpenSpan {
             id: new_span_id(),
             started: Instant::now(),
             name: name(),
@@ -381,14 +366,14 @@ pub fn client(name: impl FnOnce() -> Name, database: Option<&'static str>) -> Sp
     }
 }
 
-/// A span that is under way, or nothing where there is no trace.
+/// A span in progress, or nothing without a trace.
 #[derive(Debug)]
 pub struct Span {
-    under_way: Option<UnderWay>,
+    open: Option<OpenSpan>,
 }
 
 #[derive(Debug)]
-struct UnderWay {
+struct OpenSpan {
     trace: Arc<Trace>,
     id: u64,
     started: Instant,
@@ -399,24 +384,22 @@ struct UnderWay {
 }
 
 impl Span {
-    /// What whoever is asked hangs its own work on.
+    /// The `traceparent` for the called service.
     pub fn parent(&self) -> Option<Parent> {
-        self.under_way.as_ref().map(|span| Parent {
+        self.open.as_ref().map(|span| Parent {
             span_id: span.id,
             ..span.trace.own
         })
     }
 
-    /// Adds a particular.
     pub fn attribute(&mut self, name: &'static str, value: impl Into<Value>) {
-        if let Some(span) = &mut self.under_way {
+        if let Some(span) = &mut self.open {
             span.attributes.push(KeyValue::new(name, value));
         }
     }
 
-    /// It failed.
     pub fn failed(&mut self, why: impl Into<Cow<'static, str>>) {
-        if let Some(span) = &mut self.under_way {
+        if let Some(span) = &mut self.open {
             span.failure = Some(why.into());
         }
     }
@@ -424,7 +407,7 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        if let Some(span) = self.under_way.take() {
+        if let Some(span) = self.open.take() {
             let record = SpanRecord {
                 id: span.id,
                 parent: span.trace.own.span_id,
@@ -451,15 +434,15 @@ mod tests {
     #[test]
     fn a_traceparent_is_read_and_written_alike() {
         let parent: Parent = WHOLE.parse().unwrap();
-        assert!(parent.is_drawn);
+        assert!(parent.is_sampled);
         assert_eq!(parent.to_string(), WHOLE);
         let not_drawn = WHOLE.replace("-01", "-00");
-        assert!(!not_drawn.parse::<Parent>().unwrap().is_drawn);
+        assert!(!not_drawn.parse::<Parent>().unwrap().is_sampled);
     }
 
     #[test]
-    fn what_is_no_traceparent_is_refused() {
-        let refused = |text: &str| assert_eq!(text.parse::<Parent>(), Err(NoTraceParent), "{text}");
+    fn an_invalid_traceparent_is_rejected() {
+        let refused = |text: &str| assert_eq!(text.parse::<Parent>(), Err(InvalidTraceparent), "{text}");
         refused("");
         refused("00-4bf9");
         refused(&WHOLE.replace("4bf9", "4BF9"));

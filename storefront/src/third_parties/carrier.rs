@@ -1,7 +1,7 @@
-//! The parcel carrier: labels. Its callbacks, which say that a parcel was delivered, come to the api.
+//! The client of the parcel carrier, for labels. Its webhooks, which report delivered parcels, come to the api.
 //!
-//! A label is asked for under an idempotency key, the order's id: asked twice, the carrier answers with the first label,
-//! and one parcel is sent. So an answer that was lost is asked for again.
+//! The order's id is the idempotency key of its label: a repeated request returns the first label, so that one parcel
+//! is sent. A request whose response was lost can be retried.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{ClientError, base_url, http_client, in_its_trace, outcome_of};
+use super::{ClientError, base_url, http_client, outcome_label, with_traceparent};
 use crate::settings::parse_millis;
-use crate::telemetry::ThirdParty;
+use crate::telemetry::ThirdPartyCall;
 
-/// The longest reason of the carrier's that is kept.
+/// The carrier's reason is truncated to this.
 const MAX_REASON_CHARS: usize = 200;
 
 /// How to reach the carrier.
@@ -25,13 +25,13 @@ pub struct CarrierSettings {
     #[arg(long, env = "BACKSTOCK_CARRIER_URL", default_value = "http://127.0.0.1:8091")]
     pub carrier_url: Url,
 
-    /// How long an answer of the carrier is waited for before it is asked again, in milliseconds
+    /// How long to wait for a response of the carrier before retrying, in milliseconds
     #[arg(long = "carrier-timeout-ms", env = "BACKSTOCK_CARRIER_TIMEOUT_MS", default_value = "5000",
           value_parser = parse_millis)]
     pub carrier_timeout: Duration,
 
-    /// Where the carrier says that a parcel was delivered: the api's /v1/webhooks/carrier, as the carrier reaches it.
-    /// Without it, orders stay `fulfilled`
+    /// Where the carrier reports delivered parcels: the URL of the api's /v1/webhooks/carrier as the carrier reaches
+    /// it. Without it, orders stay `fulfilled`
     #[arg(long, env = "BACKSTOCK_CARRIER_CALLBACK_URL")]
     pub carrier_callback_url: Option<Url>,
 }
@@ -43,37 +43,28 @@ pub struct Parcel<'a> {
     pub order: Uuid,
     /// `standard` or `express`.
     pub service: &'a str,
-    /// Where it goes, as the order keeps it.
+    /// As stored with the order.
     pub address: &'a Value,
 }
 
-/// A label that was made.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Label {
-    /// The carrier's name for it.
+    /// The carrier's id.
     pub id: String,
-    /// What the customer follows the parcel with.
     pub tracking_number: String,
 }
 
-/// What the carrier said.
+/// The outcome of a request for a label.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Labelled {
-    /// There is a label, now or already.
-    Made(Label),
-    /// It makes none, however often it is asked; for example it doesn't deliver there.
-    Refused {
-        /// In the carrier's words.
-        reason: String,
-    },
-    /// No answer in time, or a fault: there may be a label. Ask again.
-    Unknown {
-        /// What is known.
-        why: String,
-    },
+pub enum LabelOutcome {
+    /// There is a label, now or before.
+    Created(Label),
+    /// Rejected permanently, for example because the carrier doesn't deliver there.
+    Rejected { reason: String },
+    /// A timeout or a fault: there may be a label. Retry.
+    Unknown { why: String },
 }
 
-/// The carrier's client.
 #[derive(Debug, Clone)]
 pub struct Carrier {
     http: reqwest::Client,
@@ -92,7 +83,7 @@ struct NewLabel<'a> {
 }
 
 impl Carrier {
-    /// Builds the client. Connects to nothing yet.
+    /// Builds the client, without connecting.
     ///
     /// # Errors
     /// When the HTTP client can't be built.
@@ -105,26 +96,26 @@ impl Carrier {
         })
     }
 
-    /// Has a label made. Asking again for the same order gives the label that is there.
-    pub async fn create_label(&self, parcel: Parcel<'_>) -> Labelled {
+    /// Requests a label. A repeated request for the same order returns its existing label.
+    pub async fn create_label(&self, parcel: Parcel<'_>) -> LabelOutcome {
         let body = NewLabel {
             reference: parcel.order,
             service: parcel.service,
             address: parcel.address,
             callback_url: self.callback_url.as_ref().map(Url::as_str),
         };
-        let call = ThirdParty::called("carrier", "create_label");
+        let call = ThirdPartyCall::start("carrier", "create_label");
         let request = self
             .http
             .post(format!("{}/v1/labels", self.url))
             .header("idempotency-key", parcel.order.to_string())
             .timeout(self.timeout)
             .json(&body);
-        let unknown = |error: &reqwest::Error| Labelled::Unknown {
-            why: format!("the carrier gave no answer: {error}"),
+        let unknown = |error: &reqwest::Error| LabelOutcome::Unknown {
+            why: format!("the carrier did not respond: {error}"),
         };
-        let sent = in_its_trace(request, &call).send().await;
-        call.ended(outcome_of(sent.as_ref().ok().map(reqwest::Response::status)));
+        let sent = with_traceparent(request, &call).send().await;
+        call.finish(outcome_label(sent.as_ref().ok().map(reqwest::Response::status)));
         let response = match sent {
             Ok(response) => response,
             Err(error) => return unknown(&error),
@@ -132,22 +123,22 @@ impl Carrier {
         let status = response.status();
         if status.is_success() {
             return match response.json::<Label>().await {
-                Ok(label) => Labelled::Made(label),
+                Ok(label) => LabelOutcome::Created(label),
                 Err(error) => unknown(&error),
             };
         }
-        let said = response.text().await.unwrap_or_default();
-        let said: String = said.chars().take(MAX_REASON_CHARS).collect();
-        let why = format!("the carrier answered {status}: {said}");
-        // It was busy or broken, or we were too fast: that passes. Any other 4xx says that the parcel is at fault.
-        let may_pass = matches!(
+        let message = response.text().await.unwrap_or_default();
+        let message: String = message.chars().take(MAX_REASON_CHARS).collect();
+        let why = format!("the carrier answered {status}: {message}");
+        // An overload, a fault or a rate limit is transient. Any other 4xx is about this parcel.
+        let is_transient = matches!(
             status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT
         );
-        if status.is_client_error() && !may_pass {
-            Labelled::Refused { reason: why }
+        if status.is_client_error() && !is_transient {
+            LabelOutcome::Rejected { reason: why }
         } else {
-            Labelled::Unknown { why }
+            LabelOutcome::Unknown { why }
         }
     }
 }

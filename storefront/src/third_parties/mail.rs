@@ -1,8 +1,7 @@
-//! The mail server: sends what `emails/` writes, over SMTP (`smtp.rs`).
+//! The client of the mail server: sends the mails of `emails/` over SMTP (`smtp.rs`).
 //!
-//! SMTP knows no idempotency key. Once the server has taken a message it is sent, even when its answer is lost; sent
-//! again, it arrives twice. Each email has a `Message-ID` that is made of what caused it, by which mailboxes that look
-//! for twins know one.
+//! SMTP has no idempotency key: a message whose response was lost is delivered twice when it is sent again. Each
+//! email has a `Message-ID` derived from its cause, so that mailboxes can detect duplicates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::smtp::Smtp;
 use crate::emails::Email;
 use crate::settings::parse_millis;
-use crate::telemetry::ThirdParty;
+use crate::telemetry::ThirdPartyCall;
 
 /// How to reach the mail server.
 #[derive(Debug, Clone, Args)]
@@ -30,18 +29,19 @@ pub struct MailSettings {
     )]
     pub smtp_url: SecretString,
 
-    /// How long the mail server may take over one email, in milliseconds
+    /// How long sending one email may take, in milliseconds
     #[arg(long = "smtp-timeout-ms", env = "BACKSTOCK_SMTP_TIMEOUT_MS", default_value = "10000",
           value_parser = parse_millis)]
     pub smtp_timeout: Duration,
 
-    /// Connections to the mail server, which are kept open; further emails wait for one. Emails a second × the seconds that
-    /// the server takes for one: 32 are 600 with 0.05 s. Bounded by what it allows a client
+    /// Connections to the mail server, which are kept open; further emails wait for one. Emails per second =
+    /// connections / seconds that the server takes for one: 32 connections send 600 at 0.05 s. Bounded by what the
+    /// server allows a client
     #[arg(long, env = "BACKSTOCK_SMTP_CONNECTIONS", default_value_t = 32,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub smtp_connections: u32,
 
-    /// Who the shop's emails are from
+    /// The sender of the shop's emails
     #[arg(
         long,
         env = "BACKSTOCK_MAIL_FROM",
@@ -50,9 +50,9 @@ pub struct MailSettings {
     pub mail_from: Mailbox,
 }
 
-/// Settings of which no client can be made.
+/// The URL can't be used.
 #[derive(Debug, thiserror::Error)]
-#[error("BACKSTOCK_SMTP_URL is no URL of a mail server; an example: smtp://127.0.0.1:8025")]
+#[error("BACKSTOCK_SMTP_URL is not the URL of a mail server; an example: smtp://127.0.0.1:8025")]
 pub struct MailUrlError;
 
 fn parse_smtp_url(text: &str) -> Result<SecretString, String> {
@@ -64,15 +64,14 @@ fn parse_smtp_url(text: &str) -> Result<SecretString, String> {
 /// Why an email was not sent.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
-    /// It is no address, or the server will not have it, however often it is asked.
+    /// The address is invalid, or the server rejected the email permanently.
     #[error("the email can't be sent: {0}")]
-    Refused(String),
-    /// No server, no answer, or a passing fault. It may have been sent when the answer was lost.
-    #[error("the mail server gave no answer: {0}")]
+    Rejected(String),
+    /// No connection, no response, or a transient fault. If the response was lost, the email may have been sent.
+    #[error("the mail server is unavailable: {0}")]
     Unavailable(String),
 }
 
-/// The mail server's client.
 #[derive(Debug, Clone)]
 pub struct Mailer {
     smtp: Arc<Smtp>,
@@ -81,10 +80,10 @@ pub struct Mailer {
 }
 
 impl Mailer {
-    /// Builds the client. Connects to nothing yet.
+    /// Builds the client, without connecting.
     ///
     /// # Errors
-    /// When the URL can't be used. The message doesn't repeat it: it may hold a password.
+    /// When the URL can't be used. The message doesn't repeat it, because it may contain a password.
     pub fn new(settings: &MailSettings) -> Result<Self, MailUrlError> {
         let url = settings.smtp_url.expose_secret();
         let smtp = Smtp::new(url, settings.smtp_connections).ok_or(MailUrlError)?;
@@ -95,20 +94,20 @@ impl Mailer {
         })
     }
 
-    /// How long [`Mailer::send`] takes at most.
+    /// The time limit of [`Mailer::send`].
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Sends an email. `cause` is what it is sent for, in letters, digits, `.` and `-`: the same cause gives the same
+    /// Sends an email. `cause` identifies why, in letters, digits, `.` and `-`: the same cause gives the same
     /// `Message-ID`.
     ///
     /// # Errors
-    /// When it was refused, or when nobody knows.
+    /// When it was rejected, or the outcome is unknown.
     pub async fn send(&self, to: &str, cause: &str, email: &Email) -> Result<(), MailError> {
         let to: Mailbox = to
             .parse()
-            .map_err(|error| MailError::Refused(format!("the address is unusable: {error}")))?;
+            .map_err(|error| MailError::Rejected(format!("the address is invalid: {error}")))?;
         let message_id = format!("<{cause}@{}>", self.from.email.domain());
         let message = Message::builder()
             .from(self.from.clone())
@@ -119,18 +118,21 @@ impl Mailer {
                 email.text.clone(),
                 email.html.clone(),
             ))
-            .map_err(|error| MailError::Refused(error.to_string()))?;
-        // It bounds all commands together, and the wait for a connection.
-        let call = ThirdParty::called("mail", "send");
+            .map_err(|error| MailError::Rejected(error.to_string()))?;
+        // Bounds all commands together, and the wait for a connection.
+        let call = ThirdPartyCall::start("mail", "send");
         let sent = match tokio::time::timeout(self.timeout, self.smtp.send(&message)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) if error.is_permanent() => Err(MailError::Refused(error.to_string())),
+            Ok(Err(error)) if error.is_permanent() => Err(MailError::Rejected(error.to_string())),
             Ok(Err(error)) => Err(MailError::Unavailable(error.to_string())),
-            Err(_) => Err(MailError::Unavailable(format!("none within {:?}", self.timeout))),
+            Err(_) => Err(MailError::Unavailable(format!(
+                "no response within {:?}",
+                self.timeout
+            ))),
         };
-        call.ended(match &sent {
+        call.finish(match &sent {
             Ok(()) => "ok",
-            Err(MailError::Refused(_)) => "refused",
+            Err(MailError::Rejected(_)) => "refused",
             Err(MailError::Unavailable(_)) => "unknown",
         });
         sent

@@ -1,8 +1,8 @@
-//! The payment gateway: authorize, capture, void, and look up what became of a payment.
+//! The client of the payment gateway: authorize, capture, void, and look up.
 //!
-//! The gateway is asked under an idempotency key, the order's id: asked twice, it answers with the first payment. So a
-//! call whose answer was lost is asked again, or looked up by its key, and charges nobody twice. The outcome `Unknown`
-//! is no failure: the money may be held.
+//! The order's id is the idempotency key of its payment: a repeated request returns the first payment. So a call
+//! whose response was lost can be retried, or looked up by its key, without charging a customer twice. The outcome
+//! `Unknown` is not a failure: the money may be held.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{ClientError, base_url, http_client, in_its_trace, outcome_of};
+use super::{ClientError, base_url, http_client, outcome_label, with_traceparent};
 use crate::money::Money;
 use crate::settings::parse_millis;
-use crate::telemetry::ThirdParty;
+use crate::telemetry::ThirdPartyCall;
 
-/// How often a gateway that answers with a fault is asked within the deadline.
+/// Attempts within the timeout, when the gateway responds with a server error.
 const ATTEMPTS: u32 = 3;
 
 /// Before the second attempt; twice as long before the third.
@@ -29,74 +29,66 @@ pub struct PaymentSettings {
     #[arg(long, env = "BACKSTOCK_PAYMENT_URL", default_value = "http://127.0.0.1:8090")]
     pub payment_url: Url,
 
-    /// How long an answer of the payment gateway is waited for, in milliseconds. After it the outcome is unknown and
-    /// the order settles later
+    /// How long to wait for a response of the payment gateway, in milliseconds. After it the outcome is unknown, and
+    /// the worker reconciles the order later
     #[arg(long = "payment-timeout-ms", env = "BACKSTOCK_PAYMENT_TIMEOUT_MS", default_value = "5000",
           value_parser = parse_millis)]
     pub payment_timeout: Duration,
 }
 
-/// What is to be paid for one order.
+/// An authorization for one order.
 #[derive(Debug, Clone, Copy)]
 pub struct Authorization<'a> {
     /// The order, whose id is the idempotency key.
     pub order: Uuid,
-    /// How much.
     pub total: Money,
-    /// The gateway's name for the means of payment, from the customer.
+    /// The gateway's token for the payment method, from the customer.
     pub payment_token: &'a str,
 }
 
-/// What the gateway said to an authorization.
+/// The outcome of an authorization.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Authorized {
+pub enum AuthorizationOutcome {
     /// The money is held.
     Authorized {
-        /// The gateway's name for the payment.
+        /// The gateway's id of the payment.
         payment_id: String,
     },
-    /// The bank said no.
-    Declined {
-        /// In the gateway's words.
-        reason: String,
-    },
-    /// The gateway doesn't know the token: nothing was asked of any bank.
+    /// Declined by the bank.
+    Declined { reason: String },
+    /// The gateway doesn't know the token, so no bank was involved.
     UnknownToken,
-    /// No answer in time, or a fault: the money may be held.
+    /// A timeout or a fault: the money may be held.
     Unknown,
 }
 
-/// What became of a capture or a void.
+/// The outcome of a capture or a void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Changed {
-    /// It is so, now or already.
+pub enum ChangeOutcome {
+    /// Done, now or before.
     Done,
-    /// The payment is in a state that doesn't allow it, or there is no such payment.
+    /// The payment's status doesn't allow it, or there is no such payment.
     Refused,
-    /// No answer in time, or a fault: it may be so.
+    /// A timeout or a fault: it may have taken effect.
     Unknown,
 }
 
-/// What the gateway has under an idempotency key.
+/// The payment under an idempotency key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// A payment.
+pub enum PaymentLookup {
     Payment {
-        /// The gateway's name for it.
+        /// The gateway's id.
         payment_id: String,
-        /// Where it stands.
         status: PaymentStatus,
     },
-    /// There is no payment under that key: none was asked for, or the gateway didn't know the means of payment.
+    /// There is no payment under that key: none was requested, or the gateway didn't know the payment token.
     Nothing,
-    /// An answer to this question that can't be understood: a status that this build doesn't know, or a refusal. It says
-    /// nothing about other payments.
+    /// The response for this payment can't be interpreted: an unknown status, or a rejection. Other lookups may work.
     Unclear,
-    /// No answer in time, or a fault, or the shop itself is refused: the next question would fare no better.
+    /// A timeout or a fault, or the gateway rejects the shop itself: other lookups would fail too.
     Unanswered,
 }
 
-/// Where a payment stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentStatus {
@@ -104,13 +96,12 @@ pub enum PaymentStatus {
     Authorized,
     /// The money was taken.
     Captured,
-    /// The money was let go.
+    /// The money was released.
     Voided,
-    /// The bank said no.
+    /// Declined by the bank.
     Declined,
 }
 
-/// The gateway's client.
 #[derive(Debug, Clone)]
 pub struct PaymentGateway {
     http: reqwest::Client,
@@ -140,7 +131,7 @@ struct Refusal {
 }
 
 impl PaymentGateway {
-    /// Builds the client. Connects to nothing yet.
+    /// Builds the client, without connecting.
     ///
     /// # Errors
     /// When the HTTP client can't be built.
@@ -152,13 +143,13 @@ impl PaymentGateway {
         })
     }
 
-    /// How long any call takes at most.
+    /// The time limit of any call.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Holds the money for an order. Asking again for the same order gives the payment that is there.
-    pub async fn authorize(&self, authorization: Authorization<'_>) -> Authorized {
+    /// Authorizes the payment of an order. A repeated request for the same order returns its existing payment.
+    pub async fn authorize(&self, authorization: Authorization<'_>) -> AuthorizationOutcome {
         let body = NewPayment {
             amount: authorization.total.amount,
             currency: authorization.total.currency.as_str(),
@@ -171,93 +162,93 @@ impl PaymentGateway {
                 .header("idempotency-key", authorization.order.to_string())
                 .json(&body)
         };
-        let Some(response) = self.ask("authorize", request).await else {
-            return Authorized::Unknown;
+        let Some(response) = self.send("authorize", request).await else {
+            return AuthorizationOutcome::Unknown;
         };
         match response.status() {
             StatusCode::CREATED | StatusCode::OK => match response.json::<Payment>().await {
-                Ok(payment) if payment.status == PaymentStatus::Declined => Authorized::Declined {
+                Ok(payment) if payment.status == PaymentStatus::Declined => AuthorizationOutcome::Declined {
                     reason: "declined".to_owned(),
                 },
-                Ok(payment) => Authorized::Authorized {
+                Ok(payment) => AuthorizationOutcome::Authorized {
                     payment_id: payment.id,
                 },
-                Err(_) => Authorized::Unknown,
+                Err(_) => AuthorizationOutcome::Unknown,
             },
-            StatusCode::PAYMENT_REQUIRED => Authorized::Declined {
+            StatusCode::PAYMENT_REQUIRED => AuthorizationOutcome::Declined {
                 reason: match response.json::<Refusal>().await {
                     Ok(refusal) if !refusal.message.is_empty() => refusal.message,
                     _ => "declined".to_owned(),
                 },
             },
             StatusCode::UNPROCESSABLE_ENTITY => match response.json::<Refusal>().await {
-                Ok(refusal) if refusal.code == "unknown_token" => Authorized::UnknownToken,
-                _ => Authorized::Unknown,
+                Ok(refusal) if refusal.code == "unknown_token" => AuthorizationOutcome::UnknownToken,
+                _ => AuthorizationOutcome::Unknown,
             },
-            _ => Authorized::Unknown,
+            _ => AuthorizationOutcome::Unknown,
         }
     }
 
-    /// Takes the money that is held.
-    pub async fn capture(&self, payment_id: &str) -> Changed {
+    /// Captures an authorized payment.
+    pub async fn capture(&self, payment_id: &str) -> ChangeOutcome {
         self.change(payment_id, "capture").await
     }
 
-    /// Lets the money go that is held.
-    pub async fn void(&self, payment_id: &str) -> Changed {
+    /// Voids an authorized payment.
+    pub async fn void(&self, payment_id: &str) -> ChangeOutcome {
         self.change(payment_id, "void").await
     }
 
-    /// What became of an order's payment, for those who lost the answer.
-    pub async fn look_up(&self, order: Uuid) -> Found {
+    /// Looks up an order's payment, when the response to its authorization was lost.
+    pub async fn look_up(&self, order: Uuid) -> PaymentLookup {
         let request = || {
             self.http
                 .get(format!("{}/v1/payments?idempotency_key={order}", self.url))
         };
-        let Some(response) = self.ask("look_up", request).await else {
-            return Found::Unanswered;
+        let Some(response) = self.send("look_up", request).await else {
+            return PaymentLookup::Unanswered;
         };
         match response.status() {
             StatusCode::OK => match response.json::<Payment>().await {
-                Ok(payment) => Found::Payment {
+                Ok(payment) => PaymentLookup::Payment {
                     payment_id: payment.id,
                     status: payment.status,
                 },
-                Err(error) if error.is_decode() => Found::Unclear,
-                Err(_) => Found::Unanswered,
+                Err(error) if error.is_decode() => PaymentLookup::Unclear,
+                Err(_) => PaymentLookup::Unanswered,
             },
-            StatusCode::NOT_FOUND => Found::Nothing,
+            StatusCode::NOT_FOUND => PaymentLookup::Nothing,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
-                Found::Unanswered
+                PaymentLookup::Unanswered
             }
-            _ => Found::Unclear,
+            _ => PaymentLookup::Unclear,
         }
     }
 
-    async fn change(&self, payment_id: &str, verb: &'static str) -> Changed {
+    async fn change(&self, payment_id: &str, verb: &'static str) -> ChangeOutcome {
         let request = || {
             self.http
                 .post(format!("{}/v1/payments/{payment_id}/{verb}", self.url))
         };
-        match self.ask(verb, request).await.map(|response| response.status()) {
-            Some(status) if status.is_success() => Changed::Done,
+        match self.send(verb, request).await.map(|response| response.status()) {
+            Some(status) if status.is_success() => ChangeOutcome::Done,
             Some(StatusCode::NOT_FOUND | StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY) => {
-                Changed::Refused
+                ChangeOutcome::Refused
             }
-            _ => Changed::Unknown,
+            _ => ChangeOutcome::Unknown,
         }
     }
 
-    /// Asks, and asks again after a fault of the gateway's or a lost connection, all within one deadline. `None` when
-    /// no answer came that is worth reading. Everything that is asked may be asked twice.
-    async fn ask(&self, operation: &'static str, request: impl Fn() -> RequestBuilder) -> Option<Response> {
-        let call = ThirdParty::called("payment", operation);
-        let answer = self.insist(|| in_its_trace(request(), &call)).await;
-        call.ended(outcome_of(answer.as_ref().map(Response::status)));
+    /// Sends a request, with retries on server errors and lost connections, all within one timeout. `None` when there
+    /// is no usable response. All requests are idempotent.
+    async fn send(&self, operation: &'static str, request: impl Fn() -> RequestBuilder) -> Option<Response> {
+        let call = ThirdPartyCall::start("payment", operation);
+        let answer = self.send_with_retry(|| with_traceparent(request(), &call)).await;
+        call.finish(outcome_label(answer.as_ref().map(Response::status)));
         answer
     }
 
-    async fn insist(&self, request: impl Fn() -> RequestBuilder) -> Option<Response> {
+    async fn send_with_retry(&self, request: impl Fn() -> RequestBuilder) -> Option<Response> {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         for attempt in 1..=ATTEMPTS {
@@ -267,7 +258,7 @@ impl PaymentGateway {
                 Ok(response) => {
                     tracing::warn!(attempt, status = %response.status(), "the payment gateway failed")
                 }
-                Err(error) => tracing::warn!(attempt, %error, "the payment gateway gave no answer"),
+                Err(error) => tracing::warn!(attempt, %error, "the payment gateway did not respond"),
             }
             if attempt < ATTEMPTS && started.elapsed() + pause < self.timeout {
                 tokio::time::sleep(pause).await;

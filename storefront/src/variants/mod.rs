@@ -1,11 +1,12 @@
 //! The lessons and their arms: the one place that parses switches.
 //!
-//! A *lesson* is a technique with two or more *arms*, ways to do the same thing. [`Variants`] says which arm of
-//! each lesson this process runs; it is parsed once, at start-up, and from it the api builds its router, its
-//! components and its layers. No request ever reads it. [`LESSONS`] is the table from which the README, `--help`,
-//! `/internal/variants` and the lab take what they say about lessons.
+//! A *lesson* is a technique with two or more *arms*, ways to do the same thing. [`Variants`] is the arm of each
+//! lesson that this process runs; it is parsed once, at startup, and the api builds its router, components and layers
+//! from it. No request ever reads it. README, `--help`, `/internal/variants` and the lab are generated from the table
+//! [`LESSONS`].
 //!
-//! Read next: `table.rs`, which declares them, then the arms themselves, each in a file of its own, named after the technique, in the api's slices.
+//! Read next: `table.rs`, which declares them, then the arms themselves, each in a file named after its technique, in
+//! the api's slices.
 
 mod table;
 
@@ -15,25 +16,25 @@ use std::str::FromStr;
 
 pub use self::table::*;
 
-/// One row of [`LESSONS`].
+/// A row of [`LESSONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lesson {
     /// The name in `BACKSTOCK_VARIANTS`, for example `pagination`.
     pub name: &'static str,
-    /// One line: what the lesson switches.
+    /// What the lesson switches, in one line.
     pub summary: &'static str,
     /// The question that the comparison answers.
     pub question: &'static str,
-    /// Where the arms are told apart.
-    pub joint: Joint,
-    /// All arms that this build contains, the baselines first, the optimized one last.
+    /// Where the arm is selected.
+    pub switch_point: SwitchPoint,
+    /// The arms of this build, baselines first, the optimized one last.
     pub arms: &'static [Arm],
     /// The arm of the `baseline` preset. Equal to `optimized` in a build without baselines.
     pub baseline: &'static str,
     /// The arm of the `optimized` preset.
     pub optimized: &'static str,
-    /// The arms that *other* lessons must have for this one to be seen at all, as (lesson, arm).
-    /// Every lesson that is not named here runs its optimized arm while this one is compared.
+    /// Arms that *other* lessons need for this one to have an effect, as (lesson, arm). All others run their
+    /// optimized arm while this one is compared.
     pub context: &'static [(&'static str, &'static str)],
 }
 
@@ -42,13 +43,13 @@ pub struct Lesson {
 pub struct Arm {
     /// The name in `BACKSTOCK_VARIANTS`, for example `cursor`.
     pub name: &'static str,
-    /// One line: what this arm does.
+    /// What this arm does, in one line.
     pub summary: &'static str,
 }
 
-/// Where the arms of a lesson are told apart, from the outermost in.
+/// Where the arm of a lesson is selected, from the outermost in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Joint {
+pub enum SwitchPoint {
     /// A set of indexes in the database, applied by `backstock-api migrate --indexes ARM`.
     Database,
     /// A middleware layer.
@@ -59,45 +60,33 @@ pub enum Joint {
     Component,
 }
 
-impl fmt::Display for Joint {
+impl fmt::Display for SwitchPoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Joint::Database => "database",
-            Joint::Layer => "layer",
-            Joint::Handler => "handler",
-            Joint::Component => "component",
+            SwitchPoint::Database => "database",
+            SwitchPoint::Layer => "layer",
+            SwitchPoint::Handler => "handler",
+            SwitchPoint::Component => "component",
         })
     }
 }
 
-/// Why a text is not a valid choice of variants. Its message lists what exists.
+/// Why a selection is invalid. The messages list what exists.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseVariantsError {
-    /// The first word is no preset.
     #[error("unknown preset `{0}`; presets are `optimized` and `baseline`, changes follow as `lesson=arm`")]
     UnknownPreset(String),
-    /// A change is not of the form `lesson=arm`.
     #[error("`{0}` is not of the form `lesson=arm`, for example `optimized,pagination=offset`")]
     Malformed(String),
-    /// No lesson of that name.
     #[error("unknown lesson `{lesson}`; lessons are: {}", lesson_names())]
-    UnknownLesson {
-        /// What was asked for.
-        lesson: String,
-    },
+    UnknownLesson { lesson: String },
     /// The lesson has no such arm in this build.
     #[error(
         "lesson `{lesson}` has no arm `{arm}`{}; its arms are: {}",
         bare_build_note(),
         arm_names(lesson)
     )]
-    UnknownArm {
-        /// The lesson.
-        lesson: &'static str,
-        /// What was asked for.
-        arm: String,
-    },
-    /// A lesson is changed twice.
+    UnknownArm { lesson: &'static str, arm: String },
     #[error("lesson `{0}` is set twice; name each lesson once")]
     SetTwice(&'static str),
 }
@@ -126,7 +115,7 @@ fn bare_build_note() -> &'static str {
     }
 }
 
-/// The choice that changes are applied to.
+/// The selection that changes are applied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
     /// Every lesson at its optimized arm.
@@ -161,8 +150,8 @@ impl Default for Variants {
 impl FromStr for Variants {
     type Err = ParseVariantsError;
 
-    /// Parses a preset followed by changes: `optimized`, `baseline,pagination=cursor`. A text that starts with a
-    /// change starts from `optimized`; so does the empty text.
+    /// Parses a preset followed by changes: `optimized`, `baseline,pagination=cursor`. Without a preset, `optimized`
+    /// is implied.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut words = text
             .split(',')
@@ -202,7 +191,7 @@ fn preset(name: &str) -> Result<Variants, ParseVariantsError> {
     }
 }
 
-/// The canonical text: the preset and what differs from it.
+/// The canonical text: the preset and the differences from it.
 impl fmt::Display for Variants {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let start = preset(self.preset.as_str()).unwrap_or_default();

@@ -1,16 +1,16 @@
-//! The table of lessons: the one place where a lesson and its arms are declared.
+//! The table of lessons: the one place where lessons and arms are declared.
 
-use super::{Arm, Joint, Lesson, ParseVariantsError, Preset};
+use super::{Arm, Lesson, ParseVariantsError, Preset, SwitchPoint};
 
-/// Declares, for each lesson, its enum, its field in [`Variants`] and its row in [`LESSONS`], so that the three
-/// cannot drift apart. `preset_baseline` is the arm of the `baseline` preset.
+/// Declares each lesson's enum, its field in [`Variants`] and its row in [`LESSONS`], so that the three can't
+/// diverge. `preset_baseline` is the arm of the `baseline` preset.
 macro_rules! lessons {
     ($(
         $(#[$doc:meta])*
         $field:ident: $type:ident {
             summary: $summary:literal,
             question: $question:literal,
-            joint: $joint:ident,
+            switch_point: $switch_point:ident,
             context: [$($other:ident = $other_arm:ident),*],
             baselines: { $($base:ident = $base_name:ident: $base_summary:literal),+ },
             preset_baseline: $preset:ident,
@@ -42,7 +42,7 @@ macro_rules! lessons {
                     }
                 }
 
-                /// The arm of that name, if this build contains it.
+                /// The arm of that name, if this build has it.
                 pub fn from_name(name: &str) -> Option<Self> {
                     $(
                         #[cfg(feature = "baselines")]
@@ -55,10 +55,10 @@ macro_rules! lessons {
             }
         )+
 
-        /// The arm of every lesson that a process runs. Chosen at start-up and never consulted by a request.
+        /// The arm of every lesson that a process runs. Selected at startup and never consulted by a request.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub struct Variants {
-            /// The preset that the choice started from.
+            /// The preset that the changes were applied to.
             pub preset: Preset,
             $(
                 $(#[$doc])*
@@ -105,7 +105,7 @@ macro_rules! lessons {
                 name: stringify!($field),
                 summary: $summary,
                 question: $question,
-                joint: Joint::$joint,
+                switch_point: SwitchPoint::$switch_point,
                 arms: &[
                     $(
                         #[cfg(feature = "baselines")]
@@ -129,7 +129,7 @@ lessons! {
     indexes: Indexes {
         summary: "Which secondary indexes the tables have",
         question: "What do indexes that fit the queries save a read, and what do they cost a write?",
-        joint: Database,
+        switch_point: Database,
         context: [catalog_cache = none, facets = scan],
         baselines: {
             None = none: "Primary keys and unique constraints only.",
@@ -142,7 +142,7 @@ lessons! {
     pagination: Pagination {
         summary: "How a list continues after its first page",
         question: "From which depth does skipping rows cost more than remembering where the page ended?",
-        joint: Handler,
+        switch_point: Handler,
         context: [catalog_cache = none],
         baselines: { Offset = offset: "`offset N`: the database reads and drops all rows before the page." },
         preset_baseline: Offset,
@@ -151,28 +151,28 @@ lessons! {
     /// How the variants and images of a page of products are loaded.
     listing: Listing {
         summary: "How the variants and images of a page of products are loaded",
-        question: "What does loading details product by product cost, and how does the distance to the database multiply it?",
-        joint: Component,
+        question: "What does loading details per product (N+1) cost, and how does the distance to the database multiply it?",
+        switch_point: Component,
         context: [catalog_cache = none],
-        baselines: { NPlusOne = n_plus_one: "Two statements for each product of the page." },
+        baselines: { NPlusOne = n_plus_one: "Two statements per product of the page." },
         preset_baseline: NPlusOne,
         optimized: Batched = batched: "One statement for all products of the page.",
     }
     /// Which columns a list reads.
     projection: Projection {
         summary: "Which columns a list reads",
-        question: "What do columns cost that are read and then dropped?",
-        joint: Component,
+        question: "What do columns cost that are read and then discarded?",
+        switch_point: Component,
         context: [catalog_cache = none],
-        baselines: { AllColumns = all_columns: "Reads whole rows, long descriptions among them, and drops what it doesn't send." },
+        baselines: { AllColumns = all_columns: "Reads whole rows, including long descriptions, and discards what it doesn't send." },
         preset_baseline: AllColumns,
-        optimized: Narrow = narrow: "Reads the columns that the answer shows.",
+        optimized: Narrow = narrow: "Reads only the columns that the response shows.",
     }
-    /// How products are found by words.
+    /// How products are found by search words.
     search: Search {
         summary: "How products are found by words",
         question: "What does an inverted index save over reading every text, and what does each find that the other does not?",
-        joint: Component,
+        switch_point: Component,
         context: [catalog_cache = none],
         baselines: { Like = like: "`ilike '%…%'` over titles and descriptions." },
         preset_baseline: Like,
@@ -182,149 +182,149 @@ lessons! {
     planner_estimates: PlannerEstimates {
         summary: "What the planner knows of a list's values",
         question: "What does a plan cost that was chosen for a value which the planner couldn't see?",
-        joint: Component,
+        switch_point: Component,
         context: [catalog_cache = none],
-        baselines: { Hidden = hidden: "Named statements with values behind subselects: one guess for all values." },
+        baselines: { Hidden = hidden: "Named statements with values behind subselects: one estimate for all values." },
         preset_baseline: Hidden,
-        optimized: Visible = visible: "Values that the planner sees, and a plan of its own where they decide.",
+        optimized: Visible = visible: "Values that the planner sees, and a custom plan where they matter.",
     }
     /// How products are counted for facets and for the category tree.
     facets: Facets {
         summary: "How products are counted for facets and for the category tree",
-        question: "What do counts cost that read every product's row, and what do they cost over columns in the process?",
-        joint: Component,
+        question: "What do counts cost over every product's row, and what do they cost over in-process columns?",
+        switch_point: Component,
         context: [catalog_cache = none],
         baselines: { Scan = scan: "One `group by` over the rows of all products that match." },
         preset_baseline: Scan,
-        optimized: Columns = columns: "One pass over columns in the process, which the change feed keeps.",
+        optimized: Columns = columns: "One pass over in-process columns, which the change feed maintains.",
     }
-    /// Where answers of the catalogue are kept.
+    /// Where responses of the catalogue are cached.
     catalog_cache: CatalogCache {
         summary: "Where finished answers of the catalogue are kept",
-        question: "What does a cache of finished answers save, and when is it only in the way?",
-        joint: Component,
+        question: "What does a cache of finished responses save, and when does it only add cost?",
+        switch_point: Component,
         context: [],
-        baselines: { None = none: "Every answer comes from Postgres." },
+        baselines: { None = none: "Every response comes from Postgres." },
         preset_baseline: None,
-        optimized: Redis = redis: "Finished answers in Redis, read before Postgres is asked.",
+        optimized: Redis = redis: "Finished responses in Redis, looked up before Postgres.",
     }
     /// How a request gets its database connection.
     connections: Connections {
         summary: "How a request gets its database connection",
-        question: "What does connecting to Postgres for each request cost, and what happens when more come than there are connections?",
-        joint: Component,
+        question: "What does a connection per request cost, and what happens when there are more requests than connections?",
+        switch_point: Component,
         context: [catalog_cache = none, facets = scan],
-        baselines: { PerRequest = per_request: "Connects for each request that needs the database." },
+        baselines: { PerRequest = per_request: "Opens a connection for each request that needs the database." },
         preset_baseline: PerRequest,
         optimized: Pooled = pooled: "Borrows a connection from a bounded pool.",
     }
-    /// How answers are compressed.
+    /// How responses are compressed.
     compression: Compression {
         summary: "How answers are compressed",
         question: "How many bytes does compression save, for how much CPU, and from which link speed does it pay?",
-        joint: Layer,
+        switch_point: Layer,
         context: [],
         baselines: {
-            None = none: "Answers are sent as they are.",
+            None = none: "Responses are sent uncompressed.",
             Gzip = gzip: "gzip, for clients that accept it."
         },
         preset_baseline: None,
-        optimized: Brotli = brotli: "Brotli for clients that accept it, else gzip.",
+        optimized: Brotli = brotli: "Brotli for clients that accept it, otherwise gzip.",
     }
-    /// What an access token is, and where it is checked.
+    /// What an access token is, and where it is verified.
     sessions: Sessions {
         summary: "What a request is known by, and where that is looked up",
-        question: "What does looking up a session cost each request, and what does a token that nobody looks up cost at sign-out?",
-        joint: Component,
+        question: "What does a session lookup cost each request, and what does a token without a lookup cost at sign-out?",
+        switch_point: Component,
         context: [],
         baselines: {
             Table = table: "An opaque token, looked up in Postgres by each request.",
-            Redis = redis: "An opaque token, looked up in Redis, and in Postgres where Redis knows nothing."
+            Redis = redis: "An opaque token, looked up in Redis, and in Postgres on a miss."
         },
         preset_baseline: Table,
-        optimized: Jwt = jwt: "A signed token that says whom it speaks for; nothing is looked up.",
+        optimized: Jwt = jwt: "A signed, self-contained token without a lookup.",
     }
     /// Where passwords are hashed.
     password_hashing: PasswordHashing {
         summary: "On which threads passwords are hashed",
-        question: "What happens to everybody else's requests while people sign in?",
-        joint: Component,
+        question: "What happens to other requests while customers sign in?",
+        switch_point: Component,
         context: [],
         baselines: { Runtime = runtime: "On the threads that run requests." },
         preset_baseline: Runtime,
-        optimized: Pool = pool: "On threads for blocking work, a bounded number at a time.",
+        optimized: Pool = pool: "On threads for blocking work, with bounded concurrency.",
     }
     /// How the lines of a page of orders are loaded.
     order_history: OrderHistory {
         summary: "How the lines of a page of orders are loaded",
-        question: "What does a customer's history cost when lines are loaded order by order, near the database and far from it?",
-        joint: Component,
+        question: "What does a customer's history cost when lines are loaded order by order (N+1), near the database and far from it?",
+        switch_point: Component,
         context: [],
-        baselines: { NPlusOne = n_plus_one: "One statement for each order of the page." },
+        baselines: { NPlusOne = n_plus_one: "One statement per order of the page." },
         preset_baseline: NPlusOne,
         optimized: Batched = batched: "One statement for all orders of the page.",
     }
-    /// How the lines of an order are written.
+    /// How an order's lines are inserted.
     order_lines: OrderLines {
         summary: "How the lines of an order are written",
-        question: "What does a statement for each line cost, while the order's transaction is open?",
-        joint: Component,
+        question: "What does a statement per line cost while the order's transaction is open?",
+        switch_point: Component,
         context: [],
-        baselines: { RowByRow = row_by_row: "One `insert` for each line." },
+        baselines: { RowByRow = row_by_row: "One `insert` per line." },
         preset_baseline: RowByRow,
         optimized: OneStatement = one_statement: "One `insert` for all lines.",
     }
-    /// How an order takes its units from the stock.
+    /// How an order takes its units from stock.
     stock: Stock {
         summary: "How an order takes its units from the stock",
         question: "How do we prevent overselling, and what does that cost under contention?",
-        joint: Handler,
+        switch_point: Handler,
         context: [],
         baselines: {
-            ReadThenWrite = read_then_write: "Reads the stock, looks whether it is enough, writes what is left: oversells.",
-            RowLockThroughPayment = row_lock_through_payment: "Locks the stock's rows, and holds them through the payment.",
+            ReadThenWrite = read_then_write: "Reads the stock, compares it, writes what is left: oversells under concurrency.",
+            RowLockThroughPayment = row_lock_through_payment: "Locks the stock's rows, and holds the locks through the payment.",
             RowLock = row_lock: "Locks the stock's rows in a short transaction, before the payment."
         },
         preset_baseline: ReadThenWrite,
-        optimized: Conditional = conditional: "One update on the condition that there is enough, last in a short transaction.",
+        optimized: Conditional = conditional: "One conditional update, last in a short transaction.",
     }
-    /// When the work that follows a payment is done.
+    /// When the side work of a paid order is done.
     checkout: Checkout {
         summary: "When the email, the label and the count of a paid order are made",
-        question: "What does a customer wait for whose order does everything in the request, and when is everything done?",
-        joint: Component,
+        question: "What does a customer wait for when the request does everything, and when is all side work done?",
+        switch_point: Component,
         context: [],
-        baselines: { Inline = inline: "In the request, one after the other." },
+        baselines: { Inline = inline: "In the request, sequentially." },
         preset_baseline: Inline,
-        optimized: Queued = queued: "By the worker, from the event that the order is paid.",
+        optimized: Queued = queued: "By the worker, triggered by the event that the order is paid.",
     }
-    /// Where the units are counted that were sold.
+    /// Where sold units are counted.
     sales_counts: SalesCounts {
         summary: "Where sold units are counted",
-        question: "What does a counter cost that is a column of a wide row with many indexes, and how old may a rank be?",
-        joint: Component,
+        question: "What does a counter cost that is a column of a wide row with many indexes, and how stale may a rank be?",
+        switch_point: Component,
         context: [checkout = inline],
-        baselines: { PerOrder = per_order: "One update of the product's row for each order and product." },
+        baselines: { PerOrder = per_order: "One update of the product's row per order and product." },
         preset_baseline: PerOrder,
-        optimized: Batched = batched: "One upsert into a narrow table for many orders; a bounded job refreshes the sort column.",
+        optimized: Batched = batched: "One upsert into a narrow table for many orders; a bounded task refreshes the sort column.",
     }
     /// When a new customer's welcome mail is sent.
     welcome_email: WelcomeEmail {
         summary: "When the welcome mail is sent",
-        question: "What does a registration wait for that sends its mail itself, and what can get lost?",
-        joint: Component,
+        question: "What does a registration wait for when it sends its mail itself, and what can get lost?",
+        switch_point: Component,
         context: [],
-        baselines: { Inline = inline: "In the request, before it is answered." },
+        baselines: { Inline = inline: "In the request, before its response." },
         preset_baseline: Inline,
         optimized: Queued = queued: "By the worker, from an event that is written with the customer.",
     }
-    /// How the shop says what happened to an order.
+    /// How events of an order are published.
     events: Events {
         summary: "How others hear of what happened to an order",
         question: "What is lost when a process dies between the database and the broker?",
-        joint: Component,
+        switch_point: Component,
         context: [],
-        baselines: { DualWrite = dual_write: "Commits, then publishes: what happens in between is lost." },
+        baselines: { DualWrite = dual_write: "Commits, then publishes: an event is lost if the process dies in between." },
         preset_baseline: DualWrite,
         optimized: Outbox = outbox: "A row in the same transaction, which the worker relays.",
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
-use storefront::emails::{Confirmation, Line};
+use storefront::emails::{Confirmation, ConfirmationLine};
 use storefront::messages::Consumer;
 use storefront::money::{Currency, Money};
 use storefront::postgres::MeasuredPool;
@@ -108,7 +108,7 @@ fn written(order_id: Uuid, rows: &[Row]) -> Result<Option<(String, Confirmation)
         number: first.number,
         lines: rows
             .iter()
-            .map(|row| Line {
+            .map(|row| ConfirmationLine {
                 title: row.title.clone(),
                 variant_title: row.variant_title.clone(),
                 quantity: row.quantity,

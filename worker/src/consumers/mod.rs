@@ -129,7 +129,7 @@ impl From<StatementError> for Fault {
 impl From<MailError> for Fault {
     fn from(error: MailError) -> Self {
         match error {
-            MailError::Refused(_) => Fault::Never(error.to_string()),
+            MailError::Rejected(_) => Fault::Never(error.to_string()),
             MailError::Unavailable(_) => Fault::Later(error.to_string()),
         }
     }

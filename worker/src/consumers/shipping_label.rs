@@ -17,8 +17,8 @@ use serde_json::Value;
 use storefront::messages::Consumer;
 use storefront::postgres::MeasuredPool;
 use storefront::telemetry::orders_reached;
-use storefront::third_parties::carrier::{Label, Labelled, Parcel};
-use storefront::third_parties::payment::Changed;
+use storefront::third_parties::carrier::{Label, LabelOutcome, Parcel};
+use storefront::third_parties::payment::ChangeOutcome;
 use uuid::Uuid;
 
 use super::{Done, Fault, Tools};
@@ -86,25 +86,25 @@ pub(super) async fn ship(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Res
         address: &order.shipping_address,
     };
     let label = match tools.carrier.create_label(parcel).await {
-        Labelled::Made(label) => label,
-        Labelled::Refused { reason } => {
+        LabelOutcome::Created(label) => label,
+        LabelOutcome::Rejected { reason } => {
             let_go(tools, order_id).await?;
             return Err(Fault::Never(reason));
         }
-        Labelled::Unknown { why } => return Err(Fault::Later(why)),
+        LabelOutcome::Unknown { why } => return Err(Fault::Later(why)),
     };
     // An order that costs nothing has no payment.
     if let Some(payment_id) = &order.payment_id {
         match tools.payments.capture(payment_id).await {
-            Changed::Done => {}
-            Changed::Refused => {
+            ChangeOutcome::Done => {}
+            ChangeOutcome::Refused => {
                 let_go(tools, order_id).await?;
                 return Err(Fault::Never(format!(
                     "the gateway refuses to capture payment {payment_id}; label {} is made, and nobody may send its parcel",
                     label.id
                 )));
             }
-            Changed::Unknown => {
+            ChangeOutcome::Unknown => {
                 return Err(Fault::Later(format!(
                     "nobody knows whether payment {payment_id} was captured"
                 )));

@@ -124,7 +124,7 @@ impl Upkeep {
                 )
             }
             // Each refresh leaves one. That a token was used is known without its row: see
-            // `api/src/sessions/families.rs`.
+            // `api/src/sessions/refresh_token_family.rs`.
             Table::UsedRefreshTokens => {
                 sqlx::query!(
                     "delete from refresh_tokens where token_hash in (

@@ -9,7 +9,7 @@ use sqlx::types::time::OffsetDateTime;
 use storefront::messages::Event;
 use storefront::orders::{FailureReason, Payment, PendingEvent, fail_order, pay_order};
 use storefront::telemetry::orders_reached;
-use storefront::third_parties::payment::{Found, PaymentStatus};
+use storefront::third_parties::payment::{PaymentLookup, PaymentStatus};
 use uuid::Uuid;
 
 use super::put_back::{Attempt, ClaimedOrder};
@@ -31,20 +31,20 @@ impl ClaimedOrder for Unsettled {
 
     async fn attempt(&self, upkeep: &Upkeep) -> Result<Attempt, sqlx::Error> {
         let reason = match upkeep.payments.look_up(self.id).await {
-            Found::Payment {
+            PaymentLookup::Payment {
                 payment_id,
                 status: PaymentStatus::Authorized | PaymentStatus::Captured,
             } => {
                 upkeep.record_paid(self.id, &payment_id).await?;
                 return Ok(Attempt::Done);
             }
-            Found::Payment {
+            PaymentLookup::Payment {
                 status: PaymentStatus::Declined | PaymentStatus::Voided,
                 ..
             }
-            | Found::Nothing => FailureReason::NotPaid(self.reserved_until),
-            Found::Unclear => return Ok(Attempt::Unclear),
-            Found::Unanswered => return Ok(Attempt::Unanswered),
+            | PaymentLookup::Nothing => FailureReason::NotPaid(self.reserved_until),
+            PaymentLookup::Unclear => return Ok(Attempt::Unclear),
+            PaymentLookup::Unanswered => return Ok(Attempt::Unanswered),
         };
         upkeep.record_failed(self.id, reason).await?;
         Ok(Attempt::Done)

@@ -6,7 +6,7 @@
 //! the api writes `payment_voided_at` with the decline, since no money is held.
 
 use storefront::orders::record_void;
-use storefront::third_parties::payment::{Changed, Found, PaymentStatus};
+use storefront::third_parties::payment::{ChangeOutcome, PaymentLookup, PaymentStatus};
 use uuid::Uuid;
 
 use super::put_back::{Attempt, ClaimedOrder};
@@ -121,27 +121,27 @@ impl Upkeep {
             Some(payment_id) => Some(payment_id.clone()),
             // It ended before anyone knew whether it was paid.
             None => match self.payments.look_up(order.id).await {
-                Found::Payment {
+                PaymentLookup::Payment {
                     payment_id,
                     status: PaymentStatus::Authorized | PaymentStatus::Captured,
                 } => Some(payment_id),
-                Found::Payment {
+                PaymentLookup::Payment {
                     status: PaymentStatus::Declined | PaymentStatus::Voided,
                     ..
                 } => None,
-                Found::Nothing if order.is_long_ago => None,
-                Found::Nothing => return Money::MayCome,
-                Found::Unclear => return Money::Unclear,
-                Found::Unanswered => return Money::Unanswered,
+                PaymentLookup::Nothing if order.is_long_ago => None,
+                PaymentLookup::Nothing => return Money::MayCome,
+                PaymentLookup::Unclear => return Money::Unclear,
+                PaymentLookup::Unanswered => return Money::Unanswered,
             },
         };
         let Some(payment_id) = known else {
             return Money::Free;
         };
         match self.payments.void(&payment_id).await {
-            Changed::Done => Money::Free,
-            Changed::Refused => Money::Taken,
-            Changed::Unknown => Money::Unanswered,
+            ChangeOutcome::Done => Money::Free,
+            ChangeOutcome::Refused => Money::Taken,
+            ChangeOutcome::Unknown => Money::Unanswered,
         }
     }
 

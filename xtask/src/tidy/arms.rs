@@ -1,7 +1,7 @@
 //! Rules on the arms of lessons, which keep the baselines deletable: one file per arm, with a header, behind the feature
 //! `baselines` if it is one, and without imports of other arms.
 
-use storefront::variants::{Joint, LESSONS, Lesson};
+use storefront::variants::{LESSONS, Lesson, SwitchPoint};
 
 use super::Finding;
 use super::files::{Files, TextFile};
@@ -14,7 +14,10 @@ const HEADER: [&str; 4] = ["**Technique**", "**Cost**", "**Fails when**", "**Sou
 
 pub(crate) fn check(files: &Files) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for lesson in LESSONS.iter().filter(|lesson| lesson.joint != Joint::Database) {
+    for lesson in LESSONS
+        .iter()
+        .filter(|lesson| lesson.switch_point != SwitchPoint::Database)
+    {
         match folder(files, lesson) {
             Some(folder) => check_lesson(files, lesson, &folder, &mut findings),
             None => {

@@ -329,13 +329,17 @@ impl RedisCache {
     }
 
     pub(super) fn health(&self) -> &'static str {
-        if self.redis.is_paused() { "down" } else { "up" }
+        if self.redis.is_circuit_open() {
+            "down"
+        } else {
+            "up"
+        }
     }
 }
 
 /// Redis being away is expected: one line when it begins, none for each request that it is left alone for.
 fn log(error: &RedisError) {
-    if !matches!(error, RedisError::Paused) {
+    if !matches!(error, RedisError::CircuitOpen) {
         tracing::warn!(%error, "the cache gave no answer; Postgres is asked instead");
     }
 }

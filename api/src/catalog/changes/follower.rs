@@ -46,9 +46,9 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
 
 /// Reads once, and moves on only when all is applied: what failed half-way is applied again.
 async fn step(app: &App, feed: &mut Feed) -> Result<(), sqlx::Error> {
-    let mut connection = app.side.lease().await?;
+    let mut connection = app.control.lease().await?;
     let (changes, position) = connection
-        .within(crate::database::SIDE_TIMEOUT, async |connection| {
+        .within(crate::database::CONTROL_TIMEOUT, async |connection| {
             feed.read(connection).await
         })
         .await?;

@@ -1,7 +1,7 @@
-//! **Technique**: the answer is compressed with gzip, level 6, while it is sent, for clients that accept it.
-//! **Cost**: CPU that grows with the answer's size. Level 6 is zlib's own default; levels above it cost more CPU than
-//! they save bytes (`cargo bench -p api` prints both for each level).
-//! **Fails when**: the network is faster than the compressor, as on a LAN: then it only adds CPU and latency.
+//! **Technique**: compress the response with gzip at level 6 while it is sent, for clients that accept it.
+//! **Cost**: CPU that grows with the response's size. Level 6 is zlib's default; higher levels cost more CPU than the
+//! bytes they save are worth (`cargo bench -p api` prints each level).
+//! **Fails when**: the network is faster than the compressor, as on a LAN: it then only adds CPU and latency.
 //! **Source**: RFC 1952 (gzip); RFC 9110 section 12.5.3 (`accept-encoding`).
 
 use tower_http::CompressionLevel;
@@ -10,7 +10,6 @@ use tower_http::compression::predicate::Predicate;
 
 use super::worth_it;
 
-/// See the module.
 pub(in crate::http) fn layer() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new()
         .no_br()

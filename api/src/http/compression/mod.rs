@@ -1,5 +1,4 @@
-//! How answers are compressed: the lesson `compression`. An arm is the layer that is put around the routes, in
-//! `../layers.rs`.
+//! Response compression: the lesson `compression`. An arm is a layer around the routes (`../layers.rs`).
 
 #[cfg(feature = "baselines")]
 pub mod gzip;
@@ -10,7 +9,7 @@ pub mod brotli;
 
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
-/// Below about one network packet there is nothing to win, and images are compressed already.
+/// A response that fits in about one packet gains nothing, and images are compressed already.
 fn worth_it() -> impl Predicate {
     const ONE_PACKET_BYTES: u64 = 1024;
     SizeAbove::new(ONE_PACKET_BYTES).and(NotForContentType::IMAGES)

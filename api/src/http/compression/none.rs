@@ -1,11 +1,10 @@
-//! **Technique**: none: answers are sent as they are.
-//! **Cost**: the answer's bytes on the network, and no CPU.
-//! **Fails when**: clients are far away or on a slow link: they wait for bytes that say little.
-//! **Source**: RFC 9110 section 8.4, whose content codings it leaves unused.
+//! **Technique**: none; responses are sent uncompressed.
+//! **Cost**: the full response size on the network, and no CPU.
+//! **Fails when**: clients are far away or on slow links, where transfer time dominates.
+//! **Source**: RFC 9110 section 8.4, whose content codings it doesn't use.
 
 use tower::layer::util::Identity;
 
-/// See the module.
 pub(in crate::http) fn layer() -> Identity {
     Identity::new()
 }

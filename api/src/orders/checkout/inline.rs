@@ -1,15 +1,15 @@
-//! **Technique**: everything in the request, one after the other: the email, the label and the capture, the count.
-//! **Cost**: the customer waits for all third parties together, each time for the slowest.
-//! **Fails when**: a third party is slow: so is every order. One that fails, or a process that dies half-way, leaves the
-//! rest undone, and only a line in the log says so: there is nothing that would do it again.
+//! **Technique**: all side work in the request, sequentially: email, label, capture, sales count.
+//! **Cost**: the customer waits for the sum of all third parties' latencies.
+//! **Fails when**: a third party is slow: so is every order. If one fails, or the process dies half-way, the rest is
+//! never done, because nothing retries it; there is only a line in the log.
 //! **Source**: <https://www.enterpriseintegrationpatterns.com/patterns/messaging/EncapsulatedSynchronousIntegration.html>
 
-use storefront::emails::{Confirmation, Line};
+use storefront::emails::{Confirmation, ConfirmationLine};
 use storefront::messages::Consumer;
 use storefront::telemetry::order_reached;
-use storefront::third_parties::carrier::{Carrier, Labelled, Parcel};
+use storefront::third_parties::carrier::{Carrier, LabelOutcome, Parcel};
 use storefront::third_parties::mail::Mailer;
-use storefront::third_parties::payment::{Changed, PaymentGateway};
+use storefront::third_parties::payment::{ChangeOutcome, PaymentGateway};
 use storefront::variants::Variants;
 use uuid::Uuid;
 
@@ -17,10 +17,10 @@ use super::sales_counts::SalesCounts;
 use crate::http::timings::Timings;
 use crate::orders::order::Order;
 use crate::settings::Settings;
-use crate::state::{App, AssemblyError};
+use crate::state::{App, BuildAppError};
 
-/// All that a paid order needs.
-pub(super) const DOES_ITSELF: &[Consumer] = &[
+/// All side work of a paid order.
+pub(super) const HANDLED_IN_REQUEST: &[Consumer] = &[
     Consumer::ConfirmationEmail,
     Consumer::ShippingLabel,
     Consumer::Popularity,
@@ -39,7 +39,7 @@ impl Inline {
         variants: &Variants,
         settings: &Settings,
         payments: &PaymentGateway,
-    ) -> Result<Self, AssemblyError> {
+    ) -> Result<Self, BuildAppError> {
         Ok(Self {
             mailer: Mailer::new(&settings.mail)?,
             carrier: Carrier::new(&settings.orders.carrier)?,
@@ -48,7 +48,7 @@ impl Inline {
         })
     }
 
-    /// A step that fails doesn't keep the next from being tried.
+    /// A failed step doesn't prevent the next.
     pub(super) async fn after_payment(&self, app: &App, timings: &Timings, order: &Order, payment_id: &str) {
         if let Err(error) = self.confirm(app, timings, order).await {
             tracing::error!(order = %order.id, %error, "the confirmation was not sent");
@@ -68,7 +68,7 @@ impl Inline {
     }
 
     async fn confirm(&self, app: &App, timings: &Timings, order: &Order) -> anyhow::Result<()> {
-        let line = |line: &crate::orders::order::OrderLine| Line {
+        let line = |line: &crate::orders::order::OrderLine| ConfirmationLine {
             title: line.title.clone(),
             variant_title: line.variant_title.clone(),
             quantity: line.quantity,
@@ -119,12 +119,15 @@ impl Inline {
             address: &order.shipping_address,
         };
         let label = match self.carrier.create_label(parcel).await {
-            Labelled::Made(label) => label,
-            Labelled::Refused { reason } => anyhow::bail!(reason),
-            Labelled::Unknown { why } => anyhow::bail!(why),
+            LabelOutcome::Created(label) => label,
+            LabelOutcome::Rejected { reason } => anyhow::bail!(reason),
+            LabelOutcome::Unknown { why } => anyhow::bail!(why),
         };
         let captured = self.payments.capture(payment_id).await;
-        anyhow::ensure!(captured == Changed::Done, "the money was not taken: {captured:?}");
+        anyhow::ensure!(
+            captured == ChangeOutcome::Done,
+            "the payment was not captured: {captured:?}"
+        );
         let mut session = app.database.session(timings).await?;
         let fulfilled = sqlx::query!(
             "with fulfilled as (

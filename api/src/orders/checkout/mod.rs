@@ -1,9 +1,9 @@
-//! When the work that follows a payment is done: the lesson `checkout`.
+//! When the side work of a paid order is done: the lesson `checkout`.
 //!
-//! That work is a confirmation email, a label for the parcel with the capture of the money, and the count of what was
-//! sold. A paid order says so to everybody in either arm; an arm that does the work itself notes that in `inbox` with the
-//! payment, and the worker leaves it alone. The payment itself stays in the request: a customer must learn at once that a
-//! card was declined.
+//! The side work is the confirmation email, the parcel's label with the capture of the payment, and the sales count.
+//! Both arms publish the event `order.paid`; an arm that does the work itself records that in `inbox` together with
+//! the payment, so that the worker's consumers skip it. The authorization stays in the request: a customer must learn
+//! at once that a card was declined.
 
 #[cfg(feature = "baselines")]
 pub mod inline;
@@ -19,7 +19,7 @@ use storefront::variants::{Checkout as Arm, Variants};
 use super::order::Order;
 use crate::http::timings::Timings;
 use crate::settings::Settings;
-use crate::state::{App, AssemblyError};
+use crate::state::{App, BuildAppError};
 
 /// The arm of `checkout` that this process was built with.
 pub enum Checkout {
@@ -31,7 +31,7 @@ pub enum Checkout {
 }
 
 impl Checkout {
-    /// Builds the arm. Connects to nothing yet.
+    /// Builds the arm, without connecting to anything.
     ///
     /// # Errors
     /// When a setting of a third party can't be used.
@@ -39,8 +39,8 @@ impl Checkout {
         variants: &Variants,
         settings: &Settings,
         payments: &PaymentGateway,
-    ) -> Result<Self, AssemblyError> {
-        let _ = (settings, payments); // a build without baselines needs nothing of them
+    ) -> Result<Self, BuildAppError> {
+        let _ = (settings, payments); // unused without baselines
         Ok(match variants.checkout {
             #[cfg(feature = "baselines")]
             Arm::Inline => Self::Inline(Box::new(inline::Inline::new(variants, settings, payments)?)),
@@ -48,22 +48,22 @@ impl Checkout {
         })
     }
 
-    /// The worker's consumers whose work is done here.
-    pub fn does_itself(&self) -> &'static [Consumer] {
+    /// The worker's consumers whose work this arm does itself.
+    pub fn handled_in_request(&self) -> &'static [Consumer] {
         match self {
             #[cfg(feature = "baselines")]
-            Self::Inline(_) => inline::DOES_ITSELF,
-            Self::Queued => queued::DOES_ITSELF,
+            Self::Inline(_) => inline::HANDLED_IN_REQUEST,
+            Self::Queued => queued::HANDLED_IN_REQUEST,
         }
     }
 
-    /// Between the payment and the answer.
+    /// Runs between the payment and the response.
     pub async fn after_payment(&self, app: &App, timings: &Timings, order: &Order, payment_id: &str) {
         match self {
             #[cfg(feature = "baselines")]
             Self::Inline(inline) => inline.after_payment(app, timings, order, payment_id).await,
             Self::Queued => {
-                let _ = (app, timings, order, payment_id); // the event is on its way
+                let _ = (app, timings, order, payment_id); // the worker handles the event
             }
         }
     }

@@ -1,10 +1,9 @@
-//! **Technique**: the request does nothing of it. The event that says that the order is paid reaches the worker, whose
-//! consumers do the work, each by itself, again when it failed.
-//! **Cost**: the email leaves a moment after the answer; a broker and a worker to run.
-//! **Fails when**: nobody consumes: orders stay `paid`, their work waits in queues, and nothing is lost.
+//! **Technique**: the request does none of it. The event `order.paid` reaches the worker, whose consumers do each
+//! part separately and retry it on failure.
+//! **Cost**: the email leaves shortly after the response; a broker and a worker have to be operated.
+//! **Fails when**: the worker is down: orders stay `paid`, their messages wait in queues, and nothing is lost.
 //! **Source**: <https://www.rabbitmq.com/docs/reliability>
 
 use storefront::messages::Consumer;
 
-/// Nothing.
-pub(super) const DOES_ITSELF: &[Consumer] = &[];
+pub(super) const HANDLED_IN_REQUEST: &[Consumer] = &[];

@@ -1,8 +1,9 @@
-//! **Technique**: commit, then publish to the broker.
-//! **Cost**: a publish and its confirmation, which the request waits for; nothing in the database.
-//! **Fails when**: the process dies between the two, or the broker is away: the order is paid, and nobody hears of it. No
-//! order of the two steps helps: published first, an event may be heard of an order that was rolled back.
-//! **Source**: <https://microservices.io/patterns/data/transactional-outbox.html>, the problem that it solves.
+//! **Technique**: commit, then publish to the broker (dual write).
+//! **Cost**: a publish and its confirm, which the request waits for; nothing in the database.
+//! **Fails when**: the process dies between the two, or the broker is down: the order is paid, and its event is lost.
+//! The other order doesn't help: an event published first may be about an order that was rolled back.
+//! **Source**: <https://microservices.io/patterns/data/transactional-outbox.html>, the problem that the outbox
+//! solves.
 
 use std::time::Duration;
 
@@ -16,16 +17,16 @@ use tokio::sync::Mutex;
 
 use crate::settings::OrderSettings;
 
-/// How long publishing may take, with connecting.
+/// The time limit of connecting and publishing together.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// AMQP's number for a message that survives the broker's restart.
+/// AMQP's delivery mode for a message that survives a restart of the broker.
 const PERSISTENT: u8 = 2;
 
 /// The arm `events=dual_write`.
 pub struct DualWrite {
     amqp: AmqpSettings,
-    /// Opened when it is first used and again after it failed. The connection is kept for its channel.
+    /// Opened on first use and reopened after a failure. The connection is held because its channel needs it.
     channel: Mutex<Option<(Connection, Channel)>>,
 }
 
@@ -39,14 +40,14 @@ impl DualWrite {
         }
     }
 
-    /// Publishes, if the broker lets it. If not, the event is lost: there is nowhere to keep it.
+    /// Publishes the event. If that fails, the event is lost: it is stored nowhere.
     pub(super) async fn publish(&self, pending: &PendingEvent) {
         match tokio::time::timeout(TIMEOUT, self.try_publish(pending)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, event = pending.event.name(), "an event was lost"),
             Err(_) => tracing::error!(
                 event = pending.event.name(),
-                "an event was lost: no answer in time"
+                "an event was lost: publishing timed out"
             ),
         }
     }

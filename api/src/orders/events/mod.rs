@@ -1,7 +1,7 @@
-//! How the shop publishes what happened to an order: the lesson `events`.
+//! How events of an order are published: the lesson `events`.
 //!
-//! An event is something that became true with a transaction. Each arm is asked twice: what it adds to the transaction
-//! ([`Events::row`]), and what it does once that is committed ([`Events::after_commit`]).
+//! An event is a fact that a transaction made true. Each arm has two hooks: what it adds to the transaction
+//! ([`Events::row`]), and what it does after the commit ([`Events::after_commit`]).
 
 #[cfg(feature = "baselines")]
 pub mod dual_write;
@@ -23,7 +23,7 @@ pub enum Events {
 }
 
 impl Events {
-    /// Builds the arm. Connects to nothing yet.
+    /// Builds the arm, without connecting to anything.
     ///
     /// # Errors
     /// When the database's URL can't be parsed.
@@ -32,7 +32,7 @@ impl Events {
         settings: &OrderSettings,
         database: &storefront::settings::DatabaseSettings,
     ) -> Result<Self, storefront::postgres::UrlError> {
-        let _ = settings; // a build without baselines needs nothing of it
+        let _ = settings; // unused without baselines
         Ok(match arm {
             #[cfg(feature = "baselines")]
             Arm::DualWrite => Self::DualWrite(Box::new(dual_write::DualWrite::new(settings))),
@@ -40,7 +40,7 @@ impl Events {
         })
     }
 
-    /// What the transaction writes.
+    /// What the transaction writes to the outbox.
     pub fn row<'a>(&self, event: &'a PendingEvent) -> OutboxRow<'a> {
         match self {
             #[cfg(feature = "baselines")]
@@ -52,14 +52,14 @@ impl Events {
         }
     }
 
-    /// Once the transaction is committed.
+    /// Runs after the commit.
     pub async fn after_commit(&self, event: &PendingEvent) {
         match self {
             #[cfg(feature = "baselines")]
             Self::DualWrite(dual_write) => dual_write.publish(event).await,
             Self::Outbox(outbox) => {
-                let _ = event; // the relay finds its row
-                outbox.wake_relay();
+                let _ = event; // the relay reads its row
+                outbox.notify_relay();
             }
         }
     }

@@ -1,8 +1,8 @@
-//! **Technique**: the event is a row that is written in the transaction which makes it true. The worker's relay publishes
-//! rows and deletes those that the broker confirmed.
-//! **Cost**: one small row in a transaction that is written anyway; the event leaves a moment later.
-//! **Fails when**: nothing relays: the table grows, and nothing is lost. A relay that dies between the confirmation and
-//! its deletion says the same event twice, so consumers must know messages again.
+//! **Technique**: a transactional outbox: the event is a row written in the transaction that makes it true. The
+//! worker's relay publishes rows and deletes those that the broker confirmed.
+//! **Cost**: one small row in a transaction that writes anyway; the event leaves shortly afterwards.
+//! **Fails when**: no relay runs: the table grows, and nothing is lost. A relay that dies between the confirm and the
+//! deletion publishes an event twice (at-least-once delivery), so consumers must be idempotent.
 //! **Source**: <https://microservices.io/patterns/data/transactional-outbox.html>
 
 use std::sync::Arc;
@@ -16,52 +16,52 @@ use storefront::postgres::UrlError;
 use storefront::settings::DatabaseSettings;
 use tokio::sync::Mutex;
 
-/// The relay is woken no oftener than this by one process. A `notify` is a transaction of its own; a relay that works
-/// needs no waking.
-const BETWEEN_WAKES: Duration = Duration::from_millis(10);
+/// A process notifies the relay at most once in this interval. Each `notify` is a transaction of its own, and a busy
+/// relay needs none.
+const NOTIFY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long waking may take before it is left to the relay's own polling.
+/// After this, the event is left to the relay's polling.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The arm `events=outbox`.
 pub struct Outbox {
-    bell: Arc<Bell>,
+    notifier: Arc<RelayNotifier>,
 }
 
-/// Wakes the relay, over a connection beside those of requests.
-struct Bell {
+/// Notifies the relay, over its own connection.
+struct RelayNotifier {
     options: PgConnectOptions,
-    is_ringing: AtomicBool,
+    is_pending: AtomicBool,
     held: Mutex<Option<PgConnection>>,
 }
 
 impl Outbox {
     pub(super) fn new(settings: &DatabaseSettings) -> Result<Self, UrlError> {
-        // A lost wake-up costs 100 ms, so it needn't wait for the disk.
+        // A lost notification costs 100 ms at most, so its commit needn't wait for the disk.
         let options = storefront::postgres::connect_options(settings, "backstock-api wake")?
             .options([("synchronous_commit", "off")]);
         Ok(Self {
-            bell: Arc::new(Bell {
+            notifier: Arc::new(RelayNotifier {
                 options,
-                is_ringing: AtomicBool::new(false),
+                is_pending: AtomicBool::new(false),
                 held: Mutex::new(None),
             }),
         })
     }
 
-    /// Tells the relay that there is something, after the commit and beside the request: inside the transaction, a
-    /// `notify` would make commits take turns. Best effort: the relay polls as well. One is under way at a time, and
-    /// speaks for all that were committed before it.
-    pub(super) fn wake_relay(&self) {
-        if self.bell.is_ringing.swap(true, Ordering::AcqRel) {
+    /// Wakes the relay, after the commit and outside the request: inside the transaction, a `notify` would serialize
+    /// commits. Best effort, because the relay polls too. At most one is pending, and it covers all commits before it
+    /// (coalescing).
+    pub(super) fn notify_relay(&self) {
+        if self.notifier.is_pending.swap(true, Ordering::AcqRel) {
             return;
         }
-        let bell = self.bell.clone();
+        let notifier = self.notifier.clone();
         tokio::spawn(async move {
-            // First the pause, then the wake-up: what is committed during the pause is spoken for.
-            tokio::time::sleep(BETWEEN_WAKES).await;
-            bell.is_ringing.store(false, Ordering::Release);
-            match tokio::time::timeout(TIMEOUT, bell.ring()).await {
+            // The interval comes first, so that the notification covers commits during it.
+            tokio::time::sleep(NOTIFY_INTERVAL).await;
+            notifier.is_pending.store(false, Ordering::Release);
+            match tokio::time::timeout(TIMEOUT, notifier.notify()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "the relay could not be woken"),
                 Err(_) => tracing::debug!("the relay could not be woken in time"),
@@ -70,15 +70,15 @@ impl Outbox {
     }
 }
 
-impl Bell {
-    /// The connection is put back only after a whole answer.
-    async fn ring(&self) -> Result<(), sqlx::Error> {
+impl RelayNotifier {
+    /// The connection is returned only after a complete response.
+    async fn notify(&self) -> Result<(), sqlx::Error> {
         let mut held = self.held.lock().await;
         let mut connection = match held.take() {
             Some(connection) => connection,
             None => self.options.connect().await?,
         };
-        // The channel is a constant of ours.
+        // The channel is a constant.
         let notify = AssertSqlSafe(format!("notify {WAKE_CHANNEL}"));
         sqlx::raw_sql(notify).execute(&mut connection).await?;
         *held = Some(connection);

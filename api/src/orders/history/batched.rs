@@ -1,6 +1,6 @@
-//! **Technique**: one statement for the lines of all orders of the page, which are dealt out to their orders.
+//! **Technique**: one statement for the lines of all orders of the page, grouped by order afterwards.
 //! **Cost**: one statement and round trip, whatever the page's size; the rows are the same.
-//! **Fails when**: a page could hold so many lines that they don't fit in memory at once; its limit prevents that.
+//! **Fails when**: a page's lines don't fit in memory at once; its limit prevents that.
 //! **Source**: <https://www.postgresql.org/docs/current/functions-comparisons.html>, `= any(array)`.
 
 use std::collections::HashMap;
@@ -11,7 +11,6 @@ use super::{LineRow, OrderKey};
 use crate::database::Session;
 use crate::orders::order::OrderLine;
 
-/// See the module.
 pub(super) async fn lines(
     session: &mut Session<'_>,
     orders: &[OrderKey],
@@ -25,10 +24,10 @@ pub(super) async fn lines(
          order by order_id, position",
         &ids
     );
-    let place: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+    let index: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
     let mut all: Vec<Vec<OrderLine>> = orders.iter().map(|_| Vec::new()).collect();
     for row in rows.fetch_all(session).await? {
-        let at = place[&row.order_id];
+        let at = index[&row.order_id];
         all[at].push(row.line(orders[at].currency));
     }
     Ok(all)

@@ -1,6 +1,6 @@
 //! How the lines of a page of orders are loaded: the lesson `order_history`.
 //!
-//! Both arms give each order its lines by position, in the order that the orders were given.
+//! Both arms return each order's lines by position, in the order of the given orders.
 
 #[cfg(feature = "baselines")]
 pub mod n_plus_one;
@@ -24,12 +24,11 @@ pub enum OrderHistory {
     Batched,
 }
 
-/// An order whose lines are asked for. They are priced in its currency.
+/// An order whose lines are loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct OrderKey {
-    /// Its id.
     pub id: Uuid,
-    /// What its lines are priced in.
+    /// The currency of its lines.
     pub currency: Currency,
 }
 
@@ -60,7 +59,7 @@ impl OrderHistory {
         }
     }
 
-    /// The lines of each order, in the order of `orders`. No statement when there is none.
+    /// Each order's lines, in the order of `orders`. No statement if there are none.
     ///
     /// # Errors
     /// When a statement fails.

@@ -1,13 +1,12 @@
-//! **Technique**: for each order of the page, one statement for its lines.
+//! **Technique**: N+1: one statement per order of the page for its lines.
 //! **Cost**: N statements and round trips for N orders, after the one for the page.
-//! **Fails when**: pages grow, or the database is farther away than loopback: every round trip is waited for.
+//! **Fails when**: pages grow, or the database is farther away than loopback: the round trips add up.
 //! **Source**: <https://martinfowler.com/eaaCatalog/lazyLoad.html>, ripple loading.
 
 use super::{LineRow, OrderKey};
 use crate::database::Session;
 use crate::orders::order::OrderLine;
 
-/// See the module.
 pub(super) async fn lines(
     session: &mut Session<'_>,
     orders: &[OrderKey],

@@ -1,6 +1,6 @@
-//! How the lines of an order are written: the lesson `order_lines`.
+//! How an order's lines are inserted: the lesson `order_lines`.
 //!
-//! Both arms write the same rows, in the transaction of the reservation.
+//! Both arms insert the same rows, in the transaction of the reservation.
 
 #[cfg(feature = "baselines")]
 pub mod row_by_row;
@@ -33,7 +33,7 @@ impl OrderLines {
         }
     }
 
-    /// Writes the lines of an order, in the order of its items.
+    /// Inserts the lines of an order, in the order of its items.
     ///
     /// # Errors
     /// When a statement fails.

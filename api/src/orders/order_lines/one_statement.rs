@@ -1,7 +1,7 @@
-//! **Technique**: one `insert` for all lines, which travel as one array a column.
-//! **Cost**: one statement and round trip, whatever the order's size; the statement's text is always the same, so that it
-//! is prepared once.
-//! **Fails when**: an order could have more lines than fit in memory at once; a cart's limit prevents that.
+//! **Technique**: one `insert` for all lines, passed as one array per column (`unnest`).
+//! **Cost**: one statement and round trip, whatever the order's size; the statement's text is constant, so it is
+//! prepared once.
+//! **Fails when**: an order's lines don't fit in memory at once; a cart's limit prevents that.
 //! **Source**: <https://www.postgresql.org/docs/current/functions-array.html>, `unnest` of several arrays.
 
 use uuid::Uuid;
@@ -9,7 +9,6 @@ use uuid::Uuid;
 use crate::database::Session;
 use crate::orders::place_order::basket::Item;
 
-/// See the module.
 pub(super) async fn insert(
     transaction: &mut Session<'_>,
     order: Uuid,

@@ -1,7 +1,7 @@
-//! **Technique**: one `insert` for each line of the order.
-//! **Cost**: N statements and round trips for N lines, all while the reservation's transaction is open.
-//! **Fails when**: orders grow, or the database is farther away than loopback: each line is waited for, and whoever wants
-//! the same SKU waits as well, where locks were taken before.
+//! **Technique**: one `insert` per line of the order.
+//! **Cost**: N statements and round trips for N lines, while the reservation's transaction is open.
+//! **Fails when**: orders grow, or the database is farther away than loopback: the round trips add up, and with them
+//! the time that locks taken earlier block other orders.
 //! **Source**: <https://www.postgresql.org/docs/current/populate.html>
 
 use uuid::Uuid;
@@ -9,7 +9,6 @@ use uuid::Uuid;
 use crate::database::Session;
 use crate::orders::place_order::basket::Item;
 
-/// See the module.
 pub(super) async fn insert(
     transaction: &mut Session<'_>,
     order: Uuid,

@@ -1,5 +1,4 @@
-//! What a cart holds and costs now, and what the request's key stands for: read in one statement before anything is
-//! written.
+//! The cart's content and prices, and the idempotency key's order, read in one statement before anything is written.
 
 use storefront::money::Currency;
 use time::OffsetDateTime;
@@ -8,76 +7,68 @@ use uuid::Uuid;
 use super::{PlaceOrder, cart_changed, insufficient_stock};
 use crate::database::Session;
 use crate::http::error::ApiError;
-use crate::orders::idempotency::KnownKey;
+use crate::orders::idempotency::StoredKey;
 use crate::orders::order::{OrderLine, Totals, currency, token_hash};
-use crate::pricing::{Coupon, Line, ShippingMethod, price, too_dear};
+use crate::pricing::{Coupon, PricedLine, ShippingMethod, amount_overflow, price};
 
-/// A cart as it is now.
+/// A cart with current prices and stock.
 #[derive(Debug)]
 pub(super) struct Basket {
-    /// By variant id.
+    /// Sorted by variant id.
     pub(super) items: Vec<Item>,
-    /// The coupon that lies in it.
     pub(super) coupon: Option<Coupon>,
-    /// Of who is signed in.
+    /// The signed-in customer's.
     pub(super) customer_email: Option<String>,
-    /// Which version of it this is: each change of it moves this on.
+    /// The cart's version, which every change advances.
     pub(super) version: OffsetDateTime,
-    /// There is an order of it.
     pub(super) is_ordered: bool,
-    /// Orders of the customer that wait for their payment.
+    /// The customer's unpaid orders.
     pub(super) open_orders: i64,
 }
 
-/// What a request stands for.
+/// What a request refers to.
 #[derive(Debug)]
-pub(super) enum Found {
-    /// Its key was used before. It stands for its order, whatever has become of the cart.
-    Known(KnownKey),
+pub(super) enum LookupResult {
+    /// The key was used before. It stands for its order, even if the cart has changed since.
+    Known(StoredKey),
     /// The cart, under a new key.
     Cart(Basket),
-    /// Neither.
+    /// Neither exists.
     Nothing,
 }
 
-/// An item of a cart, with what it is and costs now.
+/// A cart's item with its current data.
 #[derive(Debug, Clone)]
 pub struct Item {
-    /// Which variant.
     pub variant_id: Uuid,
-    /// Of which product.
     pub product_id: Uuid,
-    /// How many.
     pub quantity: i32,
-    /// What one costs.
     pub unit_price_cents: i64,
-    /// How many there were when it was read. Whether there are enough is decided by the arm of `stock`.
+    /// Units in stock when it was read. Whether they suffice is decided by the arm of `stock`.
     pub stock_quantity: i32,
-    /// Whether it is sold at all.
     pub is_active: bool,
-    /// What its price is in.
     pub currency: String,
-    /// The stock-keeping unit.
     pub sku: String,
-    /// The product's title.
     pub title: String,
-    /// The variant's.
     pub variant_title: String,
 }
 
-/// What a basket costs.
+/// A basket with its totals.
 pub(super) struct Priced {
     pub(super) lines: Vec<OrderLine>,
     pub(super) totals: Totals,
-    /// The coupon that takes something off.
+    /// The coupon, if it applies.
     pub(super) coupon: Option<String>,
 }
 
-/// Reads what the key stands for, else the cart, if it is there and is the requester's.
+/// Looks up the key, or the cart if it exists and belongs to the client.
 ///
 /// # Errors
 /// When the statement fails.
-pub(super) async fn read(session: &mut Session<'_>, request: &PlaceOrder) -> Result<Found, sqlx::Error> {
+pub(super) async fn read(
+    session: &mut Session<'_>,
+    request: &PlaceOrder,
+) -> Result<LookupResult, sqlx::Error> {
     let query = sqlx::query_file!(
         "src/orders/place_order/basket.sql",
         request.order.cart_id,
@@ -88,10 +79,10 @@ pub(super) async fn read(session: &mut Session<'_>, request: &PlaceOrder) -> Res
     );
     let rows = query.fetch_all(session).await?;
     let Some(first) = rows.first() else {
-        return Ok(Found::Nothing);
+        return Ok(LookupResult::Nothing);
     };
     if let Some((request_hash, order)) = first.request_hash.clone().zip(first.key_order_id) {
-        return Ok(Found::Known(KnownKey {
+        return Ok(LookupResult::Known(StoredKey {
             request_hash,
             is_locked: first.is_locked,
             order,
@@ -102,7 +93,7 @@ pub(super) async fn read(session: &mut Session<'_>, request: &PlaceOrder) -> Res
         }));
     }
     let Some(version) = first.cart_version else {
-        return Ok(Found::Nothing);
+        return Ok(LookupResult::Nothing);
     };
     let coupon = first.coupon_code.clone().map(|code| Coupon {
         code,
@@ -112,13 +103,13 @@ pub(super) async fn read(session: &mut Session<'_>, request: &PlaceOrder) -> Res
         minimum_cents: first.coupon_minimum_cents.unwrap_or_default(),
         usable: first.coupon_usable,
     });
-    Ok(Found::Cart(Basket {
+    Ok(LookupResult::Cart(Basket {
         coupon,
         customer_email: first.customer_email.clone(),
         version,
         is_ordered: first.is_ordered,
         open_orders: first.open_orders,
-        // A cart without items is one row without an item.
+        // A cart without items has one row without an item.
         items: rows
             .into_iter()
             .filter_map(|row| {
@@ -140,18 +131,18 @@ pub(super) async fn read(session: &mut Session<'_>, request: &PlaceOrder) -> Res
 }
 
 impl Basket {
-    /// Adds it up. What can't be ordered is refused here; stock as far as one look can tell, which spares everybody a
-    /// transaction when a thing is sold out.
+    /// Prices the basket, and rejects one that can't be ordered. Stock is checked against what was read, which spares
+    /// a transaction when something is sold out.
     ///
     /// # Errors
-    /// 409, by what is in the way.
+    /// 409 with the reason.
     pub(super) fn price(&self, shipping: ShippingMethod) -> Result<Priced, ApiError> {
         let currency = self.currency()?;
         let gone = self.items.iter().filter(|item| !item.is_active);
         let gone: Vec<&str> = gone.map(|item| item.sku.as_str()).collect();
         if !gone.is_empty() {
             return Err(cart_changed(format!(
-                "no longer sold: {}; take it out of the cart",
+                "no longer sold: {}; remove it from the cart",
                 gone.join(", ")
             )));
         }
@@ -173,11 +164,11 @@ impl Basket {
             .collect();
         if let Some(coupon) = self.coupon.as_ref().filter(|coupon| !coupon.usable) {
             return Err(cart_changed(format!(
-                "the coupon {} no longer counts; take it out of the cart",
+                "the coupon {} no longer applies; remove it from the cart",
                 coupon.code
             )));
         }
-        let priced = self.items.iter().map(|item| Line {
+        let priced = self.items.iter().map(|item| PricedLine {
             unit_price_cents: item.unit_price_cents,
             quantity: item.quantity,
         });
@@ -187,13 +178,13 @@ impl Basket {
             currency.as_str(),
             shipping.price_cents(),
         );
-        let sums = sums.ok_or_else(too_dear)?;
+        let sums = sums.ok_or_else(amount_overflow)?;
         let discount = sums.discount_cents;
         let totals = Totals::new(sums.subtotal_cents, discount, sums.shipping_cents, currency);
         Ok(Priced {
             lines,
-            totals: totals.ok_or_else(too_dear)?,
-            // One whose terms aren't met takes nothing off, and isn't used up.
+            totals: totals.ok_or_else(amount_overflow)?,
+            // A coupon whose terms aren't met gives no discount, and isn't redeemed.
             coupon: self
                 .coupon
                 .as_ref()
@@ -202,7 +193,7 @@ impl Basket {
         })
     }
 
-    /// What all items are priced in.
+    /// The one currency of all items.
     fn currency(&self) -> Result<Currency, ApiError> {
         let first = self
             .items
@@ -211,7 +202,7 @@ impl Basket {
         if self.items.iter().any(|item| item.currency != first.currency) {
             return Err(ApiError::Conflict {
                 code: "mixed_currencies",
-                detail: "the cart's items are priced in several currencies; order them apart".to_owned(),
+                detail: "the cart's items have different currencies; order them separately".to_owned(),
             });
         }
         Ok(currency(&first.currency)?)

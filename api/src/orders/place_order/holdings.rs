@@ -1,10 +1,10 @@
-//! How much stock may be held without money: inventory denial is an attack that costs nothing otherwise, since an order
-//! holds its units for as long as its payment is unknown.
+//! Limits on unpaid reservations. Inventory denial is otherwise an attack that costs nothing, because an order holds
+//! its stock for as long as its payment is unknown.
 //!
-//! A customer may have so many orders that wait for their payment. A guest is known by a cart, of which there is one order,
-//! so a guest's order is bounded by its units instead; how many orders one address places is the edge's to limit
-//! (docs/OPERATIONS.md). Requests of one customer that are read at the same moment may pass together: the bound is on what
-//! is held for long, not on a race.
+//! A customer may have a bounded number of unpaid orders. A guest is identified only by a cart, of which there is one
+//! order, so a guest's order is bounded by its units instead; limiting orders per address is left to the edge
+//! (docs/OPERATIONS.md). Concurrent requests of one customer may exceed the limit together: it is there for long-held
+//! stock, not for races.
 
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use super::basket::Basket;
 use crate::http::error::ApiError;
 use crate::settings::OrderSettings;
 
-/// Refuses what would hold too much.
+/// Rejects an order that would reserve too much.
 ///
 /// # Errors
 /// 409 `too_many_open_orders` for a customer, 409 `too_many_units` for a guest.
@@ -21,27 +21,27 @@ pub(super) fn check(
     customer: Option<Uuid>,
     basket: &Basket,
 ) -> Result<(), ApiError> {
-    let most_orders = settings.max_open_orders;
-    if customer.is_some() && basket.open_orders >= i64::from(most_orders) {
+    let max_orders = settings.max_open_orders;
+    if customer.is_some() && basket.open_orders >= i64::from(max_orders) {
         return Err(ApiError::Conflict {
             code: "too_many_open_orders",
             detail: format!(
-                "{} orders of yours wait for their payment; cancel one, or wait until they are paid",
+                "you have {} unpaid orders; cancel one, or wait until they are paid",
                 basket.open_orders
             ),
         });
     }
-    let most_units = settings.guest_max_units;
+    let max_units = settings.guest_max_units;
     let too_many = basket
         .items
         .iter()
-        .filter(|item| item.quantity.unsigned_abs() > most_units);
+        .filter(|item| item.quantity.unsigned_abs() > max_units);
     let too_many: Vec<&str> = too_many.map(|item| item.sku.as_str()).collect();
     if customer.is_none() && !too_many.is_empty() {
         return Err(ApiError::Conflict {
             code: "too_many_units",
             detail: format!(
-                "without an account, an order has at most {most_units} units of one SKU; sign in to order more of: {}",
+                "without an account, an order has at most {max_units} units of one SKU; sign in to order more of: {}",
                 too_many.join(", ")
             ),
         });

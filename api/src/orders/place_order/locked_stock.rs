@@ -1,4 +1,4 @@
-//! Stock that is locked, compared and taken: what the arms `row_lock` and `row_lock_through_payment` do alike.
+//! Pessimistic locking of stock, shared by the arms `row_lock` and `row_lock_through_payment`.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::basket::Item;
 use super::{ReserveError, insufficient_stock};
 use crate::database::Session;
 
-/// Locks the rows, and takes the units if each has enough.
+/// Locks the rows, and takes the units if each has enough stock.
 pub(super) async fn lock_and_take(transaction: &mut Session<'_>, items: &[Item]) -> Result<(), ReserveError> {
     let stock = lock_stock(transaction, items).await?;
     let is_short = |item: &&Item| {
@@ -27,7 +27,7 @@ pub(super) async fn lock_and_take(transaction: &mut Session<'_>, items: &[Item])
     Ok(take_stock(transaction, items).await?)
 }
 
-/// In the lock order, so that two orders of the same SKUs can't wait for each other.
+/// In the lock order, so that concurrent orders of the same SKUs can't deadlock.
 async fn lock_stock(
     transaction: &mut Session<'_>,
     items: &[Item],

@@ -1,12 +1,13 @@
 //! `POST /v1/orders`: from a cart to an order, and the lesson `stock`.
 //!
-//! The way of an order: the cart is read and priced (`basket.rs`); it waits for its turn at its SKUs (`../sku_queue.rs`); a
-//! short transaction makes the order and takes its stock (`reservation.rs` and the arm); the payment is authorized with no
-//! transaction open; one statement makes it paid and enqueues the event (`../payment.rs`). The client's key is bound to the
-//! order from the first transaction on, so that a request whose answer was lost is resumed, never repeated.
+//! The flow of an order: the cart is read and priced (`basket.rs`); the order queues for its SKUs
+//! (`../sku_queue.rs`); a short transaction creates it and reserves its stock (`reservation.rs` and the arm); the
+//! payment is authorized with no transaction open; one statement marks it paid and enqueues the event
+//! (`../payment.rs`). The client's idempotency key is bound to the order from the first transaction on, so that a
+//! request whose response was lost is resumed, never repeated.
 //!
-//! The arms of `stock` differ in how units are taken, so that nothing is oversold: `conditional.rs`, and what it is
-//! compared with, `row_lock.rs`, `row_lock_through_payment.rs` and `read_then_write.rs`.
+//! The arms of `stock` differ in how they prevent overselling: `conditional.rs`, compared with `row_lock.rs`,
+//! `row_lock_through_payment.rs` and `read_then_write.rs`.
 
 #[cfg(feature = "baselines")]
 pub mod locked_stock;
@@ -35,14 +36,14 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::basket::{Basket, Found, Item};
-use super::idempotency::{IdempotencyKey, Repeated, RequestKey, in_progress};
+use self::basket::{Basket, Item, LookupResult};
+use super::idempotency::{IdempotencyKey, IdempotencyOutcome, RequestKey, in_progress};
 use super::order::Order;
 use super::sku_queue::SkuTurn;
 use super::{payment, response, show_order};
 use crate::database::Session;
 use crate::database::deadlock::is_deadlock;
-use crate::http::body::{JsonBody, Text};
+use crate::http::body::{BoundedString, JsonBody};
 use crate::http::error::ApiError;
 use crate::http::identity::{CartToken, MaybeCustomer};
 use crate::http::money::MoneySchema;
@@ -54,45 +55,41 @@ use crate::postal_address::PostalAddress;
 use crate::pricing::ShippingMethod;
 use crate::state::{App, AppState};
 
-/// How often an order is begun again when a twin, a change of its cart or a deadlock got in its way.
+/// How often an order is attempted when a concurrent request, a change of its cart or a deadlock interferes.
 const ATTEMPTS: u32 = 4;
 
-/// What is bought, by whom, where it goes, and how it is paid. It names no price: the shop does.
+/// An order request. It sets no price: the shop does.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewOrder {
     /// The cart. A guest's needs its `x-cart-token`.
     pub cart_id: Uuid,
-    /// Where the order's news go. A guest has to give one; a customer's own is the default.
+    /// Where mails about the order go. Required for a guest; a customer's own is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, min_length = 3, max_length = 254)]
     pub email: Option<EmailAddress>,
-    /// Where the parcel goes.
     pub shipping_address: PostalAddress,
-    /// How it goes.
     pub shipping_method: ShippingMethod,
-    /// The gateway's name for the means of payment.
+    /// The gateway's token for the payment method.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
-    pub payment_token: Text<255>,
-    /// What the customer was told that it costs, shipping included. It is compared with the shop's own total, and never
-    /// used as the price: where it costs something else now, nothing is ordered, 409 `cart_changed`.
+    pub payment_token: BoundedString<255>,
+    /// The total that the customer was shown, shipping included. It is compared with the shop's own total and never
+    /// used as the price: if they differ, nothing is ordered, 409 `cart_changed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<MoneySchema>)]
     pub expected_total: Option<Money>,
 }
 
-/// A request to place an order, read and checked as far as it can be without the database.
+/// A request to place an order, validated as far as possible without the database.
 #[derive(Debug)]
 pub struct PlaceOrder {
-    /// Who orders, when signed in.
+    /// The signed-in customer.
     pub customer: Option<Uuid>,
-    /// What opens a guest's cart.
+    /// Authorizes access to a guest's cart.
     pub cart_token: Option<TokenHash>,
-    /// What the request is known by.
     pub key: RequestKey,
-    /// What is ordered.
     pub order: NewOrder,
-    /// W3C trace context, for the events that come of it.
+    /// W3C trace context, for the order's events.
     pub trace_context: Option<String>,
 }
 
@@ -109,7 +106,7 @@ impl FromRequest<AppState> for PlaceOrder {
         let JsonBody(order) =
             JsonBody::<NewOrder>::from_request(Request::from_parts(head, body), app).await?;
         let customer = customer.map(|customer| customer.id);
-        // The order of fields and the space between them don't make another request.
+        // Requests that differ only in field order or whitespace are equal.
         let canonical = serde_json::to_vec(&order).map_err(ApiError::internal)?;
         Ok(Self {
             customer,
@@ -121,34 +118,34 @@ impl FromRequest<AppState> for PlaceOrder {
     }
 }
 
-/// An order that is about to be made.
+/// An order that isn't stored yet.
 #[derive(Debug)]
 pub struct OrderDraft {
-    /// As it will be answered. Its number comes with its row.
+    /// As the response shows it. Its number is assigned by the database.
     pub order: Order,
-    /// What its lines are made of, by variant id.
+    /// The items of its lines, sorted by variant id.
     pub items: Vec<Item>,
-    /// The version of the cart that it was made from.
+    /// The version of the cart that was read.
     pub cart_version: OffsetDateTime,
     /// When its prices were read.
     pub priced_at: Instant,
 }
 
-/// How a request began.
+/// How a request starts.
 pub(super) enum StartOutcome {
-    /// It is over: a replay, or an order that was resumed.
+    /// It is finished: a replay, or a resumed order.
     Answered(Response),
-    /// An order can be made.
+    /// A new order can be placed.
     Draft(Box<OrderDraft>),
 }
 
-/// Why a reservation ended without an order.
+/// Why a reservation failed.
 #[derive(Debug)]
 pub enum ReserveError {
-    /// Something has changed since the cart was priced: a twin, another order of the same cart, a price, the last unit.
-    /// The cart has to be read again.
+    /// Something changed since the cart was priced: a concurrent request, another order of the cart, a price, the
+    /// last unit. The cart must be read again.
     Retry,
-    /// It can't be.
+    /// The order can't be placed.
     Rejected(ApiError),
 }
 
@@ -168,9 +165,9 @@ impl From<sqlx::Error> for ReserveError {
     }
 }
 
-/// How an arm of `stock` takes an order's units, in the transaction of its reservation.
+/// How an arm of `stock` takes an order's units, in the transaction of the reservation.
 pub(super) trait TakeStock {
-    /// All units, or an error: then the transaction is rolled back.
+    /// Takes all units, or returns an error, which rolls the transaction back.
     fn take_stock(
         transaction: &mut Session<'_>,
         draft: &OrderDraft,
@@ -203,7 +200,7 @@ pub(super) async fn place<S: TakeStock + 'static>(
     .await
 }
 
-/// The order and its stock, or nothing.
+/// Creates the order and reserves its stock, atomically.
 async fn reserve<S: TakeStock>(
     app: &App,
     timings: &Timings,
@@ -218,13 +215,13 @@ async fn reserve<S: TakeStock>(
     Ok(())
 }
 
-/// A slot of each SKU of the order, before it takes a connection.
+/// Queues for the order's SKUs, before it takes a connection.
 async fn take_turn(app: &App, draft: &OrderDraft) -> Result<SkuTurn, ApiError> {
     let skus = draft.items.iter().map(|item| item.sku.as_str());
     app.orders.sku_queue.acquire(skus).await
 }
 
-/// Reads what the cart and the key stand for. One statement for a new order.
+/// Reads the cart, or resumes the key's order. One statement for a new order.
 pub(super) async fn start(
     app: &App,
     timings: &Timings,
@@ -233,23 +230,23 @@ pub(super) async fn start(
     let priced_at = Instant::now();
     let mut session = app.database.session(timings).await?;
     let known = match basket::read(&mut session, request).await? {
-        Found::Known(known) => known,
-        Found::Cart(basket) => {
+        LookupResult::Known(known) => known,
+        LookupResult::Cart(basket) => {
             drop(session);
             let draft = draft(app, request, basket, priced_at)?;
             return Ok(StartOutcome::Draft(Box::new(draft)));
         }
-        Found::Nothing => {
+        LookupResult::Nothing => {
             return Err(ApiError::NotFound(
                 "no such cart, or none of yours; a guest's cart needs its `x-cart-token`".to_owned(),
             ));
         }
     };
-    match known.repeated(&request.key)? {
-        Repeated::Replay { order, status, body } => Ok(StartOutcome::Answered(response::replay(
+    match known.check(&request.key)? {
+        IdempotencyOutcome::Replay { order, status, body } => Ok(StartOutcome::Answered(response::replay(
             app, order, status, body,
         )?)),
-        Repeated::Resume(id) => {
+        IdempotencyOutcome::Resume(id) => {
             if !request.key.lock(&mut session, &app.orders.settings).await? {
                 return Err(in_progress());
             }
@@ -269,7 +266,7 @@ pub(super) async fn start(
 pub(super) async fn run_to_completion(
     work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    match tokio::spawn(trace::carried(work)).await {
+    match tokio::spawn(trace::propagate(work)).await {
         Ok(answer) => answer,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
@@ -278,16 +275,16 @@ pub(super) async fn run_to_completion(
     }
 }
 
-/// Too many twins, changes and deadlocks in a row.
+/// After [`ATTEMPTS`] attempts.
 pub(super) fn too_contended() -> ApiError {
-    ApiError::Overloaded("an order was begun again too often")
+    ApiError::Overloaded("an order was attempted too often under contention")
 }
 
 /// 409 `insufficient_stock`.
 pub(super) fn insufficient_stock(skus: &[&str]) -> ApiError {
     ApiError::Conflict {
         code: "insufficient_stock",
-        detail: format!("there is not enough in stock of: {}", skus.join(", ")),
+        detail: format!("not enough in stock of: {}", skus.join(", ")),
     }
 }
 
@@ -299,7 +296,7 @@ pub(super) fn cart_changed(detail: impl Into<String>) -> ApiError {
     }
 }
 
-/// Prices the basket, and refuses what can't be ordered.
+/// Prices the basket, and rejects one that can't be ordered.
 fn draft(
     app: &App,
     request: &PlaceOrder,
@@ -318,7 +315,7 @@ fn draft(
         && expected != priced.totals.total
     {
         return Err(cart_changed(format!(
-            "it costs {} now, not {expected}; look at the cart again",
+            "it now costs {}, not {expected}; check the cart again",
             priced.totals.total
         )));
     }
@@ -328,7 +325,7 @@ fn draft(
         (None, None) => {
             return Err(ApiError::parameter(
                 "email",
-                "is missing; a guest has to give one",
+                "is missing; guests must provide one",
             ));
         }
     };
@@ -337,7 +334,7 @@ fn draft(
     let address = serde_json::to_value(&request.order.shipping_address).map_err(ApiError::internal)?;
     let token_hash = match request.customer {
         Some(_) => None,
-        None => Some(app.orders.tokens.of(id).hash()),
+        None => Some(app.orders.tokens.derive(id).hash()),
     };
     Ok(OrderDraft {
         order: Order {

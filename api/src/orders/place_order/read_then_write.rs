@@ -1,9 +1,9 @@
-//! **Technique**: read the stock, look whether it is enough, write what is left.
+//! **Technique**: read the stock, compare it, write what is left (read-modify-write).
 //! **Cost**: two statements.
-//! **Fails when**: two orders read the same stock before either has written: both find enough, the later one writes over
-//! the earlier, and more is sold than there is. The transaction around it doesn't help: under read committed, nothing is
-//! wrong with it.
-//! **Source**: <https://www.postgresql.org/docs/current/transaction-iso.html>, read committed; the lost update.
+//! **Fails when**: two orders read the same stock before either has written: both find enough, the later one
+//! overwrites the earlier (lost update), and more is sold than exists (overselling). The transaction doesn't help:
+//! read committed allows this.
+//! **Source**: <https://www.postgresql.org/docs/current/transaction-iso.html>, read committed.
 
 use std::collections::HashMap;
 
@@ -19,20 +19,20 @@ use crate::http::timings::RequestTimings;
 use crate::orders::order::Order;
 use crate::state::AppState;
 
-/// Order what is in a cart.
+/// Places an order of a cart.
 #[utoipa::path(
     post,
     path = "/v1/orders",
     tag = "Orders",
     security((), ("bearer" = [])),
     params(
-        ("idempotency-key" = String, Header, description = "New for each order, the same when it is asked for again", min_length = 1, max_length = 255),
-        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the answer that made it"),
+        ("idempotency-key" = String, Header, description = "A new key for each order, the same when a request is repeated", min_length = 1, max_length = 255),
+        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the response that created it"),
     ),
     request_body = NewOrder,
     responses(
-        (status = 201, description = "Ordered and paid; a guest's has `order_token`", body = Order),
-        (status = 202, description = "Ordered; whether it is paid is not known yet", body = Order),
+        (status = 201, description = "Paid; a guest's has `order_token`", body = Order),
+        (status = 202, description = "Placed; the payment's outcome is not known yet", body = Order),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 402, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -58,7 +58,7 @@ impl TakeStock for ReadThenWrite {
     }
 }
 
-/// What is left of each SKU when the order has taken its units.
+/// The stock that is left of each SKU.
 fn left_over(items: &[Item], stock: &HashMap<Uuid, i32>) -> Result<Vec<i32>, ApiError> {
     let left = |item: &Item| {
         stock
@@ -89,7 +89,7 @@ async fn read_stock(
     Ok(rows.into_iter().map(|row| (row.id, row.stock_quantity)).collect())
 }
 
-/// In the lock order, so that two orders of the same SKUs can't wait for each other.
+/// In the lock order, so that concurrent orders of the same SKUs can't deadlock.
 async fn write_stock(transaction: &mut Session<'_>, items: &[Item], left: &[i32]) -> Result<(), sqlx::Error> {
     let variants: Vec<Uuid> = items.iter().map(|item| item.variant_id).collect();
     let written = sqlx::query!(

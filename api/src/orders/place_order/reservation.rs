@@ -1,18 +1,18 @@
-//! The reservation that all arms of `stock` share: the order's row, its lines, the stock by the arm, and a last look at
-//! what was priced. The lock order is that of `storefront/src/orders/mod.rs`.
+//! The reservation, shared by all arms of `stock`: the order's row, its lines, the stock by the arm, and a final
+//! check of the prices. The lock order is that of `storefront/src/orders/mod.rs`.
 
-use storefront::orders::{self, Confirmation, NewKey, NewOrder, Unit};
+use storefront::orders::{self, NewKey, NewOrder, ReservationCheck, Unit};
 
 use super::{OrderDraft, PlaceOrder, ReserveError, TakeStock};
 use crate::database::Session;
-use crate::orders::idempotency::KEPT_HOURS;
+use crate::orders::idempotency::RETENTION_HOURS;
 use crate::state::App;
 
-/// Makes the order and takes its stock, in the transaction that the caller commits.
+/// Creates the order and takes its stock, in the caller's transaction.
 ///
 /// # Errors
-/// [`ReserveError::Retry`] after a twin, or when the cart, its prices or its coupon have changed since they were read; what
-/// the arm refuses.
+/// [`ReserveError::Retry`] when a concurrent request was faster, or the cart, its prices or its coupon have changed
+/// since they were read; otherwise the arm's error.
 pub(super) async fn reserve_within<S: TakeStock>(
     app: &App,
     transaction: &mut Session<'_>,
@@ -29,12 +29,12 @@ pub(super) async fn reserve_within<S: TakeStock>(
     if draft.order.coupon.is_none() && !has_waited {
         return Ok(());
     }
-    let confirmation = Confirmation {
+    let check = ReservationCheck {
         units: &draft.units(),
         currency: draft.order.totals.total.currency.as_str(),
         coupon_code: draft.order.coupon.as_deref(),
     };
-    match orders::confirm(transaction, confirmation).await? {
+    match orders::check_reservation(transaction, check).await? {
         true => Ok(()),
         false => Err(ReserveError::Retry),
     }
@@ -52,7 +52,7 @@ async fn insert_order(
             owner: &request.key.owner,
             key: &request.key.key,
             request_hash: &request.key.request_hash,
-            kept_hours: KEPT_HOURS,
+            retention_hours: RETENTION_HOURS,
             locked_for: app.orders.settings.key_lock(),
         },
         id: order.id,
@@ -78,7 +78,7 @@ async fn insert_order(
 }
 
 impl OrderDraft {
-    /// What is taken of each variant.
+    /// The units to take of each variant.
     pub(super) fn units(&self) -> Vec<Unit> {
         let unit = |item: &super::Item| Unit {
             product_id: item.product_id,

@@ -1,8 +1,8 @@
-//! **Technique**: `select … for update` on the order's SKUs, held until the payment is known: one transaction from the
-//! stock to the paid order.
-//! **Cost**: two statements, and a connection and the locks for as long as the payment takes.
-//! **Fails when**: a SKU is wanted by more than one at once: each waits for the payment of the one before. A process that
-//! dies meanwhile forgets the order, not the payment: the gateway holds money that no order knows of.
+//! **Technique**: pessimistic locking until the payment is known: `select … for update` on the order's SKUs, and one
+//! transaction from the stock to the paid order.
+//! **Cost**: two statements, and a connection and the row locks for as long as the payment takes.
+//! **Fails when**: a SKU is ordered concurrently: each order waits for the payment of the one before it. A process
+//! that dies meanwhile loses the order but not the payment: the gateway holds money for an order that doesn't exist.
 //! **Source**: <https://www.postgresql.org/docs/current/explicit-locking.html>, row-level locks.
 
 use axum::extract::State;
@@ -21,20 +21,20 @@ use crate::orders::payment::{self, PaymentOutcome};
 use crate::orders::response::respond;
 use crate::state::{App, AppState};
 
-/// Order what is in a cart.
+/// Places an order of a cart.
 #[utoipa::path(
     post,
     path = "/v1/orders",
     tag = "Orders",
     security((), ("bearer" = [])),
     params(
-        ("idempotency-key" = String, Header, description = "New for each order, the same when it is asked for again", min_length = 1, max_length = 255),
-        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the answer that made it"),
+        ("idempotency-key" = String, Header, description = "A new key for each order, the same when a request is repeated", min_length = 1, max_length = 255),
+        ("x-cart-token" = Option<String>, Header, description = "A guest's cart: `token` of the response that created it"),
     ),
     request_body = NewOrder,
     responses(
-        (status = 201, description = "Ordered and paid; a guest's has `order_token`", body = Order),
-        (status = 202, description = "Ordered; whether it is paid is not known yet", body = Order),
+        (status = 201, description = "Paid; a guest's has `order_token`", body = Order),
+        (status = 202, description = "Placed; the payment's outcome is not known yet", body = Order),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 402, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
@@ -67,7 +67,7 @@ pub async fn place_order(
     .await
 }
 
-/// The order, its stock and its payment, under one lock.
+/// The order, its stock and its payment, in one transaction.
 async fn reserve_and_pay(
     app: &App,
     timings: &Timings,

@@ -1,9 +1,9 @@
-//! Connections to the mail server that stay open, over which an email takes two round trips.
+//! Persistent connections to the mail server, over which an email takes two round trips.
 //!
-//! lettre speaks SMTP here: it connects, greets, starts TLS, signs in, writes the commands and reads the answers. What it
-//! doesn't do is what this file is for. Its own pool asks a connection whether it lives (`NOOP`) before each email, and its
-//! own `send` waits for the answer to each command, five round trips in all. Here a connection is used without asking, and
-//! sender, recipient and `DATA` go together where the server allows it (PIPELINING, RFC 2920). A connection that the server
+//! lettre implements the protocol: it connects, greets, starts TLS, authenticates, formats commands and parses
+//! responses. Its own pool, however, checks a connection (`NOOP`) before each email, and its `send` waits for the
+//! response to each command, five round trips in all. Here a connection is used without a check, and sender,
+//! recipient and `DATA` are pipelined if the server allows it (PIPELINING, RFC 2920). A connection that the server
 //! has closed meanwhile fails before an email's text is sent, so the email is sent over another.
 
 mod server;
@@ -23,25 +23,25 @@ use tokio::time::Instant;
 
 use self::server::Server;
 
-/// Idle connections are closed after this: servers close theirs after some minutes.
+/// IdleConnection connections are closed after this; servers close theirs after some minutes.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why an email wasn't taken.
+/// Why an email wasn't accepted.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SmtpError {
-    /// The server answered, or didn't.
-    #[error("{}", described(.0))]
+    /// An SMTP error, or a lost connection.
+    #[error("{}", with_cause(.0))]
     Smtp(#[from] Error),
-    /// There is no connection.
+    /// Connecting failed.
     #[error("no connection: {0}")]
     Connect(#[from] std::io::Error),
-    /// It needs what the server doesn't offer.
-    #[error("the server doesn't take {0}")]
+    /// The email needs an extension that the server doesn't support.
+    #[error("the server doesn't support {0}")]
     Unsupported(&'static str),
 }
 
-/// With its cause, which lettre's own text leaves out.
-fn described(error: &Error) -> String {
+/// With its cause, which lettre's `Display` omits.
+fn with_cause(error: &Error) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
@@ -49,7 +49,7 @@ fn described(error: &Error) -> String {
 }
 
 impl SmtpError {
-    /// Whether it would be the same however often it was tried.
+    /// Whether every retry would fail too.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
             Self::Smtp(error) => error.is_permanent(),
@@ -58,8 +58,8 @@ impl SmtpError {
         }
     }
 
-    /// Whether the server said so, instead of having gone.
-    fn is_answer(&self) -> bool {
+    /// Whether it is the server's response, not a lost connection.
+    fn is_response(&self) -> bool {
         matches!(self, Self::Smtp(error) if error.status().is_some()) || matches!(self, Self::Unsupported(_))
     }
 }
@@ -70,7 +70,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Up to where the server waits for the text: until then, no email was sent.
+    /// Sends everything before the text: until then, no email was sent.
     async fn begin(&mut self, envelope: &Envelope, is_ascii: bool) -> Result<(), SmtpError> {
         let mut addresses = envelope.from().into_iter().chain(envelope.to());
         let are_ascii = addresses.all(|address| AsRef::<str>::as_ref(address).is_ascii());
@@ -80,13 +80,13 @@ impl Connection {
                 !are_ascii,
                 Extension::SmtpUtfEight,
                 MailParameter::SmtpUtfEight,
-                "addresses in other letters than ASCII",
+                "non-ASCII addresses",
             ),
             (
                 !is_ascii,
                 Extension::EightBitMime,
                 MailParameter::Body(MailBodyParameter::EightBitMime),
-                "texts in other letters than ASCII",
+                "non-ASCII texts",
             ),
         ] {
             if is_needed && !self.smtp.server_info().supports_feature(extension) {
@@ -110,7 +110,7 @@ impl Connection {
             }
             return Ok(());
         }
-        // After a refusal the connection isn't used again: what else was answered needn't be read.
+        // After a rejection the connection is discarded, so further responses needn't be read.
         self.smtp.command(commands.concat()).await?;
         for _ in &commands[1..] {
             self.smtp.read_response().await?;
@@ -118,14 +118,14 @@ impl Connection {
         Ok(())
     }
 
-    /// The text, and the end of it, in one write.
+    /// Sends the text and its terminator, in one write.
     async fn finish(&mut self, text: &str) -> Result<(), SmtpError> {
         self.smtp.command(with_end(text)).await?;
         Ok(())
     }
 }
 
-/// Each line that begins with a dot gets another, and a lone dot is the end (RFC 5321, 4.5.2).
+/// Dot-stuffing: a leading dot is doubled, and a lone dot terminates the text (RFC 5321, 4.5.2).
 fn with_end(text: &str) -> String {
     let mut wire = String::with_capacity(text.len() + 64);
     for line in text.split_inclusive("\r\n") {
@@ -141,16 +141,16 @@ fn with_end(text: &str) -> String {
     wire
 }
 
-struct Idle {
+struct IdleConnection {
     connection: Connection,
     since: Instant,
 }
 
-/// A mail server and the connections to it.
+/// A mail server with its connections.
 pub(super) struct Smtp {
     server: Server,
-    idle: Mutex<Vec<Idle>>,
-    /// Connections that may be in use.
+    idle: Mutex<Vec<IdleConnection>>,
+    /// Limits the connections in use.
     free: Semaphore,
 }
 
@@ -161,7 +161,7 @@ impl fmt::Debug for Smtp {
 }
 
 impl Smtp {
-    /// Connects to nothing yet. `None` for a URL of no mail server.
+    /// Connects lazily. `None` for an invalid URL.
     pub(super) fn new(url: &str, connections: u32) -> Option<Self> {
         Some(Self {
             server: Server::parse(url)?,
@@ -170,25 +170,26 @@ impl Smtp {
         })
     }
 
-    /// Returns when the server has taken the email.
+    /// Returns when the server has accepted the email.
     pub(super) async fn send(&self, message: &Message) -> Result<(), SmtpError> {
         let text = message.formatted();
-        let text = String::from_utf8(text).map_err(|_| SmtpError::Unsupported("what is no text"))?;
-        let _turn = self.free.acquire().await.expect("it is never closed");
+        let text = String::from_utf8(text).map_err(|_| SmtpError::Unsupported("non-UTF-8 content"))?;
+        let _permit = self.free.acquire().await.expect("it is never closed");
         let mut connection = self.ready(message.envelope(), text.is_ascii()).await?;
         connection.finish(&text).await?;
-        self.keep(connection);
+        self.return_idle(connection);
         Ok(())
     }
 
-    /// A connection that waits for the text. One that is dropped, also because this is cancelled, is closed.
+    /// A connection that waits for the text. Dropping it, also by cancellation, closes it.
     async fn ready(&self, envelope: &Envelope, is_ascii: bool) -> Result<Connection, SmtpError> {
-        while let Some(mut connection) = self.kept() {
+        while let Some(mut connection) = self.take_idle() {
             match connection.begin(envelope, is_ascii).await {
                 Ok(()) => return Ok(connection),
                 Err(error) if error.is_permanent() => return Err(error),
-                // The server said goodbye while it was idle, which is read as the answer: another connection tells.
-                Err(error) if error.is_answer() => break,
+                // The server said goodbye while it was idle, which is read as this response; a new connection
+                // decides.
+                Err(error) if error.is_response() => break,
                 // The server closed it while it was idle.
                 Err(error) => tracing::debug!(%error, "an idle connection to the mail server was lost"),
             }
@@ -198,16 +199,16 @@ impl Smtp {
         Ok(connection)
     }
 
-    /// The one that was used last, so that those that aren't needed grow old.
-    fn kept(&self) -> Option<Connection> {
+    /// The most recently used one, so that surplus connections reach their idle timeout.
+    fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|idle| idle.since.elapsed() < IDLE_TIMEOUT);
         idle.pop().map(|idle| idle.connection)
     }
 
-    fn keep(&self, connection: Connection) {
+    fn return_idle(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(Idle {
+        idle.push(IdleConnection {
             connection,
             since: Instant::now(),
         });
@@ -222,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dot_at_the_beginning_of_a_line_is_doubled_and_the_end_is_a_lone_one() {
+    fn dots_are_stuffed_and_the_terminator_is_a_lone_dot() {
         assert_eq!(with_end(".a\r\n.\r\nb."), "..a\r\n..\r\nb.\r\n.\r\n");
         assert_eq!(with_end("a\r\n"), "a\r\n.\r\n");
     }
@@ -236,7 +237,7 @@ mod tests {
             .unwrap()
     }
 
-    /// A server that takes so many emails over each connection, and tells what commands it read at a time.
+    /// A server that accepts this many emails per connection, and reports the commands of each read.
     async fn server(
         extension: &'static str,
         mails: usize,
@@ -294,8 +295,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_email_is_sent_over_an_open_connection_without_asking_in_one_write_and_its_text() {
-        // `+`: more had arrived with it.
+    async fn an_email_takes_one_write_for_its_commands_and_one_for_its_text_over_an_open_connection() {
+        // `+`: further bytes arrived in the same read.
         let sent = sent("PIPELINING", 100).await;
         assert_eq!(sent[..2], ["EHLO", "EHLO"]);
         assert_eq!(sent[2..], ["MAIL+", "RCPT+", "DATA", "MAIL+", "RCPT+", "DATA"]);

@@ -1,4 +1,4 @@
-//! A mail server as a URL names it, and how a connection to it is opened: greeted, encrypted, signed in to.
+//! A mail server's URL, and opening a connection to it: greeting, TLS, authentication.
 
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
 use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
@@ -15,15 +15,14 @@ use super::{Connection, SmtpError};
 #[derive(Clone)]
 enum Tls {
     Never,
-    /// By `STARTTLS`, if the server offers it.
+    /// `STARTTLS`, if the server supports it.
     Opportunistic(TlsParameters),
-    /// By `STARTTLS`, or not at all.
+    /// `STARTTLS` is mandatory.
     Required(TlsParameters),
-    /// From the first byte on.
+    /// Implicit TLS.
     Wrapper(TlsParameters),
 }
 
-/// A mail server, as a URL names it.
 pub(super) struct Server {
     host: String,
     port: u16,
@@ -33,8 +32,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The URLs are lettre's: `smtp://`, with `?tls=required` or `?tls=opportunistic`, and `smtps://`; its path is the name
-    /// that the server is greeted with.
+    /// The URLs are lettre's: `smtp://`, with `?tls=required` or `?tls=opportunistic`, and `smtps://`; the path is
+    /// the client's name in the greeting.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         let host = url.host_str()?.to_owned();
@@ -68,7 +67,7 @@ impl Server {
         })
     }
 
-    /// A connection over which emails can be sent.
+    /// Opens a connection that is ready for emails.
     pub(super) async fn connect(&self) -> Result<Connection, SmtpError> {
         let host = self.host.trim_matches(['[', ']']);
         let mut smtp = match &self.tls {
@@ -79,7 +78,7 @@ impl Server {
             }
             Tls::Never | Tls::Opportunistic(_) | Tls::Required(_) => {
                 let stream = TcpStream::connect((host, self.port)).await?;
-                // Commands are small, and each waits for its answer.
+                // Commands are small, and each waits for its response.
                 stream.set_nodelay(true)?;
                 AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello).await?
             }
@@ -88,14 +87,14 @@ impl Server {
             Tls::Opportunistic(parameters) if smtp.can_starttls() => {
                 smtp.starttls(parameters.clone(), &self.hello).await?;
             }
-            // It fails where the server doesn't offer it.
+            // Fails if the server doesn't support it.
             Tls::Required(parameters) => smtp.starttls(parameters.clone(), &self.hello).await?,
             Tls::Never | Tls::Opportunistic(_) | Tls::Wrapper(_) => {}
         }
         if let Some(credentials) = &self.credentials {
             smtp.auth(DEFAULT_MECHANISMS, credentials).await?;
         }
-        // lettre doesn't keep what it doesn't use of the greeting's answer. Asked once for each connection.
+        // lettre drops extensions that it doesn't use, so the greeting is repeated, once per connection.
         let greeted = smtp.command(Ehlo::new(self.hello.clone())).await?;
         let pipelines = greeted
             .message()
@@ -109,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_say_where_and_how() {
+    fn urls_give_port_and_encryption() {
         for (url, port) in [
             ("smtp://mail.example", 25),
             ("smtp://mail.example:8025", 8025),

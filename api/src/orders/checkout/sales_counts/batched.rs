@@ -1,14 +1,14 @@
-//! **Technique**: one upsert into the narrow `product_sales` for all products of the order; the worker's job moves the sums
-//! to the column that lists sort by.
-//! **Cost**: a narrow row a product, in place (HOT), in a single statement.
-//! **Fails when**: no worker runs: the counts wait where no list sorts by them.
+//! **Technique**: one upsert into the narrow table `product_sales` for all products of the order; a background task
+//! of the worker adds the sums to the column that lists sort by.
+//! **Cost**: one narrow row per product, updated in place (HOT), in a single statement.
+//! **Fails when**: no worker runs: lists don't see the new counts.
 //! **Source**: <https://www.postgresql.org/docs/current/storage-hot.html>
 
 use uuid::Uuid;
 
 use crate::database::Session;
 
-/// In the order of the products' ids, so that two orders with the same products don't wait for each other.
+/// In the order of the product ids, so that concurrent orders of the same products can't deadlock.
 pub(super) async fn count(session: &mut Session<'_>, order: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into product_sales (product_id, sold)

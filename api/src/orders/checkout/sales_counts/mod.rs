@@ -1,5 +1,5 @@
-//! Where a shop that counts its sales itself counts them: the lesson `sales_counts`, as `checkout=inline` has it. In other
-//! shops the worker counts (`worker/src/consumers/sales_counts/`), and the arms are described there.
+//! Where a shop with `checkout=inline` counts its sales: the lesson `sales_counts`. Otherwise the worker counts
+//! (`worker/src/consumers/sales_counts/`), where the arms are described.
 
 #[cfg(feature = "baselines")]
 mod per_order;

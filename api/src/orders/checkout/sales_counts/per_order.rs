@@ -1,6 +1,8 @@
 //! **Technique**: `update products set sales_count = sales_count + n`, for each product of the order.
-//! **Cost**: a statement and a transaction a product, each with the product's whole row and an entry in every index.
-//! **Fails when**: a product is hot: its orders take turns at its row. One row is locked at a time, so not by a deadlock.
+//! **Cost**: a statement and a transaction per product, each of which rewrites the product's wide row and an entry in
+//! every index (write amplification).
+//! **Fails when**: a product is hot: its orders serialize on its row lock. Only one row is locked at a time, so there
+//! is no deadlock.
 //! **Source**: <https://www.postgresql.org/docs/current/storage-hot.html>
 
 use uuid::Uuid;

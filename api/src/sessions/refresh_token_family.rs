@@ -1,9 +1,9 @@
-//! The rows of a sign-in: one of `sessions`, and a chain of refresh tokens of which only the last is unused. All arms
-//! keep them alike.
+//! Refresh-token families: a sign-in is one row of `sessions`, with a chain of single-use refresh tokens of which
+//! only the last is unused. All arms store them alike.
 //!
-//! The worker purges used tokens soon, so that an account that refreshes without end fills no table. Reuse is noticed all the
-//! same: a token names its family, and one that names a family without being its unused token was used before (or is
-//! made up by someone who knows the family's id, which only its tokens say).
+//! The worker purges used tokens early, so that a client that refreshes continuously fills no table. Reuse is still
+//! detected: a token names its family, and one that isn't the family's unused token was used before (or was forged by
+//! someone who knows the family's id, which only its tokens contain).
 
 use std::time::Duration;
 
@@ -14,26 +14,26 @@ use super::{Customer, Role};
 use crate::database::Session;
 use crate::opaque_token::TokenHash;
 
-/// How long what is good.
+/// Token lifetimes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lifetimes {
     pub(super) access: Duration,
     pub(super) refresh: Duration,
 }
 
-/// What a refresh gave.
+/// The result of a refresh.
 pub(super) struct Rotated {
     pub(super) customer: Customer,
     pub(super) old_access_hash: Option<Vec<u8>>,
 }
 
-/// A family that is no longer accepted.
+/// A revoked family.
 pub(super) struct Revoked {
     pub(super) session_id: Uuid,
     pub(super) access_hash: Option<Vec<u8>>,
 }
 
-/// A new family with its first refresh token.
+/// Inserts a new family with its first refresh token.
 pub(super) async fn insert(
     session: &mut Session<'_>,
     customer: &Customer,
@@ -62,10 +62,11 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// Uses a refresh token and puts the next in its place. `None` when it is unknown, used, expired or revoked.
+/// Rotates a refresh token: marks it used and inserts its successor. `None` when it is unknown, used, expired or
+/// revoked.
 ///
-/// One statement: of two that come with the same token, the second waits for the first's row, finds it used, and has
-/// nothing to go on with.
+/// One statement: of two concurrent requests with the same token, the second waits for the first's row lock, finds
+/// the token used, and changes nothing.
 pub(super) async fn rotate(
     session: &mut Session<'_>,
     used: &TokenHash,
@@ -110,7 +111,7 @@ pub(super) async fn rotate(
     }))
 }
 
-/// Gives an unused token another hash.
+/// Replaces the hash of an unused token.
 pub(super) async fn rename(
     session: &mut Session<'_>,
     from: &TokenHash,
@@ -126,8 +127,8 @@ pub(super) async fn rename(
     Ok(())
 }
 
-/// Revokes the family of a refresh token that was used before. `None` when there is none to revoke: one that is merely
-/// expired revokes nothing. `named` is the family that the token names; what is known of the token counts more.
+/// Revokes the family of a reused refresh token. `None` when there is none to revoke: a token that merely expired
+/// revokes nothing. `named` is the family that the token names; the token's own row takes precedence.
 pub(super) async fn revoke_if_used(
     session: &mut Session<'_>,
     token: &TokenHash,
@@ -151,7 +152,7 @@ pub(super) async fn revoke_if_used(
     }))
 }
 
-/// Revokes a family, and gives the hash of its access token, if its row has one.
+/// Revokes a family and returns the hash of its access token, if the row has one.
 pub(super) async fn revoke(session: &mut Session<'_>, id: Uuid) -> Result<Option<Vec<u8>>, sqlx::Error> {
     let hash = sqlx::query_scalar!(
         "update sessions set revoked_at = now() where id = $1 and revoked_at is null returning access_token_hash",

@@ -1,5 +1,5 @@
-//! A connection beside those that requests use: for what must be known while requests wait for theirs, the catalogue's
-//! changes and whether Postgres answers at all.
+//! The control connection: one connection apart from those of requests, for the catalogue's change feed and the
+//! readiness probe. Both must work while requests wait for a connection.
 
 use std::time::{Duration, Instant};
 
@@ -7,29 +7,29 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// How long connecting, or one short statement, may take. Well below the second within which readers see a change.
-pub const SIDE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long connecting, or one short statement, may take. Well below the second within which a change must be
+/// visible.
+pub const CONTROL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// An answer so new says that Postgres is there.
-const NEW: Duration = Duration::from_secs(1);
+/// A response from Postgres within this time proves that it is up.
+const RECENT: Duration = Duration::from_secs(1);
 
-/// One connection, opened when it is first used and again after it failed.
-pub struct SideConnection {
+/// One connection, opened on first use and reopened after a failure.
+pub struct ControlConnection {
     options: PgConnectOptions,
     held: Mutex<Option<PgConnection>>,
-    /// When Postgres answered last.
+    /// When Postgres last responded.
     answered: std::sync::Mutex<Option<Instant>>,
 }
 
-/// The connection, while it is in use. It is put back only after whole answers: one that failed or was given up is
-/// closed.
-pub struct SideLease<'c> {
-    side: &'c SideConnection,
+/// The leased connection. It is returned only after complete responses; after an error or a timeout it is closed.
+pub struct ControlLease<'c> {
+    control: &'c ControlConnection,
     held: MutexGuard<'c, Option<PgConnection>>,
 }
 
-impl SideConnection {
-    /// Connects to nothing yet.
+impl ControlConnection {
+    /// Connects lazily.
     pub fn new(options: PgConnectOptions) -> Self {
         Self {
             options,
@@ -38,36 +38,36 @@ impl SideConnection {
         }
     }
 
-    /// The connection, once it is free and open.
+    /// Leases the connection, opening it if necessary.
     ///
     /// # Errors
-    /// When it isn't within half a second.
-    pub async fn lease(&self) -> Result<SideLease<'_>, sqlx::Error> {
+    /// When that takes more than half a second.
+    pub async fn lease(&self) -> Result<ControlLease<'_>, sqlx::Error> {
         let open = async {
             let mut held = self.held.lock().await;
             if held.is_none() {
                 *held = Some(self.options.connect().await?);
             }
-            Ok(SideLease { side: self, held })
+            Ok(ControlLease { control: self, held })
         };
-        tokio::time::timeout(SIDE_TIMEOUT, open)
+        tokio::time::timeout(CONTROL_TIMEOUT, open)
             .await
             .unwrap_or_else(|_| Err(timed_out()))
     }
 
-    /// Whether Postgres answers. A lease that gets answers says so, too.
+    /// Whether Postgres responds. A recent response to another lease counts too.
     ///
     /// # Errors
-    /// When it doesn't within a second.
+    /// When it doesn't respond within a second.
     pub async fn ping(&self) -> Result<(), sqlx::Error> {
         let mut lease = match self.lease().await {
             Ok(lease) => lease,
-            // Another task uses it for longer, and had an answer a moment ago.
-            Err(_) if self.has_answered_within(NEW) => return Ok(()),
+            // Another task holds the lease for longer, and got a response a moment ago.
+            Err(_) if self.has_answered_within(RECENT) => return Ok(()),
             Err(error) => return Err(error),
         };
         lease
-            .within(SIDE_TIMEOUT, async |connection| connection.ping().await)
+            .within(CONTROL_TIMEOUT, async |connection| connection.ping().await)
             .await
     }
 
@@ -80,11 +80,11 @@ impl SideConnection {
     }
 }
 
-impl SideLease<'_> {
-    /// Uses the connection for so long at most.
+impl ControlLease<'_> {
+    /// Runs work on the connection, with a timeout.
     ///
     /// # Errors
-    /// Those of the work, or when it takes longer. The connection is closed then.
+    /// The work's error, or a timeout. Either closes the connection.
     pub async fn within<T>(
         &mut self,
         timeout: Duration,
@@ -97,7 +97,7 @@ impl SideLease<'_> {
         let done = tokio::time::timeout(timeout, work(&mut connection)).await;
         let done = done.unwrap_or_else(|_| Err(timed_out()));
         let mut answered = self
-            .side
+            .control
             .answered
             .lock()
             .unwrap_or_else(|poisoned| poisoned.into_inner());

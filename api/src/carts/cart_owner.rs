@@ -1,4 +1,4 @@
-//! Who asks for which cart: the id in the path, with what opens it.
+//! A cart's id in the path, with the owner who requests it.
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
@@ -10,7 +10,7 @@ use crate::http::error::ApiError;
 use crate::http::identity::{CartToken, MaybeCustomer};
 use crate::state::AppState;
 
-/// A cart's id, and what may open it: a customer, a guest's token, both, or nothing, which opens none.
+/// A cart's id, with a customer, a guest's token, both, or neither, which grants no access.
 #[derive(Debug, Clone, Copy)]
 pub struct CartKey {
     pub(super) id: Uuid,
@@ -35,7 +35,7 @@ impl FromRequestParts<AppState> for CartKey {
     async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
         let MaybeCustomer(customer) = MaybeCustomer::from_request_parts(parts, app).await?;
         let CartToken(token) = CartToken::from_request_parts(parts, app).await?;
-        // What is no id is not found, like any id that no cart has.
+        // An invalid UUID is a 404, like an unknown id.
         let path = Path::<CartInPath>::from_request_parts(parts, app).await;
         let Path(CartInPath { id }) = path.map_err(|_| unknown_cart())?;
         Ok(Self {

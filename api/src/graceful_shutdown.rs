@@ -1,9 +1,9 @@
-//! The customers' server: let in when all is ready, and sent home in order.
+//! The public server, with graceful shutdown.
 //!
-//! A connection that is closed while it is idle may be closed under a request that was just sent. One that is closed after
-//! an answer that says so isn't: its client sends the next request elsewhere. So for the closing notice every answer asks
-//! for that, and nothing idle is closed; then nobody is taken any more; then what is in flight is finished, up to the drain
-//! timeout.
+//! Closing an idle connection races with a request that the client has just sent. Closing after a response with
+//! `connection: close` doesn't, because the client sends its next request over another connection. So shutdown has
+//! three phases: during the closing notice every response carries `connection: close` and idle connections stay open;
+//! then no connection is accepted any more; then requests in flight are drained, up to the drain timeout.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,62 +21,62 @@ use tokio::task::JoinHandle;
 use tower::Layer;
 use tower::util::MapResponseLayer;
 
-use crate::listening::{Door, Listener};
+use crate::listen_socket::{ListenSocket, Listener};
 
-/// For a request that is on its way over a connection that was taken as the last.
+/// Time for the first request on a connection that was accepted last.
 const LAST_ARRIVALS: Duration = Duration::from_millis(50);
 
-/// A server that runs.
-pub struct Customers {
-    /// Where they connect.
+/// The running public server.
+pub struct PublicServer {
     pub listen: SocketAddr,
-    /// Whether their socket outlives this process.
-    pub is_handed_over: bool,
+    /// Whether the listening socket outlives this process.
+    pub is_inherited: bool,
     close: watch::Sender<bool>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
 }
 
-impl Customers {
-    /// Lets them in. While `draining` is true, each answer asks its client to come back over another connection.
+impl PublicServer {
+    /// Starts serving. While `draining` is true, every response carries `connection: close`.
     ///
     /// # Errors
-    /// When nobody can listen there; the message says what to do.
-    pub fn let_in(
-        door: Door,
+    /// When the socket can't listen.
+    pub fn start(
+        socket: ListenSocket,
         router: Router,
         settings: ConnectionSettings,
         draining: Arc<AtomicBool>,
     ) -> anyhow::Result<Self> {
         let (close, closing) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);
-        let is_handed_over = door.is_handed_over();
-        let listener = door.open(closing)?;
+        let is_inherited = socket.is_inherited();
+        let listener = socket.listen(closing)?;
         Ok(Self {
             listen: listener.address(),
-            is_handed_over,
+            is_inherited,
             close,
             stop,
             server: tokio::spawn(serve(listener, router, settings, draining, stopped)),
         })
     }
 
-    /// Returns when the last one is answered, or the drain timeout is over.
+    /// Drains the server: returns when the last request is answered, or after the drain timeout.
     ///
     /// # Errors
-    /// When the server had failed.
-    pub async fn send_home(self, settings: HttpSettings) -> anyhow::Result<()> {
-        // Who comes from now on waits for the next process. Nobody would be there for them at a socket of our own.
-        self.close.send_replace(self.is_handed_over);
+    /// When the server task failed.
+    pub async fn shut_down(self, settings: HttpSettings) -> anyhow::Result<()> {
+        // An inherited socket is closed at once: new connections queue for the next process. With a socket of its
+        // own, this process is the only one to accept them.
+        self.close.send_replace(self.is_inherited);
         tokio::time::sleep(settings.closing_notice).await;
-        if !self.is_handed_over {
+        if !self.is_inherited {
             self.close.send_replace(true);
             tokio::time::sleep(LAST_ARRIVALS).await;
         }
         self.stop.send_replace(true);
         match tokio::time::timeout(settings.drain_timeout, self.server).await {
             Ok(ended) => ended.context("the server ended unexpectedly")?,
-            Err(_) => tracing::warn!("requests were still in flight at the deadline; they are cut off"),
+            Err(_) => tracing::warn!("requests were still in flight at the drain timeout; they are aborted"),
         }
         Ok(())
     }
@@ -89,8 +89,8 @@ async fn serve(
     draining: Arc<AtomicBool>,
     stopped: watch::Receiver<bool>,
 ) {
-    // Around the router and not one of its layers, which would cost each request two boxes; this one costs it a look at a
-    // flag.
+    // Wraps the router from outside: as one of its layers it would cost each request two boxed futures instead of one
+    // atomic load.
     let notice = MapResponseLayer::new(move |mut response: Response| {
         if draining.load(Ordering::Relaxed) {
             let close = HeaderValue::from_static("close");

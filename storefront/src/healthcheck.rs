@@ -1,23 +1,23 @@
-//! Asks a process of ours how it is, as a health check without a shell: `backstock-api health`, `backstock-worker health`.
+//! A health check without a shell: `backstock-api health`, `backstock-worker health`.
 //!
-//! An image with nothing but a program in it has no `curl`. So the program asks itself: it goes to the internal listener
-//! of the process that runs beside it, says in one line what it heard, and ends with 0 or 1.
+//! A distroless image contains only the program, so there is no `curl`. The program checks the process that runs on
+//! the same host over its internal listener, prints one line, and exits with 0 or 1.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// How long connecting and answering may take together. Longer than a readiness probe waits for a dependency, so that
-/// its answer names the one that doesn't.
+/// The time limit of the whole check. Longer than a readiness probe waits for a dependency, so that the response can
+/// name the dependency that failed.
 const DEADLINE: Duration = Duration::from_millis(2_500);
 
-/// More than any answer about health has; what is longer is no answer of ours.
-const LONGEST_ANSWER_BYTES: u64 = 16 * 1024;
+/// A longer response isn't one of `/readyz`.
+const MAX_RESPONSE_BYTES: u64 = 16 * 1024;
 
-/// Asks `/readyz` of the process that listens there, prints what it says, and gives the exit code.
-pub fn report(internal_listen: SocketAddr) -> ExitCode {
-    match ask(reachable(internal_listen), "/readyz", DEADLINE) {
+/// Requests `/readyz` of the process that listens there, prints the response, and returns the exit code.
+pub fn run(internal_listen: SocketAddr) -> ExitCode {
+    match get(reachable(internal_listen), "/readyz", DEADLINE) {
         Ok((200, answer)) => {
             println!("{}", answer.trim());
             ExitCode::SUCCESS
@@ -33,7 +33,7 @@ pub fn report(internal_listen: SocketAddr) -> ExitCode {
     }
 }
 
-/// A process may listen on all addresses of its machine; from beside it, it is reached over loopback.
+/// A process may listen on all addresses; on the same host, it is reached over loopback.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -43,23 +43,23 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// The status and body of `GET path`.
+/// Sends `GET path`, and returns status and body.
 ///
 /// # Errors
-/// When nobody listens, what answers speaks no HTTP/1.1, or the answer isn't complete in time.
-fn ask(address: SocketAddr, path: &str, deadline: Duration) -> io::Result<(u16, String)> {
-    let begun = Instant::now();
+/// When the port is closed, the peer doesn't speak HTTP/1.1, or the response isn't complete in time.
+fn get(address: SocketAddr, path: &str, deadline: Duration) -> io::Result<(u16, String)> {
+    let started = Instant::now();
     let mut stream = TcpStream::connect_timeout(&address, deadline)?;
     stream.set_write_timeout(Some(deadline))?;
-    // As one write: in pieces it would be several packets.
+    // One write, so that it is one packet.
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     loop {
-        // A timeout bounds one reading; a server that trickles must not stretch the whole.
-        let left = deadline.saturating_sub(begun.elapsed());
+        // The socket's timeout bounds a single read; a server that trickles bytes must not extend the whole.
+        let left = deadline.saturating_sub(started.elapsed());
         if left.is_zero() {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no response in time"));
         }
         stream.set_read_timeout(Some(left))?;
         let mut part = [0; 1024];
@@ -67,11 +67,11 @@ fn ask(address: SocketAddr, path: &str, deadline: Duration) -> io::Result<(u16, 
             Ok(0) => break,
             Ok(read) => answer.extend_from_slice(&part[..read]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "no response in time"));
             }
             Err(error) => return Err(error),
         }
-        if answer.len() as u64 > LONGEST_ANSWER_BYTES {
+        if answer.len() as u64 > MAX_RESPONSE_BYTES {
             break;
         }
     }
@@ -80,7 +80,7 @@ fn ask(address: SocketAddr, path: &str, deadline: Duration) -> io::Result<(u16, 
         .strip_prefix("HTTP/1.1 ")
         .and_then(|rest| rest.get(..3)?.parse().ok());
     let status =
-        status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is no HTTP/1.1"))?;
+        status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the response is not HTTP/1.1"))?;
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     Ok((status, body.to_owned()))
 }
@@ -91,7 +91,7 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
-    /// A server for one connection, that reads the request and then does this.
+    /// A server for one connection, which reads the request and then runs this.
     fn server(answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -105,23 +105,23 @@ mod tests {
         address
     }
 
-    fn ask_it(address: SocketAddr) -> io::Result<(u16, String)> {
-        ask(address, "/readyz", Duration::from_millis(300))
+    fn get_readyz(address: SocketAddr) -> io::Result<(u16, String)> {
+        get(address, "/readyz", Duration::from_millis(300))
     }
 
     #[test]
-    fn status_and_body_are_those_of_the_answer() {
+    fn status_and_body_are_those_of_the_response() {
         let address = server(|stream| {
             let answer = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 8\r\n\r\npostgres";
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        assert_eq!(ask_it(address).unwrap(), (503, "postgres".to_owned()));
+        assert_eq!(get_readyz(address).unwrap(), (503, "postgres".to_owned()));
     }
 
     #[test]
-    fn what_is_silent_or_trickles_is_given_up_at_the_deadline() {
+    fn a_silent_or_trickling_server_times_out_at_the_deadline() {
         let silent = server(|stream| {
-            // Until the client has gone.
+            // Until the client disconnects.
             let _ = stream.read(&mut [0]);
         });
         let trickling = server(|stream| {
@@ -130,22 +130,25 @@ mod tests {
             }
         });
         for address in [silent, trickling] {
-            let begun = Instant::now();
-            let error = ask_it(address).unwrap_err();
+            let started = Instant::now();
+            let error = get_readyz(address).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
-            assert!(begun.elapsed() < Duration::from_secs(2));
+            assert!(started.elapsed() < Duration::from_secs(2));
         }
     }
 
     #[test]
-    fn nobody_and_another_protocol_are_errors() {
+    fn a_closed_port_and_another_protocol_are_errors() {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .unwrap()
             .local_addr()
             .unwrap();
-        assert_eq!(ask_it(free).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(
+            get_readyz(free).unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
         let mail = server(|stream| stream.write_all(b"220 mail ready\r\n").unwrap());
-        assert_eq!(ask_it(mail).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(get_readyz(mail).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! **Technique**: the request sends the mail before it answers.
-//! **Cost**: the mail server's time, in every registration. Nothing is held meanwhile but the request itself.
-//! **Fails when**: the mail server is slow: so is registering. When it is away, or the process dies between the commit
-//! and the mail, nobody sends it: the customer is registered, and never welcomed.
-//! **Source**: <https://microservices.io/patterns/data/transactional-outbox.html>, the problem that it solves.
+//! **Technique**: the request sends the mail before its response.
+//! **Cost**: the mail server's latency, in every registration. No connection or lock is held meanwhile.
+//! **Fails when**: the mail server is slow: so is registration. If it is down, or the process dies between the commit
+//! and the mail, the mail is lost.
+//! **Source**: <https://microservices.io/patterns/data/transactional-outbox.html>, the problem that the outbox
+//! solves.
 
 use storefront::emails;
 use storefront::messages::Consumer;
@@ -47,7 +48,7 @@ impl Inline {
         .email();
         let cause = format!("welcome-{}", customer.id);
         if let Err(error) = self.mailer.send(customer.email.as_str(), &cause, &email).await {
-            tracing::warn!(customer_id = %customer.id, %error, "a new customer was not welcomed");
+            tracing::warn!(customer_id = %customer.id, %error, "the welcome mail was not sent");
         }
     }
 }

@@ -36,7 +36,7 @@ async fn it_waits_for_postgres_and_says_so_and_lets_nobody_in_meanwhile() {
     let (all, public, internal) = settings_with(&database, wire.url());
     let mut starting = Starting::spawn(&all);
     for _ in 0..2 {
-        let fields = starting.said("can't start yet").await;
+        let fields = starting.said("waiting to start").await;
         assert_eq!(fields["waiting_for"], "postgres", "{fields}");
         assert_eq!(fields["setting"], "BACKSTOCK_DATABASE_URL", "{fields}");
     }
@@ -66,7 +66,7 @@ async fn it_stops_at_once_while_it_waits() {
     // Nobody listens on port 1.
     let (all, ..) = settings_with(&database, "postgres://shop:secret@127.0.0.1:1/shop".to_owned());
     let mut starting = Starting::spawn(&all);
-    starting.said("can't start yet").await;
+    starting.said("waiting to start").await;
     starting.terminate().await;
     let (status, log) = starting.ended().await;
     assert_eq!(status.code(), Some(0), "{log}");

@@ -1,7 +1,7 @@
 //! When a new customer's welcome mail is sent: the lesson `welcome_email`.
 //!
-//! Both arms write the event `customer.registered` with the customer, for whoever wants to know. Where the request
-//! sends the mail itself, it marks the event as worked off by the consumer that would send it.
+//! Both arms write the event `customer.registered` in the transaction that inserts the customer. The arm that sends
+//! the mail itself marks the event as already handled by the worker's consumer.
 
 #[cfg(feature = "baselines")]
 pub mod inline;
@@ -25,19 +25,16 @@ pub enum Welcome {
     Queued(queued::Queued),
 }
 
-/// Somebody who has just registered.
+/// A customer who has just registered.
 #[derive(Debug, Clone, Copy)]
 pub struct NewCustomer<'c> {
-    /// Who.
     pub id: Uuid,
-    /// Where the mail goes.
     pub email: &'c EmailAddress,
-    /// Whom it greets.
     pub name: &'c str,
 }
 
 impl Welcome {
-    /// Builds the arm. It connects when it is first used.
+    /// Builds the arm, which connects lazily.
     #[cfg_attr(
         not(feature = "baselines"),
         allow(unused_variables, reason = "only a baseline sends mail itself")
@@ -50,7 +47,7 @@ impl Welcome {
         }
     }
 
-    /// Writes the event, in the transaction that makes it true.
+    /// Writes the event, in the transaction of the registration.
     ///
     /// # Errors
     /// When the statement fails.
@@ -74,8 +71,8 @@ impl Welcome {
         }
     }
 
-    /// After the commit: what the request still has to do. A mail that can't be sent is logged and fails nothing, for
-    /// the customer is registered.
+    /// What the request still has to do after the commit. A mail that can't be sent is logged and fails nothing,
+    /// because the customer is registered.
     pub async fn after_commit(&self, customer: NewCustomer<'_>) {
         match self {
             #[cfg(feature = "baselines")]
@@ -87,7 +84,6 @@ impl Welcome {
     }
 }
 
-/// A row of `outbox`.
 struct EventRow<'e> {
     message_id: Uuid,
     event: Event,

@@ -1,7 +1,8 @@
-//! **Technique**: an event in the outbox, written in the transaction of the registration; the worker sends the mail.
+//! **Technique**: a transactional outbox: the event is written in the registration's transaction; the worker sends
+//! the mail.
 //! **Cost**: one more row in the transaction, and another process that relays and consumes it.
-//! **Fails when**: the worker is away: mails wait, none is lost. One may be sent twice, when the mail server's answer to
-//! the worker was lost.
+//! **Fails when**: the worker is down: mails are delayed, none is lost. A mail is sent twice if the mail server's
+//! response to the worker was lost (at-least-once delivery).
 //! **Source**: <https://microservices.io/patterns/data/transactional-outbox.html>
 
 use super::EventRow;

@@ -1,6 +1,6 @@
-//! Reads JSON with one liberty less than serde takes: what serde derives for a type with named fields also takes an array,
-//! as the fields in their order. A client that sends one has made a mistake, or hopes that we do. The adapter goes down
-//! with the reading, so that it holds at any depth and no type has to think of it. `body.rs` reads with it.
+//! A serde adapter that rejects arrays where an object is expected. What serde derives for a struct also accepts an
+//! array with the fields in order; a client that sends one made a mistake or is probing. The adapter wraps every
+//! nested deserializer, so it holds at any depth without a change to any type. `body.rs` reads with it.
 
 use std::fmt;
 
@@ -8,25 +8,25 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-/// Around a deserializer, or what a deserializer hands out: all that is read through it is read strictly.
-pub(super) struct Strictly<T>(pub(super) T);
+/// Wraps a deserializer, seed or accessor: everything read through it is read strictly.
+pub(super) struct StrictObject<T>(pub(super) T);
 
-/// Around a type's visitor.
+/// Wraps a type's visitor.
 struct Reader<V> {
     visitor: V,
-    /// The type has named fields.
+    /// Whether the type has named fields.
     is_object: bool,
 }
 
 impl<V> Reader<V> {
-    fn of_object(visitor: V) -> Self {
+    fn for_object(visitor: V) -> Self {
         Self {
             visitor,
             is_object: true,
         }
     }
 
-    fn of_anything_else(visitor: V) -> Self {
+    fn for_other(visitor: V) -> Self {
         Self {
             visitor,
             is_object: false,
@@ -42,41 +42,41 @@ macro_rules! deserialize {
     )*};
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strictly<D> {
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for StrictObject<D> {
     type Error = D::Error;
 
     deserialize! {
-        deserialize_struct(name: &'static str, fields: &'static [&'static str]) of_object;
-        deserialize_any() of_anything_else;
-        deserialize_bool() of_anything_else;
-        deserialize_i8() of_anything_else;
-        deserialize_i16() of_anything_else;
-        deserialize_i32() of_anything_else;
-        deserialize_i64() of_anything_else;
-        deserialize_i128() of_anything_else;
-        deserialize_u8() of_anything_else;
-        deserialize_u16() of_anything_else;
-        deserialize_u32() of_anything_else;
-        deserialize_u64() of_anything_else;
-        deserialize_u128() of_anything_else;
-        deserialize_f32() of_anything_else;
-        deserialize_f64() of_anything_else;
-        deserialize_char() of_anything_else;
-        deserialize_str() of_anything_else;
-        deserialize_string() of_anything_else;
-        deserialize_bytes() of_anything_else;
-        deserialize_byte_buf() of_anything_else;
-        deserialize_option() of_anything_else;
-        deserialize_unit() of_anything_else;
-        deserialize_unit_struct(name: &'static str) of_anything_else;
-        deserialize_newtype_struct(name: &'static str) of_anything_else;
-        deserialize_seq() of_anything_else;
-        deserialize_tuple(length: usize) of_anything_else;
-        deserialize_tuple_struct(name: &'static str, length: usize) of_anything_else;
-        deserialize_map() of_anything_else;
-        deserialize_enum(name: &'static str, variants: &'static [&'static str]) of_anything_else;
-        deserialize_identifier() of_anything_else;
-        deserialize_ignored_any() of_anything_else;
+        deserialize_struct(name: &'static str, fields: &'static [&'static str]) for_object;
+        deserialize_any() for_other;
+        deserialize_bool() for_other;
+        deserialize_i8() for_other;
+        deserialize_i16() for_other;
+        deserialize_i32() for_other;
+        deserialize_i64() for_other;
+        deserialize_i128() for_other;
+        deserialize_u8() for_other;
+        deserialize_u16() for_other;
+        deserialize_u32() for_other;
+        deserialize_u64() for_other;
+        deserialize_u128() for_other;
+        deserialize_f32() for_other;
+        deserialize_f64() for_other;
+        deserialize_char() for_other;
+        deserialize_str() for_other;
+        deserialize_string() for_other;
+        deserialize_bytes() for_other;
+        deserialize_byte_buf() for_other;
+        deserialize_option() for_other;
+        deserialize_unit() for_other;
+        deserialize_unit_struct(name: &'static str) for_other;
+        deserialize_newtype_struct(name: &'static str) for_other;
+        deserialize_seq() for_other;
+        deserialize_tuple(length: usize) for_other;
+        deserialize_tuple_struct(name: &'static str, length: usize) for_other;
+        deserialize_map() for_other;
+        deserialize_enum(name: &'static str, variants: &'static [&'static str]) for_other;
+        deserialize_identifier() for_other;
+        deserialize_ignored_any() for_other;
     }
 
     fn is_human_readable(&self) -> bool {
@@ -92,7 +92,7 @@ macro_rules! visit {
     )*};
 }
 
-/// What JSON has. Numbers of other widths come as these.
+/// The types that JSON has. Numbers of other widths arrive as these.
 impl<'de, V: Visitor<'de>> Visitor<'de> for Reader<V> {
     type Value = V::Value;
 
@@ -123,42 +123,42 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Reader<V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        self.visitor.visit_some(Strictly(deserializer))
+        self.visitor.visit_some(StrictObject(deserializer))
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        self.visitor.visit_newtype_struct(Strictly(deserializer))
+        self.visitor.visit_newtype_struct(StrictObject(deserializer))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
         if self.is_object {
             return Err(A::Error::custom("is an array; send an object with named fields"));
         }
-        self.visitor.visit_seq(Strictly(items))
+        self.visitor.visit_seq(StrictObject(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_map(Strictly(fields))
+        self.visitor.visit_map(StrictObject(fields))
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, variant: A) -> Result<V::Value, A::Error> {
-        self.visitor.visit_enum(Strictly(variant))
+        self.visitor.visit_enum(StrictObject(variant))
     }
 }
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strictly<S> {
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for StrictObject<S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
-        self.0.deserialize(Strictly(deserializer))
+        self.0.deserialize(StrictObject(deserializer))
     }
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strictly<A> {
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for StrictObject<A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_element_seed(Strictly(seed))
+        self.0.next_element_seed(StrictObject(seed))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -166,15 +166,15 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strictly<A> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Strictly<A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for StrictObject<A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_key_seed(Strictly(seed))
+        self.0.next_key_seed(StrictObject(seed))
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.next_value_seed(Strictly(seed))
+        self.0.next_value_seed(StrictObject(seed))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -182,17 +182,17 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Strictly<A> {
     }
 }
 
-impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Strictly<A> {
+impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for StrictObject<A> {
     type Error = A::Error;
-    type Variant = Strictly<A::Variant>;
+    type Variant = StrictObject<A::Variant>;
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
-        let (value, variant) = self.0.variant_seed(Strictly(seed))?;
-        Ok((value, Strictly(variant)))
+        let (value, variant) = self.0.variant_seed(StrictObject(seed))?;
+        Ok((value, StrictObject(variant)))
     }
 }
 
-impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strictly<A> {
+impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for StrictObject<A> {
     type Error = A::Error;
 
     fn unit_variant(self) -> Result<(), A::Error> {
@@ -200,11 +200,11 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strictly<A> {
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.newtype_variant_seed(Strictly(seed))
+        self.0.newtype_variant_seed(StrictObject(seed))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, A::Error> {
-        self.0.tuple_variant(length, Reader::of_anything_else(visitor))
+        self.0.tuple_variant(length, Reader::for_other(visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -212,7 +212,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strictly<A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.0.struct_variant(fields, Reader::of_object(visitor))
+        self.0.struct_variant(fields, Reader::for_object(visitor))
     }
 }
 
@@ -260,7 +260,7 @@ mod tests {
     }"#;
 
     fn strictly(json: &str) -> Result<All, serde_json::Error> {
-        All::deserialize(Strictly(&mut serde_json::Deserializer::from_str(json)))
+        All::deserialize(StrictObject(&mut serde_json::Deserializer::from_str(json)))
     }
 
     #[test]

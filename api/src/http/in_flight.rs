@@ -1,7 +1,7 @@
-//! A request that is under way, for metrics and traces: it is counted when it ends, however it ends.
+//! The request in flight: a guard that records metrics and ends the trace, however the request ends.
 //!
-//! A client that goes away ends its request as well: the server drops the answer's future. Those are often the slowest,
-//! and would be missing where somebody looks for them. They are counted as 499, as nginx calls it.
+//! When the client disconnects, the server drops the response future. Such requests are often the slowest, and
+//! metrics without them would look too good. They are recorded as 499, nginx's code for it.
 
 use std::sync::Arc;
 
@@ -10,31 +10,31 @@ use axum::http::{Method, StatusCode, Uri};
 use storefront::telemetry::trace::{KeyValue, Trace};
 
 use super::timings::Timings;
-use crate::metrics::{InFlight, record_request};
+use crate::metrics::{InFlightCount, record_request};
 
-/// What nginx logs when the client went away before it was answered. No client sees it.
+/// nginx's status for a client that disconnected before the response. No client sees it.
 const CLIENT_WENT_AWAY: u16 = 499;
 
-/// Made when a request comes in; ends it when it is dropped.
-pub struct UnderWay {
+/// Created when a request arrives; records it when it is dropped.
+pub struct InFlightGuard {
     pub method: Method,
     pub uri: Uri,
     pub route: Option<MatchedPath>,
     pub timings: Arc<Timings>,
     pub trace: Option<Arc<Trace>>,
-    pub _in_flight: InFlight,
-    /// `None` until it is answered.
+    pub _in_flight: InFlightCount,
+    /// `None` until there is a response.
     pub answered: Option<StatusCode>,
 }
 
-impl UnderWay {
-    /// It has ended well.
+impl InFlightGuard {
+    /// Ends the request with a response.
     pub fn end(mut self, status: StatusCode) {
         self.answered = Some(status);
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         let status = self
             .answered
