@@ -255,7 +255,7 @@ mod tests {
             mailbox.find(3).unwrap().received_at
         );
         assert!(restored.find(1).is_none());
-        assert_eq!(put(&restored, "b@x", 1), 4);
+        assert_eq!(insert(&restored, "b@x", 1), 4);
     }
 
     #[test]
