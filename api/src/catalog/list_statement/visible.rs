@@ -29,6 +29,17 @@ pub(super) struct Ids<'a> {
 }
 
 impl<'a> Ids<'a> {
+    /// The categories whose orders are merged.
+    pub(super) fn merged(self) -> Option<&'a [Uuid]> {
+        match self {
+            Self {
+                brand: None,
+                categories: Some(ids),
+            } if (2..=MAX_MERGED).contains(&ids.len()) => Some(ids),
+            _ => None,
+        }
+    }
+
     /// `None` when a slug is unknown: no product has it.
     fn of(filters: &ProductFilters, reference: &'a Snapshot) -> Option<Self> {
         let brand = match &filters.brand {
@@ -83,7 +94,7 @@ pub(super) async fn read(
 
 /// How many rows are read for a page. Few different numbers, since each makes a statement of its own; what is too much is
 /// cut off by the caller.
-pub(super) fn rows(limit: u32) -> u64 {
+fn rows(limit: u32) -> u64 {
     match limit {
         0..=20 => 21,
         21..=50 => 51,
@@ -135,32 +146,33 @@ pub(super) fn push_chosen(
     matching: Option<&Matching>,
     limit: Option<u64>,
 ) {
-    match ids {
-        Ids {
-            brand: None,
-            categories: Some(ids),
-        } if (2..=MAX_MERGED).contains(&ids.len()) => {
-            // The first of each category, which its index has in order; and of these the first.
-            sql.push("select k.sort_key, k.id from unnest(")
-                .push_bind(ids.to_vec())
-                .push(") subtree (id) cross join lateral (");
-            push_keys(
-                sql,
-                list,
-                Ids {
-                    brand: None,
-                    categories: None,
-                },
-                matching,
-                "p.id",
-            );
-            push_limit(sql, limit);
-            sql.push(") k");
-            push_order(sql, list.sort, "k.sort_key", "k.id");
-        }
-        _ => push_keys(sql, list, ids, matching, "p.id"),
+    match ids.merged() {
+        Some(subtree) => push_merged(sql, list, subtree, matching, limit),
+        None => push_keys(sql, list, ids, matching, "p.id"),
     }
     push_limit(sql, limit);
+}
+
+/// Keys and ids of the first products of each category, which its index has in order, and which category that is; all of
+/// them in order.
+pub(super) fn push_merged(
+    sql: &mut QueryBuilder<Postgres>,
+    list: &ListQuery<'_>,
+    subtree: &[Uuid],
+    matching: Option<&Matching>,
+    of_each: Option<u64>,
+) {
+    sql.push("select k.sort_key, k.id, subtree.number from unnest(")
+        .push_bind(subtree.to_vec())
+        .push(") with ordinality subtree (id, number) cross join lateral (");
+    let any = Ids {
+        brand: None,
+        categories: None,
+    };
+    push_keys(sql, list, any, matching, "p.id");
+    push_limit(sql, of_each);
+    sql.push(") k");
+    push_order(sql, list.sort, "k.sort_key", "k.id");
 }
 
 /// Limits are written out, not bound: with an unknown limit the planner assumes a tenth of the table.
@@ -184,7 +196,7 @@ pub(super) fn push_page_end(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'
 }
 
 /// The page's rows, behind those that are skipped.
-pub(super) fn push_cut(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>) {
+fn push_cut(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>) {
     sql.push(" limit ").push(rows(list.limit));
     if list.bounds.skipped() > 0 {
         sql.push(" offset ").push(list.bounds.skipped());

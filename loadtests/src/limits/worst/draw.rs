@@ -22,6 +22,18 @@ const SORTS: [&str; 5] = ["newest", "price_asc", "price_desc", "best_selling", "
 pub(super) struct Drawn {
     pub(super) kind: Kind,
     pub(super) path: String,
+    /// Whether the list is followed to its end, or far.
+    pub(super) to_end: bool,
+}
+
+impl Drawn {
+    fn new(kind: Kind, path: String) -> Self {
+        Self {
+            kind,
+            path,
+            to_end: false,
+        }
+    }
 }
 
 pub(super) fn draw(vocabulary: &Vocabulary, seed: u64, count: usize) -> Vec<Drawn> {
@@ -34,10 +46,7 @@ pub(super) fn draw(vocabulary: &Vocabulary, seed: u64, count: usize) -> Vec<Draw
         .collect();
     // There is one tree, and it belongs to every set.
     if let Some(last) = set.last_mut() {
-        *last = Drawn {
-            kind: Kind::Categories,
-            path: "/v1/categories".to_owned(),
-        };
+        *last = Drawn::new(Kind::Categories, "/v1/categories".to_owned());
     }
     set
 }
@@ -50,18 +59,15 @@ struct Draw<'a> {
 impl Draw<'_> {
     fn combination(&mut self) -> Drawn {
         match self.below(100) {
-            0..8 => Drawn {
-                kind: Kind::Suggestions,
-                // The shop asks for two letters at least.
-                path: format!("/v1/search/suggestions?q={}", self.begun_word(2)),
-            },
+            // The shop asks for two letters at least.
+            0..8 => Drawn::new(
+                Kind::Suggestions,
+                format!("/v1/search/suggestions?q={}", self.begun_word(2)),
+            ),
             8..24 => {
                 let filters = self.filters();
                 let path = format!("/v1/products/facets?{}", filters.trim_end_matches('&'));
-                Drawn {
-                    kind: Kind::Facets,
-                    path: path.trim_end_matches('?').to_owned(),
-                }
+                Drawn::new(Kind::Facets, path.trim_end_matches('?').to_owned())
             }
             _ => self.list(),
         }
@@ -87,6 +93,7 @@ impl Draw<'_> {
         Drawn {
             kind: Kind::List,
             path: path.trim_end_matches(['&', '?']).to_owned(),
+            to_end: self.below(5) == 0,
         }
     }
 
@@ -133,7 +140,7 @@ impl Draw<'_> {
 
     /// What people type, with a plus for each space.
     fn words(&mut self) -> String {
-        match self.below(10) {
+        match self.below(12) {
             0 => self.letter(),
             1 => (*self.pick(&ABSENT)).to_owned(),
             2 => self.misspelt(),
@@ -143,6 +150,7 @@ impl Draw<'_> {
             6 => self.rare(),
             7 => self.middling(),
             8 => self.begun_word(1),
+            9 | 10 => self.near_crossing(),
             _ => self.common(),
         }
     }
@@ -181,6 +189,11 @@ impl Draw<'_> {
 
     fn common(&mut self) -> String {
         let words = &self.vocabulary.common;
+        self.pick(words).clone()
+    }
+
+    fn near_crossing(&mut self) -> String {
+        let words = &self.vocabulary.crossing;
         self.pick(words).clone()
     }
 
@@ -229,6 +242,7 @@ mod tests {
         };
         Vocabulary {
             common: words("common", 12),
+            crossing: words("crossing", 12),
             middling: words("middling", 12),
             rare: words("rare", 12),
             categories: vec![words("root", 4), words("leaf", size)],
@@ -259,12 +273,15 @@ mod tests {
         );
         for (one, other) in small.iter().zip(&large) {
             assert_eq!((one.kind, shape(&one.path)), (other.kind, shape(&other.path)));
+            assert_eq!(one.to_end, other.to_end);
         }
+        assert!(small.iter().any(|drawn| drawn.to_end));
         for kind in [Kind::List, Kind::Facets, Kind::Categories, Kind::Suggestions] {
             assert!(small.iter().any(|drawn| drawn.kind == kind), "{kind:?}");
         }
         for parameter in [
             "sort=relevance",
+            "q=crossing",
             "in_stock=false",
             "q=",
             "category=",

@@ -1,6 +1,8 @@
 //! Asks for each of the set, and for the two pages that follow a list, and reads what Postgres and the api have spent.
 
-use anyhow::{Context, Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
 use hyper::StatusCode;
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
@@ -14,8 +16,17 @@ use crate::shop::{Shop, ShopSettings};
 /// Each request is measured so often, once it has been asked before.
 const TIMES: usize = 5;
 
+/// The api has read the catalogue when it has run no statement for so long.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// How long the api may take, in pauses.
+const MOST_PAUSES: usize = 60;
+
 /// How often `next` is followed.
 const FOLLOWED: usize = 2;
+
+/// How often it is followed, in pages of the most items, to the end of a list. Where a longer list is then is deep enough.
+const FOLLOWED_TO_END: usize = 60;
 
 pub(super) async fn measure(settings: &ShopSettings, set: &[Drawn]) -> Result<Vec<Cost>> {
     let mut monitor = PgConnection::connect(&settings.database_url).await?;
@@ -35,6 +46,7 @@ pub(super) async fn measure(settings: &ShopSettings, set: &[Drawn]) -> Result<Ve
         monitor,
         pid: shop.pid(),
     };
+    measuring.wait_for_replicas().await?;
     let mut costs = Vec::new();
     for (combination, drawn) in set.iter().enumerate() {
         let mut path = drawn.path.clone();
@@ -45,6 +57,14 @@ pub(super) async fn measure(settings: &ShopSettings, set: &[Drawn]) -> Result<Ve
             match next {
                 Some(next) => path = next,
                 None => break,
+            }
+        }
+        if drawn.to_end {
+            let last = measuring.last_page(&path).await?;
+            // A short list has ended above.
+            if let Some((followed, last)) = last {
+                let page = FOLLOWED + followed;
+                costs.push(measuring.request(combination, drawn.kind, page, &last).await?.0);
             }
         }
     }
@@ -67,6 +87,36 @@ struct Spent {
 }
 
 impl Measuring {
+    /// Waits until the api has read what it keeps of the catalogue. It does so in the background, and the counters can't
+    /// tell its statements from those of a request.
+    async fn wait_for_replicas(&mut self) -> Result<()> {
+        let mut before = self.spent().await?;
+        for _ in 0..MOST_PAUSES {
+            tokio::time::sleep(PAUSE).await;
+            let after = self.spent().await?;
+            if after.statements == before.statements && after.statements > 0 {
+                return Ok(());
+            }
+            before = after;
+        }
+        bail!("the api doesn't stop reading the catalogue")
+    }
+
+    /// Follows a list to its end, or far, and returns the address of the last page and how many were followed. A cursor
+    /// belongs to the list and not to the page's size.
+    async fn last_page(&mut self, path: &str) -> Result<Option<(usize, String)>> {
+        let mut path = path.to_owned();
+        let mut last = None;
+        for followed in 1..=FOLLOWED_TO_END {
+            let large = with_limit(&path, "100");
+            let answer = self.visitor.fetch(&Request::get(&large)?).await?;
+            let Some(next) = next_of(&answer) else { break };
+            path = with_limit(&next, limit_of(&path));
+            last = Some((followed, path.clone()));
+        }
+        Ok(last)
+    }
+
     async fn request(
         &mut self,
         combination: usize,
@@ -139,7 +189,41 @@ impl Measuring {
     }
 }
 
+fn limit_of(path: &str) -> &str {
+    let mut parameters = path.split(['?', '&']);
+    let limit = parameters.find_map(|parameter| parameter.strip_prefix("limit="));
+    limit.unwrap_or("20")
+}
+
+fn with_limit(path: &str, limit: &str) -> String {
+    match path.split_once("limit=") {
+        Some((before, after)) => {
+            let rest = after.find('&').map_or("", |end| &after[end..]);
+            format!("{before}limit={limit}{rest}")
+        }
+        None if path.contains('?') => format!("{path}&limit={limit}"),
+        None => format!("{path}?limit={limit}"),
+    }
+}
+
 fn next_of(answer: &Fetched) -> Option<String> {
     let body: Value = serde_json::from_slice(&answer.body).ok()?;
     Some(body.get("next")?.as_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_followed_in_large_pages_and_measured_in_its_own() {
+        assert_eq!(with_limit("/v1/products", "100"), "/v1/products?limit=100");
+        assert_eq!(
+            with_limit("/v1/products?q=a", "100"),
+            "/v1/products?q=a&limit=100"
+        );
+        let next = "/v1/products?q=a&limit=20&after=xyz";
+        assert_eq!(with_limit(next, "100"), "/v1/products?q=a&limit=100&after=xyz");
+        assert_eq!((limit_of(next), limit_of("/v1/products?q=a")), ("20", "20"));
+    }
 }
