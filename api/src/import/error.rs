@@ -9,7 +9,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error("there is no file {}; give the path of a Shopify product export (CSV)", .0.display())]
-    #[error("there is no file {}; give the path of a Shopify product export (CSV)", .0.display())]
+    FileNotFound(PathBuf),
     /// The file can't be opened or read.
     #[error("{} can't be read", path.display())]
     Unreadable { path: PathBuf, source: io::Error },

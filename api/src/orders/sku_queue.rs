@@ -251,9 +251,9 @@ mod tests {
         log: &Arc<Mutex<Vec<u32>>>,
     ) -> tokio::task::JoinHandle<SkuTurn> {
         let before = waiting(queue);
-        let (queue, log) = (queue.clone(), log.clone());
+        let (own_queue, log) = (queue.clone(), log.clone());
         let entered = tokio::spawn(async move {
-            let Ok(turn) = acquire(&queue, skus).await else {
+            let Ok(turn) = acquire(&own_queue, skus).await else {
                 panic!("not granted");
             };
             log.lock().unwrap().push(number);

@@ -57,30 +57,30 @@ const REFUSAL: &str = concat!(
 /// Bounds on every connection of a client. Each costs a file descriptor and some tens of KB.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ConnectionSettings {
-    /// Connections of clients that may be open; above it, a new one is answered 503. Twice the thousand or so that a
-    /// balancer keeps to one process; a process needs as many file descriptors (ulimit -n)
+    /// Open client connections; above this limit, a new one is answered 503. Twice the thousand or so that a balancer
+    /// keeps open to one process; needs as many file descriptors (ulimit -n)
     #[arg(long, env = "BACKSTOCK_MAX_CONNECTIONS", default_value_t = 2_048,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
 
-    /// How long the head of a request may take to come, in milliseconds, from its first byte on or from the opening of
-    /// the connection on
+    /// How long the head of a request may take to arrive, in milliseconds, counted from its first byte or from the
+    /// opening of the connection
     #[arg(long = "header-timeout-ms", env = "BACKSTOCK_HEADER_TIMEOUT_MS", default_value = "10000",
           value_parser = parse_millis)]
     pub header_timeout: Duration,
 
-    /// How long a connection may do nothing between two requests before it is closed, in milliseconds. Longer than the
-    /// balancer's own idle timeout, which is 60 s at most: the side that sends requests is the one to close
+    /// How long a connection may be idle between two requests before it is closed, in milliseconds. Longer than the
+    /// balancer's idle timeout, typically 60 s at most: the side that sends requests should close
     #[arg(long = "idle-timeout-ms", env = "BACKSTOCK_IDLE_TIMEOUT_MS", default_value = "75000",
           value_parser = parse_millis)]
     pub idle_timeout: Duration,
 
-    /// How long a client may read nothing of an answer that waits for it, in milliseconds
+    /// How long a client may stop reading a response that is ready for it, in milliseconds
     #[arg(long = "write-timeout-ms", env = "BACKSTOCK_WRITE_TIMEOUT_MS", default_value = "30000",
           value_parser = parse_millis)]
     pub write_timeout: Duration,
 
-    /// The largest head of a request that is read, in bytes; a larger one is answered 431
+    /// The largest request head that is accepted, in bytes; a larger one is answered 431
     #[arg(long, env = "BACKSTOCK_MAX_HEADER_BYTES", default_value_t = 16_384,
           value_parser = clap::value_parser!(u32).range(1_024..=65_536))]
     pub max_header_bytes: u32,
