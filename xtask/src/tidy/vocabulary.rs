@@ -263,7 +263,8 @@ mod tests {
     fn scripts_are_checked_and_other_formats_are_not() {
         let text = concat!("#!/bin/sh\n# for whoe", "ver runs it\n");
         assert_eq!(found("run", text).len(), 1);
-        assert_eq!(found("a.yml", text), [""; 0]);
+        let without_shebang = concat!("# for whoe", "ver runs it\n");
+        assert_eq!(found("a.yml", without_shebang), [""; 0]);
     }
 
     #[test]
