@@ -26,7 +26,7 @@ const MOST_PAUSES: usize = 60;
 const FOLLOWED: usize = 2;
 
 /// How often it is followed, in pages of the most items, to the end of a list. Where a longer list is then is deep enough.
-const FOLLOWED_TO_END: usize = 60;
+const FOLLOWED_TO_END: usize = 20;
 
 pub(super) async fn measure(settings: &ShopSettings, set: &[Drawn]) -> Result<Vec<Cost>> {
     let mut monitor = PgConnection::connect(&settings.database_url).await?;
