@@ -75,6 +75,7 @@ async fn what_is_cached_is_served_while_postgres_is_gone() {
     while cut_at.elapsed() < LAG * 3 / 2 {
         let after = shop.get("/v1/products?limit=5").await.ok();
         assert_eq!((after.cache().as_str(), &after.body), ("hit", &before.body));
+        // It must hold all the time: the loop looks again and again, and fails at the first other answer.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -149,9 +149,7 @@ impl Command {
             left_out: left_out(&plans),
         };
         if ground.services.postgres_pid().is_none() {
-            let text = "not measured: the environment names stores that run elsewhere, out of sight of this machine's /proc";
-            eprintln!("CPU of the stores: {text}");
-            report.settings.insert("CPU of the stores".into(), text.into());
+            note_that_stores_are_elsewhere(&mut report);
         }
         if let (Data::Imported(file), Some(facts)) = (&ground.data, &facts) {
             report.note_import(file.name(), file.digest.clone(), facts.products);
@@ -324,6 +322,13 @@ fn commit() -> String {
     let clean =
         git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|changes| changes.is_empty());
     if clean { commit } else { format!("{commit}-dirty") }
+}
+
+fn note_that_stores_are_elsewhere(report: &mut Report) {
+    let text =
+        "not measured: the environment names stores on other machines, out of sight of this machine's /proc";
+    eprintln!("CPU of the stores: {text}");
+    report.settings.insert("CPU of the stores".into(), text.into());
 }
 
 #[cfg(test)]
