@@ -83,10 +83,8 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let socket = ListenSocket::bind_or_inherit(settings.listen)?;
     let private = bind(settings.internal_listen).await?;
     let internal_listen = private.local_addr()?;
-    let (startup, draining) = (
-        Startup::waiting_for(&[POSTGRES]),
-        Arc::new(AtomicBool::new(false)),
-    );
+    let startup = Startup::waiting_for(&[POSTGRES]);
+    let draining = Arc::new(AtomicBool::new(false));
     let internal = internal::router(Internal {
         app: app_builder.state.clone(),
         variants: app_builder.variants,
@@ -94,10 +92,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         startup: startup.clone(),
         draining: draining.clone(),
     });
-    let operators = ConnectionSettings {
-        max_connections: MAX_INTERNAL_CONNECTIONS,
-        ..settings.http.connections
-    };
+    let operators = internal_connections(&settings);
     let (keep_answering, stopped) = watch::channel(false);
     let internal_server = tokio::spawn(server::serve(private, internal, operators, stopped));
     let options = postgres::connect_options(&settings.database, "backstock-api")?;
@@ -128,11 +123,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     signals.exit_on_next();
     systemd_notify::notify(ServiceState::Stopping);
     draining.store(true, Ordering::Relaxed);
-    tracing::info!(
-        closing_notice = ?settings.http.closing_notice,
-        drain_timeout = ?settings.http.drain_timeout,
-        "stopping: requests in flight are finished first"
-    );
+    log_stopping(&settings);
     let drained = public_server.shut_down(settings.http).await;
     changes.abort();
     internal_server.abort();
@@ -142,6 +133,21 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     traces.stop().await;
     tracing::info!("stopped");
     drained.map(|()| ExitCode::SUCCESS)
+}
+
+fn internal_connections(settings: &Settings) -> ConnectionSettings {
+    ConnectionSettings {
+        max_connections: MAX_INTERNAL_CONNECTIONS,
+        ..settings.http.connections
+    }
+}
+
+fn log_stopping(settings: &Settings) {
+    tracing::info!(
+        closing_notice = ?settings.http.closing_notice,
+        drain_timeout = ?settings.http.drain_timeout,
+        "stopping: requests in flight are finished first"
+    );
 }
 
 fn log_serving(

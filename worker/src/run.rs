@@ -77,10 +77,8 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
 
     let listener = bind(settings.internal_listen).await?;
     let internal_listen = listener.local_addr()?;
-    let (startup, draining) = (
-        Startup::waiting_for(&[POSTGRES, RABBITMQ]),
-        Arc::new(AtomicBool::new(false)),
-    );
+    let startup = Startup::waiting_for(&[POSTGRES, RABBITMQ]);
+    let draining = Arc::new(AtomicBool::new(false));
     let parts = Parts::default();
     let health = Health {
         pool: tools.pool.clone(),
@@ -109,12 +107,7 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     let (stopper, stop) = Stop::new();
     let running = start(&settings, options, &broker, &tools, &parts, &stop);
     startup.mark_ready();
-    tracing::info!(
-        variants = %settings.variants,
-        %internal_listen,
-        ready_after_ms = started.elapsed().as_millis() as u64,
-        "working"
-    );
+    log_working(&settings, internal_listen, started);
     systemd_notify::notify(ServiceState::Ready);
 
     signals.recv().await;
@@ -133,6 +126,15 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     internal_server.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+fn log_working(settings: &Settings, internal_listen: SocketAddr, started: Instant) {
+    tracing::info!(
+        variants = %settings.variants,
+        %internal_listen,
+        ready_after_ms = started.elapsed().as_millis() as u64,
+        "working"
+    );
 }
 
 async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -175,6 +175,21 @@ async fn a_change_is_seen_by_every_process_that_shares_the_cache() {
     let one = TestShop::start("optimized").await;
     let shared = Changes::default().set("--redis-prefix", &one.redis_prefix);
     let other = TestShop::on(one.database.clone(), one.variants, shared).await;
+    // What was made before a process read the changes for the first time is stale for it.
+    until("an answer is kept", async || {
+        let answer = one.get("/v1/products/product-2").await.ok();
+        (answer.cache() == "hit").then_some(())
+    })
+    .await;
+    change_price(&one.database, "product-2", 66).await;
+    until(
+        "the first has read the changes since the other started",
+        async || {
+            let product = one.get("/v1/products/product-2").await.ok().json();
+            (product["price"]["amount"] == 66).then_some(())
+        },
+    )
+    .await;
     let paths = [
         "/v1/products/product-1",
         "/v1/products?limit=100&brand=brand-2",

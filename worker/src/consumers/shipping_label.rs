@@ -227,7 +227,8 @@ async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<Finished>, 
         .collect();
     let (created, fulfilled): (Vec<Uuid>, Vec<Uuid>) =
         asked.iter().map(|_| (Uuid::now_v7(), Uuid::now_v7())).unzip();
-    let rows = sqlx::query!(
+    let rows = sqlx::query_as!(
+        FinishedRow,
         r#"
         with free as materialized (
             select id from orders where id = any($2) order by id for no key update skip locked
@@ -276,6 +277,17 @@ async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<Finished>, 
         "fulfilled",
         rows.iter().filter(|row| row.is_fulfilled).count() as u64,
     );
+    Ok(outcomes(batch, rows))
+}
+
+/// What [`finish`] says of an order that was not locked.
+struct FinishedRow {
+    message_id: Uuid,
+    order_id: Uuid,
+    is_fulfilled: bool,
+}
+
+fn outcomes(batch: &[Finish], rows: Vec<FinishedRow>) -> Vec<Finished> {
     let mut finished: HashMap<(Uuid, Uuid), Finished> = rows
         .into_iter()
         .map(|row| {
@@ -288,7 +300,7 @@ async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<Finished>, 
         })
         .collect();
     // Of twins, one was the first.
-    Ok(batch
+    batch
         .iter()
         .map(|finish| {
             let finished = finished.get_mut(&(finish.message_id, finish.order_id));
@@ -296,5 +308,5 @@ async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<Finished>, 
                 std::mem::replace(finished, Finished::Before)
             })
         })
-        .collect())
+        .collect()
 }
