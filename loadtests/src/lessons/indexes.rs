@@ -233,16 +233,19 @@ fn reading_products(seen: &Observation) -> String {
     }
 }
 
-/// The plan's nodes that read products and that sort them: what comes below the walk over the category's subtree.
-/// The sort above it merges the pages of the subtree's categories and is there in every arm.
+/// The plan's nodes that read products and that sort them. Where a category has others below it, these are what comes below
+/// the walk over its subtree: the sort above merges the categories' pages, and is there in every arm.
 fn nodes_over_products(seen: &Observation) -> Vec<&str> {
     let plans = seen
         .statements
         .iter()
         .filter_map(|statement| statement.plan.as_deref());
-    plans
-        .flat_map(|plan| plan.split(" → "))
-        .skip_while(|node| !node.contains("CTE Scan"))
+    let nodes: Vec<&str> = plans.flat_map(|plan| plan.split(" → ")).collect();
+    let subtree = nodes.iter().position(|node| node.contains("Function Scan"));
+    let below = &nodes[subtree.unwrap_or(0)..];
+    below
+        .iter()
+        .copied()
         .filter(|node| *node == "Sort" || node.contains(" on products"))
         .collect()
 }
