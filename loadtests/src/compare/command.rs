@@ -26,8 +26,8 @@ use crate::trials::Simulators;
 /// Measures the arms of each lesson side by side, and writes report.json and index.html.
 #[derive(Debug, clap::Args)]
 pub struct Command {
-    /// A lesson to compare; may be given several times. By default the twelve of the core, which take ten minutes on two
-    /// cores; `backstock-lab lessons` says which they are.
+    /// A lesson to compare; may be given several times. By default the twelve of the core, which take about eleven
+    /// minutes on two cores; `backstock-lab lessons` says which they are.
     #[arg(long = "lesson", value_name = "NAME")]
     pub lessons: Vec<String>,
     /// Compares every lesson.

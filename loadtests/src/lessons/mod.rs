@@ -52,7 +52,7 @@ use crate::report::ScenarioReport;
 pub struct Plan {
     /// The lesson, as the product declares it.
     pub lesson: &'static Lesson,
-    /// Whether a run measures it that names no lessons: a reader meets these first, and all of them take ten minutes.
+    /// Whether a run measures it that names no lessons: a reader meets these first, and all of them take about eleven minutes.
     pub is_core: bool,
     /// The arms in the order of the report: the baseline first, the optimized one last.
     pub arms: Vec<&'static str>,
