@@ -28,9 +28,8 @@ use crate::catalog::changes::{ChangeKind, Changes, Lineage, Snapshot};
 /// It rides out a restart. Others may have changed the catalogue meanwhile, if it is only this process that is cut off.
 const TRUSTED_WITHOUT_POSTGRES: Duration = Duration::from_secs(30);
 
-/// How far apart two processes may believe the database's clock to be: each is off by the time that its read took to
-/// reach the database, which is long on an overloaded machine. Ages are compared with three quarters of what is promised.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
+/// How far apart two processes may believe the database's clock to be: each is off by the time that its read took.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
 /// Products that changed within the longest time to live. Beyond this bound all stored answers count as stale.
 const MAX_PRODUCTS: usize = 50_000;
