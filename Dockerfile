@@ -1,26 +1,26 @@
-# The images of the shop: `api`, `worker` and `simulators` hold one program, run as nobody in particular and have no
-# shell; `lab` has what measuring needs. docker-compose.yml builds all four; one alone:
+# The shop's images. `api`, `worker` and `simulators` contain one program each, run it as an unprivileged user and have no
+# shell. `lab` contains all programs and the tools for benchmarks. docker-compose.yml builds all four. To build one:
 #
 #     docker build --target api --tag backstock-api .
 #
-# A first build downloads and compiles some 450 libraries, optimized: many minutes, which it says before it begins. They
-# are a layer of their own, so that a change to our sources compiles only these. Works with BuildKit and with the builder
-# before it, which is why there is no cache mount and no here-document.
+# The first build downloads some 450 libraries and compiles them with optimizations, which takes many minutes. They are in
+# a layer of their own, so that a change to our sources compiles only our crates. There are no cache mounts and no
+# here-documents, because the legacy builder supports neither.
 
 ARG RUST_IMAGE=rust:1-bookworm
-# The C library that Rust's programs link, certificates and time zones. Debian 12, as the image that compiles.
+# Contains glibc, certificates and time zones. It is Debian 12 like the build image, so that glibc has the same version.
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 ARG LAB_IMAGE=debian:bookworm-slim
 
 FROM ${RUST_IMAGE} AS build
 WORKDIR /src
-# Without symbols a program is a quarter smaller. A panic still says where it happened.
+# Without symbols, a program is a quarter smaller. A panic message still contains file and line.
 ENV CARGO_PROFILE_RELEASE_STRIP=symbols CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
-# For example --no-default-features: the shop without baselines, which the compose file's second shop can't do without.
+# For example --no-default-features, which builds the shop without baselines. The compose file's second shop needs them.
 ARG CARGO_FLAGS=
 
-# The libraries. Of our own crates there are only the manifests, with empty sources: what changes daily must not be part
-# of this layer. `tests/` and `benches/` stay empty, since manifests name files in them.
+# The libraries. This layer contains only the manifests of our crates, with placeholder sources, because it must stay
+# cached when our sources change. `tests/` and `benches/` have placeholders too, because manifests name files in them.
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY api/Cargo.toml api/
@@ -40,7 +40,7 @@ RUN set -eu; \
     cargo build --release --locked -p api -p worker -p simulators -p loadtests $CARGO_FLAGS; \
     rm -rf */src
 
-# Our own crates. cargo goes by time, and the sources are older than their empty stand-ins were: they are touched.
+# Our own crates. cargo compares modification times, and the sources are older than the placeholders, so touch them.
 COPY .sqlx .sqlx
 COPY migrations migrations
 COPY storefront storefront
@@ -65,12 +65,12 @@ LABEL org.opencontainers.image.title="Backstock api" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.revision="${COMMIT}"
 COPY --from=build /programs/backstock-api /usr/local/bin/
-# In a container, loopback is the container's own: what shall be reached listens on all addresses. Which of them the
-# world sees is said where ports are published; never the second.
+# A container has its own loopback interface, so a port that is reachable from outside must listen on all addresses.
+# Which ports are public is decided where they are published. Never publish the second one, which is internal.
 ENV BACKSTOCK_LISTEN=0.0.0.0:8080 BACKSTOCK_INTERNAL_LISTEN=0.0.0.0:9080
 EXPOSE 8080 9080
-# The program asks itself, for there is no shell. The interval is a compromise: each check is a process, and whoever waits
-# for this one waits up to an interval longer.
+# The program requests its own `/readyz`, because the image has no shell or curl. The interval is a compromise: each check
+# starts a process, and services that depend on this one start up to one interval late.
 HEALTHCHECK --interval=5s --timeout=3s --retries=6 CMD ["/usr/local/bin/backstock-api", "health"]
 ENTRYPOINT ["/usr/local/bin/backstock-api"]
 
@@ -78,7 +78,7 @@ ENTRYPOINT ["/usr/local/bin/backstock-api"]
 FROM ${RUNTIME_IMAGE} AS worker
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="Backstock worker" \
-      org.opencontainers.image.description="Works off what the storefront queues" \
+      org.opencontainers.image.description="The storefront's event relay, queue consumers and background tasks" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.revision="${COMMIT}"
 COPY --from=build /programs/backstock-worker /usr/local/bin/
@@ -91,7 +91,7 @@ ENTRYPOINT ["/usr/local/bin/backstock-worker"]
 FROM ${RUNTIME_IMAGE} AS simulators
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="Backstock simulators" \
-      org.opencontainers.image.description="A payment gateway, a parcel carrier and a mail server to try a shop with" \
+      org.opencontainers.image.description="A simulated payment gateway, parcel carrier and mail server to try a shop with" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.revision="${COMMIT}"
 COPY --from=build /programs/backstock-simulators /usr/local/bin/
@@ -103,7 +103,8 @@ ENTRYPOINT ["/usr/local/bin/backstock-simulators"]
 
 
 FROM ${LAB_IMAGE} AS lab
-# pgbench and redis-benchmark tell what the stores allow. pgbench comes with a whole server, of which the rest stays away.
+# pgbench and redis-benchmark measure the limits of the stores. pgbench is in the server's package, so only its binary is
+# extracted.
 RUN set -eu; \
     apt-get update; \
     apt-get install -y --no-install-recommends ca-certificates libpq5 redis-tools; \
@@ -115,14 +116,14 @@ RUN set -eu; \
     pgbench --version
 ARG COMMIT=unknown
 LABEL org.opencontainers.image.title="Backstock lab" \
-      org.opencontainers.image.description="Makes data, and measures what each technique of the shop costs and saves" \
+      org.opencontainers.image.description="Generates data, and measures what each technique of the shop costs and saves" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
       org.opencontainers.image.revision="${COMMIT}"
-# The lab starts api, worker and simulators itself, in the arms that it compares.
+# The lab starts api, worker and simulators itself, with the arms that it compares.
 COPY --from=build /programs/ /usr/local/bin/
 COPY deploy/compose/lab /usr/local/bin/
-# Said in reports, since there is no repository to ask here.
+# Reports name the commit, and the image contains no repository to read it from.
 ENV BACKSTOCK_COMMIT=${COMMIT}
-# `compare` writes to target/compare, where a folder of the host is put.
+# `compare` writes to target/compare, where a directory of the host is mounted.
 WORKDIR /lab
 ENTRYPOINT ["/usr/local/bin/lab"]

@@ -1,5 +1,5 @@
-# The commands of Backstock. Each is a line or two; the work is done by cargo, xtask and the lab.
-# YES=1 allows the installation of missing packages without asking; ARGS="…" is passed on.
+# The commands of Backstock. Most are a line or two, because cargo, xtask and the lab do the work.
+# YES=1 installs missing packages without asking. ARGS="…" is passed on.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
@@ -7,19 +7,19 @@ LEFT ?= baseline
 RIGHT ?= optimized
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 HOME_DIRECTORY := $(or $(BACKSTOCK_HOME),.backstock)
-# One selection for all commands, so that cargo builds the dependencies of the product once.
+# All commands select the same packages. Otherwise cargo would unify features differently and build dependencies again.
 PRODUCT := --package api --package worker --package simulators --package loadtests --package xtask
 export YES
 
 help: ## Shows this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
 
-up: install ## Starts two shops with workers and third parties: LEFT=baseline on :8081, RIGHT=optimized on :8080
+up: install ## Starts two shops with workers and simulated third parties: LEFT=baseline on :8081, RIGHT=optimized on :8080
 	@echo "Building. The first build takes minutes."
 	@cargo build --quiet --release $(PRODUCT)
 	@$(TARGET)/release/xtask up --left '$(LEFT)' --right '$(RIGHT)' $(ARGS)
 
-down: ## Stops what a lost terminal left of `make up`
+down: ## Stops processes of `make up` that outlived their terminal
 	@cargo xtask down
 
 test: install ## Runs all tests; ARGS="-p api pagination" selects

@@ -20,7 +20,7 @@ use storefront::settings::{DatabaseSettings, LogSettings};
 use storefront::telemetry;
 use storefront::variants::Variants;
 
-use api::accounts::create_admin::{Created, create_admin};
+use api::accounts::create_admin::{AdminOutcome, create_admin};
 use api::accounts::password::NewPassword;
 use api::import::{ImportOptions, import_file};
 use api::migrate::{self, MigrationSettings};
@@ -30,7 +30,8 @@ use api::settings::Settings;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[cfg(feature = "allocator-jemalloc")]
+// The least resident memory among those within 3 % of the best throughput: "Memory of the api" in docs/OPERATIONS.md.
+#[cfg(not(any(feature = "allocator-mimalloc", feature = "allocator-system")))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -228,11 +229,11 @@ async fn run_create_admin(command: CreateAdminCommand) -> anyhow::Result<ExitCod
     let mut connection = connect(&command.database).await?;
     let email = &command.email;
     match create_admin(&mut connection, email, password).await? {
-        Created::Promoted => {
+        AdminOutcome::Promoted => {
             println!("{email} is an admin from the next sign-in on. The password is unchanged.")
         }
-        Created::WithGivenPassword => println!("{email} is an admin, with the given password."),
-        Created::WithPassword(password) => {
+        AdminOutcome::CreatedWithGivenPassword => println!("{email} is an admin, with the given password."),
+        AdminOutcome::CreatedWithGeneratedPassword(password) => {
             println!("{email} is an admin. The password, which is not shown again: {password}");
         }
     }

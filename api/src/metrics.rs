@@ -81,6 +81,7 @@ static IN_FLIGHT: AtomicU32 = AtomicU32::new(0);
 pub struct InFlightCount(());
 
 impl InFlightCount {
+    /// Counts the request until the value is dropped.
     pub fn begin() -> Self {
         IN_FLIGHT.fetch_add(1, Ordering::Relaxed);
         Self(())

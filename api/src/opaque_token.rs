@@ -9,6 +9,7 @@ use uuid::Uuid;
 /// What the database stores. An unsalted fast hash is enough for 256 random bits, which no attacker can enumerate.
 pub type TokenHash = [u8; 32];
 
+/// 256 bits that clients send back unchanged, at least 128 of them random. The database stores only the [`TokenHash`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct OpaqueToken([u8; 32]);
 

@@ -39,11 +39,13 @@ pub struct PostalAddress {
 pub struct Country(&'static str);
 
 impl Country {
+    /// `None` if no country has this code. Lower case isn't accepted.
     pub fn from_code(code: &str) -> Option<Self> {
         let at = COUNTRIES.binary_search(&code).ok()?;
         Some(Self(COUNTRIES[at]))
     }
 
+    /// Two upper-case letters.
     pub fn as_str(self) -> &'static str {
         self.0
     }

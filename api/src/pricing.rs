@@ -7,6 +7,7 @@ pub use storefront::pricing::{Coupon, CouponRefusal, PricedLine, price};
 
 use crate::http::error::ApiError;
 
+/// How an order is delivered, which decides the price of shipping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ShippingMethod {

@@ -356,8 +356,8 @@ pub struct OrderSettings {
     pub sku_queue_timeout: Duration,
 
     /// How long the prices that an order began with are trusted, in milliseconds. An order whose stock is reserved
-    /// later, because it waited for a connection, the queue or a row lock, compares them again before it commits.
-    /// Longer than an uncontended order takes
+    /// later, because it waited for a connection, the queue or a row lock, compares them again before it commits, which
+    /// takes a transaction of several statements. Longer than an uncontended order takes
     #[arg(long = "price-validity-ms", env = "BACKSTOCK_PRICE_VALIDITY_MS", default_value = "50",
           value_parser = parse_millis)]
     pub price_validity: Duration,

@@ -1,8 +1,8 @@
-//! What each route may cost: statements, bytes from Postgres, bytes to the customer. Exact, since all three are
-//! counted on the same data: whoever makes a route dearer or cheaper says so by recording it. Here those that anybody
-//! may read; all others, by their statements, in `budgets/buying.rs`.
+//! The budget of each route: statements, bytes from Postgres and response bytes. Budgets are exact, because
+//! the data is always the same: a change that makes a route more or less expensive has to record the new
+//! cost. This file covers the public routes; `budgets/operations.rs` covers the statements of all others.
 
-mod buying;
+mod operations;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,11 +12,11 @@ use redis::AsyncCommands;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::support::postgres_proxy::PostgresProxy;
 use crate::support::servers::servers;
 use crate::support::shop::{Changes, TestShop};
-use crate::support::wire::Wire;
 
-/// Set to 1, it makes the test write the budgets instead of comparing them.
+/// If it is 1, the tests write the budgets instead of comparing them.
 const RECORD: &str = "BACKSTOCK_RECORD_BUDGETS";
 
 const ROUTES: &[&str] = &[
@@ -36,17 +36,17 @@ const ROUTES: &[&str] = &[
     "/v1/search/suggestions?q=na",
 ];
 
-/// What one request costs that no cache answers.
+/// The cost of one request that misses the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Cost {
     statements: u64,
     bytes_from_postgres: u64,
     response_bytes: u64,
-    /// As a browser gets them.
+    /// With the encodings that browsers accept.
     compressed_response_bytes: u64,
 }
 
-async fn forget_what_is_cached(shop: &TestShop) {
+async fn clear_cache(shop: &TestShop) {
     let client = redis::Client::open(servers().redis_url.as_str()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let keys: Vec<String> = connection.keys(format!("{}*", shop.redis_prefix)).await.unwrap();
@@ -55,43 +55,43 @@ async fn forget_what_is_cached(shop: &TestShop) {
     }
 }
 
-async fn cost(shop: &TestShop, wire: &Wire, path: &str) -> Cost {
-    // The first time, statements are prepared, and Postgres describes their columns.
+async fn cost(shop: &TestShop, proxy: &PostgresProxy, path: &str) -> Cost {
+    // The first request prepares the statements, and Postgres describes their columns.
     shop.get(path).await.ok();
-    forget_what_is_cached(shop).await;
-    wire.take_counted();
-    let answer = shop.get(path).await.ok();
-    let counted = wire.take_counted();
-    assert_eq!(answer.statements(), counted.statements, "{path}");
+    clear_cache(shop).await;
+    proxy.take_traffic();
+    let response = shop.get(path).await.ok();
+    let traffic = proxy.take_traffic();
+    assert_eq!(response.statements(), traffic.statements, "{path}");
     if shop.variants.catalog_cache.as_str() == "redis" {
         let again = shop.get(path).await.ok();
-        assert_eq!(again.body, answer.body);
+        assert_eq!(again.body, response.body);
         assert_eq!(
-            (again.statements(), wire.take_counted().bytes_from_postgres),
+            (again.statements(), proxy.take_traffic().bytes_from_postgres),
             (0, 0),
             "{path}"
         );
     }
     let compressed = shop.get_compressed(path, "gzip, deflate, br").await.ok();
     Cost {
-        statements: counted.statements,
-        bytes_from_postgres: counted.bytes_from_postgres,
-        response_bytes: answer.body.len() as u64,
+        statements: traffic.statements,
+        bytes_from_postgres: traffic.bytes_from_postgres,
+        response_bytes: response.body.len() as u64,
         compressed_response_bytes: compressed.body.len() as u64,
     }
 }
 
 async fn costs(preset: &str) -> BTreeMap<String, Cost> {
     let own = TestShop::start(preset).await;
-    let wire = Wire::to(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database).await;
     let changes = Changes::default()
-        .set("--database-url", wire.url())
+        .set("--database-url", proxy.url())
         .set("--database-connections", 1);
     let mut shop = TestShop::on(own.database.clone(), own.variants, changes).await;
-    shop.stop_following_the_epoch().await;
+    shop.stop_following_changes().await;
     let mut costs = BTreeMap::new();
     for path in ROUTES {
-        costs.insert((*path).to_owned(), cost(&shop, &wire, path).await);
+        costs.insert((*path).to_owned(), cost(&shop, &proxy, path).await);
     }
     costs
 }
@@ -100,7 +100,7 @@ fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/budgets/{name}.json"))
 }
 
-/// Compares with what is recorded under the name, or records it.
+/// Compares the costs with the recorded budget of this name, or records them.
 fn assert_recorded<C>(name: &str, costs: &BTreeMap<String, C>)
 where
     C: fmt::Debug + PartialEq + Serialize + DeserializeOwned,
@@ -124,17 +124,17 @@ where
     assert!(
         differences.is_empty(),
         "`{name}` is not within its budget:\n{differences}\
-         If this is meant, record it: {RECORD}=1 cargo test -p api budgets, and say why in the commit."
+         If this is intended, record it: {RECORD}=1 cargo test -p api budgets, and say why in the commit."
     );
 }
 
 #[tokio::test]
-async fn every_route_of_the_optimized_preset_costs_what_is_recorded() {
+async fn every_route_of_the_optimized_preset_is_within_its_budget() {
     assert_recorded("optimized", &costs("optimized").await);
 }
 
 #[tokio::test]
 #[cfg(feature = "baselines")]
-async fn every_route_of_the_baseline_preset_costs_what_is_recorded() {
+async fn every_route_of_the_baseline_preset_is_within_its_budget() {
     assert_recorded("baseline", &costs("baseline").await);
 }

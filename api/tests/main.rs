@@ -1,7 +1,8 @@
-//! What the api promises, tested from outside: through `app(app_builder)` or through the real binary, against real servers.
+//! The guarantees of the api, tested from outside against real servers: through `app(app_builder)` or the
+//! real binary.
 //!
-//! One binary, since linking is what tests wait for. The modules mirror the slices; `support/` is the harness. Read
-//! first: `support/shop.rs`.
+//! There is one test binary, because linking dominates the time of a test build. The modules mirror the
+//! slices; `support/` is the harness. Read first: `support/shop.rs`.
 
 #![allow(
     clippy::unwrap_used,

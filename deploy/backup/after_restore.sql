@@ -1,16 +1,16 @@
--- What has to follow when a database goes back to a backup, and what was committed since is lost. `restore` runs it, once;
--- after a recovery to a point in time it is run by hand: psql --set=skip=100000 --file=after_restore.sql.
+-- Must run once after a database was restored and later commits were lost. `restore` runs it; after a point-in-time
+-- recovery, run it by hand: psql --set=skip=100000 --file=after_restore.sql.
 begin;
 
--- Orders that are lost had numbers, which customers were told. Gaps mean nothing; a number that two people have does.
+-- Customers already know the numbers of lost orders, so these numbers must not be reused. Gaps are harmless.
 select setval(pg_get_serial_sequence('orders', 'number'), nextval(pg_get_serial_sequence('orders', 'number')) + :skip);
 
--- Whoever signed out since is signed in again, and a refresh token that was used, perhaps by its thief, is unused. Who
--- refreshed since has a token that nobody knows and must sign in anyway; so must everybody.
+-- The restored sessions include customers who have signed out since, and refresh tokens that were used since, perhaps by
+-- a thief. Customers who refreshed since have unknown tokens and must sign in anyway. So all sessions are revoked.
 update sessions set revoked_at = now() where revoked_at is null;
 
--- Caches may hold answers of the time that is lost, made by processes that knew later changes. A new epoch makes them worth
--- nothing. The change feed names transactions of the lost time.
+-- Caches may hold responses from the lost time, which reflect changes that no longer exist. A new epoch invalidates them.
+-- The change feed refers to transactions from the lost time.
 update catalog_epoch set epoch = greatest(epoch + 1, (extract(epoch from clock_timestamp()) * 1000000)::bigint);
 delete from catalog_changes;
 

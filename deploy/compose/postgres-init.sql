@@ -1,4 +1,4 @@
--- Runs once, when the cluster is made. What template1 has, every database has that is made later: the view
--- pg_stat_statements can then be asked in each shop's database. It shows the statements of all.
+-- Runs once, when the cluster is created. Later databases are copies of template1, so the view pg_stat_statements exists
+-- in each shop's database. It shows the statements of all databases.
 \connect template1
 create extension if not exists pg_stat_statements;

@@ -143,11 +143,11 @@ async fn repair(town: &mut Town, scripts: &Scripts) {
     until_undone(town, SAID).await;
     town.stop_worker().await.unwrap();
     assert_eq!(town.undone().await.unwrap(), SAID as i64);
-    assert_eq!(scripts.say_again(), SAID);
-    assert_eq!(scripts.say_again(), 0, "it is to be said already");
+    assert_eq!(scripts.republish(), SAID);
+    assert_eq!(scripts.republish(), 0, "the events are in the outbox already");
     town.start_worker("relay,consumers").await.unwrap();
     assert_eq!(town.drain(PATIENCE).await.unwrap(), 0);
-    assert_eq!(scripts.say_again(), 0, "all is done");
+    assert_eq!(scripts.republish(), 0, "all is done");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,7 +171,7 @@ async fn what_a_broker_lost_with_its_queues_is_said_again_and_nobody_gets_a_seco
     until_undone(&mut town, SAID).await;
     town.stop_worker().await.unwrap();
     assert_eq!(town.undone().await.unwrap(), SAID as i64, "nobody looks for them");
-    assert_eq!(scripts.say_again(), SAID);
+    assert_eq!(scripts.republish(), SAID);
     town.start_worker("relay,consumers").await.unwrap();
     assert_eq!(town.drain(PATIENCE).await.unwrap(), 0);
     let all = (SAID + UNSAID) as u64;
@@ -203,7 +203,10 @@ async fn a_file_that_is_damaged_is_not_restored_and_a_database_without_a_shop_is
     )
     .unwrap();
     let restored = scripts.run("restore", &[file.to_str().unwrap()]);
-    assert!(said(&restored).contains("its SHA-256 is another"), "{restored:?}");
+    assert!(
+        said(&restored).contains("its SHA-256 doesn't match"),
+        "{restored:?}"
+    );
 
     let scripts = Scripts::new(&services, &server_url);
     let backed_up = scripts.run("backup", &[scripts.directory.to_str().unwrap()]);
@@ -220,7 +223,7 @@ async fn a_file_that_is_damaged_is_not_restored_and_a_database_without_a_shop_is
     for (script, arguments) in [
         ("backup", &[][..]),
         ("restore", &[]),
-        ("say-again", &["yesterday", "never"]),
+        ("republish", &["yesterday", "never"]),
     ] {
         assert_eq!(scripts.run(script, arguments).status.code(), Some(2), "{script}");
     }
@@ -282,9 +285,9 @@ impl Scripts {
         assert!(said(&restored).contains(&expected), "{restored:?}");
     }
 
-    /// Of the orders of this test: how many are said again.
-    fn say_again(&self) -> usize {
-        let done = self.run("say-again", &[&self.begun, "now"]);
+    /// Republishes the lost events of this test and returns their number.
+    fn republish(&self) -> usize {
+        let done = self.run("republish", &[&self.begun, "now"]);
         assert!(done.status.success(), "{done:?}");
         said(&done).split(' ').nth(1).unwrap().parse().unwrap()
     }

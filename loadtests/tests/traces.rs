@@ -114,10 +114,8 @@ async fn one_trace_leads_from_a_purchase_to_its_mail_and_its_label() {
     let names: HashSet<&str> = spans.iter().map(|span| span.name.as_str()).collect();
     for name in [
         "POST /v1/orders",
+        // The reservation: its only statement, or the first of several where the api was slow to begin with.
         "insert idempotency_keys",
-        "insert order_lines",
-        "update variants",
-        "commit",
         "payment authorize",
         "update orders",
         "publish order.paid",

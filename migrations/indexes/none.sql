@@ -1,1 +1,1 @@
--- Index set `none`: primary keys and unique constraints, which the migrations make, and nothing else.
+-- Index set `none`: only the primary keys and unique constraints that the migrations create.

@@ -1,8 +1,8 @@
-//! Self-contained access tokens (JWTs), signed with HMAC-SHA-256 under a key of the [`Keyring`], which their header
-//! names. Any process with the secrets verifies them without a lookup.
+//! Self-contained access tokens (JWTs), signed with HMAC-SHA-256 under a key of the [`Keyring`], which their
+//! header names. Any process with the secrets verifies them without a lookup.
 //!
-//! Tokens are signed with the secret itself, because other services that are given it expect that. Cursors are signed
-//! with a key derived from it, so neither signature can be used as the other.
+//! Tokens are signed with the secret itself, because other services that are given it expect that. Cursors
+//! are signed with a key derived from it, so neither signature can be used as the other.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub struct Claims {
     pub exp: u64,
 }
 
-/// The token is invalid, expired, or signed with an unknown key. Clients aren't told which.
+/// The token is invalid, expired, or signed with an unknown key. Responses don't reveal which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the access token is not valid")]
 pub struct InvalidToken;
@@ -55,6 +55,7 @@ struct SerializedClaims<'c> {
 }
 
 impl AccessTokens {
+    /// Signs with the keyring's first secret and accepts all of them, so that secrets can be rotated.
     pub fn new(keyring: &Keyring) -> Self {
         let mut secrets = keyring.secrets().peekable();
         let (kid, secret) = secrets.peek().expect("a keyring is never empty");
@@ -67,8 +68,8 @@ impl AccessTokens {
         validation.set_issuer(&[SHOP]);
         validation.set_audience(&[SHOP]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // Sign-out relies on `exp` alone, so there is no leeway. A token rejected too early because of clock skew is
-        // refreshed.
+        // Sign-out relies on `exp` alone, so there is no leeway. A token rejected too early because of clock
+        // skew is refreshed.
         validation.leeway = 0;
         Self {
             signing,
@@ -92,6 +93,8 @@ impl AccessTokens {
         })
     }
 
+    /// Signs the claims as they are, with the shop as issuer and audience. [`AccessTokens::sign`] sets the
+    /// times itself.
     pub fn sign_claims(&self, claims: &Claims) -> String {
         let serialized = SerializedClaims {
             iss: SHOP,
@@ -102,8 +105,8 @@ impl AccessTokens {
             .expect("texts and numbers serialize, and HMAC signs anything")
     }
 
-    /// The claims of a token that one of the keys signed and that hasn't expired. The algorithm is fixed, never taken
-    /// from the token (RFC 8725).
+    /// The claims of a token that one of the keys signed and that hasn't expired. The algorithm is fixed,
+    /// never taken from the token (RFC 8725).
     ///
     /// # Errors
     /// When the token is not valid.
@@ -131,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_what_was_signed() {
+    fn a_token_contains_the_signed_claims() {
         let claims = tokens(OLD).verify(&token(OLD)).unwrap();
         assert_eq!(
             (claims.sub, claims.sid, claims.role.as_str()),

@@ -10,6 +10,7 @@ use crate::settings::AmqpSettings;
 /// How long opening a connection may take. lapin itself has no timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Why no connection to RabbitMQ was opened.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// Nothing within the timeout.
@@ -30,8 +31,8 @@ impl ConnectError {
     }
 }
 
-/// Whether a retry can help: the broker is unreachable or starting. It creates its users and virtual hosts before it
-/// accepts connections, so a refusal is permanent.
+/// Whether a retry can help: the broker is unreachable or starting. It creates its users and virtual hosts
+/// before it accepts connections, so a refusal is permanent.
 pub fn is_transient(error: &lapin::Error) -> bool {
     // AMQP 0-9-1 reply codes: invalid path, access refused, precondition failed, not allowed.
     const PERMANENT: [u16; 4] = [402, 403, 406, 530];
@@ -53,8 +54,8 @@ pub async fn connect(settings: &AmqpSettings, process: &str) -> Result<Connectio
     open(settings, properties).await
 }
 
-/// Connects without recovery, for a process that reopens a lost connection itself, with everything it declares and
-/// consumes: it then has one startup path instead of two.
+/// Connects without recovery, for a process that reopens a lost connection itself, with everything it
+/// declares and consumes: it then has one startup path instead of two.
 ///
 /// # Errors
 /// As [`connect`].

@@ -1,7 +1,7 @@
 //! Parses the command line and the environment, and reports all invalid settings at once, not one per start.
 //!
-//! clap stops at the first error. So the faulty argument is recorded and made lenient, and parsing is repeated until
-//! there is no new error. Constraints between settings are checked by the programs afterwards.
+//! clap stops at the first error. So the faulty argument is recorded and made lenient, and parsing is
+//! repeated until there is no new error. Constraints between settings are checked by the programs afterwards.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -10,16 +10,16 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, Command, Parser};
 
-/// Parses arguments and environment. If they are invalid, prints what is wrong and returns the exit code: 2, or 0 for
-/// `--help`.
+/// Parses arguments and environment. If they are invalid, prints the errors and returns the exit code: 2, or
+/// 0 for `--help`.
 ///
 /// # Errors
 /// The exit code.
 pub fn read<C: Parser>(arguments: &[OsString]) -> Result<C, ExitCode> {
     let faults = match C::try_parse_from(arguments) {
         Ok(parsed) => return Ok(parsed),
-        Err(asked) if !asked.use_stderr() => {
-            let _ = asked.print();
+        Err(help) if !help.use_stderr() => {
+            let _ = help.print();
             return Err(ExitCode::SUCCESS);
         }
         Err(first) => all_faults(first, &C::command(), arguments),
@@ -97,12 +97,13 @@ fn with_lenient_arguments(command: Command, lenient: &BTreeSet<clap::Id>) -> Com
         .mut_subcommands(|subcommand| subcommand.mut_args(accept))
 }
 
-/// clap's message with the setting's variable: clap names the flag, and most settings come from the environment.
+/// clap's message with the setting's variable: clap names the flag, and most settings
+/// come from the environment.
 fn describe(error: &clap::Error, faulty: &[&Arg]) -> String {
     let message = error.render().to_string();
     // The hint at `--help` is printed once.
     let mut text = match message.split_once("\n\nFor more information") {
-        Some((what, _)) => what.to_owned(),
+        Some((error, _)) => error.to_owned(),
         None => message.trim_end().to_owned(),
     };
     let holds_secret = faulty.iter().any(|argument| argument.is_hide_env_values_set());

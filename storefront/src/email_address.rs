@@ -10,11 +10,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[serde(transparent)]
 pub struct EmailAddress(String);
 
+/// The text has another syntax, or more than 254 characters. The message doesn't repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("is not an email address; one looks like name@shop.example, in ASCII, with at most 254 characters")]
 pub struct InvalidEmailAddress;
 
 impl EmailAddress {
+    /// At most 254 ASCII characters, in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -67,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_mail_server_accepts_is_rejected() {
+    fn invalid_addresses_are_rejected() {
         let long = format!("{}@b.example", "a".repeat(65));
         for wrong in [
             "", "a", "@b.c", "a@", "a@b@c", "a b@c.d", "a@b c", "a..b@c", ".a@b", "a@b..c", "a@b\0", "<a@b>",

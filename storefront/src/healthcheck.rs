@@ -1,15 +1,15 @@
 //! A health check without a shell: `backstock-api health`, `backstock-worker health`.
 //!
-//! A distroless image contains only the program, so there is no `curl`. The program checks the process that runs on
-//! the same host over its internal listener, prints one line, and exits with 0 or 1.
+//! A distroless image contains only the program, so there is no `curl`. The program checks the process that
+//! runs on the same host over its internal listener, prints one line, and exits with 0 or 1.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// The time limit of the whole check. Longer than a readiness probe waits for a dependency, so that the response can
-/// name the dependency that failed.
+/// The time limit of the whole check. Longer than a readiness probe waits for a dependency, so that the
+/// response can name the dependency that failed.
 const DEADLINE: Duration = Duration::from_millis(2_500);
 
 /// A longer response isn't one of `/readyz`.
@@ -18,12 +18,12 @@ const MAX_RESPONSE_BYTES: u64 = 16 * 1024;
 /// Requests `/readyz` of the process that listens there, prints the response, and returns the exit code.
 pub fn run(internal_listen: SocketAddr) -> ExitCode {
     match get(reachable(internal_listen), "/readyz", DEADLINE) {
-        Ok((200, answer)) => {
-            println!("{}", answer.trim());
+        Ok((200, body)) => {
+            println!("{}", body.trim());
             ExitCode::SUCCESS
         }
-        Ok((status, answer)) => {
-            eprintln!("{status}: {}", answer.trim());
+        Ok((status, body)) => {
+            eprintln!("{status}: {}", body.trim());
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -46,7 +46,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 /// Sends `GET path`, and returns status and body.
 ///
 /// # Errors
-/// When the port is closed, the peer doesn't speak HTTP/1.1, or the response isn't complete in time.
+/// When the port is closed, the response isn't HTTP/1.1, or the response isn't complete in time.
 fn get(address: SocketAddr, path: &str, deadline: Duration) -> io::Result<(u16, String)> {
     let started = Instant::now();
     let mut stream = TcpStream::connect_timeout(&address, deadline)?;
@@ -54,7 +54,7 @@ fn get(address: SocketAddr, path: &str, deadline: Duration) -> io::Result<(u16, 
     // One write, so that it is one packet.
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     loop {
         // The socket's timeout bounds a single read; a server that trickles bytes must not extend the whole.
         let left = deadline.saturating_sub(started.elapsed());
@@ -62,26 +62,26 @@ fn get(address: SocketAddr, path: &str, deadline: Duration) -> io::Result<(u16, 
             return Err(io::Error::new(io::ErrorKind::TimedOut, "no response in time"));
         }
         stream.set_read_timeout(Some(left))?;
-        let mut part = [0; 1024];
-        match stream.read(&mut part) {
+        let mut chunk = [0; 1024];
+        match stream.read(&mut chunk) {
             Ok(0) => break,
-            Ok(read) => answer.extend_from_slice(&part[..read]),
+            Ok(read) => response.extend_from_slice(&chunk[..read]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "no response in time"));
             }
             Err(error) => return Err(error),
         }
-        if answer.len() as u64 > MAX_RESPONSE_BYTES {
+        if response.len() as u64 > MAX_RESPONSE_BYTES {
             break;
         }
     }
-    let answer = String::from_utf8_lossy(&answer);
-    let status = answer
+    let response = String::from_utf8_lossy(&response);
+    let status = response
         .strip_prefix("HTTP/1.1 ")
         .and_then(|rest| rest.get(..3)?.parse().ok());
     let status =
         status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the response is not HTTP/1.1"))?;
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let body = response.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     Ok((status, body.to_owned()))
 }
 
@@ -91,8 +91,8 @@ mod tests {
     use std::net::TcpListener;
     use std::thread;
 
-    /// A server for one connection, which reads the request and then runs this.
-    fn server(answer: impl FnOnce(&mut TcpStream) + Send + 'static) -> SocketAddr {
+    /// A server for one connection, which reads the request and then calls `respond`.
+    fn server(respond: impl FnOnce(&mut TcpStream) + Send + 'static) -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
@@ -100,7 +100,7 @@ mod tests {
             let mut request = [0; 1024];
             let read = stream.read(&mut request).unwrap();
             assert!(request[..read].starts_with(b"GET /readyz HTTP/1.1\r\n"));
-            answer(&mut stream);
+            respond(&mut stream);
         });
         address
     }
@@ -112,8 +112,8 @@ mod tests {
     #[test]
     fn status_and_body_are_those_of_the_response() {
         let address = server(|stream| {
-            let answer = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 8\r\n\r\npostgres";
-            stream.write_all(answer.as_bytes()).unwrap();
+            let response = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 8\r\n\r\npostgres";
+            stream.write_all(response.as_bytes()).unwrap();
         });
         assert_eq!(get_readyz(address).unwrap(), (503, "postgres".to_owned()));
     }

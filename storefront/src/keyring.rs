@@ -86,8 +86,8 @@ impl fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// Derives one key per secret for a purpose, the signing one first. Each is HMAC-SHA-256 of the purpose under the
-    /// secret, so that a signature for one purpose is invalid for any other (key separation).
+    /// Derives one key per secret for a purpose, the signing one first. Each is HMAC-SHA-256 of the purpose
+    /// under the secret, so that a signature for one purpose is invalid for any other (key separation).
     pub fn derive(&self, purpose: &str) -> DerivedKeys {
         let keys = self.keys.iter().map(|(_, secret)| {
             let mut mac = new_mac(secret.expose_secret());
@@ -105,7 +105,8 @@ impl Keyring {
     }
 }
 
-/// Keys for one purpose: the first signs, all verify. The keyed state is computed once; a signature clones it.
+/// Keys for one purpose: the first signs, all verify. The keyed state is computed once, and
+/// cloned for each signature.
 #[derive(Clone)]
 pub struct DerivedKeys {
     keys: Arc<[Hmac<Sha256>]>,

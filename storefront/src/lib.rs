@@ -1,5 +1,5 @@
-//! Shared by api and worker: variants, settings, value types, and clients of each store. It has no routes. Read first:
-//! [`variants`].
+//! Shared by api and worker: variants, settings, value types, and clients of each store. It has no routes.
+//! Read first: [`variants`].
 
 pub mod variants;
 

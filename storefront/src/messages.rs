@@ -1,10 +1,10 @@
-//! Messages over RabbitMQ: the events, their format, and the names of exchanges and queues. The api writes events to
-//! the outbox; the worker relays and consumes them, and declares the topology.
+//! Messages over RabbitMQ: the events, their format, and the names of exchanges and queues. The api writes
+//! events to the outbox; the worker relays and consumes them, and declares the topology.
 //!
-//! A message is small: a version and ids (claim check). A consumer reads the rest from Postgres, where it is current;
-//! a copy in the message would be as stale as its queue is long. Apart from its body, a message has `message_id`, by
-//! which consumers detect duplicates, `content_type`, persistent delivery, and the header `traceparent` (W3C Trace
-//! Context) of the request that caused it.
+//! A message is small: a version and ids (claim check). A consumer reads the rest from Postgres, where it is
+//! current; a copy in the message would be as stale as its queue is long. Apart from its body, a message has
+//! a `message_id` for deduplication, a `content_type`, persistent delivery, and the header `traceparent` (W3C
+//! Trace Context) of the request that caused it.
 
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
@@ -25,8 +25,8 @@ pub const TRACEPARENT: &str = "traceparent";
 /// The header with the number of failed attempts. Absent for none.
 pub const ATTEMPT: &str = "x-attempt";
 
-/// The Postgres channel that wakes relays: `notify outbox`, sent after a commit and never inside the transaction,
-/// where it would serialize commits.
+/// The Postgres channel that wakes relays: `notify outbox`, sent after a commit and never inside the
+/// transaction, where it would serialize commits.
 pub const WAKE_CHANNEL: &str = "outbox";
 
 /// AMQP's delivery mode for a persistent message.
@@ -112,7 +112,8 @@ impl Event {
         body.expect("numbers and ids are always JSON")
     }
 
-    /// Parses what [`Event::body`] returns. Unknown fields are ignored: only incompatible changes need a new version.
+    /// Parses what [`Event::body`] returns. Unknown fields are ignored: only incompatible changes
+    /// need a new version.
     ///
     /// # Errors
     /// When this build doesn't know the event, or can't read its version or body.
@@ -184,6 +185,7 @@ impl Consumer {
         }
     }
 
+    /// The queue from which it consumes, bound to its event.
     pub fn queue(self) -> String {
         format!("backstock.{}", self.as_str())
     }

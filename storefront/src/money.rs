@@ -13,6 +13,7 @@ impl Currency {
     /// The default currency.
     pub const EUR: Currency = Currency(*b"EUR");
 
+    /// Three upper-case letters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("constructed from ASCII letters")
     }
@@ -40,6 +41,7 @@ impl fmt::Display for Currency {
     }
 }
 
+/// The text isn't three upper-case ASCII letters. Whether ISO 4217 assigns the code isn't checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a currency code; use three upper-case letters (ISO 4217), for example EUR")]
 pub struct ParseCurrencyError(String);
@@ -78,7 +80,7 @@ pub struct Money {
 }
 
 impl fmt::Display for Money {
-    /// For people: `12.99 EUR`.
+    /// Human-readable: `12.99 EUR`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Money { amount, currency } = self;
         let digits = currency.exponent() as usize;

@@ -1,5 +1,5 @@
-//! Pricing: lines, a coupon, shipping. Carts and orders use the same rules. Integer minor units throughout, and no
-//! I/O. Read next: [`price`].
+//! Pricing: lines, a coupon, shipping. Carts and orders use the same rules. Integer minor units throughout,
+//! and no I/O. Read next: [`price`].
 
 /// A quantity and its unit price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! The client of Redis: one multiplexed connection that reconnects by itself, a timeout on every command, and a
-//! circuit breaker, so that an unreachable or slow Redis costs a request at most one timeout now and then.
+//! The client of Redis: one multiplexed connection that reconnects by itself, a timeout on every command, and
+//! a circuit breaker, so that an unreachable or slow Redis costs a request at most one timeout now and then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,12 +14,13 @@ use secrecy::ExposeSecret;
 use crate::settings::RedisSettings;
 use crate::telemetry::trace::{self, Name};
 
-/// How long the circuit breaker stays open after a failure. Half of the second within which a change must be visible,
-/// so that a recovered Redis is used again soon.
+/// How long the circuit breaker stays open after a failure. Half of the second within which a change must be
+/// visible, so that a recovered Redis is used again soon.
 const OPEN_FOR: Duration = Duration::from_millis(500);
 
-/// A connection whose peer acknowledges nothing for this long is closed and replaced. With the kernel's default of a
-/// quarter of an hour, a shop would have no cache for that long after Redis moved to another host.
+/// A connection whose peer acknowledges nothing for this long is closed and replaced. With the
+/// kernel's default of a quarter of an hour, a shop would have no cache for that long after Redis
+/// moved to another host.
 const DEAD_AFTER: Duration = Duration::from_secs(4);
 
 /// A handle on a shared connection. Cheap to clone.
@@ -52,8 +53,8 @@ impl Redis {
     pub fn new(settings: &RedisSettings) -> Result<Self, RedisError> {
         let address = settings.redis_url.expose_secret().into_connection_info()?;
         let client = redis::Client::open(address.set_tcp_settings(tcp_settings()))?;
-        // No retries within the client: the timeout and the circuit breaker bound what a request waits, and the first
-        // request after the breaker closes is the next attempt.
+        // No retries within the client: the timeout and the circuit breaker bound what a request waits, and
+        // the first request after the breaker closes is the next attempt.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(Duration::from_secs(1)))
@@ -91,8 +92,8 @@ impl Redis {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 span.failed("the command failed");
-                // A server that rejects a command, because its memory is full or it is loading, is reachable, and may
-                // accept the next one.
+                // A server that rejects a command, because its memory is full or it is loading, is reachable,
+                // and may accept the next one.
                 if !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
                     self.breaker.open();
                 }
@@ -107,8 +108,8 @@ impl Redis {
     }
 }
 
-/// Commands are single small packets that a response depends on, so Nagle's algorithm is off. A host that disappeared
-/// closes no connection: keepalive and the user timeout do.
+/// Commands are single small packets that a response depends on, so Nagle's algorithm is off. A host that
+/// disappeared closes no connection: keepalive and the user timeout do.
 fn tcp_settings() -> TcpSettings {
     let keepalive = TcpKeepalive::new()
         .with_time(DEAD_AFTER / 2)

@@ -1,5 +1,5 @@
-//! Compares the database's schema with this build's. A process starts only on its own schema: an older one lacks what
-//! its statements use, and writes to a newer one could violate rules that it doesn't know.
+//! Compares the database's schema with this build's. A process starts only on its own schema: an older one
+//! lacks what its statements use, and writes to a newer one could violate rules that it doesn't know.
 //!
 //! The migrations themselves are applied by `backstock-api migrate`.
 
@@ -17,7 +17,7 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 const TABLE: &str = "_sqlx_migrations";
 
 /// The time limit of connecting and checking at startup.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a schema can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum SchemaError {
     /// It has migrations that this build doesn't know.
     #[error(
         "the database's schema is newer than this build: it has migration {version}, the last one known here is {known}; \
-         start a build that knows it, this one could break what it doesn't know"
+         start a build that knows it, because this one could violate its rules"
     )]
     Newer {
         /// The last applied migration.
@@ -61,7 +61,7 @@ pub async fn connect(options: &PgConnectOptions) -> Result<PgConnection, SchemaE
         check(&mut connection).await?;
         Ok(connection)
     };
-    let connected = tokio::time::timeout(ANSWER_TIMEOUT, connecting).await;
+    let connected = tokio::time::timeout(CHECK_TIMEOUT, connecting).await;
     connected.unwrap_or_else(|_| Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()))
 }
 
@@ -75,7 +75,8 @@ async fn check(connection: &mut PgConnection) -> Result<(), SchemaError> {
     }
 }
 
-/// Checks that a database has no migration that this build doesn't know. It may lack some, or have no schema at all.
+/// Checks that a database has no migration that this build doesn't know. It may lack some, or have no schema
+/// at all.
 ///
 /// # Errors
 /// When it has one, or Postgres can't be queried.

@@ -1,5 +1,5 @@
-//! Settings shared by api and worker. Each is a flag or an environment variable, documented with unit and default in
-//! `--help`, and validated at startup.
+//! Settings shared by api and worker. Each is a flag or an environment variable, documented with unit and
+//! default in `--help`, and validated at startup.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ pub struct DatabaseSettings {
     #[arg(long, env = "BACKSTOCK_DATABASE_URL", hide_env_values = true, value_parser = parse_database_url)]
     pub database_url: SecretString,
 
-    /// Connections of this process. Postgres performs best with few: about twice its cores, shared by all processes
+    /// Connections of this process. Postgres performs best with few: about twice its cores,
+    /// shared by all processes
     #[arg(long, env = "BACKSTOCK_DATABASE_CONNECTIONS", default_value_t = 8,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub database_connections: u32,
@@ -29,13 +30,13 @@ pub struct DatabaseSettings {
           default_value = "10000", value_parser = parse_millis)]
     pub database_statement_timeout: Duration,
 
-    /// How long a statement may wait for a lock before it fails, in milliseconds [default: 1000 for requests, whose
-    /// clients wait and whose connection others could use; 5000 for background work and commands]
+    /// How long a statement may wait for a lock before it fails, in milliseconds [default: 1000 for requests,
+    /// whose clients wait and whose connection others could use; 5000 for background work and commands]
     #[arg(long = "database-lock-timeout-ms", env = "BACKSTOCK_DATABASE_LOCK_TIMEOUT_MS", value_parser = parse_millis)]
     pub database_lock_timeout: Option<Duration>,
 
-    /// How long a transaction may be idle before Postgres aborts it and releases its locks, in milliseconds. Longer
-    /// than a payment's timeout: stock=row_lock_through_payment keeps one open during a payment
+    /// How long a transaction may be idle before Postgres aborts it and releases its locks, in milliseconds.
+    /// Longer than a payment's timeout: stock=row_lock_through_payment keeps one open during a payment
     #[arg(long = "database-idle-transaction-timeout-ms", env = "BACKSTOCK_DATABASE_IDLE_TRANSACTION_TIMEOUT_MS",
           default_value = "15000", value_parser = parse_millis)]
     pub database_idle_transaction_timeout: Duration,
@@ -45,8 +46,9 @@ pub struct DatabaseSettings {
           value_parser = parse_millis)]
     pub database_peer_timeout: Duration,
 
-    /// Prepared statements cached per connection. Preparing a statement costs two round trips; caching a list's
-    /// statement takes about 85 KB of Postgres' memory per connection, so 8 connections use at most 90 MB
+    /// Prepared statements cached per connection. Preparing a statement costs two round trips; caching
+    /// a list's statement takes about 85 KB of Postgres' memory per connection, so 8 connections use
+    /// at most 90 MB
     #[arg(long, env = "BACKSTOCK_DATABASE_STATEMENT_CACHE", default_value_t = 128,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub database_statement_cache: u32,
@@ -76,9 +78,10 @@ pub struct AmqpSettings {
     pub amqp_url: SecretString,
 }
 
+/// What is logged, and in which format.
 #[derive(Debug, Clone, Args)]
 pub struct LogSettings {
-    /// What is logged: a level, or module=level pairs, for example info,sqlx=warn
+    /// Log filter: a level, or module=level pairs, for example info,sqlx=warn
     #[arg(
         long = "log",
         env = "BACKSTOCK_LOG",
@@ -92,15 +95,15 @@ pub struct LogSettings {
     pub log_format: LogFormat,
 }
 
-/// What is recorded of a process's work, and where traces are sent.
+/// Settings of metrics and traces.
 #[derive(Debug, Clone, Args)]
 pub struct TelemetrySettings {
     /// Whether metrics are recorded: on or off. Off is for measuring their cost
     #[arg(long, env = "BACKSTOCK_METRICS", default_value = "on")]
     pub metrics: Switch,
 
-    /// The collector that traces are sent to, by OTLP over HTTP, for example http://127.0.0.1:4318. Without it,
-    /// tracing is off
+    /// The collector that traces are sent to, by OTLP over HTTP, for example http://127.0.0.1:4318. Without
+    /// it, tracing is off
     #[arg(long, env = "BACKSTOCK_OTLP_ENDPOINT", hide_env_values = true, value_parser = parse_collector)]
     pub otlp_endpoint: Option<SecretString>,
 
@@ -121,6 +124,7 @@ fn parse_collector(text: &str) -> Result<SecretString, String> {
     }
 }
 
+/// A setting that is on or off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Switch {
     On,

@@ -1,11 +1,11 @@
-//! Shutdown signals: the first starts a graceful shutdown, the second ends the process at once.
+//! Shutdown signals: the first starts a graceful shutdown, the second ends the process immediately.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT (Ctrl-C). Installed before anything slow, so that none is missed, even while the process waits
-/// for its stores.
+/// SIGTERM and SIGINT (Ctrl-C). Installed before anything slow, so that none is missed, even while the
+/// process waits for its stores.
 #[derive(Debug)]
 pub struct ShutdownSignals {
     terminate: Signal,
@@ -32,12 +32,12 @@ impl ShutdownSignals {
         }
     }
 
-    /// From now on the next signal ends the process at once, with exit code 1. Only responses are lost then, see
-    /// "Walkthrough: consume" in ARCHITECTURE.md.
+    /// From now on the next signal ends the process immediately, with exit code 1. Only responses are lost
+    /// then, see "Walkthrough: consume" in ARCHITECTURE.md.
     pub fn exit_on_next(mut self) {
         tokio::spawn(async move {
             self.recv().await;
-            tracing::warn!("second signal: the process ends at once; requests in flight are aborted");
+            tracing::warn!("second signal: the process ends immediately, and requests in flight are aborted");
             std::process::exit(1);
         });
     }

@@ -1,9 +1,9 @@
-//! Waiting for stores at startup, with exponential backoff. The log and readiness probes name the store that a
-//! process waits for, so processes and stores can be started in any order.
+//! Waiting for stores at startup, with exponential backoff. The log and readiness probes name the store that
+//! a process waits for, so processes and stores can be started in any order.
 //!
-//! Only transient failures are retried: the port is closed, or a server says that it is starting. A permanent one,
-//! such as a wrong password or schema, ends the process with a line that says what to do: an exit is noticed sooner
-//! than a failing probe, and an orchestrator restarts the process anyway.
+//! Only transient failures are retried: the port is closed, or a server says that it is starting. A permanent
+//! one, such as a wrong password or schema, ends the process with a line that says what to do: an exit is
+//! noticed sooner than a failing probe, and an orchestrator restarts the process anyway.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 
-/// Exponential backoff with jitter: each pause is twice as long as the one before, up to the maximum, plus a random
-/// share of itself, so that many processes don't retry in step. Five seconds at most.
+/// Exponential backoff with jitter: each pause is twice as long as the one before, up to the maximum, plus a
+/// random share of itself, so that many processes don't retry in step. Five seconds at most.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_millis(2_500);
 
@@ -66,6 +66,7 @@ impl Startup {
         }
     }
 
+    /// The process serves from now on. Until then, readiness probes fail even if no dependency is missing.
     pub fn mark_ready(&self) {
         self.lock().is_ready = true;
     }

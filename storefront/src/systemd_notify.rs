@@ -1,5 +1,5 @@
-//! Notifies systemd of startup and shutdown (`Type=notify`), so that `systemctl restart` returns when the new process
-//! is ready.
+//! Notifies systemd of startup and shutdown (`Type=notify`), so that `systemctl restart` returns when the new
+//! process is ready.
 
 use std::env;
 use std::os::linux::net::SocketAddrExt;
@@ -12,8 +12,8 @@ pub enum ServiceState {
     Stopping,
 }
 
-/// Sends a state, if systemd expects one (<https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>).
-/// A failure is only logged.
+/// Sends a state, if systemd expects one
+/// (<https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>). A failure is only logged.
 pub fn notify(state: ServiceState) {
     let Some(socket) = env::var_os("NOTIFY_SOCKET") else {
         return;

@@ -1,8 +1,8 @@
-//! The connection to RabbitMQ, opened again whenever it is lost, with the topology declared on each.
+//! The connection to RabbitMQ: reopened when it is lost, with the topology declared on every new connection.
 //!
-//! Whoever uses the broker asks for a channel, works until something fails, waits a little and asks again. So there is
-//! one way to begin, after a start as after a fault, and nothing depends on what a client library restores by itself.
-//! Read next: `topology.rs`.
+//! A component requests a channel, uses it until something fails, backs off and requests a new one. Startup
+//! and recovery therefore take the same path, and nothing depends on automatic recovery in the client
+//! library. Read next: `topology.rs`.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,34 +15,36 @@ use tokio::sync::Mutex;
 
 use crate::topology::Topology;
 
-/// How long the broker may take to open a channel or to declare the topology.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the broker may take to respond to one request: to open a channel, to declare the topology, to
+/// report a queue's length.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why the broker can't be used now. All of it passes, or is repaired by a person; none of it is a message's fault.
+/// Why the broker is unavailable. Each case is transient or needs an operator; none is caused
+/// by a message's content.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// There is no connection.
+    /// Connecting failed.
     #[error("can't connect to RabbitMQ: {0}")]
     Connect(#[from] ConnectError),
     /// The connection or the channel failed.
     #[error("RabbitMQ failed: {0}")]
     Failed(#[from] lapin::Error),
-    /// It didn't answer in time.
+    /// The broker didn't respond in time.
     #[error("RabbitMQ didn't {0} in time")]
     Timeout(&'static str),
-    /// It refused a message.
-    #[error("RabbitMQ refused a message for `{0}`")]
+    /// The broker rejected a message (`basic.nack`).
+    #[error("RabbitMQ rejected a message for `{0}`")]
     Refused(String),
-    /// It has no queue for a message.
+    /// No queue is bound to a message's routing key.
     #[error("RabbitMQ has no queue for `{0}`")]
     Unroutable(String),
-    /// It ended the delivery of messages.
-    #[error("RabbitMQ ended the delivery of messages")]
+    /// The consumer was cancelled.
+    #[error("RabbitMQ cancelled the consumer")]
     Cancelled,
 }
 
 impl BrokerError {
-    /// Whether waiting may help.
+    /// Whether a retry may help.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Connect(error) => error.is_transient(),
@@ -53,19 +55,20 @@ impl BrokerError {
     }
 }
 
-/// The way to the broker, for all parts of the process.
+/// The broker's connection, shared by all components.
 #[derive(Debug)]
 pub struct Broker {
     settings: AmqpSettings,
     topology: Topology,
-    /// `None` until the first one is open.
+    /// `None` until the first connection is open.
     current: RwLock<Option<Arc<Connection>>>,
-    /// Held while a connection is opened, so that all parts wait for one instead of opening one each.
+    /// Single flight: held while a connection is opened, so that all components wait for one instead of
+    /// opening their own.
     opening: Mutex<()>,
 }
 
 impl Broker {
-    /// Connects to nothing yet.
+    /// Doesn't connect yet.
     pub fn new(settings: AmqpSettings, topology: Topology) -> Self {
         Self {
             settings,
@@ -75,15 +78,15 @@ impl Broker {
         }
     }
 
-    /// Connects and declares the topology, unless that is done.
+    /// Connects and declares the topology, unless there is a connection.
     ///
     /// # Errors
-    /// When there is no broker, or it has queues of the same names and other properties.
+    /// When the broker is unavailable, or has queues of the same names with other properties.
     pub async fn connect(&self) -> Result<(), BrokerError> {
         self.connection().await.map(drop)
     }
 
-    /// What is declared on each connection.
+    /// The topology that is declared on each connection.
     pub fn topology(&self) -> &Topology {
         &self.topology
     }
@@ -93,32 +96,32 @@ impl Broker {
         self.current().is_some_and(|current| current.status().connected())
     }
 
-    /// A new channel, on a new connection if the last one is lost.
+    /// A new channel, on a new connection if the current one was lost.
     ///
     /// # Errors
-    /// When there is no broker.
+    /// When the broker is unavailable.
     pub async fn channel(&self) -> Result<Channel, BrokerError> {
         let connection = self.connection().await?;
-        let channel = tokio::time::timeout(ANSWER_TIMEOUT, connection.create_channel()).await;
+        let channel = tokio::time::timeout(RESPONSE_TIMEOUT, connection.create_channel()).await;
         Ok(channel.map_err(|_| BrokerError::Timeout("open a channel"))??)
     }
 
-    /// A channel on a connection of its own, which ends with it: for what may fail without disturbing anybody's work. Some
-    /// faults of a channel close its whole connection.
+    /// A channel on a separate connection, for operations that may fail without disturbing other components.
+    /// Some channel errors close the whole connection.
     ///
     /// # Errors
-    /// When there is no broker.
-    pub async fn channel_apart(&self) -> Result<(Connection, Channel), BrokerError> {
-        let connection = amqp::connect_without_recovery(&self.settings, "backstock-worker gauges").await?;
-        let channel = tokio::time::timeout(ANSWER_TIMEOUT, connection.create_channel()).await;
+    /// When the broker is unavailable.
+    pub async fn isolated_channel(&self) -> Result<(Connection, Channel), BrokerError> {
+        let connection = amqp::connect_without_recovery(&self.settings, "backstock-worker metrics").await?;
+        let channel = tokio::time::timeout(RESPONSE_TIMEOUT, connection.create_channel()).await;
         let channel = channel.map_err(|_| BrokerError::Timeout("open a channel"))??;
         Ok((connection, channel))
     }
 
-    /// Says goodbye. Deliveries that were not acknowledged go back to their queues.
+    /// Closes the connection. Unacknowledged deliveries are requeued.
     pub async fn close(&self) {
         let Some(current) = self.current() else { return };
-        if let Err(error) = current.close(200, "the worker stops".into()).await {
+        if let Err(error) = current.close(200, "worker shutdown".into()).await {
             tracing::debug!(%error, "the connection to RabbitMQ didn't close cleanly");
         }
     }
@@ -152,14 +155,14 @@ async fn open(settings: &AmqpSettings, topology: &Topology) -> Result<Connection
     let declaring = async {
         let channel = connection.create_channel().await?;
         topology.declare(&channel).await?;
-        channel.close(200, "all is declared".into()).await
+        channel.close(200, "topology declared".into()).await
     };
-    let declared = tokio::time::timeout(ANSWER_TIMEOUT, declaring).await;
+    let declared = tokio::time::timeout(RESPONSE_TIMEOUT, declaring).await;
     declared.map_err(|_| BrokerError::Timeout("declare the queues"))??;
     Ok(connection)
 }
 
-/// A channel on which each message is confirmed: for messages that go one by one. The relay has windows of its own.
+/// A channel with publisher confirms, for single messages. The relay publishes in windows instead.
 #[derive(Debug, Clone)]
 pub struct Publisher {
     channel: Channel,
@@ -167,25 +170,25 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// On a channel of its own.
+    /// Opens a separate channel.
     ///
     /// # Errors
-    /// When there is no broker.
+    /// When the broker is unavailable.
     pub async fn open(broker: &Broker, confirm_timeout: Duration) -> Result<Self, BrokerError> {
         let channel = broker.channel().await?;
         let selecting = channel.confirm_select(Default::default());
-        let selected = tokio::time::timeout(ANSWER_TIMEOUT, selecting).await;
-        selected.map_err(|_| BrokerError::Timeout("begin to confirm"))??;
+        let selected = tokio::time::timeout(RESPONSE_TIMEOUT, selecting).await;
+        selected.map_err(|_| BrokerError::Timeout("enable publisher confirms"))??;
         Ok(Self {
             channel,
             confirm_timeout,
         })
     }
 
-    /// Returns when the message is in its queue, on disk.
+    /// Returns once the broker has confirmed that the message is in its queue, on disk.
     ///
     /// # Errors
-    /// When that is not known. The message may be in its queue all the same.
+    /// When the confirm is missing or negative. The message may have been enqueued nevertheless.
     pub async fn publish(
         &self,
         exchange: &str,
@@ -207,7 +210,7 @@ impl Publisher {
         let confirmed = tokio::time::timeout(self.confirm_timeout, publishing).await;
         match confirmed.map_err(|_| BrokerError::Timeout("confirm a message"))?? {
             Confirmation::Ack(None) => Ok(()),
-            // A message that no queue takes is acknowledged, too: it was handled, by throwing it away.
+            // An unroutable message is acknowledged as well, because the broker handled it by discarding it.
             Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => {
                 Err(BrokerError::Unroutable(routing_key.to_owned()))
             }

@@ -1,4 +1,4 @@
-//! The internal listener: health, readiness, metrics, variants. For operators and probes.
+//! The internal listener: liveness, readiness, metrics and variants, for operators and probes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,71 +10,69 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use storefront::postgres::MeasuredPool;
+use storefront::postgres::InstrumentedPool;
 use storefront::startup::Startup;
 use storefront::telemetry::Metrics;
 use storefront::variants::Variants;
 
 use crate::broker::Broker;
-use crate::parts::Parts;
+use crate::components::HealthRegistry;
 
-/// How long a dependency may take to answer a readiness probe.
+/// How long Postgres may take to respond to a readiness probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the internal routes share.
+/// The state of the internal routes.
 #[derive(Clone)]
-pub struct Health {
-    /// To Postgres.
-    pub pool: MeasuredPool,
-    /// To RabbitMQ.
+pub struct InternalState {
+    pub pool: InstrumentedPool,
     pub broker: Arc<Broker>,
-    /// How each part is.
-    pub parts: Parts,
-    /// What `/internal/variants` shows.
+    pub components: HealthRegistry,
+    /// Shown by `/internal/variants`.
     pub variants: Variants,
-    /// Renders the metrics.
     pub metrics: Metrics,
-    /// How far the process's start has come.
     pub startup: Startup,
-    /// Set when the process has begun to stop.
+    /// Set when graceful shutdown begins.
     pub draining: Arc<AtomicBool>,
 }
 
 /// All internal routes.
-pub fn router(health: Health) -> Router {
+pub fn router(state: InternalState) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/internal/variants", get(variants))
-        .with_state(health)
+        .with_state(state)
 }
 
-async fn readyz(State(health): State<Health>) -> impl IntoResponse {
-    if health.draining.load(Ordering::Relaxed) {
+async fn readyz(State(state): State<InternalState>) -> impl IntoResponse {
+    if state.draining.load(Ordering::Relaxed) {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
             Json(json!({ "status": "draining" })),
         );
     }
-    if let Some((obstacle, why)) = health.startup.blocking_dependency() {
-        return not_ready(obstacle, &why);
+    if let Some((dependency, why)) = state.startup.blocking_dependency() {
+        return not_ready(dependency, &why);
     }
-    if !health.broker.is_connected() {
-        return not_ready("rabbitmq", "the connection is lost; it is opened again");
+    if !state.broker.is_connected() {
+        return not_ready("rabbitmq", "the connection was lost; reconnecting");
     }
-    let parts = health.parts.all();
-    if let Some((part, why)) = parts.iter().find_map(|(part, why)| Some((part, why.as_ref()?))) {
-        return not_ready(part, why);
+    let components = state.components.all();
+    if let Some((component, why)) = components
+        .iter()
+        .find_map(|(component, why)| Some((component, why.as_ref()?)))
+    {
+        return not_ready(component, why);
     }
-    let works: Vec<_> = parts.into_keys().collect();
-    match tokio::time::timeout(PROBE_TIMEOUT, sqlx::query("select").execute(&health.pool)).await {
+    let working: Vec<_> = components.into_keys().collect();
+    match tokio::time::timeout(PROBE_TIMEOUT, sqlx::query("select").execute(&state.pool)).await {
         Ok(Ok(_)) => (
             StatusCode::OK,
-            Json(json!({ "status": "ready", "postgres": "up", "rabbitmq": "up", "working": works })),
+            Json(json!({ "status": "ready", "postgres": "up", "rabbitmq": "up", "working": working })),
         ),
         Ok(Err(error)) => not_ready("postgres", &error.to_string()),
-        Err(_) => not_ready("postgres", &format!("no answer within {PROBE_TIMEOUT:?}")),
+        Err(_) => not_ready("postgres", &format!("no response within {PROBE_TIMEOUT:?}")),
     }
 }
 
@@ -85,14 +83,14 @@ fn not_ready(dependency: &str, why: &str) -> (StatusCode, Json<Value>) {
     )
 }
 
-async fn metrics(State(health): State<Health>) -> impl IntoResponse {
-    health.pool.record_use();
+async fn metrics(State(state): State<InternalState>) -> impl IntoResponse {
+    state.pool.record_use();
     (
         [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
-        health.metrics.render(),
+        state.metrics.render(),
     )
 }
 
-async fn variants(State(Health { variants, .. }): State<Health>) -> impl IntoResponse {
+async fn variants(State(InternalState { variants, .. }): State<InternalState>) -> impl IntoResponse {
     Json(json!({ "preset": variants.preset.as_str(), "lessons": variants.to_map() }))
 }

@@ -1,21 +1,22 @@
-//! `backstock-worker`: works off what the storefront queues.
+//! `backstock-worker`: asynchronous work behind the storefront.
 //!
-//! Read next: `run.rs`, which starts the parts: `relay/` says to RabbitMQ what the outbox holds, `consumers/` do
-//! something about it, `upkeep/` does what the clock asks for. `dead_letters/` is for what went wrong.
+//! Read next: `run.rs`, which starts the components. `relay/` publishes the outbox to RabbitMQ, `consumers/`
+//! handle the published events, and `background_tasks/` run periodically. `dead_letters/` is the command for
+//! messages that failed permanently.
 
+mod background_tasks;
 mod batch;
 mod broker;
+mod components;
 mod consumers;
 mod dead_letters;
-mod gauges;
 mod health;
 mod metrics;
-mod parts;
+mod queue_metrics;
 mod relay;
 mod run;
 mod settings;
 mod topology;
-mod upkeep;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -26,7 +27,8 @@ use clap::{Parser, Subcommand};
 use crate::dead_letters::DeadLettersCommand;
 use crate::settings::Settings;
 
-/// Works off what the storefront queues. Every setting is a flag or an environment variable.
+/// Processes the storefront's events and runs its background tasks. Every setting is a flag
+/// or an environment variable.
 #[derive(Debug, Parser)]
 #[command(name = "backstock-worker", version, flatten_help = true)]
 struct Cli {
@@ -36,17 +38,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Relays, consumes and keeps up (what happens without a command, too)
+    /// Runs the relay, the consumers and the background tasks (the default without a command)
     Work(Box<Settings>),
-    /// Shows what couldn't be worked off, gives it back to its consumer, or throws it away
+    /// Lists, redrives or drops messages that failed permanently
     DeadLetters(Box<DeadLettersCommand>),
-    /// Asks the process that works beside this one whether it is ready: a health check that needs no shell
+    /// Checks whether the worker on this host is ready: a health check that needs no shell
     Health(HealthCommand),
 }
 
 #[derive(Debug, clap::Args)]
 struct HealthCommand {
-    /// Where that process listens for operators
+    /// The internal address of that worker
     #[arg(long, env = "BACKSTOCK_INTERNAL_LISTEN", default_value = "127.0.0.1:9090")]
     internal_listen: SocketAddr,
 }
@@ -75,17 +77,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Without a command it works: a command line that is empty, or begins with a setting, gets `work`.
+/// `work` is the default command: it is inserted when the command line is empty or begins with a setting.
 fn with_default_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
-    const OF_THE_PROGRAM: [&str; 4] = ["-h", "--help", "-V", "--version"];
+    const GLOBAL_FLAGS: [&str; 4] = ["-h", "--help", "-V", "--version"];
     let first = arguments
         .get(1)
         .map(|argument| argument.to_string_lossy().into_owned());
-    let works = match first.as_deref() {
+    let needs_default = match first.as_deref() {
         None => true,
-        Some(first) => first.starts_with('-') && !OF_THE_PROGRAM.contains(&first),
+        Some(first) => first.starts_with('-') && !GLOBAL_FLAGS.contains(&first),
     };
-    if works && !arguments.is_empty() {
+    if needs_default && !arguments.is_empty() {
         arguments.insert(1, "work".into());
     }
     arguments

@@ -1,4 +1,4 @@
-//! From settings to a working process, and back to nothing on SIGTERM or Ctrl-C.
+//! The life of a worker process: startup, running, and graceful shutdown on SIGTERM or Ctrl-C.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use storefront::messages::Consumer;
-use storefront::postgres::MeasuredPool;
+use storefront::postgres::InstrumentedPool;
 use storefront::schema::{self, SchemaError};
 use storefront::server::{self, ConnectionSettings, MAX_INTERNAL_CONNECTIONS};
 use storefront::shutdown::ShutdownSignals;
@@ -23,21 +23,21 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
+use crate::background_tasks::BackgroundTasks;
 use crate::broker::{Broker, BrokerError};
-use crate::consumers::{Consuming, ThirdParties, Tools};
-use crate::gauges::Gauges;
-use crate::health::{self, Health};
-use crate::parts::{Parts, Stop};
+use crate::components::{HealthRegistry, ShutdownToken};
+use crate::consumers::{ConsumeLoop, ConsumerContext, ThirdParties};
+use crate::health::{self, InternalState};
+use crate::queue_metrics::QueueMetrics;
 use crate::relay::{self, Relay};
-use crate::settings::{Part, Settings};
+use crate::settings::{Component, Settings};
 use crate::topology::Topology;
-use crate::upkeep::Upkeep;
 
-/// How long saying goodbye to the broker and to Postgres may take.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long closing the connections to the broker and to Postgres may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Bounds on the connections of operators, who are near and send little.
-const OPERATORS: ConnectionSettings = ConnectionSettings {
+/// Limits of the internal listener, whose clients are nearby and send little.
+const INTERNAL_CONNECTIONS: ConnectionSettings = ConnectionSettings {
     max_connections: MAX_INTERNAL_CONNECTIONS,
     header_timeout: Duration::from_secs(5),
     idle_timeout: Duration::from_secs(75),
@@ -45,67 +45,68 @@ const OPERATORS: ConnectionSettings = ConnectionSettings {
     max_header_bytes: 16_384,
 };
 
-/// Works until a signal comes. Exit code 2 for settings that can't be used.
+/// Runs until SIGTERM or Ctrl-C. Exit code 2 for invalid settings.
 pub fn run(settings: Settings) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(work(settings));
-    // Dropped, it would wait for blocking work without end: a name that is looked up, for example.
-    runtime.shutdown_timeout(GOODBYE_TIMEOUT);
+    // Dropping the runtime would wait indefinitely for blocking work, for example a DNS lookup.
+    runtime.shutdown_timeout(CLOSE_TIMEOUT);
     ended
 }
 
 async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     if let Err(error) = telemetry::init_logs(&settings.log) {
-        return unusable(&[format!("BACKSTOCK_LOG: {error}; an example: info,sqlx=warn")]);
+        return reject_settings(&[format!("BACKSTOCK_LOG: {error}; an example: info,sqlx=warn")]);
     }
-    // Before anything that takes time, so that no signal is missed.
+    // Installed before anything slow, so that no signal is missed.
     let mut signals = ShutdownSignals::install()?;
     let metrics = telemetry::init_metrics(&settings.telemetry, &settings.variants, "backstock-worker");
     crate::metrics::describe();
     let traces = match telemetry::init_traces(&settings.telemetry, "backstock-worker") {
         Ok(traces) => traces,
-        Err(error) => return unusable(&[error.to_string()]),
+        Err(error) => return reject_settings(&[error.to_string()]),
     };
     let contradictions = settings.contradictions();
     if !contradictions.is_empty() {
-        return unusable(&contradictions);
+        return reject_settings(&contradictions);
     }
-    let (options, tools) = assemble(&settings)?;
-    let topology = Topology::new(settings.consumers.retry_delays.clone());
+    let (options, context) = build_context(&settings)?;
+    let topology = Topology::new(&settings.consumers.retry_delays);
     let broker = Arc::new(Broker::new(settings.amqp.clone(), topology));
 
     let listener = bind(settings.internal_listen).await?;
     let internal_listen = listener.local_addr()?;
     let startup = Startup::waiting_for(&[POSTGRES, RABBITMQ]);
     let draining = Arc::new(AtomicBool::new(false));
-    let parts = Parts::default();
-    let health = Health {
-        pool: tools.pool.clone(),
+    let health = HealthRegistry::default();
+    let state = InternalState {
+        pool: context.pool.clone(),
         broker: broker.clone(),
-        parts: parts.clone(),
+        components: health.clone(),
         variants: settings.variants,
         metrics,
         startup: startup.clone(),
         draining: draining.clone(),
     };
-    let (_keep_answering, stopped) = watch::channel(false);
+    // Never sent to: the internal listener keeps answering during the drain and is aborted after it.
+    let (_never_stopped, stopped) = watch::channel(false);
     let internal_server = tokio::spawn(server::serve(
         listener,
-        health::router(health),
-        OPERATORS,
+        health::router(state),
+        INTERNAL_CONNECTIONS,
         stopped,
     ));
     tokio::select! {
-        reached = reach_stores(&startup, &options, &broker) => reached?,
+        connected = connect_dependencies(&startup, &options, &broker) => connected?,
         () = signals.recv() => {
-            tracing::info!("stopped before it worked");
+            tracing::info!("stopped during startup");
             return Ok(ExitCode::SUCCESS);
         }
     }
 
-    let (stopper, stop) = Stop::new();
-    let running = start(&settings, options, &broker, &tools, &parts, &stop);
+    let (shutdown_sender, shutdown) = ShutdownToken::new();
+    let running = start(&settings, options, &broker, &context, &health, &shutdown);
     startup.mark_ready();
     log_working(&settings, internal_listen, started);
     systemd_notify::notify(ServiceState::Ready);
@@ -114,14 +115,14 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     signals.exit_on_next();
     systemd_notify::notify(ServiceState::Stopping);
     draining.store(true, Ordering::Relaxed);
-    let _ = stopper.send(true);
-    tracing::info!(drain_timeout = ?settings.drain_timeout, "stopping: work in flight is finished first");
-    finish(running, settings.drain_timeout).await;
-    let goodbye = async {
+    let _ = shutdown_sender.send(true);
+    tracing::info!(drain_timeout = ?settings.drain_timeout, "draining work in flight");
+    drain(running, settings.drain_timeout).await;
+    let closing = async {
         broker.close().await;
-        tools.pool.close().await;
+        context.pool.close().await;
     };
-    let _ = tokio::time::timeout(GOODBYE_TIMEOUT, goodbye).await;
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, closing).await;
     traces.stop().await;
     internal_server.abort();
     tracing::info!("stopped");
@@ -144,26 +145,29 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Settings are, and these say why.
-fn unusable(why: &[String]) -> anyhow::Result<ExitCode> {
-    for why in why {
-        eprintln!("backstock-worker: {why}");
+fn reject_settings(errors: &[String]) -> anyhow::Result<ExitCode> {
+    for error in errors {
+        eprintln!("backstock-worker: {error}");
     }
     Ok(ExitCode::from(2))
 }
 
-/// Returns when all parts have ended, or the time is over.
-async fn finish(mut running: JoinSet<()>, drain_timeout: Duration) {
+/// Returns when all components have ended, or at the deadline.
+async fn drain(mut running: JoinSet<()>, drain_timeout: Duration) {
     let draining = async { while running.join_next().await.is_some() {} };
     if tokio::time::timeout(drain_timeout, draining).await.is_err() {
         tracing::warn!(
-            "work was still in flight at the deadline; it is cut off, and will be delivered again"
+            "work was still in flight at the drain deadline; it is aborted and its messages will be redelivered"
         );
     }
 }
 
-/// Waits for both at once.
-async fn reach_stores(startup: &Startup, options: &PgConnectOptions, broker: &Broker) -> anyhow::Result<()> {
+/// Waits for Postgres and RabbitMQ concurrently.
+async fn connect_dependencies(
+    startup: &Startup,
+    options: &PgConnectOptions,
+    broker: &Broker,
+) -> anyhow::Result<()> {
     let postgres = async {
         let connecting = async || schema::connect(options).await;
         let reached = startup
@@ -181,74 +185,74 @@ async fn reach_stores(startup: &Startup, options: &PgConnectOptions, broker: &Br
     tokio::try_join!(postgres, rabbitmq).map(drop)
 }
 
-/// What can be made of settings alone. Connects to nothing yet.
-fn assemble(settings: &Settings) -> anyhow::Result<(PgConnectOptions, Arc<Tools>)> {
+/// Builds what needs settings only, without connecting to anything.
+fn build_context(settings: &Settings) -> anyhow::Result<(PgConnectOptions, Arc<ConsumerContext>)> {
     let options = postgres::connect_options(&settings.database, "backstock-worker")?;
     let third_parties = ThirdParties {
         payments: PaymentGateway::new(&settings.payment)?,
         carrier: Carrier::new(&settings.carrier)?,
         mailer: Mailer::new(&settings.mail)?,
     };
-    let pool = MeasuredPool::new(&settings.database, options.clone());
-    let tools = Tools::new(
+    let pool = InstrumentedPool::new(&settings.database, options.clone());
+    let context = ConsumerContext::new(
         pool,
         third_parties,
         settings.consumers.clone(),
         &settings.variants,
     );
-    Ok((options, Arc::new(tools)))
+    Ok((options, Arc::new(context)))
 }
 
-/// Each part is a task that ends when the signal has come and its work in flight is done.
+/// Spawns each component as a task that ends after shutdown is requested and its work in flight is drained.
 fn start(
     settings: &Settings,
     options: PgConnectOptions,
     broker: &Arc<Broker>,
-    tools: &Arc<Tools>,
-    parts: &Parts,
-    stop: &Stop,
+    context: &Arc<ConsumerContext>,
+    health: &HealthRegistry,
+    shutdown: &ShutdownToken,
 ) -> JoinSet<()> {
     let mut running = JoinSet::new();
-    let gauges = Gauges {
-        pool: tools.pool.clone(),
+    let queue_metrics = QueueMetrics {
+        pool: context.pool.clone(),
         broker: broker.clone(),
         interval: settings.gauges_interval,
-        consumes: settings.parts.contains(&Part::Consumers),
+        consumes: settings.components.contains(&Component::Consumers),
     };
-    let counted_until = stop.clone();
-    running.spawn(async move { gauges.run(&counted_until).await });
-    if settings.parts.contains(&Part::Relay) {
+    let metrics_shutdown = shutdown.clone();
+    running.spawn(async move { queue_metrics.run(&metrics_shutdown).await });
+    if settings.components.contains(&Component::Relay) {
         let wake = Arc::new(Notify::new());
-        running.spawn(listen(options, wake.clone(), parts.clone(), stop.clone()));
+        running.spawn(listen(options, wake.clone(), health.clone(), shutdown.clone()));
         running.spawn(relay(
             settings.clone(),
             broker.clone(),
-            tools.pool.clone(),
+            context.pool.clone(),
             wake,
-            parts.clone(),
-            stop.clone(),
+            health.clone(),
+            shutdown.clone(),
         ));
     }
-    if settings.parts.contains(&Part::Consumers) {
+    if settings.components.contains(&Component::Consumers) {
         for consumer in Consumer::ALL {
-            let consuming = Consuming {
+            let consume_loop = ConsumeLoop {
                 consumer,
                 broker: broker.clone(),
-                tools: tools.clone(),
+                context: context.clone(),
                 confirm_timeout: settings.relay.confirm_timeout,
-                parts: parts.clone(),
-                stop: stop.clone(),
+                health: health.clone(),
+                shutdown: shutdown.clone(),
             };
-            running.spawn(consuming.run());
+            running.spawn(consume_loop.run());
         }
     }
-    if settings.parts.contains(&Part::Upkeep) {
-        let upkeep = Upkeep {
-            pool: tools.pool.clone(),
-            payments: tools.payments.clone(),
+    if settings.components.contains(&Component::BackgroundTasks) {
+        let tasks = BackgroundTasks {
+            pool: context.pool.clone(),
+            payments: context.payments.clone(),
             settings: settings.upkeep.clone(),
         };
-        running.spawn(upkeep.run(parts.clone(), stop.clone()));
+        running.spawn(tasks.run(health.clone(), shutdown.clone()));
     }
     running
 }
@@ -256,10 +260,10 @@ fn start(
 async fn relay(
     settings: Settings,
     broker: Arc<Broker>,
-    pool: MeasuredPool,
+    pool: InstrumentedPool,
     wake: Arc<Notify>,
-    parts: Parts,
-    stop: Stop,
+    health: HealthRegistry,
+    shutdown: ShutdownToken,
 ) {
     let relay = Relay {
         pool: &pool,
@@ -267,11 +271,16 @@ async fn relay(
         settings: &settings.relay,
         wake: &wake,
     };
-    relay.run(&parts, &stop).await;
+    relay.run(&health, &shutdown).await;
 }
 
-/// A listener keeps its connection for good, so it isn't one of the pool's.
-async fn listen(options: PgConnectOptions, wake: Arc<Notify>, parts: Parts, stop: Stop) {
+/// `LISTEN` holds its connection permanently, so it gets one outside of the pool.
+async fn listen(
+    options: PgConnectOptions,
+    wake: Arc<Notify>,
+    health: HealthRegistry,
+    shutdown: ShutdownToken,
+) {
     let one = PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
-    relay::listen(&one, &wake, &parts, &stop).await;
+    relay::listen(&one, &wake, &health, &shutdown).await;
 }

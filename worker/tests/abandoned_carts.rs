@@ -1,11 +1,12 @@
-//! Carts that nobody comes back to go; what somebody still uses stays.
+//! Abandoned carts are deleted, and carts in use stay.
 
 use crate::support::{Shop, until_equal};
 
 #[tokio::test]
-async fn carts_that_nobody_touches_are_purged_and_the_rest_stays() {
+async fn abandoned_carts_are_deleted_and_the_rest_stays() {
     let shop = Shop::open().await;
-    // More than a batch was left 40 days ago, some of it with things in it, some of it bought. An id is one of a time.
+    // More than a batch of carts was abandoned 40 days ago, some with items, some ordered. Each id has its
+    // cart's time.
     let id = |days: u32, rest: &str| {
         format!(
             "(lpad(to_hex((extract(epoch from now() - interval '{days} days') * 1000)::bigint), 12, '0')
@@ -35,12 +36,12 @@ async fn carts_that_nobody_touches_are_purged_and_the_rest_stays() {
              select {old}, customers.id, now() - interval '40 days' from customers, generate_series(2503, 2503) n;"
         ))
         .await;
-    let upkeep = [("BACKSTOCK_PARTS", "upkeep")];
-    let (_first, _second) = tokio::join!(shop.worker(&upkeep), shop.worker(&upkeep));
+    let settings = [("BACKSTOCK_PARTS", "upkeep")];
+    let (_first, _second) = tokio::join!(shop.worker(&settings), shop.worker(&settings));
     let left = "select (select count(*) from carts) || ' ' || (select count(*) from cart_items) || ' '
                     || (select count(*) from orders)";
     until_equal(
-        "only carts that count are left, and all orders",
+        "only the carts in use and all orders are left",
         "3 0 10".to_owned(),
         async || shop.database.text(left).await,
     )
@@ -49,7 +50,7 @@ async fn carts_that_nobody_touches_are_purged_and_the_rest_stays() {
 }
 
 #[tokio::test]
-async fn how_long_they_are_kept_is_a_setting() {
+async fn the_retention_of_carts_is_configurable() {
     let shop = Shop::open().await;
     shop.database
         .execute(
@@ -65,7 +66,7 @@ async fn how_long_they_are_kept_is_a_setting() {
             ("BACKSTOCK_CART_RETENTION_DAYS", "2"),
         ])
         .await;
-    until_equal("the younger is left", 1, async || {
+    until_equal("only the newer cart is left", 1, async || {
         shop.database.number("select count(*) from carts").await
     })
     .await;

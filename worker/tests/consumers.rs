@@ -1,4 +1,4 @@
-//! The consumers: what follows a purchase is done, once, whatever comes twice or fails for a while.
+//! The consumers: the work after a purchase is done once, despite duplicate messages and transient failures.
 
 use serde_json::json;
 use storefront::messages::{Consumer, Event};
@@ -11,16 +11,16 @@ async fn a_paid_order_is_confirmed_shipped_captured_and_counted() {
     let shop = Shop::open().await;
     let orders = shop.paid_orders(1).await;
     let worker = shop.worker(&[]).await;
-    shop.until_all_done(1).await;
-    shop.assert_done_once(1).await;
+    shop.until_all_handled(1).await;
+    shop.assert_handled_once(1).await;
 
     let mails = shop.simulators.mails_to(&orders[0].email()).await;
     assert_eq!(mails.len(), 1);
     for part in ["text", "html"] {
-        let said = mails[0][part].as_str().unwrap();
+        let text = mails[0][part].as_str().unwrap();
         assert!(
-            said.contains("31.95 EUR") && said.contains("1 Analytical Way"),
-            "{said}"
+            text.contains("31.95 EUR") && text.contains("1 Analytical Way"),
+            "{text}"
         );
     }
     let label = shop
@@ -44,7 +44,7 @@ async fn a_paid_order_is_confirmed_shipped_captured_and_counted() {
 }
 
 #[tokio::test]
-async fn a_new_customer_is_welcomed_once_though_the_event_is_said_three_times() {
+async fn a_new_customer_is_welcomed_once_though_the_event_is_published_three_times() {
     let shop = Shop::open().await;
     let customer_id = Uuid::now_v7();
     let sql = format!(
@@ -53,22 +53,22 @@ async fn a_new_customer_is_welcomed_once_though_the_event_is_said_three_times() 
     shop.database.execute(&sql).await;
     let message_id = Uuid::now_v7();
     for _ in 0..3 {
-        shop.say(message_id, Event::CustomerRegistered { customer_id })
+        shop.enqueue(message_id, Event::CustomerRegistered { customer_id })
             .await;
     }
     let worker = shop.worker(&[]).await;
     let welcome = r#"consumer="welcome_email""#;
     until("all three were consumed", async || {
-        let of = async |outcome| {
+        let consumed = async |outcome| {
             worker
                 .counter("messages_consumed_total", &[welcome, outcome])
                 .await
         };
-        // Or more: what the broker is slow to confirm is said again.
-        of(r#"outcome="done""#).await + of(r#"outcome="repeated""#).await >= 3
+        // Possibly more, because the relay republishes events that the broker is slow to confirm.
+        consumed(r#"outcome="done""#).await + consumed(r#"outcome="repeated""#).await >= 3
     })
     .await;
-    assert_eq!(shop.simulators.mails().await, 1);
+    assert_eq!(shop.simulators.mail_count().await, 1);
     assert!(
         shop.simulators.mails_to("ada@example.org").await[0]["subject"]
             .as_str()
@@ -79,31 +79,31 @@ async fn a_new_customer_is_welcomed_once_though_the_event_is_said_three_times() 
 }
 
 #[tokio::test]
-async fn an_event_that_is_said_three_times_is_worked_off_once() {
+async fn an_event_that_is_published_three_times_is_handled_once() {
     let shop = Shop::open().await;
     let orders = shop.paid_orders(5).await;
-    shop.say_paid(&orders).await;
-    shop.say_paid(&orders).await;
-    // Two workers, so that twins meet in different processes, too.
+    shop.enqueue_paid(&orders).await;
+    shop.enqueue_paid(&orders).await;
+    // Two workers, so that duplicates also meet in different processes.
     let (first, second) = tokio::join!(shop.worker(&[]), shop.worker(&[]));
-    shop.until_all_done(5).await;
-    until("all that was said was heard", async || {
-        let mut heard = 0;
+    shop.until_all_handled(5).await;
+    until("all published messages were consumed", async || {
+        let mut consumed = 0;
         for worker in [&first, &second] {
             for outcome in [r#"outcome="done""#, r#"outcome="repeated""#] {
-                heard += worker.counter("messages_consumed_total", &[outcome]).await;
+                consumed += worker.counter("messages_consumed_total", &[outcome]).await;
             }
         }
-        heard >= 5 * 3 * 3
+        consumed >= 5 * 3 * 3
     })
     .await;
-    shop.assert_done_once(5).await;
-    assert_eq!(shop.simulators.mails().await, 5);
+    shop.assert_handled_once(5).await;
+    assert_eq!(shop.simulators.mail_count().await, 5);
     shop.close().await;
 }
 
 #[tokio::test]
-async fn what_the_api_did_itself_is_not_done_again() {
+async fn messages_that_the_api_marked_as_done_are_not_handled_again() {
     let shop = Shop::open().await;
     let orders = shop.paid_orders(1).await;
     let message_id = orders[0].message_id;
@@ -117,17 +117,17 @@ async fn what_the_api_did_itself_is_not_done_again() {
         until_repeated(&worker, consumer).await;
     }
     assert_eq!(shop.statuses().await, "paid: 1");
-    assert_eq!(shop.simulators.mails().await, 0);
+    assert_eq!(shop.simulators.mail_count().await, 0);
     assert_eq!(shop.simulators.labels().await["labels"], 0);
     assert_eq!(shop.sold().await, "0,0,0,0");
     shop.close().await;
 }
 
-/// Until a consumer has found that a message left it nothing to do. It may hear a message more than once: the relay says
-/// again what the broker was slow to confirm.
+/// Waits until a consumer has skipped a message as a duplicate. It may receive a message more than once,
+/// because the relay republishes events that the broker is slow to confirm.
 async fn until_repeated(worker: &Worker, consumer: &str) {
     let labels = [&format!(r#"consumer="{consumer}""#), r#"outcome="repeated""#];
-    until(&format!("{consumer} has nothing to do"), async || {
+    until(&format!("{consumer} has skipped a message"), async || {
         worker.counter("messages_consumed_total", &labels).await > 0
     })
     .await;
@@ -147,7 +147,7 @@ async fn a_cancelled_order_is_neither_shipped_nor_confirmed() {
             format!("select count(*) from inbox where consumer = '{consumer}' and done_at is not null");
         assert_eq!(shop.database.number(&noted).await, 1);
     }
-    assert_eq!(shop.simulators.mails().await, 0);
+    assert_eq!(shop.simulators.mail_count().await, 0);
     let events = "select string_agg(event, ',') from order_events";
     assert_eq!(shop.database.text(events).await, "paid");
     assert_eq!(shop.simulators.labels().await["labels"], 0);
@@ -156,16 +156,18 @@ async fn a_cancelled_order_is_neither_shipped_nor_confirmed() {
 }
 
 #[tokio::test]
-async fn third_parties_that_fail_are_asked_again_until_they_work() {
+async fn calls_to_failing_third_parties_are_retried_until_they_succeed() {
     let shop = Shop::open().await;
-    let parties = [
+    let services = [
         shop.simulators.carrier.clone(),
         shop.simulators.payment.clone(),
         shop.simulators.inbox.clone(),
     ];
     shop.paid_orders(3).await;
-    for party in &parties {
-        shop.simulators.set(party, json!({ "failure_error": 1.0 })).await;
+    for service in &services {
+        shop.simulators
+            .set_faults(service, json!({ "failure_error": 1.0 }))
+            .await;
     }
     let worker = shop.worker(&[]).await;
     for consumer in [r#"consumer="shipping_label""#, r#"consumer="confirmation_email""#] {
@@ -178,34 +180,38 @@ async fn third_parties_that_fail_are_asked_again_until_they_work() {
         .await;
     }
     assert_eq!(shop.statuses().await, "paid: 3");
-    // One after the other, so that a label is there whose payment can't be captured.
-    for party in &parties {
-        shop.simulators.set(party, json!({ "failure_error": 0.0 })).await;
+    // One after the other, so that there is a label whose payment can't be captured.
+    for service in &services {
+        shop.simulators
+            .set_faults(service, json!({ "failure_error": 0.0 }))
+            .await;
     }
-    shop.until_all_done(3).await;
-    shop.assert_done_once(3).await;
-    assert_eq!(shop.simulators.mails().await, 3);
+    shop.until_all_handled(3).await;
+    shop.assert_handled_once(3).await;
+    assert_eq!(shop.simulators.mail_count().await, 3);
     shop.close().await;
 }
 
 #[tokio::test]
-async fn an_order_that_another_locks_holds_up_no_others() {
+async fn a_locked_order_does_not_delay_others() {
     const ORDERS: usize = 10;
     let shop = Shop::open().await;
-    let parties = [shop.simulators.carrier.clone(), shop.simulators.inbox.clone()];
-    for party in &parties {
-        shop.simulators.set(party, json!({ "failure_error": 1.0 })).await;
+    let services = [shop.simulators.carrier.clone(), shop.simulators.inbox.clone()];
+    for service in &services {
+        shop.simulators
+            .set_faults(service, json!({ "failure_error": 1.0 }))
+            .await;
     }
     let orders = shop.paid_orders(ORDERS).await;
-    // Longer than the test waits.
+    // The lock timeout is longer than the test waits.
     let settings = [
         ("BACKSTOCK_DATABASE_LOCK_TIMEOUT_MS", "60000"),
         ("BACKSTOCK_MAX_ATTEMPTS", "1000"),
     ];
     let _worker = shop.worker(&settings).await;
-    let begun = "select count(*) from orders where shipping_started_at is not null";
-    until_equal("labels are asked for", ORDERS as i64, async || {
-        shop.database.number(begun).await
+    let started = "select count(*) from orders where shipping_started_at is not null";
+    until_equal("labels are requested", ORDERS as i64, async || {
+        shop.database.number(started).await
     })
     .await;
     let mut locking = shop.database.pool.begin().await.unwrap();
@@ -214,8 +220,10 @@ async fn an_order_that_another_locks_holds_up_no_others() {
         .execute(&mut *locking)
         .await
         .unwrap();
-    for party in &parties {
-        shop.simulators.set(party, json!({ "failure_error": 0.0 })).await;
+    for service in &services {
+        shop.simulators
+            .set_faults(service, json!({ "failure_error": 0.0 }))
+            .await;
     }
     let others = ORDERS as i64 - 1;
     until_equal(
@@ -230,32 +238,34 @@ async fn an_order_that_another_locks_holds_up_no_others() {
     })
     .await;
     locking.commit().await.unwrap();
-    shop.until_all_done(ORDERS).await;
-    shop.assert_done_once(ORDERS).await;
-    assert_eq!(shop.simulators.mails().await, ORDERS as i64);
+    shop.until_all_handled(ORDERS).await;
+    shop.assert_handled_once(ORDERS).await;
+    assert_eq!(shop.simulators.mail_count().await, ORDERS as i64);
     shop.close().await;
 }
 
 #[tokio::test]
-async fn answers_that_are_lost_make_no_second_label_and_take_no_money_twice() {
+async fn lost_responses_cause_no_second_label_and_no_second_capture() {
     let shop = Shop::open().await;
     shop.paid_orders(20).await;
-    for party in [&shop.simulators.carrier, &shop.simulators.payment] {
-        shop.simulators.set(party, json!({ "failure_after": 0.5 })).await;
+    for service in [&shop.simulators.carrier, &shop.simulators.payment] {
+        shop.simulators
+            .set_faults(service, json!({ "failure_after": 0.5 }))
+            .await;
     }
     let _worker = shop.worker(&[("BACKSTOCK_MAX_ATTEMPTS", "1000")]).await;
-    shop.until_all_done(20).await;
-    shop.assert_done_once(20).await;
-    assert_eq!(shop.simulators.mails().await, 20);
+    shop.until_all_handled(20).await;
+    shop.assert_handled_once(20).await;
+    assert_eq!(shop.simulators.mail_count().await, 20);
     shop.close().await;
 }
 
 #[tokio::test]
-async fn sigterm_finishes_what_is_under_way_and_leaves_the_rest_to_others() {
+async fn sigterm_drains_messages_in_flight_and_leaves_the_rest_to_other_workers() {
     let shop = Shop::open().await;
-    for party in [&shop.simulators.carrier, &shop.simulators.inbox] {
+    for service in [&shop.simulators.carrier, &shop.simulators.inbox] {
         let slow = json!({ "latency_median_ms": 500.0, "latency_p99_ms": 500.0 });
-        shop.simulators.set(party, slow).await;
+        shop.simulators.set_faults(service, slow).await;
     }
     shop.paid_orders(12).await;
     let four = [
@@ -263,13 +273,13 @@ async fn sigterm_finishes_what_is_under_way_and_leaves_the_rest_to_others() {
         ("BACKSTOCK_EMAILS_IN_FLIGHT", "4"),
     ];
     let worker = shop.worker(&four).await;
-    let begun = "select count(*) from orders where shipping_started_at is not null";
-    until_equal("labels are being made", 4, async || {
-        shop.database.number(begun).await
+    let started = "select count(*) from orders where shipping_started_at is not null";
+    until_equal("labels are in progress", 4, async || {
+        shop.database.number(started).await
     })
     .await;
     assert_eq!(worker.stop().await, Some(0));
-    // What it began is done; what it was given and didn't begin is in the queue.
+    // Started messages are done, and prefetched messages are back in the queue.
     assert_eq!(shop.statuses().await, "fulfilled: 4, paid: 8");
     assert_eq!(
         shop.database
@@ -277,11 +287,14 @@ async fn sigterm_finishes_what_is_under_way_and_leaves_the_rest_to_others() {
             .await,
         0
     );
-    assert_eq!(shop.broker.ready(&Consumer::ShippingLabel.queue()).await, Some(8));
+    assert_eq!(
+        shop.broker.ready_messages(&Consumer::ShippingLabel.queue()).await,
+        Some(8)
+    );
 
     let _next = shop.worker(&[]).await;
-    shop.until_all_done(12).await;
-    shop.assert_done_once(12).await;
-    assert_eq!(shop.simulators.mails().await, 12);
+    shop.until_all_handled(12).await;
+    shop.assert_handled_once(12).await;
+    assert_eq!(shop.simulators.mail_count().await, 12);
     shop.close().await;
 }

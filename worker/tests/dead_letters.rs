@@ -1,4 +1,4 @@
-//! What can't be worked off is laid aside, shown, given back, or thrown away.
+//! Messages that fail permanently become dead letters, which can be shown, redriven or dropped.
 
 use lapin::BasicProperties;
 use serde_json::json;
@@ -9,21 +9,21 @@ use crate::support::{Shop, until_equal};
 
 async fn until_dead(shop: &Shop, consumer: Consumer, letters: u32) {
     until_equal("messages are dead letters", Some(letters), async || {
-        shop.broker.ready(&consumer.dead_letter_queue()).await
+        shop.broker.ready_messages(&consumer.dead_letter_queue()).await
     })
     .await;
 }
 
 #[tokio::test]
-async fn what_fails_too_often_becomes_a_dead_letter_and_can_be_redriven() {
+async fn a_message_that_fails_too_often_becomes_a_dead_letter_and_can_be_redriven() {
     let shop = Shop::open().await;
     let orders = shop.paid_orders(2).await;
     shop.simulators
-        .set(&shop.simulators.carrier, json!({ "failure_error": 1.0 }))
+        .set_faults(&shop.simulators.carrier, json!({ "failure_error": 1.0 }))
         .await;
     let _worker = shop.worker(&[("BACKSTOCK_MAX_ATTEMPTS", "3")]).await;
     until_dead(&shop, Consumer::ShippingLabel, 2).await;
-    // The other consumers have nothing to do with it.
+    // The other consumers are unaffected.
     let done = "select count(*) from inbox where done_at is not null";
     until_equal("the others are done", 4, async || {
         shop.database.number(done).await
@@ -54,11 +54,11 @@ async fn what_fails_too_often_becomes_a_dead_letter_and_can_be_redriven() {
             .stdout
             .contains("order.paid")
     );
-    // Looking changes nothing.
+    // Inspecting changes nothing.
     until_dead(&shop, Consumer::ShippingLabel, 2).await;
 
     shop.simulators
-        .set(&shop.simulators.carrier, json!({ "failure_error": 0.0 }))
+        .set_faults(&shop.simulators.carrier, json!({ "failure_error": 0.0 }))
         .await;
     let redriven = shop.dead_letters(&["redrive", &id, "--json"]).await;
     assert_eq!(redriven.json(), json!({ "redriven": 1 }));
@@ -67,8 +67,8 @@ async fn what_fails_too_often_becomes_a_dead_letter_and_can_be_redriven() {
         shop.dead_letters(&["redrive", "--all"]).await.stdout,
         "1 redriven\n"
     );
-    shop.until_all_done(2).await;
-    shop.assert_done_once(2).await;
+    shop.until_all_handled(2).await;
+    shop.assert_handled_once(2).await;
     assert_eq!(
         shop.dead_letters(&["list"]).await.stdout,
         "There are no dead letters.\n"
@@ -77,7 +77,7 @@ async fn what_fails_too_often_becomes_a_dead_letter_and_can_be_redriven() {
 }
 
 #[tokio::test]
-async fn an_order_whose_money_cannot_be_taken_can_be_cancelled_and_its_label_is_named() {
+async fn an_order_whose_payment_cannot_be_captured_can_be_cancelled_and_its_label_is_reported() {
     let shop = Shop::open().await;
     let orders = shop.paid_orders(1).await;
     let payment_id = shop.database.text("select payment_id from orders").await;
@@ -93,14 +93,14 @@ async fn an_order_whose_money_cannot_be_taken_can_be_cancelled_and_its_label_is_
         reason.contains(&payment_id) && reason.contains(label_id),
         "{reason}"
     );
-    // What the api asks of an order that is to be cancelled.
+    // The api's condition for cancelling an order.
     let cancellable = "select count(*) from orders where status = 'paid' and shipping_started_at is null";
     assert_eq!(shop.database.number(cancellable).await, 1);
     shop.close().await;
 }
 
 #[tokio::test]
-async fn a_message_that_means_nothing_is_laid_aside_at_once_and_can_be_dropped() {
+async fn a_malformed_message_is_dead_lettered_without_a_retry_and_can_be_dropped() {
     let shop = Shop::open().await;
     let worker = shop.worker(&[]).await;
     let order = Uuid::now_v7();
@@ -129,7 +129,7 @@ async fn a_message_that_means_nothing_is_laid_aside_at_once_and_can_be_dropped()
     let retried = worker
         .counter("messages_consumed_total", &[r#"outcome="retried""#])
         .await;
-    assert_eq!(retried, 0, "no attempt is wasted on what never works");
+    assert_eq!(retried, 0, "a permanent failure is not retried");
     assert_eq!(worker.counter("messages_dead_lettered_total", &[]).await, 4);
 
     let letters = shop.dead_letters(&["list", "--json"]).await.json();
@@ -150,24 +150,24 @@ async fn a_message_that_means_nothing_is_laid_aside_at_once_and_can_be_dropped()
 }
 
 #[tokio::test]
-async fn the_command_line_says_what_is_wrong_with_it() {
+async fn an_unknown_id_and_wrong_arguments_are_reported() {
     let shop = Shop::open().await;
     let unknown = Uuid::now_v7().to_string();
-    let said = shop.dead_letters(&["show", &unknown]).await;
-    assert_eq!(said.code, Some(1));
+    let output = shop.dead_letters(&["show", &unknown]).await;
+    assert_eq!(output.code, Some(1));
     assert!(
-        said.stderr.contains(&unknown) && said.stderr.contains("list"),
+        output.stderr.contains(&unknown) && output.stderr.contains("list"),
         "{}",
-        said.stderr
+        output.stderr
     );
     for wrong in [
         &["redrive"][..],
         &["redrive", &unknown, "--all"],
         &["show", "x"],
-        &["list", "--consumer", "cook"],
+        &["list", "--consumer", "unknown"],
     ] {
-        let said = shop.dead_letters(wrong).await;
-        assert_eq!(said.code, Some(2), "{wrong:?}: {}", said.stderr);
+        let output = shop.dead_letters(wrong).await;
+        assert_eq!(output.code, Some(2), "{wrong:?}: {}", output.stderr);
     }
     shop.close().await;
 }

@@ -1,4 +1,4 @@
-//! `backstock-worker health`: the check of an image that has no shell.
+//! `backstock-worker health`: the health check of an image without a shell.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -19,42 +19,42 @@ fn health(listen: &str) -> Output {
 }
 
 #[test]
-fn a_worker_that_is_not_ready_is_unhealthy_and_its_reason_is_said() {
+fn a_worker_that_is_not_ready_is_unhealthy_and_the_reason_is_printed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let answering = std::thread::spawn(move || {
+    let responding = std::thread::spawn(move || {
         let (mut connection, _) = listener.accept().unwrap();
-        // It may come in pieces.
-        let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+        // The request may arrive in chunks.
+        let (mut request, mut chunk) = (Vec::new(), [0; 1024]);
         while !request.ends_with(b"\r\n\r\n") {
-            let read = connection.read(&mut piece).unwrap();
+            let read = connection.read(&mut chunk).unwrap();
             assert!(read > 0, "the request has no end");
-            request.extend_from_slice(&piece[..read]);
+            request.extend_from_slice(&chunk[..read]);
         }
         assert!(request.starts_with(b"GET /readyz "));
-        let answer = "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"failing\":\"rabbitmq\"}";
-        connection.write_all(answer.as_bytes()).unwrap();
+        let response = "HTTP/1.1 503 Service Unavailable\r\n\r\n{\"failing\":\"rabbitmq\"}";
+        connection.write_all(response.as_bytes()).unwrap();
     });
     let ended = health(&format!("0.0.0.0:{port}"));
-    answering.join().unwrap();
+    responding.join().unwrap();
     assert_eq!(ended.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(said, "503: {\"failing\":\"rabbitmq\"}\n");
+    let output = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(output, "503: {\"failing\":\"rabbitmq\"}\n");
 }
 
 #[tokio::test]
-async fn a_connection_that_sends_no_whole_head_is_closed() {
+async fn a_connection_without_a_complete_request_head_is_closed() {
     let shop = Shop::open().await;
     let worker = shop.worker(&[]).await;
     for sent in ["", "GET /livez HTTP/1.1\r\nhost: worker\r\n"] {
         let mut client = TcpStream::connect(worker.internal()).await.unwrap();
         client.write_all(sent.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        // Far above the deadline: only a worker without one reaches it.
-        let closed = tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut answer)).await;
-        // One that is closed while bytes are under way is reset.
+        let mut response = Vec::new();
+        // Far above the worker's deadline, so that only a worker without one reaches it.
+        let closed = tokio::time::timeout(Duration::from_secs(20), client.read_to_end(&mut response)).await;
+        // Closing a connection with unread bytes resets it, so an error is fine.
         let _ = closed.expect("the worker closes the connection");
-        assert!(answer.is_empty(), "{}", String::from_utf8_lossy(&answer));
+        assert!(response.is_empty(), "{}", String::from_utf8_lossy(&response));
     }
     shop.close().await;
 }

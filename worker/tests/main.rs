@@ -1,21 +1,21 @@
-//! The worker as real processes, against real servers: Postgres and RabbitMQ of `local-services`, and the simulators as
-//! third parties.
+//! Tests of the worker as real processes, with Postgres and RabbitMQ of `local-services`, and with the simulators
+//! as third parties.
 //!
-//! Each test has a database and a virtual host of its own. Read `support/` first.
+//! Each test has its own database and virtual host. Read `support/` first.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
 mod abandoned_carts;
+mod background_tasks;
 mod broker_restart;
 mod consumers;
 mod crashes;
 mod dead_letters;
 mod health;
 mod indexes;
+mod order_backoff;
 mod process;
-mod put_back;
 mod relay;
 mod sales_counts;
-mod upkeep;

@@ -1,5 +1,5 @@
-//! The worker as a real process: it waits for its stores, becomes ready, stops in order, and says what is wrong with its
-//! settings.
+//! The life of a worker process: it waits for its dependencies, becomes ready, shuts down gracefully, and
+//! reports invalid settings.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -24,17 +24,17 @@ fn worker(database_url: &str, amqp_url: &str, internal: SocketAddr) -> Command {
     command
 }
 
-/// One that has no reason to look at its stores.
-fn wrong_worker() -> Command {
-    let nobody = free_address();
+/// A worker that fails before it connects, so its dependencies don't exist.
+fn worker_without_stores() -> Command {
+    let unused_address = free_address();
     let (database_url, amqp_url) = (
-        format!("postgres://{nobody}/shop"),
-        format!("amqp://{nobody}/%2f"),
+        format!("postgres://{unused_address}/shop"),
+        format!("amqp://{unused_address}/%2f"),
     );
     worker(&database_url, &amqp_url, free_address())
 }
 
-fn with_a_schema<T>(test: impl AsyncFnOnce(&TestDatabase) -> T) -> T {
+fn with_database<T>(test: impl AsyncFnOnce(&TestDatabase) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.unwrap().block_on(async {
         let database = TestDatabase::new().await;
@@ -44,8 +44,8 @@ fn with_a_schema<T>(test: impl AsyncFnOnce(&TestDatabase) -> T) -> T {
     })
 }
 
-/// How it ended, and what it said.
-fn refusal(mut command: Command) -> (Option<i32>, String) {
+/// Runs a command until it exits. Returns its exit code and stderr.
+fn run_to_exit(mut command: Command) -> (Option<i32>, String) {
     let output = command.output().unwrap();
     (
         output.status.code(),
@@ -53,8 +53,8 @@ fn refusal(mut command: Command) -> (Option<i32>, String) {
     )
 }
 
-/// Reads the log until a line holds the text, and returns that line. Ends at the log's end, so never hangs on a
-/// worker that died.
+/// Reads the log until a line contains the text, and returns that line. Panics at the log's end, so it never
+/// hangs on a worker that died.
 fn wait_for_line(log: &mut impl BufRead, text: &str) -> String {
     let mut seen = String::new();
     loop {
@@ -90,8 +90,8 @@ fn terminate(child: &Child) {
 }
 
 #[test]
-fn a_worker_becomes_ready_and_stops_in_order_on_sigterm() {
-    with_a_schema(async |database| {
+fn a_worker_becomes_ready_and_shuts_down_gracefully_on_sigterm() {
+    with_database(async |database| {
         let internal = free_address();
         let mut child = worker(&database.url, &servers().amqp_url("/"), internal)
             .spawn()
@@ -115,8 +115,8 @@ fn a_worker_becomes_ready_and_stops_in_order_on_sigterm() {
 }
 
 #[test]
-fn a_worker_waits_for_a_broker_and_says_so() {
-    with_a_schema(async |database| {
+fn a_worker_waits_for_the_broker_and_logs_it() {
+    with_database(async |database| {
         let (internal, broker) = (free_address(), free_address());
         let real = servers().amqp_url("/");
         let (credentials, rest) = real.split_once('@').unwrap();
@@ -136,7 +136,7 @@ fn a_worker_waits_for_a_broker_and_says_so() {
             "{ready}"
         );
 
-        let _way = way(broker, real_address.to_owned()).await;
+        let _proxy = forward(broker, real_address.to_owned()).await;
         wait_for_line(&mut log, "working");
         assert!(get(internal, "/readyz").starts_with("HTTP/1.1 200"));
         terminate(&child);
@@ -145,8 +145,8 @@ fn a_worker_waits_for_a_broker_and_says_so() {
     });
 }
 
-/// Somebody who listens there, and passes on what is said.
-async fn way(from: SocketAddr, to: String) -> tokio::task::JoinHandle<()> {
+/// A proxy that forwards connections.
+async fn forward(from: SocketAddr, to: String) -> tokio::task::JoinHandle<()> {
     let listener = tokio::net::TcpListener::bind(from).await.unwrap();
     tokio::spawn(async move {
         while let Ok((mut near, _)) = listener.accept().await {
@@ -157,10 +157,10 @@ async fn way(from: SocketAddr, to: String) -> tokio::task::JoinHandle<()> {
 }
 
 #[test]
-fn a_worker_that_waits_stops_at_once() {
+fn a_worker_that_is_waiting_stops_immediately() {
     let internal = free_address();
-    let nobody = free_address();
-    let database_url = format!("postgres://shop:secret@{nobody}/shop");
+    let unused_address = free_address();
+    let database_url = format!("postgres://shop:secret@{unused_address}/shop");
     let mut child = worker(&database_url, &servers().amqp_url("/"), internal)
         .spawn()
         .unwrap();
@@ -169,83 +169,86 @@ fn a_worker_that_waits_stops_at_once() {
     assert!(line.contains(r#"waiting_for="postgres""#), "{line}");
     assert!(!line.contains("secret"), "{line}");
     terminate(&child);
-    wait_for_line(&mut log, "stopped before it worked");
+    wait_for_line(&mut log, "stopped during startup");
     assert!(child.wait().unwrap().success());
 }
 
 #[test]
-fn a_worker_does_not_wait_for_what_will_not_pass() {
-    with_a_schema(async |database| {
+fn a_worker_does_not_retry_permanent_connection_errors() {
+    with_database(async |database| {
         let amqp_url = servers().amqp_url("/");
         let real_address = amqp_url.rsplit('@').next().unwrap();
         let stranger = format!("amqp://stranger:secret@{real_address}");
-        let (code, said) = refusal(worker(&database.url, &stranger, free_address()));
-        assert_eq!(code, Some(1), "{said}");
+        let (code, stderr) = run_to_exit(worker(&database.url, &stranger, free_address()));
+        assert_eq!(code, Some(1), "{stderr}");
         assert!(
-            said.contains("can't use the RabbitMQ at BACKSTOCK_AMQP_URL"),
-            "{said}"
+            stderr.contains("can't use the RabbitMQ at BACKSTOCK_AMQP_URL"),
+            "{stderr}"
         );
-        assert!(!said.contains("stranger:secret"), "{said}");
+        assert!(!stderr.contains("stranger:secret"), "{stderr}");
 
-        let nowhere = servers().amqp_url("of-nobody");
-        let (code, said) = refusal(worker(&database.url, &nowhere, free_address()));
-        assert_eq!(code, Some(1), "{said}");
+        let nowhere = servers().amqp_url("of-unused_address");
+        let (code, stderr) = run_to_exit(worker(&database.url, &nowhere, free_address()));
+        assert_eq!(code, Some(1), "{stderr}");
         assert!(
-            said.contains("can't use the RabbitMQ at BACKSTOCK_AMQP_URL"),
-            "{said}"
+            stderr.contains("can't use the RabbitMQ at BACKSTOCK_AMQP_URL"),
+            "{stderr}"
         );
     });
 }
 
 #[test]
-fn a_worker_refuses_a_schema_that_is_not_its_own() {
+fn a_worker_rejects_an_incompatible_schema() {
     let amqp_url = servers().amqp_url("/");
-    let (code, said) = refusal(worker(
+    let (code, stderr) = run_to_exit(worker(
         &servers().database_url("postgres"),
         &amqp_url,
         free_address(),
     ));
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("run `backstock-api migrate` first"), "{said}");
-    with_a_schema(async |database| {
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("run `backstock-api migrate` first"), "{stderr}");
+    with_database(async |database| {
         database
             .execute("insert into _sqlx_migrations select 29990101000000, 'later', now(), true, '', 0")
             .await;
-        let (code, said) = refusal(worker(&database.url, &amqp_url, free_address()));
-        assert_eq!(code, Some(1), "{said}");
+        let (code, stderr) = run_to_exit(worker(&database.url, &amqp_url, free_address()));
+        assert_eq!(code, Some(1), "{stderr}");
         assert!(
-            said.contains("newer than this build: it has migration 29990101000000"),
-            "{said}"
+            stderr.contains("newer than this build: it has migration 29990101000000"),
+            "{stderr}"
         );
         database
             .execute("delete from _sqlx_migrations where version >= (select max(version) from _sqlx_migrations where version < 29990101000000)")
             .await;
-        let (code, said) = refusal(worker(&database.url, &amqp_url, free_address()));
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("older than this build"), "{said}");
+        let (code, stderr) = run_to_exit(worker(&database.url, &amqp_url, free_address()));
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains("older than this build"), "{stderr}");
     });
 }
 
 #[test]
-fn wrong_settings_are_named_with_what_is_allowed_all_at_once() {
-    let mut command = wrong_worker();
+fn all_invalid_settings_are_reported_with_the_allowed_values() {
+    let mut command = worker_without_stores();
     command
         .env("BACKSTOCK_VARIANTS", "fastest")
         .env("BACKSTOCK_RETRY_DELAYS_MS", "1000,soon")
         .env("BACKSTOCK_PARTS", "relay,everything");
-    let (code, said) = refusal(command);
-    assert_eq!(code, Some(2), "{said}");
+    let (code, stderr) = run_to_exit(command);
+    assert_eq!(code, Some(2), "{stderr}");
     for (name, allowed) in [
         ("BACKSTOCK_VARIANTS", "`optimized` and `baseline`"),
         ("BACKSTOCK_RETRY_DELAYS_MS", "from 1 to 600000"),
         ("BACKSTOCK_PARTS", "upkeep"),
     ] {
-        assert!(said.contains(name) && said.contains(allowed), "{name}: {said}");
+        assert!(
+            stderr.contains(name) && stderr.contains(allowed),
+            "{name}: {stderr}"
+        );
     }
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_named_all_at_once() {
+fn all_contradicting_settings_are_reported() {
     let contradictions = [
         (
             "BACKSTOCK_EMAIL_CLAIM_MS",
@@ -255,16 +258,16 @@ fn settings_that_contradict_each_other_are_named_all_at_once() {
         ("BACKSTOCK_VOID_GRACE_MS", "5000", "BACKSTOCK_PAYMENT_TIMEOUT_MS"),
     ];
     for (setting, value, other) in contradictions {
-        let mut command = wrong_worker();
+        let mut command = worker_without_stores();
         command.env(setting, value);
-        let (code, said) = refusal(command);
-        assert_eq!(code, Some(2), "{said}");
-        assert!(said.contains(setting) && said.contains(other), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
+        let (code, stderr) = run_to_exit(command);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains(setting) && stderr.contains(other), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
-    let mut command = wrong_worker();
+    let mut command = worker_without_stores();
     command.envs(contradictions.map(|(setting, value, _)| (setting, value)));
-    let (code, said) = refusal(command);
-    assert_eq!(code, Some(2), "{said}");
-    assert_eq!(said.lines().count(), 2, "{said}");
+    let (code, stderr) = run_to_exit(command);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
 }

@@ -1,4 +1,5 @@
-//! The relay: everything in the outbox is said, nothing is forgotten before the broker has it.
+//! The relay: everything in the outbox is published, and nothing is deleted before the
+//! broker has confirmed it.
 
 use storefront::messages::{Consumer, EXCHANGE, Event};
 use uuid::Uuid;
@@ -24,7 +25,7 @@ async fn until_outbox_holds(shop: &Shop, events: i64) {
 }
 
 #[tokio::test]
-async fn several_relays_share_the_outbox_and_say_each_event_once_to_each_queue() {
+async fn several_relays_share_the_outbox_and_publish_each_event_once() {
     let shop = Shop::open().await;
     fill_outbox(&shop, 3000).await;
     let settings = [RELAY, ("BACKSTOCK_RELAY_WINDOW", "256")];
@@ -36,22 +37,25 @@ async fn several_relays_share_the_outbox_and_say_each_event_once_to_each_queue()
         Consumer::Popularity,
     ] {
         assert_eq!(
-            shop.broker.ready(&consumer.queue()).await,
+            shop.broker.ready_messages(&consumer.queue()).await,
             Some(3000),
             "{consumer:?}"
         );
     }
-    assert_eq!(shop.broker.ready(&Consumer::WelcomeEmail.queue()).await, Some(0));
-    let said =
+    assert_eq!(
+        shop.broker.ready_messages(&Consumer::WelcomeEmail.queue()).await,
+        Some(0)
+    );
+    let relayed =
         first.counter("outbox_relayed_total", &[]).await + second.counter("outbox_relayed_total", &[]).await;
-    assert_eq!(said, 3000);
+    assert_eq!(relayed, 3000);
     shop.close().await;
 }
 
 #[tokio::test]
-async fn a_relay_that_is_woken_does_not_wait_for_its_poll() {
+async fn a_notified_relay_does_not_wait_for_its_poll() {
     let shop = Shop::open().await;
-    // Longer than the test's patience: only the wake-up can do it.
+    // The poll interval is longer than the test's timeout, so only the notification can wake the relay.
     let worker = shop.worker(&[RELAY, ("BACKSTOCK_RELAY_POLL_MS", "600000")]).await;
     until("it listens", async || {
         worker.get("/readyz").await.1.contains("wake-up")
@@ -64,20 +68,56 @@ async fn a_relay_that_is_woken_does_not_wait_for_its_poll() {
 }
 
 #[tokio::test]
-async fn an_event_that_nobody_knows_stays_in_the_outbox_and_holds_up_no_other() {
+async fn events_that_follow_each_other_share_a_window() {
+    let shop = Shop::open().await;
+    let counted = "
+        create table windows (events bigint);
+        create function count_window() returns trigger language plpgsql as $$
+        begin
+            insert into windows select count(*) from deleted;
+            return null;
+        end $$;
+        create trigger count_window after delete on outbox referencing old table as deleted
+            for each statement execute function count_window()";
+    shop.database.execute(counted).await;
+    let settings = [
+        RELAY,
+        ("BACKSTOCK_RELAY_POLL_MS", "600000"),
+        ("BACKSTOCK_RELAY_LINGER_MS", "3000"),
+    ];
+    let worker = shop.worker(&settings).await;
+    until("it listens", async || {
+        worker.get("/readyz").await.1.contains("wake-up")
+    })
+    .await;
+    for _ in 0..5 {
+        fill_outbox(&shop, 1).await;
+        shop.database.execute("notify outbox").await;
+    }
+    until_outbox_holds(&shop, 0).await;
+    let windows = "select string_agg(events::text, ',') from windows where events > 0";
+    assert_eq!(shop.database.text(windows).await, "5");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn an_unknown_event_stays_in_the_outbox_and_does_not_delay_others() {
     let shop = Shop::open().await;
     let unknown = "insert into outbox (message_id, event, body) values (gen_random_uuid(), 'order.eaten', '{\"v\": 1}')";
     shop.database.execute(unknown).await;
     let window = ("BACKSTOCK_RELAY_WINDOW", "1");
     let worker = shop.worker(&[RELAY, window]).await;
     fill_outbox(&shop, 10).await;
-    // Known, and nobody waits for it: it may vanish at the exchange.
+    // A known event without a consumer may be discarded by the exchange.
     let cancelled = Event::OrderCancelled {
         order_id: Uuid::now_v7(),
     };
-    shop.say(Uuid::now_v7(), cancelled).await;
+    shop.enqueue(Uuid::now_v7(), cancelled).await;
     until_outbox_holds(&shop, 1).await;
-    assert_eq!(shop.broker.ready(&Consumer::Popularity.queue()).await, Some(10));
+    assert_eq!(
+        shop.broker.ready_messages(&Consumer::Popularity.queue()).await,
+        Some(10)
+    );
     assert_eq!(
         shop.database.text("select event from outbox").await,
         "order.eaten"
@@ -87,41 +127,50 @@ async fn an_event_that_nobody_knows_stays_in_the_outbox_and_holds_up_no_other() 
 }
 
 #[tokio::test]
-async fn what_somebody_deleted_at_the_broker_is_declared_again_and_no_event_is_lost() {
+async fn a_deleted_exchange_or_queue_is_declared_again_and_no_event_is_lost() {
     let shop = Shop::open().await;
     let worker = shop.worker(&[RELAY]).await;
     // Publishing to an exchange that doesn't exist closes the channel.
     shop.broker.delete_exchange(EXCHANGE).await;
     fill_outbox(&shop, 5).await;
     until_outbox_holds(&shop, 0).await;
-    // An event that no queue takes is returned.
+    // An unroutable event is returned.
     shop.broker.delete_queue(&Consumer::WelcomeEmail.queue()).await;
     let registered = Event::CustomerRegistered {
         customer_id: Uuid::now_v7(),
     };
-    shop.say(Uuid::now_v7(), registered).await;
+    shop.enqueue(Uuid::now_v7(), registered).await;
     until_outbox_holds(&shop, 0).await;
-    assert_eq!(shop.broker.ready(&Consumer::Popularity.queue()).await, Some(5));
-    assert_eq!(shop.broker.ready(&Consumer::WelcomeEmail.queue()).await, Some(1));
+    assert_eq!(
+        shop.broker.ready_messages(&Consumer::Popularity.queue()).await,
+        Some(5)
+    );
+    assert_eq!(
+        shop.broker.ready_messages(&Consumer::WelcomeEmail.queue()).await,
+        Some(1)
+    );
     until("it is ready again", async || worker.get("/readyz").await.0 == 200).await;
     shop.close().await;
 }
 
-/// Pages that the relay's claims have looked at, and how often it claimed.
+/// The pages that the relay's claims have read, and the number of claims.
 async fn claims(shop: &Shop) -> (i64, i64) {
-    let of = async |what: &str| {
+    let sum = async |expression: &str| {
         let sql = format!(
-            "select coalesce(sum({what}), 0) from pg_stat_statements
+            "select coalesce(sum({expression}), 0) from pg_stat_statements
              where dbid = (select oid from pg_database where datname = current_database())
                and query like '%from outbox%for update skip locked%' and query not like '%pg_stat_statements%'"
         );
         shop.database.number(&sql).await
     };
-    (of("shared_blks_hit + shared_blks_read").await, of("calls").await)
+    (
+        sum("shared_blks_hit + shared_blks_read").await,
+        sum("calls").await,
+    )
 }
 
 #[tokio::test]
-async fn a_claim_does_not_walk_what_was_published_while_a_backup_keeps_it_from_being_vacuumed() {
+async fn a_claim_skips_published_rows_that_a_backup_keeps_from_being_vacuumed() {
     const EVENTS: i64 = 5000;
     let shop = Shop::open().await;
     shop.database
@@ -134,7 +183,7 @@ async fn a_claim_does_not_walk_what_was_published_while_a_backup_keeps_it_from_b
     ] {
         sqlx::query(sql).execute(&mut *backup).await.unwrap();
     }
-    // Nothing but claims that events cause, and no look through all of it.
+    // Frequent polls, and no full scan.
     let settings = [
         RELAY,
         ("BACKSTOCK_RELAY_FULL_LOOK_MS", "600000"),
@@ -143,7 +192,7 @@ async fn a_claim_does_not_walk_what_was_published_while_a_backup_keeps_it_from_b
     let _worker = shop.worker(&settings).await;
     fill_outbox(&shop, EVENTS).await;
     until_outbox_holds(&shop, 0).await;
-    // The floor rises with the next windows, when what ran before them has ended.
+    // The low-water mark advances with the next windows, when earlier transactions have ended.
     until("claims are cheap", async || {
         let (pages, calls) = claims(&shop).await;
         fill_outbox(&shop, 1).await;
@@ -156,7 +205,7 @@ async fn a_claim_does_not_walk_what_was_published_while_a_backup_keeps_it_from_b
         pages_then - pages <= 20 * (calls_then - calls)
     })
     .await;
-    // It stays so.
+    // Claims stay cheap.
     let (pages, calls) = claims(&shop).await;
     for _ in 0..5 {
         fill_outbox(&shop, 1).await;
@@ -193,6 +242,9 @@ async fn an_event_whose_transaction_commits_after_later_ones_were_published_is_p
     }
     late.commit().await.unwrap();
     until_outbox_holds(&shop, 0).await;
-    assert_eq!(shop.broker.ready(&Consumer::Popularity.queue()).await, Some(32));
+    assert_eq!(
+        shop.broker.ready_messages(&Consumer::Popularity.queue()).await,
+        Some(32)
+    );
     shop.close().await;
 }

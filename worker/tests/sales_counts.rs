@@ -1,5 +1,5 @@
-//! The lesson `sales_counts`: both arms come to the same counts, once each, whatever comes twice or in another order; they
-//! differ in what they write, and neither can be part of a deadlock.
+//! The lesson `sales_counts`: both arms arrive at the same counts, despite duplicated and reordered messages.
+//! They differ in the number of writes, and neither can be part of a deadlock.
 
 use storefront::messages::{Consumer, Event};
 use storefront::variants::SalesCounts;
@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use crate::support::{Shop, until, until_equal};
 
-/// What lists sort by.
+/// The column that lists sort by.
 const RANKED: &str = "select string_agg(sales_count::text, ',' order by slug) from products";
-/// What is counted and no list sorts by yet.
+/// Counts that are not in the ranking yet.
 const PENDING: &str = "select count(*) from product_sales";
 
 #[cfg(feature = "baselines")]
@@ -29,30 +29,30 @@ async fn cancel(shop: &Shop, order: Uuid) {
 }
 
 #[tokio::test]
-async fn both_arms_come_to_the_same_counts_and_a_cancelled_order_counts_back_once() {
+async fn both_arms_arrive_at_the_same_counts_and_a_cancelled_order_is_subtracted_once() {
     for arm in ARMS {
         let shop = Shop::open().await;
         let orders = shop.paid_orders(10).await;
         let unpaid = shop.reserve(1, "now() + interval '1 hour'").await;
-        shop.say_paid(&orders[..4]).await;
+        shop.enqueue_paid(&orders[..4]).await;
         for order in [&orders[0], &orders[1], &unpaid[0]] {
             cancel(&shop, order.id).await;
             let message_id = Uuid::now_v7();
             for _ in 0..2 {
-                shop.say(message_id, Event::OrderCancelled { order_id: order.id })
+                shop.enqueue(message_id, Event::OrderCancelled { order_id: order.id })
                     .await;
             }
         }
         let (name, variants) = running(arm);
         let _worker = shop.worker(&[(name, &variants)]).await;
         until_equal(
-            "eight orders are in the ranks",
+            "eight orders are in the ranking",
             "8,16,0,0".to_owned(),
             async || shop.database.text(RANKED).await,
         )
         .await;
         let noted = "select count(*) from inbox where consumer in ('popularity', 'cancelled_sales')";
-        until_equal("each message is noted", 10 + 3, async || {
+        until_equal("each message is in the inbox", 10 + 3, async || {
             shop.database.number(noted).await
         })
         .await;
@@ -70,29 +70,33 @@ async fn a_cancellation_that_overtakes_its_sale_waits_for_it() {
         shop.pay(&orders).await;
         cancel(&shop, orders[0].id).await;
         let order_id = orders[0].id;
-        shop.say(Uuid::now_v7(), Event::OrderCancelled { order_id }).await;
+        shop.enqueue(Uuid::now_v7(), Event::OrderCancelled { order_id })
+            .await;
         let (name, variants) = running(arm);
         let settings = [(name, variants.as_str()), ("BACKSTOCK_MAX_ATTEMPTS", "1000")];
         let worker = shop.worker(&settings).await;
         let cancelled = r#"consumer="cancelled_sales""#;
-        until("it was worked on", async || {
+        until("it was consumed", async || {
             let consumed = worker.counter("messages_consumed_total", &[cancelled]).await;
             consumed > 0
         })
         .await;
-        // Nothing was sold less than nothing.
+        // The ranking never goes below zero.
         assert_eq!(shop.database.text(RANKED).await, "0,0,0,0", "{arm:?}");
-        shop.say_paid(&orders).await;
+        shop.enqueue_paid(&orders).await;
         let noted = "select count(*) from inbox where consumer in ('popularity', 'cancelled_sales')";
         until_equal("both are counted", 2, async || shop.database.number(noted).await).await;
-        until_equal("nothing waits", 0, async || shop.database.number(PENDING).await).await;
+        until_equal("nothing is pending", 0, async || {
+            shop.database.number(PENDING).await
+        })
+        .await;
         assert_eq!(shop.database.text(RANKED).await, "0,0,0,0", "{arm:?}");
         shop.close().await;
     }
 }
 
-/// What a statement has done to a table, in the transaction that ran it: rows updated, and how many of them in place (HOT),
-/// without an entry in an index.
+/// Rows of a table that the current transaction updated, and how many of them in place (HOT), without a new
+/// index entry.
 async fn updated(connection: &mut sqlx::PgConnection, table: &str) -> (i64, i64) {
     sqlx::query_as(
         "select pg_stat_get_xact_tuples_updated($1::text::regclass), pg_stat_get_xact_tuples_hot_updated($1::text::regclass)",
@@ -104,7 +108,7 @@ async fn updated(connection: &mut sqlx::PgConnection, table: &str) -> (i64, i64)
 }
 
 #[tokio::test]
-async fn a_count_in_the_products_row_writes_every_index_and_one_in_the_narrow_row_none() {
+async fn a_count_in_the_products_row_updates_every_index_and_one_in_the_narrow_row_none() {
     let shop = Shop::open().await;
     let mut transaction = shop.database.pool.begin().await.unwrap();
     for statement in [
@@ -121,18 +125,18 @@ async fn a_count_in_the_products_row_writes_every_index_and_one_in_the_narrow_ro
     shop.close().await;
 }
 
-/// Orders whose messages wait in the queue, and a worker that counts nothing else.
+/// Creates paid orders whose messages wait in the queue.
 async fn queued_orders(shop: &Shop, orders: usize) {
     shop.paid_orders(orders).await;
     let relay = shop.worker(&[("BACKSTOCK_PARTS", "relay")]).await;
-    until_equal("all is said", 0, async || {
+    until_equal("all events are published", 0, async || {
         shop.database.number("select count(*) from outbox").await
     })
     .await;
     relay.stop().await;
 }
 
-/// How often a statement that begins so was run.
+/// How often statements that contain the text were run.
 async fn calls(shop: &Shop, text: &str) -> i64 {
     let calls = format!(
         "select coalesce(sum(calls), 0) from pg_stat_statements
@@ -143,7 +147,7 @@ async fn calls(shop: &Shop, text: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn batched_counts_what_has_arrived_in_one_statement_and_rewrites_each_product_once() {
+async fn batched_counts_arrived_messages_in_one_statement_and_updates_each_product_once() {
     const ORDERS: i64 = 200;
     let shop = Shop::open().await;
     shop.database
@@ -162,7 +166,7 @@ async fn batched_counts_what_has_arrived_in_one_statement_and_rewrites_each_prod
         ])
         .await;
     until_equal("all are delivered", Some(0), async || {
-        shop.broker.ready(&Consumer::Popularity.queue()).await
+        shop.broker.ready_messages(&Consumer::Popularity.queue()).await
     })
     .await;
     held.commit().await.unwrap();
@@ -171,7 +175,8 @@ async fn batched_counts_what_has_arrived_in_one_statement_and_rewrites_each_prod
         shop.database.number(noted).await
     })
     .await;
-    // One that waited for the lock, one for all that came meanwhile, and one for what was still on its way.
+    // One statement that waited for the lock, one for all messages that arrived meanwhile,
+    // and one for stragglers.
     let statements = calls(&shop, "insert into product_sales").await;
     assert!(statements <= 3, "{statements}");
     assert_eq!(calls(&shop, "update products").await, 0);
@@ -179,7 +184,7 @@ async fn batched_counts_what_has_arrived_in_one_statement_and_rewrites_each_prod
 
     let _refresher = shop.worker(&[("BACKSTOCK_PARTS", "upkeep")]).await;
     until_equal(
-        "the ranks have all",
+        "the ranking has all",
         format!("{ORDERS},{},0,0", 2 * ORDERS),
         async || shop.database.text(RANKED).await,
     )
@@ -190,13 +195,13 @@ async fn batched_counts_what_has_arrived_in_one_statement_and_rewrites_each_prod
 
 #[cfg(feature = "baselines")]
 #[tokio::test]
-async fn per_order_writes_each_product_for_each_order_and_locks_one_at_a_time() {
+async fn per_order_updates_each_product_for_each_order_and_locks_one_at_a_time() {
     let shop = Shop::open().await;
     shop.database
         .execute("create extension if not exists pg_stat_statements")
         .await;
     queued_orders(&shop, 1).await;
-    // Orders have products 1 and 2, which are counted in this order. One is being sold out.
+    // Each order has products 1 and 2, which are counted in this order. Product 2 is being sold out.
     let mut held = shop.database.pool.begin().await.unwrap();
     sqlx::query("select from products where slug = 'product-2' for no key update")
         .execute(&mut *held)
@@ -217,7 +222,7 @@ async fn per_order_writes_each_product_for_each_order_and_locks_one_at_a_time() 
         "1,0,0,0",
         "product 1 is counted"
     );
-    // So the holder of product 2 gets product 1: there is no circle.
+    // The transaction that holds product 2 can lock product 1, so there is no deadlock.
     let free = sqlx::query("select from products where slug = 'product-1' for no key update nowait");
     free.execute(&mut *held).await.unwrap();
     held.commit().await.unwrap();
@@ -230,7 +235,7 @@ async fn per_order_writes_each_product_for_each_order_and_locks_one_at_a_time() 
 }
 
 #[tokio::test]
-async fn the_refresh_leaves_a_product_alone_that_an_order_sells_out_and_comes_back_to_it() {
+async fn the_refresh_skips_a_product_that_is_being_sold_out_and_retries_it_later() {
     let shop = Shop::open().await;
     let products = "insert into product_sales (product_id, sold)
                     select id, 5 from products where slug in ('product-1', 'product-2');
@@ -246,13 +251,13 @@ async fn the_refresh_leaves_a_product_alone_that_an_order_sells_out_and_comes_ba
         shop.database.text(RANKED).await
     })
     .await;
-    until_equal("the product that is gone is forgotten", 1, async || {
+    until_equal("the count of a deleted product is dropped", 1, async || {
         shop.database.number(PENDING).await
     })
     .await;
     held.commit().await.unwrap();
     until_equal(
-        "it is refreshed when it is free",
+        "it is refreshed after the lock is released",
         "5,5,0,0".to_owned(),
         async || shop.database.text(RANKED).await,
     )

@@ -32,6 +32,7 @@ pub struct StoredAddress {
     pub country: String,
 }
 
+/// All addresses of the signed-in customer.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StoredAddresses {
     /// The oldest first.
@@ -163,7 +164,7 @@ async fn insert(
     path = "/v1/me/addresses/{id}",
     tag = "Accounts",
     security(("bearer" = [])),
-    params(("id" = Uuid, Path, description = "The address' id")),
+    params(("id" = Uuid, Path, description = "The address's id")),
     request_body = PostalAddress,
     responses(
         (status = 200, body = StoredAddress),
@@ -208,7 +209,7 @@ pub async fn change_address(
     path = "/v1/me/addresses/{id}",
     tag = "Accounts",
     security(("bearer" = [])),
-    params(("id" = Uuid, Path, description = "The address' id")),
+    params(("id" = Uuid, Path, description = "The address's id")),
     responses(
         (status = 204),
         (status = 401, body = Problem, content_type = "application/problem+json"),

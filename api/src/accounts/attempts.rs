@@ -4,7 +4,7 @@
 //! Count the attempt before checking the password and release it on success. Otherwise 1,000 concurrent guesses would
 //! all see a counter of zero. An attempt that fails because the shop is overloaded or broken is released too, unless
 //! there is no database connection for that; an aborted request stays counted. The trade-off: an attacker's guesses
-//! can lock an email for the rest of a window; a shop that can't accept that demands a proof of work instead.
+//! can lock out an email for the rest of a window. A shop that can't accept that requires a proof of work instead.
 
 use sha2::{Digest, Sha256};
 use storefront::email_address::EmailAddress;
@@ -25,6 +25,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// A sign-in counts against the email address and against the client.
     pub fn to_sign_in(email: &EmailAddress, client: ClientAddress) -> Self {
         Self {
             email: Some(Sha256::digest(format!("email:{email}")).into()),
@@ -32,6 +33,7 @@ impl Attempt {
         }
     }
 
+    /// A registration counts against the client only.
     pub fn to_register(client: ClientAddress) -> Self {
         Self {
             email: None,
@@ -44,9 +46,9 @@ impl Attempt {
         self.email.iter().chain([&self.client])
     }
 
-    fn limit(&self, counted_under: &[u8], settings: &AccountSettings) -> u32 {
+    fn limit(&self, key: &[u8], settings: &AccountSettings) -> u32 {
         match &self.email {
-            Some(email) if email == counted_under => settings.sign_in_failures_per_email,
+            Some(email) if email == key => settings.sign_in_failures_per_email,
             _ => settings.sign_in_failures_per_client,
         }
     }
@@ -60,13 +62,13 @@ fn client_key(client: ClientAddress) -> [u8; 32] {
 ///
 /// # Errors
 /// [`ApiError::TooManyAttempts`] when the limit is exceeded.
-pub async fn begin(
+pub async fn count_attempt(
     session: &mut Session<'_>,
     attempt: &Attempt,
     settings: &AccountSettings,
 ) -> Result<(), ApiError> {
     let now = OffsetDateTime::now_utc();
-    let counted_under: Vec<Vec<u8>> = attempt.rate_limit_keys().map(|hash| hash.to_vec()).collect();
+    let keys: Vec<Vec<u8>> = attempt.rate_limit_keys().map(|hash| hash.to_vec()).collect();
     let counted = sqlx::query!(
         "insert into sign_in_failures as known (counted_under, failures, until)
          select counted_under, 1, $3 from unnest($1::bytea[]) as attempt (counted_under)
@@ -74,7 +76,7 @@ pub async fn begin(
              failures = case when known.until <= $2 then 1 else least(known.failures + 1, 1000000) end,
              until = case when known.until <= $2 then excluded.until else known.until end
          returning counted_under, failures, until",
-        &counted_under,
+        &keys,
         now,
         now + Duration::seconds(i64::from(settings.sign_in_window_s)),
     )
@@ -93,7 +95,7 @@ pub async fn begin(
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn succeeded(session: &mut Session<'_>, attempt: &Attempt) -> Result<(), sqlx::Error> {
+pub async fn record_success(session: &mut Session<'_>, attempt: &Attempt) -> Result<(), sqlx::Error> {
     if let Some(email) = &attempt.email {
         sqlx::query!(
             "delete from sign_in_failures where counted_under = $1",
@@ -110,33 +112,33 @@ pub async fn succeeded(session: &mut Session<'_>, attempt: &Attempt) -> Result<(
 pub async fn release_attempt(app: &App, timings: &Timings, attempt: &Attempt, error: ApiError) -> ApiError {
     let release_all = async {
         let mut session = app.database.session(timings).await?;
-        for counted_under in attempt.rate_limit_keys() {
-            decrement(&mut session, counted_under).await?;
+        for key in attempt.rate_limit_keys() {
+            decrement(&mut session, key).await?;
         }
         Ok::<(), ApiError>(())
     };
     if let Err(error) = release_all.await {
-        tracing::warn!(%error, "an attempt that was not checked stays counted");
+        tracing::warn!(%error, "could not release a rate-limited attempt; it stays counted");
     }
     error
 }
 
-/// Safe under concurrency: `merge` evaluates a row again after it waited for its lock.
-async fn decrement(session: &mut Session<'_>, counted_under: &[u8; 32]) -> Result<(), sqlx::Error> {
+/// Safe under concurrency, because `merge` re-evaluates a row after it waited for its lock.
+async fn decrement(session: &mut Session<'_>, key: &[u8; 32]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "merge into sign_in_failures as known
          using (select $1::bytea as counted_under) as attempt on known.counted_under = attempt.counted_under
          when matched and known.failures = 1 then delete
          when matched then update set failures = known.failures - 1",
-        counted_under.as_slice()
+        key.as_slice()
     )
     .execute(session)
     .await?;
     Ok(())
 }
 
-fn too_many(left: Duration) -> ApiError {
+fn too_many(remaining: Duration) -> ApiError {
     ApiError::TooManyAttempts {
-        retry_after_s: u32::try_from(left.whole_seconds() + 1).unwrap_or(1),
+        retry_after_s: u32::try_from(remaining.whole_seconds() + 1).unwrap_or(1),
     }
 }

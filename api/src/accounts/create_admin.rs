@@ -8,14 +8,15 @@ use super::password::NewPassword;
 use crate::opaque_token::OpaqueToken;
 use crate::passwords;
 
+/// What became of the account, and of its password.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Created {
+pub enum AdminOutcome {
     /// An existing account was promoted; its password is unchanged.
     Promoted,
     /// A new account, with the given password.
-    WithGivenPassword,
+    CreatedWithGivenPassword,
     /// A new account, with this generated password, which is shown only once.
-    WithPassword(String),
+    CreatedWithGeneratedPassword(String),
 }
 
 /// Gives an account the admin role, and creates the account if there is none.
@@ -26,19 +27,22 @@ pub async fn create_admin(
     connection: &mut PgConnection,
     email: &EmailAddress,
     password: Option<NewPassword>,
-) -> Result<Created, sqlx::Error> {
+) -> Result<AdminOutcome, sqlx::Error> {
     let promoted = sqlx::query!(
         "update customers set role = 'admin' where email = $1",
         email.as_str()
     );
     if promoted.execute(&mut *connection).await?.rows_affected() > 0 {
-        return Ok(Created::Promoted);
+        return Ok(AdminOutcome::Promoted);
     }
-    let (password, created) = match password {
-        Some(given) => (given.into_string(), Created::WithGivenPassword),
+    let (password, outcome) = match password {
+        Some(given) => (given.into_string(), AdminOutcome::CreatedWithGivenPassword),
         None => {
-            let made = OpaqueToken::random().text();
-            (made.clone(), Created::WithPassword(made))
+            let generated = OpaqueToken::random().text();
+            (
+                generated.clone(),
+                AdminOutcome::CreatedWithGeneratedPassword(generated),
+            )
         }
     };
     sqlx::query!(
@@ -49,5 +53,5 @@ pub async fn create_admin(
     )
     .execute(connection)
     .await?;
-    Ok(created)
+    Ok(outcome)
 }

@@ -29,8 +29,8 @@ pub struct Me {
     pub created_at: OffsetDateTime,
 }
 
-/// Fields to change; omitted fields stay. The email can't be changed, because this shop has no way yet to verify a
-/// new one.
+/// Fields to change; omitted fields keep their values. The email can't be changed, because this shop can't verify a
+/// new one yet.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangedMe {

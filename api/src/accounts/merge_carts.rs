@@ -1,22 +1,17 @@
-//! Merges a guest's cart at sign-in: its items are added to the customer's newest cart that isn't ordered yet. If
-//! there is none, or it has another currency, the guest's cart is assigned to the customer. Called by `sign_in.rs`.
+//! Merges a guest's cart at sign-in: its items are added to the customer's newest unordered cart. If there is none, or
+//! it has a different currency, the guest's cart is assigned to the customer instead. Called by `sign_in.rs`.
 
 use uuid::Uuid;
 
+use crate::carts::{MAX_LINES, MAX_QUANTITY};
 use crate::database::Session;
 use crate::opaque_token::TokenHash;
-
-/// The most units of one variant in a cart: the bound of its column.
-const MAX_QUANTITY: i32 = 1000;
-
-/// The most lines in a cart. The customer's own take precedence, then the guest's in the order they were added.
-const MAX_LINES: i64 = 100;
 
 /// Merges the guest's cart of a token into the customer's, and returns the resulting cart. `None` when the token has
 /// no cart, or an ordered one.
 ///
 /// # Errors
-/// When a statement fails; nothing has changed then.
+/// When a statement fails; the transaction is rolled back.
 pub async fn merge(
     session: &mut Session<'_>,
     customer: Uuid,
@@ -25,16 +20,16 @@ pub async fn merge(
     let mut transaction = session.begin().await?;
     // Both rows are locked before the check for orders: a concurrent order of the cart holds the lock until its
     // commit, and is visible to the next statement.
-    let guests = sqlx::query_scalar!(
+    let guest_cart = sqlx::query_scalar!(
         "select id from carts where token_hash = $1 for update",
         cart_token.as_slice()
     )
     .fetch_optional(&mut *transaction)
     .await?;
-    let Some(guests) = guests else {
+    let Some(guest_cart) = guest_cart else {
         return Ok(None);
     };
-    let own = sqlx::query_scalar!(
+    let own_cart = sqlx::query_scalar!(
         "select id from carts
          where customer_id = $1 and not exists (select from orders where cart_id = carts.id)
          order by id desc limit 1
@@ -43,29 +38,29 @@ pub async fn merge(
     )
     .fetch_optional(&mut *transaction)
     .await?;
-    let met = sqlx::query!(
+    let state = sqlx::query!(
         r#"select exists (select from orders where cart_id = $1) as "guests_is_bought!",
                   exists (select from orders where cart_id = $2) as "own_is_bought!",
                   (select count(distinct p.currency) from cart_items i
                    join variants v on v.id = i.variant_id
                    join products p on p.id = v.product_id
                    where i.cart_id in ($1, $2)) as "currencies!""#,
-        guests,
-        own
+        guest_cart,
+        own_cart
     )
     .fetch_one(&mut *transaction)
     .await?;
-    if met.guests_is_bought {
+    if state.guests_is_bought {
         return Ok(None);
     }
-    let cart = match own {
-        Some(own) if !met.own_is_bought && met.currencies <= 1 => {
-            merge_items(&mut transaction, guests, own).await?;
-            own
+    let cart = match own_cart {
+        Some(own_cart) if !state.own_is_bought && state.currencies <= 1 => {
+            merge_items(&mut transaction, guest_cart, own_cart).await?;
+            own_cart
         }
         _ => {
-            assign_to_customer(&mut transaction, guests, customer).await?;
-            guests
+            assign_to_customer(&mut transaction, guest_cart, customer).await?;
+            guest_cart
         }
     };
     transaction.commit().await?;
@@ -90,9 +85,11 @@ async fn assign_to_customer(
     Ok(())
 }
 
-/// Adds up quantities of variants in both carts, within the limits. The guest's coupon moves along if the cart has
-/// none.
+/// Adds up the quantities of variants in both carts, within the limits. The customer's own lines take precedence, then
+/// the guest's in the order they were added. The guest's coupon is kept if the customer's cart has none.
 async fn merge_items(session: &mut Session<'_>, from: Uuid, into: Uuid) -> Result<(), sqlx::Error> {
+    // The column's type.
+    let max_quantity = MAX_QUANTITY as i32;
     sqlx::query!(
         "with own as (select variant_id from cart_items where cart_id = $2),
               guests as (
@@ -108,7 +105,7 @@ async fn merge_items(session: &mut Session<'_>, from: Uuid, into: Uuid) -> Resul
          on conflict (cart_id, variant_id) do update set quantity = least(kept.quantity + excluded.quantity, $3)",
         from,
         into,
-        MAX_QUANTITY,
+        max_quantity,
         MAX_LINES
     )
     .execute(&mut *session)

@@ -44,6 +44,7 @@ impl Accounts {
     }
 }
 
+/// Accounts, sign-ins and addresses. Only registering, signing in and refreshing need no access token.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(register::register))

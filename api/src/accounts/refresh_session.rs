@@ -15,10 +15,11 @@ use crate::http::query::NoParameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
+/// A single-use refresh token. Using one again revokes all tokens of its sign-in.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RefreshToken {
-    /// The most recent one.
+    /// The most recent refresh token.
     #[schema(value_type = String, min_length = 1, max_length = 255)]
     pub refresh_token: BoundedString<255>,
 }

@@ -23,6 +23,7 @@ use crate::sessions::Role;
 use crate::state::{App, AppState};
 use crate::welcome_email::NewCustomer;
 
+/// A new customer.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
@@ -67,8 +68,8 @@ pub async fn register(
     // This route reveals whether an email has an account, so it is rate limited like failed sign-ins.
     let attempt = Attempt::to_register(client);
     let mut session = app.database.session(&timings).await?;
-    attempts::begin(&mut session, &attempt, &app.accounts.settings).await?;
-    // Hashing keeps a core busy; no connection is held meanwhile.
+    attempts::count_attempt(&mut session, &attempt, &app.accounts.settings).await?;
+    // Hashing is CPU-bound and slow, so the connection is returned to the pool first.
     drop(session);
     let new = NewCustomer {
         id: Uuid::now_v7(),
@@ -121,9 +122,8 @@ async fn insert(
         .welcome
         .write_event(&mut transaction, new.id, trace_context)
         .await?;
-    // The last statement, so that its row lock is short: all registrations of an office share the counter of their
-    // address.
-    attempts::succeeded(&mut transaction, attempt).await?;
+    // The last statement, so that its row lock is short: all registrations from an office's address share one counter.
+    attempts::record_success(&mut transaction, attempt).await?;
     transaction.commit().await?;
     Ok(created_at)
 }

@@ -24,6 +24,7 @@ use crate::http::query::NoParameters;
 use crate::http::timings::{RequestTimings, Timings};
 use crate::state::{App, AppState};
 
+/// An email address and its password. A failed sign-in doesn't reveal which of the two was wrong.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
@@ -34,6 +35,7 @@ pub struct Credentials {
     pub password: Password,
 }
 
+/// The tokens of a new sign-in, and the cart that it took over.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SignedIn {
     #[serde(flatten)]
@@ -69,7 +71,7 @@ pub async fn sign_in(
 ) -> Result<impl IntoResponse, ApiError> {
     let attempt = Attempt::to_sign_in(&credentials.email, client);
     let mut session = app.database.session(&timings).await?;
-    attempts::begin(&mut session, &attempt, &app.accounts.settings).await?;
+    attempts::count_attempt(&mut session, &attempt, &app.accounts.settings).await?;
     let verified = verify_credentials(&app, &timings, session, credentials, &attempt).await;
     let (mut session, customer) = match verified {
         Ok(customer) => customer.ok_or(ApiError::WrongCredentials)?,
@@ -95,7 +97,7 @@ struct VerifiedCustomer {
     role: Role,
 }
 
-/// The customer with these credentials. `None` when the email is unknown or the password wrong.
+/// The customer with these credentials. `None` when the email is unknown or the password is wrong.
 async fn verify_credentials<'t>(
     app: &App,
     timings: &'t Timings,
@@ -109,7 +111,7 @@ async fn verify_credentials<'t>(
     )
     .fetch_optional(&mut session)
     .await?;
-    // Hashing keeps a core busy; no connection is held meanwhile.
+    // Hashing is CPU-bound and slow, so the connection is returned to the pool first.
     drop(session);
     let stored_hash = customer.as_ref().map(|customer| customer.password_hash.clone());
     let is_right = app.passwords.verify(password.into_string(), stored_hash).await?;
@@ -117,7 +119,7 @@ async fn verify_credentials<'t>(
         return Ok(None);
     };
     let mut session = app.database.session(timings).await?;
-    attempts::succeeded(&mut session, attempt).await?;
+    attempts::record_success(&mut session, attempt).await?;
     let customer = VerifiedCustomer {
         id: customer.id,
         role: Role::from_name(&customer.role),

@@ -1,5 +1,5 @@
-//! `DELETE /v1/sessions/current`: signs out. The refresh token is revoked at once, and so is an access token that is
-//! looked up; a self-contained one stays valid until it expires (the lesson `sessions`).
+//! `DELETE /v1/sessions/current`: signs out. The refresh token is revoked immediately, and an access token that the shop
+//! looks up as well. A self-contained access token stays valid until it expires (the lesson `sessions`).
 
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -16,6 +16,7 @@ use crate::http::query::Parameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
+/// A page of changes that admins made.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditLogPage<'r> {
     /// The newest first.
@@ -24,6 +25,7 @@ pub struct AuditLogPage<'r> {
     pub next: Option<&'r str>,
 }
 
+/// A change that an admin made, with the old and the new values.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AuditLogEntry {
     pub id: Uuid,

@@ -27,6 +27,7 @@ const STATUSES: [(&str, &str); 6] = [
     ("cancelled", "cancelled"),
 ];
 
+/// A page of all customers' and guests' orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AdminOrderPage<'r> {
     /// The newest first.
@@ -35,6 +36,7 @@ pub struct AdminOrderPage<'r> {
     pub next: Option<&'r str>,
 }
 
+/// An order as admins see it, without its lines.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AdminOrder {
     pub id: Uuid,

@@ -30,6 +30,7 @@ pub struct Administration {
 }
 
 impl Administration {
+    /// Derives the keys of cursors from the service's secrets, so that all processes accept each other's.
     pub fn new(settings: &Settings) -> Self {
         Self {
             cursors: CursorKeys::new(&settings.jwt_secrets),
@@ -37,6 +38,7 @@ impl Administration {
     }
 }
 
+/// Every route requires a sign-in with the role `admin`.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(update_product::update_product))

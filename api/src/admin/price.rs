@@ -20,6 +20,7 @@ pub struct Price {
 }
 
 impl Price {
+    /// The checked amount with its currency.
     pub fn money(self) -> Money {
         Money {
             amount: self.amount.get(),
@@ -28,6 +29,7 @@ impl Price {
     }
 }
 
+/// New prices of one variant.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VariantPrice {

@@ -32,6 +32,7 @@ pub struct StockCount {
     pub quantity: WholeNumber<0, MAX_STOCK>,
 }
 
+/// A SKU's stock before and after the request.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StockChange {
     pub sku: String,

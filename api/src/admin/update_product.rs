@@ -60,6 +60,7 @@ pub struct AdminProduct {
     pub variants: Vec<AdminVariant>,
 }
 
+/// A variant with its exact stock, which customers don't see.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct AdminVariant {
     pub sku: String,

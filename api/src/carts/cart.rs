@@ -24,6 +24,7 @@ pub struct CartView {
     pub totals: CartTotals,
 }
 
+/// A line of a cart, priced when it is read.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CartItem {
     pub sku: String,
@@ -40,10 +41,11 @@ pub struct CartItem {
     pub line_total: Money,
     /// Units that could be bought now.
     pub available_quantity: i32,
-    /// Why it can't be bought. Inactive lines, and those in another currency, don't count towards the subtotal.
+    /// Why the line can't be bought. Inactive lines, and lines in another currency, don't count towards the subtotal.
     pub problems: Vec<ItemProblem>,
 }
 
+/// An image of a product.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CartImage {
     pub url: String,
@@ -59,21 +61,22 @@ pub enum ItemProblem {
     InsufficientStock,
     /// No longer sold.
     Inactive,
-    /// Its currency has changed and differs from the cart's.
+    /// The product's currency has changed and differs from the cart's.
     OtherCurrency,
 }
 
+/// The cart's coupon, which stays in the cart while it doesn't apply.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CartCoupon {
     pub code: String,
-    /// Why it doesn't apply now; null if it does.
+    /// Why the coupon doesn't apply now; null if it does.
     pub problem: Option<&'static str>,
 }
 
 /// In the cart's one currency.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CartTotals {
-    /// The sum of the lines, without inactive ones and those in another currency.
+    /// The sum of the lines, without inactive ones and lines in another currency.
     #[schema(value_type = MoneySchema)]
     pub subtotal: Money,
     #[schema(value_type = MoneySchema)]

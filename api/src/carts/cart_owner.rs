@@ -1,4 +1,4 @@
-//! A cart's id in the path, with the owner who requests it.
+//! A cart's id from the path, with the credentials of the request.
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;

@@ -25,12 +25,12 @@ use crate::state::AppState;
 #[serde(deny_unknown_fields)]
 pub struct NewCart {}
 
-/// Creates an empty cart. A guest's comes with its token, which is shown only once.
+/// Creates an empty cart. A guest's cart comes with a token, which is shown only once.
 #[utoipa::path(
     post,
     path = "/v1/carts",
     tag = "Carts",
-    request_body(content = Option<NewCart>, description = "Nothing, or `{}`"),
+    request_body(content = Option<NewCart>, description = "Empty, or `{}`"),
     security((), ("bearer" = [])),
     responses(
         (status = 201, body = CartView),
@@ -44,10 +44,10 @@ pub async fn create_cart(
     timings: RequestTimings,
     MaybeCustomer(customer): MaybeCustomer,
     RawQuery(query): RawQuery,
-    sent: Result<Bytes, BytesRejection>,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
-    refuse_fields(sent)?;
+    reject_fields(body)?;
     let id = Uuid::now_v7();
     let token = customer.is_none().then(OpaqueToken::random);
     let hash = token.as_ref().map(OpaqueToken::hash);
@@ -67,11 +67,11 @@ pub async fn create_cart(
     Ok((StatusCode::CREATED, Answer::new(None, &body)).into_response())
 }
 
-fn refuse_fields(sent: Result<Bytes, BytesRejection>) -> Result<(), ApiError> {
-    let sent = sent?;
-    match sent.is_empty() {
+fn reject_fields(bytes: Result<Bytes, BytesRejection>) -> Result<(), ApiError> {
+    let bytes = bytes?;
+    match bytes.is_empty() {
         true => Ok(()),
-        false => body::parse::<NewCart>(&sent).map(|NewCart {}| ()),
+        false => body::parse::<NewCart>(&bytes).map(|NewCart {}| ()),
     }
 }
 
@@ -91,8 +91,8 @@ async fn insert(
     .await;
     match inserted {
         Ok(_) => Ok(()),
-        // A valid access token of a deleted account.
-        Err(sqlx::Error::Database(fault)) if fault.constraint() == Some("carts_customer_id_fkey") => {
+        // An access token can outlive its account.
+        Err(sqlx::Error::Database(error)) if error.constraint() == Some("carts_customer_id_fkey") => {
             Err(ApiError::Unauthenticated)
         }
         Err(error) => Err(error.into()),

@@ -1,4 +1,4 @@
-//! `DELETE /v1/carts/{id}/coupon`: removes the coupon of a cart, if there is one. Two statements: a write and a read.
+//! `DELETE /v1/carts/{id}/coupon`: removes a cart's coupon, if it has one. Two statements: a write and a read.
 
 use axum::extract::{RawQuery, State};
 
@@ -13,7 +13,7 @@ use crate::http::query::Parameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
-/// Removes the coupon of your cart.
+/// Removes your cart's coupon.
 #[utoipa::path(
     delete,
     path = "/v1/carts/{id}/coupon",
@@ -44,7 +44,8 @@ pub async fn delete_coupon(
     cart.ok_or_else(unknown_cart)?.answer()
 }
 
-/// With an optimistic lock on the cart's version, as in `put_item.rs`: an order placed meanwhile must not be changed.
+/// With an optimistic lock on the cart's version, as in `put_item.rs`, because a concurrently ordered cart must not be
+/// changed.
 async fn remove(session: &mut Session<'_>, key: &CartKey) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
         let found = sqlx::query!(

@@ -1,5 +1,5 @@
-//! Carts. A token authorizes access to a guest's cart, a sign-in to a customer's; for others the cart doesn't exist.
-//! A cart stores no prices: each read prices it. Read first: `cart.rs`, a cart in responses; then `put_item.rs`.
+//! Carts. A token authorizes access to a guest's cart, a sign-in to a customer's. Other clients get a 404.
+//! A cart stores no prices, so each read prices it. Read first: `cart.rs`, a cart in responses; then `put_item.rs`.
 
 pub mod create_cart;
 pub mod show_cart;
@@ -19,17 +19,18 @@ use utoipa_axum::routes;
 use crate::http::error::ApiError;
 use crate::state::AppState;
 
-/// Lines in a cart. It bounds what reading one costs, and how many rows one order locks; far above a household's
-/// largest shopping list.
+/// Lines in a cart. This bounds the cost of reading one and the rows that one order locks; it is far above a
+/// household's largest shopping list.
 pub const MAX_LINES: i64 = 100;
 
 /// Units of one line: the bound of its column.
 pub const MAX_QUANTITY: i64 = 1000;
 
-/// How often a write is attempted under contention (optimistic lock). Each round one of the concurrent writes
-/// succeeds, so only a client with many concurrent writes to one cart exhausts them.
+/// Attempts of a write under contention (optimistic lock). In each round one of the concurrent writes succeeds, so
+/// only a client with many concurrent writes to one cart exhausts them.
 const ATTEMPTS: u32 = 10;
 
+/// Carts of guests, authorized by `x-cart-token`, and of signed-in customers.
 pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(create_cart::create_cart))
@@ -43,9 +44,9 @@ fn unknown_cart() -> ApiError {
     ApiError::NotFound("no such cart, or none of yours; a guest's cart needs its `x-cart-token`".to_owned())
 }
 
-/// After [`ATTEMPTS`] attempts.
+/// All [`ATTEMPTS`] lost against concurrent writes.
 fn too_contended() -> ApiError {
-    ApiError::Overloaded("many writes to one cart at once")
+    ApiError::Overloaded("too many concurrent writes to one cart")
 }
 
 fn cart_ordered() -> ApiError {

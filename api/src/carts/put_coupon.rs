@@ -1,7 +1,6 @@
-//! `PUT /v1/carts/{id}/coupon`: adds a coupon to a cart, if it applies now. Later reads check it again.
+//! `PUT /v1/carts/{id}/coupon`: adds a coupon to a cart, if it applies now. Each later read checks it again.
 //!
-//! Two statements: the cart is read as if it had the coupon, so that there is one place for pricing; then it is
-//! written.
+//! Two statements: the cart is read as if it had the coupon, so that pricing code exists only once, and then written.
 
 use axum::extract::{RawQuery, State};
 use serde::Deserialize;
@@ -28,7 +27,7 @@ pub struct CouponCode {
     pub code: BoundedString<32>,
 }
 
-/// Adds a coupon to your cart, in place of an earlier one.
+/// Adds a coupon to your cart, replacing an earlier one.
 #[utoipa::path(
     put,
     path = "/v1/carts/{id}/coupon",
@@ -78,7 +77,8 @@ pub async fn put_coupon(
     cart.answer()
 }
 
-/// With an optimistic lock on the cart's version, as in `put_item.rs`: an order placed meanwhile must not be changed.
+/// With an optimistic lock on the cart's version, as in `put_item.rs`, because a concurrently ordered cart must not be
+/// changed.
 async fn add(session: &mut Session<'_>, key: &CartKey, code: &str) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
         let found = sqlx::query!(

@@ -1,7 +1,7 @@
 //! `PUT /v1/carts/{id}/items/{sku}`: sets the quantity of a SKU in a cart. Zero removes the line.
 //!
-//! Two statements: a conditional write that reports why it didn't happen, and a read for the response. They need no
-//! transaction.
+//! Two statements, which need no transaction: a conditional write that also returns why it was rejected, and a read
+//! for the response.
 
 use axum::extract::{FromRequestParts, Path, RawQuery, State};
 use axum::http::request::Parts;
@@ -33,6 +33,7 @@ pub struct Quantity {
     pub quantity: WholeNumber<0, MAX_QUANTITY>,
 }
 
+/// The SKU in a path. An impossible one is a 404, like an unknown one.
 #[derive(Debug)]
 pub struct Sku(String);
 
@@ -117,7 +118,7 @@ async fn set_item(
     Err(too_contended())
 }
 
-/// What the write found, and whether it happened.
+/// Whether the line was written, and the state of the cart and the variant that decided it.
 struct WriteOutcome {
     written: bool,
     ordered: bool,
@@ -143,8 +144,8 @@ impl WriteOutcome {
             return conflict("inactive", format!("`{sku}` is no longer sold"));
         }
         match &self.cart_currency {
-            Some(of_cart) if of_cart != currency => {
-                let detail = format!("`{sku}` is sold in {currency}, and this cart is in {of_cart}");
+            Some(cart_currency) if cart_currency != currency => {
+                let detail = format!("`{sku}` is sold in {currency}, and this cart is in {cart_currency}");
                 conflict("currency_differs", detail)
             }
             _ if self.other_lines >= MAX_LINES => {
@@ -155,9 +156,9 @@ impl WriteOutcome {
     }
 }
 
-/// Writes the line under an optimistic lock: `updated_at` only grows, so it is the cart's version. Of two concurrent
-/// writes the second finds another version than it has read and writes nothing, so the limit on lines and the one
-/// currency hold. An order of the cart changes the version too.
+/// Writes the line under an optimistic lock. `updated_at` only grows, so it serves as the cart's version. The second
+/// of two concurrent writes finds a newer version than it read and writes nothing, so a cart never exceeds its lines
+/// or mixes currencies. Ordering the cart changes the version too.
 async fn try_set_item(
     session: &mut Session<'_>,
     key: &CartKey,
@@ -177,8 +178,8 @@ async fn try_set_item(
     outcome.fetch_optional(session).await
 }
 
-/// Removes a line, also one of a variant that is no longer sold. Without the line there is nothing to do. It uses the
-/// same optimistic lock as [`try_set_item`].
+/// Removes a line, even if its variant is no longer sold; a missing line is no error. Uses the same optimistic lock as
+/// [`try_set_item`].
 async fn remove_item(session: &mut Session<'_>, key: &CartKey, sku: &str) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
         let found = sqlx::query!(
@@ -224,6 +225,7 @@ async fn remove_item(session: &mut Session<'_>, key: &CartKey, sku: &str) -> Res
 
 fn unknown_sku() -> ApiError {
     ApiError::NotFound(
-        "no variant has this SKU; /v1/products/{slug}?include=variants lists a product's".to_owned(),
+        "no variant has this SKU; /v1/products/{slug}?include=variants lists the SKUs of a product"
+            .to_owned(),
     )
 }

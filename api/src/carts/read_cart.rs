@@ -22,7 +22,7 @@ pub(super) struct StoredCart {
 
 pub(super) struct CouponOnCart {
     terms: Coupon,
-    /// Why it can't be used at all.
+    /// Why no cart can use it.
     unusable: Option<&'static str>,
 }
 
@@ -32,7 +32,7 @@ impl CouponOnCart {
         &self.terms.code
     }
 
-    /// The discount, or the code and text of why there is none.
+    /// The discount, or the problem's code and text if the coupon doesn't apply.
     pub(super) fn discount(
         &self,
         subtotal_cents: i64,
@@ -123,7 +123,7 @@ struct CartRow {
     image_alt: Option<String>,
 }
 
-/// Reads a cart with its coupon, or with the candidate instead. `None` when this key has no such cart.
+/// Reads a cart with its coupon, or with the candidate instead. `None` when this key has no access to such a cart.
 ///
 /// # Errors
 /// When the statement fails, or the cart's total overflows.

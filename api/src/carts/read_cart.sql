@@ -1,4 +1,4 @@
--- A cart of this customer or token with its lines and its coupon, or the coupon that somebody would like to put on it.
+-- A cart of this customer or token with its lines, and its coupon or a candidate coupon.
 select c.id,
        exists (select from orders o where o.cart_id = c.id) as "ordered!",
        co.code as "coupon_code?",

@@ -1,4 +1,4 @@
--- Puts a line into a cart, if the cart may hold it and nobody else has written to it meanwhile, and says what it found.
+-- Writes a line if the cart may hold it and its version is unchanged (optimistic lock). Returns the state it found.
 with seen as (
     select c.id, c.updated_at, exists (select from orders o where o.cart_id = c.id) as ordered
     from carts c

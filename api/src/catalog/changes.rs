@@ -1,10 +1,10 @@
-//! The change feed: what of the catalogue changed since this process looked last. Triggers write it
-//! (`migrations/20261128000009_catalog_changes.sql`); every process reads it four times a second and applies it to all that
-//! it keeps of the catalogue.
+//! The change feed: the catalogue's changes since a process's last read. Triggers write it
+//! (`migrations/20261128000009_catalog_changes.sql`); each process reads it four times a second and applies the changes
+//! to its cache and its replicas of the catalogue.
 //!
-//! A reader's position is a snapshot, not a time or a number: each read gives the rows of exactly those transactions that
-//! the snapshot of the read before didn't show. So a change is seen once, and also when its commit comes late, or after
-//! the commits of later transactions.
+//! A reader's position is a snapshot, not a time or a number. Each read returns the rows of exactly those transactions
+//! that the previous read's snapshot didn't include. A change is therefore seen exactly once, even if its transaction
+//! commits late, or after transactions that started later.
 
 mod follower;
 mod snapshot;
@@ -17,59 +17,59 @@ use uuid::Uuid;
 pub use self::follower::follow;
 pub use self::snapshot::Snapshot;
 
-/// So many changes at once are an import: all is loaded again, which is cheaper than to look at each.
+/// More changes in one read come from an import. Reloading everything is then cheaper than applying each.
 const MAX_CHANGES: i64 = 10_000;
 
-/// A process that hasn't read for so long loads everything. The worker deletes rows that are older than an hour.
+/// A process that hasn't read for longer reloads everything, because the worker deletes rows after an hour.
 const MAX_BEHIND: Duration = Duration::from_secs(30 * 60);
 
-/// Which history of the database was read. Snapshots of two histories can't be compared: the same transaction ids mean
-/// other transactions.
+/// Identifies a history of the database. Snapshots of two histories can't be compared, because the same ids stand for
+/// different transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Lineage {
     /// The catalogue's epoch, which an operator raises after a restore.
     pub epoch: i64,
-    /// Postgres' timeline: another one after each failover and each recovery to a point in time. 0 on a standby.
+    /// Postgres' timeline, which each failover and each point-in-time recovery changes. 0 on a standby.
     pub timeline: u32,
 }
 
 /// What changed between two reads.
 #[derive(Debug)]
 pub struct Changes {
-    /// What changed isn't known in detail: load everything again. So it is for the first read of a process.
+    /// The changes aren't known in detail, so everything must be reloaded. True for a process's first read.
     pub everything: bool,
     /// A brand or a category changed.
     pub reference: bool,
-    /// Each product and kind, once a transaction.
+    /// Each product and kind, once per transaction.
     pub products: Vec<(Uuid, ChangeKind)>,
-    /// The transactions that made them: one for each of `products`.
+    /// The transaction of each entry of `products`.
     pub transactions: Vec<u64>,
     /// The transactions that changed brands or categories.
     pub reference_transactions: Vec<u64>,
-    /// The latest read, which shows all of these changes.
+    /// The snapshot of this read, which includes all of these changes.
     pub snapshot: Snapshot,
-    /// Another one than before means that everything may have changed.
+    /// If it differs from the previous read's, everything may have changed.
     pub lineage: Lineage,
     /// When the read began.
     pub read_at: Instant,
-    /// The database's clock then, in milliseconds since 1970.
+    /// The database's clock at the read, in milliseconds since 1970.
     pub database_ms: u64,
 }
 
 /// What changed about a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChangeKind {
-    /// Anything that is shown of it, whether it is shown, or that it is there at all.
+    /// Its visible data, its visibility, or its existence.
     Product,
-    /// The price of one of its variants.
+    /// The price of a variant.
     Price,
-    /// One of its variants ran out or came back.
+    /// A variant sold out or was restocked.
     Stock,
     /// Its reviews.
     Rating,
 }
 
-/// Where a process stands in the feed.
+/// A process's reader of the feed.
 #[derive(Debug, Default)]
 pub struct Feed {
     position: Option<Position>,
@@ -84,8 +84,8 @@ pub struct Position {
 }
 
 impl Feed {
-    /// What changed since the position. Pass the new position to [`Feed::advance`] once all of it is applied; until then,
-    /// the next read gives it again.
+    /// The changes since the position. Pass the new position to [`Feed::advance`] once all of them are applied; until
+    /// then, the next read returns them again.
     ///
     /// # Errors
     /// When the statement fails.
@@ -109,7 +109,7 @@ impl Feed {
             read_at,
         };
         let continues = known.is_some_and(|known| {
-            // Transaction ids that went back are those of a database that was restored.
+            // Transaction ids decrease only when the database was restored.
             known.lineage == lineage && known.snapshot.next() <= snapshot.next()
         });
         let mut changes = Changes {
@@ -129,7 +129,7 @@ impl Feed {
         Ok((changes, position))
     }
 
-    /// All that was read up to here is applied.
+    /// Call it once all changes up to the position are applied.
     pub fn advance(&mut self, position: Position) {
         self.position = Some(position);
     }
@@ -139,14 +139,14 @@ impl Changes {
     fn add(&mut self, rows: &[Row]) -> Result<(), sqlx::Error> {
         for row in rows {
             let (Some(transaction), Some(kind)) = (row.transaction, row.kind.as_deref()) else {
-                continue; // The row that only has the snapshot.
+                continue; // The row that holds only the snapshot.
             };
             let kind = match kind {
                 "price" => ChangeKind::Price,
                 "stock" => ChangeKind::Stock,
                 "rating" => ChangeKind::Rating,
                 "product" => ChangeKind::Product,
-                // Also what a later release adds to the feed.
+                // Brands, categories, and kinds that a later release adds to the feed.
                 _ => {
                     self.reference = true;
                     self.reference_transactions.push(transaction.cast_unsigned());
@@ -171,9 +171,10 @@ struct Row {
     kind: Option<String>,
 }
 
-/// One statement, so that the snapshot is that of the rows. There is always a row, for the snapshot and the epoch.
+/// One statement, so that the snapshot and the rows are consistent. It always returns a row, for the snapshot and the
+/// epoch.
 async fn read_rows(connection: &mut PgConnection, since: Option<&Snapshot>) -> Result<Vec<Row>, sqlx::Error> {
-    // Without a position: what a snapshot that shows everything misses, so nothing.
+    // Without a position, the comparison is with null and matches no change.
     let since = since.map(Snapshot::to_string);
     sqlx::query_as!(
         Row,

@@ -1,4 +1,4 @@
-//! Which products a list is about: the filters that browsing and facets share, and their SQL.
+//! The filters that browsing and facets share, and their SQL.
 
 use std::fmt::Write as _;
 
@@ -10,25 +10,25 @@ use crate::http::query::Parameters;
 
 /// The longest search text, in characters.
 pub const MAX_QUERY_CHARS: usize = 200;
-/// The longest slug, in characters: that of its column.
+/// The longest slug, in characters: the bound of its column.
 pub const MAX_SLUG_CHARS: usize = 255;
-/// The highest price that a filter takes, in minor units.
+/// The highest price that a filter accepts, in minor units.
 const MAX_PRICE: i64 = 1_000_000_000_000;
 
-/// What a product must be to be in the list. Everything is optional.
+/// The conditions on a listed product, all optional.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProductFilters {
-    /// Slug of a category: its products and those of the categories below it.
+    /// Slug of a category. Its subcategories' products match as well.
     pub category: Option<String>,
     /// Slug of a brand.
     pub brand: Option<String>,
-    /// Words to be found.
+    /// Words to search for.
     pub q: Option<String>,
     /// Lowest price, in minor units.
     pub min_price: Option<i64>,
     /// Highest price, in minor units.
     pub max_price: Option<i64>,
-    /// Whether any variant is in stock.
+    /// At least one variant is in stock, or none.
     pub in_stock: Option<bool>,
 }
 
@@ -36,7 +36,7 @@ impl ProductFilters {
     /// Takes the filters from a request.
     ///
     /// # Errors
-    /// A 400 that names the parameter at fault.
+    /// A 400 that names the invalid parameter.
     pub fn take(parameters: &mut Parameters<'_>) -> Result<Self, ApiError> {
         let filters = Self {
             category: parameters.take_text("category", MAX_SLUG_CHARS)?,
@@ -55,8 +55,8 @@ impl ProductFilters {
         }
     }
 
-    /// Appends the filters in canonical form, percent-encoded: `category=shirts&q=wool&`. Equal filters give equal
-    /// texts, which name the list in cache keys and cursors.
+    /// Appends the filters in canonical form, percent-encoded: `category=shirts&q=wool&`. Equal filters have equal
+    /// texts, which identify the list in cache keys and cursors.
     pub fn write_canonical(&self, to: &mut String) {
         let texts = [
             ("category", &self.category),
@@ -80,7 +80,7 @@ impl ProductFilters {
         }
     }
 
-    /// Appends the conditions on `products p` (and on what `matching` joins), but the category's.
+    /// Appends the conditions on `products p` and on the tables that `matching` joins, except the category's.
     pub fn push_conditions(&self, sql: &mut QueryBuilder<Postgres>, matching: Option<&Matching>) {
         sql.push(" where p.active");
         if let Some(matching) = matching {
@@ -106,7 +106,7 @@ impl ProductFilters {
     }
 }
 
-/// Opens a statement with the table `subtree`: the ids of a category and of all below it.
+/// Opens a statement with the CTE `subtree`: the ids of a category and its descendants.
 pub fn push_subtree(sql: &mut QueryBuilder<Postgres>, category: &str) {
     sql.push("with recursive subtree as (select id from categories where slug = ")
         .push_bind(category.to_owned())

@@ -1,5 +1,5 @@
-//! `GET /v1/categories`: the tree of categories, with how many products are shown in each and below it.
-//! How they are counted is the lesson `facets` (`facets/`).
+//! `GET /v1/categories`: the tree of categories, each with the number of active products in it and its descendants.
+//! The lesson `facets` decides how they are counted (`facets/`).
 
 use std::collections::HashMap;
 
@@ -16,33 +16,32 @@ use crate::http::query::Parameters;
 use crate::http::timings::{RequestTimings, Timings};
 use crate::state::{App, AppState};
 
-/// Categories that the tree shows. More would be megabytes, and no menu.
+/// Categories in the response. More would take megabytes, and no menu shows as many.
 const MAX_CATEGORIES: usize = 5_000;
 
-/// A category and those below it.
+/// A category and its descendants.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Category {
-    /// What `category=` takes.
+    /// Value for `category=`.
     pub slug: String,
-    /// For people.
     pub name: String,
-    /// Products shown in it and in all below it.
+    /// Active products in the category and its descendants.
     pub product_count: i64,
-    /// In their order.
+    /// By position.
     #[schema(no_recursion)]
     pub children: Vec<Category>,
 }
 
-/// All categories.
+/// The tree of categories.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CategoryTree {
-    /// Those at the top, in their order.
+    /// The root categories, by position.
     pub items: Vec<Category>,
-    /// Always null: the tree is answered whole, up to 5,000 categories, those nearest to the top first.
+    /// Always null: there is only one page. It has up to 5,000 categories, those nearest to the root first.
     pub next: Option<String>,
 }
 
-/// The tree of categories.
+/// Shows the tree of categories.
 #[utoipa::path(
     get,
     path = "/v1/categories",
@@ -65,7 +64,7 @@ pub async fn list_categories(
 }
 
 async fn tree(app: &App, timings: &Timings) -> Result<Answer, ApiError> {
-    let is_old = app.catalog.replicas.columns.is_old();
+    let is_stale = app.catalog.replicas.columns.is_stale();
     let rows = app.catalog.facets.by_category(app, timings).await?;
     let mut below: HashMap<Option<Uuid>, Vec<CategoryCount>> = HashMap::new();
     for row in rows {
@@ -75,10 +74,10 @@ async fn tree(app: &App, timings: &Timings) -> Result<Answer, ApiError> {
     keep_top(&mut items, MAX_CATEGORIES);
     let tree = CategoryTree { items, next: None };
     let body = serde_json::to_vec(&tree).map_err(ApiError::internal)?;
-    Ok(Answer::new(None, &body).provisional(is_old))
+    Ok(Answer::new(None, &body).provisional(is_stale))
 }
 
-/// Takes the rows below a parent out of the map, so that even a circle of parents would end.
+/// Removes a parent's rows from the map, so that recursion ends even if parents form a cycle.
 fn children(below: &mut HashMap<Option<Uuid>, Vec<CategoryCount>>, parent: Option<Uuid>) -> Vec<Category> {
     let rows = below.remove(&parent).unwrap_or_default();
     let category = |row: CategoryCount| {
@@ -94,9 +93,9 @@ fn children(below: &mut HashMap<Option<Uuid>, Vec<CategoryCount>>, parent: Optio
     rows.into_iter().map(category).collect()
 }
 
-/// Keeps the first `most` of all categories, level by level. What is left out is still counted in those above it.
-fn keep_top(tree: &mut Vec<Category>, most: usize) {
-    let mut left = most;
+/// Keeps the first `limit` categories, breadth-first. Their ancestors' counts still include the removed ones.
+fn keep_top(tree: &mut Vec<Category>, limit: usize) {
+    let mut left = limit;
     let mut level = vec![tree];
     while !level.is_empty() {
         let mut below = Vec::new();

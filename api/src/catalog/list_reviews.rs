@@ -1,4 +1,4 @@
-//! `GET /v1/products/{slug}/reviews`: what customers wrote, the newest first.
+//! `GET /v1/products/{slug}/reviews`: a product's reviews, the newest first, with keyset pagination.
 
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
@@ -17,20 +17,17 @@ use crate::http::query::Parameters;
 use crate::http::timings::{RequestTimings, Timings};
 use crate::state::{App, AppState};
 
-/// What a customer wrote.
+/// A customer's review.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Review {
-    /// Its id.
     pub id: Uuid,
     /// Stars, 1 to 5.
     pub rating: i16,
-    /// In a few words.
     pub title: String,
-    /// In more.
     pub body: String,
-    /// Who.
+    /// The customer's name.
     pub author: String,
-    /// When, RFC 3339.
+    /// RFC 3339.
     #[serde(serialize_with = "rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub created_at: OffsetDateTime,
@@ -45,11 +42,11 @@ fn rfc3339<S: serde::Serializer>(at: &OffsetDateTime, serializer: S) -> Result<S
 pub struct ReviewPage<'r> {
     /// The newest first.
     pub items: &'r [Review],
-    /// The next page's address, to be followed as it is; null on the last page. Also in `Link`.
+    /// The next page's address, to be followed unchanged; null on the last page. Also in `Link`.
     pub next: Option<&'r str>,
 }
 
-/// Reviews of a product.
+/// Lists a product's reviews.
 #[utoipa::path(
     get,
     path = "/v1/products/{slug}/reviews",
@@ -58,7 +55,7 @@ pub struct ReviewPage<'r> {
     params(
         ("slug" = String, Path, description = "The product's slug"),
         ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("after" = Option<String>, Query, description = "From `next`: where the page before ended"),
+        ("after" = Option<String>, Query, description = "The cursor from `next`"),
     ),
     responses(
         (status = 200, body = ReviewPage),
@@ -147,7 +144,7 @@ pub(super) async fn newest_reviews(
     after: Option<Cursor>,
     limit: i64,
 ) -> Result<Vec<Review>, sqlx::Error> {
-    // Before the first review of all comes a time that no review has.
+    // The first page starts after a key that is later than any review's.
     let (before, id) = match after {
         None => (time::macros::datetime!(9999-12-31 23:59:59 UTC), Uuid::max()),
         Some(cursor) => {

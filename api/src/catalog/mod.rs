@@ -1,6 +1,6 @@
-//! The catalogue: what anyone may browse. Each operation is a file, or a folder where a lesson is taught in it; the
-//! folders `product_details`, `list_columns`, `list_statement`, `search`, `facets` and `cache` are components that
-//! operations share.
+//! The public catalogue. Each operation is a file, or a folder if it is a lesson's switch point. The folders
+//! `product_details`, `list_columns`, `list_statement`, `search`, `facets` and `cache` are components that operations
+//! share.
 
 pub mod browse_products;
 pub mod list_categories;
@@ -14,6 +14,7 @@ pub mod filters;
 pub mod product;
 pub mod product_slug;
 pub mod reference;
+pub mod search_statistics;
 pub mod sort;
 
 pub mod cache;
@@ -42,6 +43,7 @@ use self::product_details::ProductDetails;
 use self::reference::Reference;
 use self::replicas::Replicas;
 use self::search::Search;
+use self::search_statistics::SearchStatistics;
 use crate::database::Class;
 use crate::http::cursor::{self, CursorKeys};
 use crate::http::layers;
@@ -50,33 +52,34 @@ use crate::state::AppState;
 
 /// The catalogue's components, each built as its arm.
 pub struct Catalog {
-    /// Where finished answers are kept.
+    /// Caches serialized responses.
     pub cache: CatalogCache,
-    /// How variants and images are loaded.
+    /// Loads variants and images.
     pub details: ProductDetails,
-    /// Which columns a list reads.
+    /// Chooses the columns that a list reads.
     pub columns: ListColumns,
-    /// How a list's statement is put to Postgres.
+    /// Builds a list's statement.
     pub statement: ListStatement,
-    /// How products are found by words.
+    /// Finds products by words.
     pub search: Search,
-    /// How products are counted.
+    /// Counts products.
     pub facets: Facets,
     /// Brands and categories, held in the process.
     pub reference: Reference,
+    /// What Postgres knows of the words and keys that searches read.
+    pub statistics: SearchStatistics,
     /// What else the process holds of the catalogue.
     pub replicas: Replicas,
-    /// Bounds on what is held, and counted of it.
+    /// Bounds of the replicas and of counting.
     pub limits: ReplicaSettings,
-    /// How many variants and images of a product a list shows.
+    /// The most variants and images of a product in a list.
     pub max_list_details: u16,
-    /// Signs where a page ended.
+    /// Sign the cursors of lists.
     pub cursors: CursorKeys,
 }
 
 impl Catalog {
-    /// Builds each component as the arm that the variants name. `connect` is for the replicas, which load over a
-    /// connection of their own.
+    /// Builds each component as its arm. The replicas use `connect`, because they load over their own connections.
     pub fn new(variants: &Variants, redis: Redis, connect: PgConnectOptions, settings: &Settings) -> Self {
         let replicas = Replicas::new(variants.facets, connect, settings.replicas);
         let cursors = CursorKeys::new(&settings.jwt_secrets);
@@ -88,6 +91,7 @@ impl Catalog {
             search: Search::new(variants.search),
             facets: Facets::new(variants.facets, &replicas),
             reference: Reference::default(),
+            statistics: SearchStatistics::default(),
             replicas,
             limits: settings.replicas,
             max_list_details: settings.catalog.max_list_details,
@@ -96,7 +100,7 @@ impl Catalog {
     }
 }
 
-/// The catalogue's routes. `pagination` is told apart here: an arm is a handler of its own.
+/// The catalogue's routes. The switch point of the lesson `pagination`: each arm is a handler.
 pub fn router(variants: &Variants) -> OpenApiRouter<AppState> {
     let browse = match variants.pagination {
         #[cfg(feature = "baselines")]

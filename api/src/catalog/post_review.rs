@@ -1,4 +1,5 @@
-//! `POST /v1/products/{slug}/reviews`: what a customer thinks of a product that they bought, said once.
+//! `POST /v1/products/{slug}/reviews`: a customer's review of a product. Only customers who bought it can review it,
+//! once.
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -20,26 +21,25 @@ use crate::http::timings::RequestTimings;
 use crate::http::whole_number::WholeNumber;
 use crate::state::AppState;
 
-/// The longest review, in characters: that of its column.
+/// The longest review, in characters: the bound of its column.
 const MAX_REVIEW_CHARS: usize = 10_000;
 
-/// What a customer thinks. The author's name is that of the account.
+/// A new review. The author's name is the account's.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewReview {
     /// Stars.
     #[schema(value_type = i16, minimum = 1, maximum = 5)]
     rating: WholeNumber<1, 5>,
-    /// In a few words. It may be left out.
     #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
     title: Option<BoundedString<255>>,
-    /// In more. Plain text; lines may be broken.
+    /// Plain text; line breaks are allowed.
     #[serde(deserialize_with = "plain_text")]
     #[schema(min_length = 1, max_length = 10000)]
     body: String,
 }
 
-/// Text of several lines, without other control characters, some of which Postgres refuses.
+/// Text of several lines, without other control characters. Postgres rejects NUL.
 fn plain_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let given = String::deserialize(deserializer)?;
     let text = given.trim();
@@ -86,22 +86,22 @@ pub async fn post_review(
 ) -> Result<Response, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
     let mut session = app.database.session(&timings).await?;
-    let review = write(&mut session, &slug, &customer, review).await?;
+    let review = insert_review(&mut session, &slug, &customer, review).await?;
     drop(session);
 
     let body = serde_json::to_vec(&review).map_err(ApiError::internal)?;
     Ok((StatusCode::CREATED, Answer::new(None, &body)).into_response())
 }
 
-struct Outcome {
+struct ReviewOutcome {
     author: Option<String>,
     bought: bool,
     created_at: Option<OffsetDateTime>,
 }
 
-/// Writes the review if its author may, in one statement. Of two at once, the second finds the first by the unique key,
-/// and writes nothing.
-async fn write(
+/// Inserts the review if the customer bought the product, in one statement. The unique constraint makes it idempotent
+/// under concurrency: the second of two concurrent reviews inserts nothing.
+async fn insert_review(
     session: &mut Session<'_>,
     slug: &str,
     customer: &Customer,
@@ -111,7 +111,7 @@ async fn write(
     let rating = review.rating.get() as i16;
     let title = review.title.map(BoundedString::into_string).unwrap_or_default();
     let outcome = sqlx::query_as!(
-        Outcome,
+        ReviewOutcome,
         r#"with product as (
                select id,
                       exists (
@@ -146,14 +146,14 @@ async fn write(
     .fetch_optional(session)
     .await?
     .ok_or_else(unknown_product)?;
-    // Signed in as somebody whose account is gone.
+    // An access token can outlive its account.
     let author = outcome.author.ok_or(ApiError::Unauthenticated)?;
     if !outcome.bought {
         return Err(ApiError::NotBought);
     }
     let created_at = outcome.created_at.ok_or_else(|| ApiError::Conflict {
         code: "already_reviewed",
-        detail: "you have reviewed this product; it is reviewed once".to_owned(),
+        detail: "you have already reviewed this product".to_owned(),
     })?;
     Ok(Review {
         id,

@@ -1,4 +1,4 @@
-//! A product as the API shows it: the views that answers are made of, and how a row becomes one.
+//! A product in responses, and its conversion from a row.
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -13,63 +13,58 @@ use super::product_details::ProductKey;
 use super::reference::Snapshot;
 pub use crate::http::money::MoneySchema;
 
-/// Something with a slug to filter by and a name to show.
+/// A brand or a category.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Named<'r> {
-    /// Unique; what `brand=` and `category=` take.
+    /// Unique; value for `brand=` or `category=`.
     pub slug: &'r str,
-    /// For people.
     pub name: &'r str,
 }
 
-/// What customers think of a product.
+/// A summary of a product's reviews.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Rating {
     /// Mean of the stars, 1 to 5, to two places; 0 without reviews.
     pub average: f64,
-    /// How many reviews.
+    /// Number of reviews.
     pub count: i32,
 }
 
-/// A picture.
+/// An image of a product.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 pub struct Image<'r> {
-    /// Where it is.
     pub url: &'r str,
-    /// What it shows, for those who can't see it.
+    /// A description, for accessibility.
     pub alt: &'r str,
 }
 
-/// One way to buy a product.
+/// A version of a product that can be bought.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Variant {
-    /// The stock-keeping unit: what a cart takes.
+    /// The stock-keeping unit, as in the path of a cart's item.
     pub sku: String,
-    /// For people.
     pub title: String,
-    /// Its place among the options, for example `{"Size":"M"}`.
+    /// Its options' values, for example `{"Size":"M"}`.
     #[schema(value_type = Object)]
     pub options: Box<RawValue>,
-    /// What it costs.
     #[schema(value_type = MoneySchema)]
     pub price: Money,
-    /// What it used to cost.
+    /// A former price.
     #[schema(value_type = Option<MoneySchema>)]
     pub compare_at_price: Option<Money>,
-    /// Whether it is in stock.
+    /// In stock.
     pub available: bool,
 }
 
-/// A picture of a product, in a list of them.
+/// An image of a product with `include=images`.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProductImage {
-    /// Where it is.
     pub url: String,
-    /// What it shows, for those who can't see it.
+    /// A description, for accessibility.
     pub alt: String,
 }
 
-/// What `include=` adds to a product. A part that was not asked for is `None`.
+/// The additions of `include=` to a product. A part that wasn't requested is `None`.
 #[derive(Debug, Default)]
 pub struct Details {
     /// With `include=variants`.
@@ -78,7 +73,7 @@ pub struct Details {
     pub images: Option<Vec<ProductImage>>,
 }
 
-/// A product in a list. It borrows its texts from the row that it was read from.
+/// A product in a list. It borrows its strings from its row.
 #[derive(Debug, ToSchema)]
 #[schema(as = Product)]
 pub struct ProductItem<'r> {
@@ -137,7 +132,7 @@ impl Serialize for ProductItem<'_> {
     }
 }
 
-/// Which fields of a product a list shows: one bit each. `include=` adds to them.
+/// The fields of a product in a list, as a bit set. `include=` adds to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fields(u16);
 
@@ -169,12 +164,12 @@ impl Fields {
     /// All fields.
     pub const ALL: Fields = Fields((1 << Self::NAMES.len()) - 1);
 
-    /// Those that were asked for; all when none were.
-    pub fn of(chosen: &[Fields]) -> Self {
-        if chosen.is_empty() {
+    /// The requested fields, or all if none are requested.
+    pub fn of(requested: &[Fields]) -> Self {
+        if requested.is_empty() {
             Self::ALL
         } else {
-            Self(chosen.iter().fold(0, |bits, field| bits | field.0))
+            Self(requested.iter().fold(0, |bits, field| bits | field.0))
         }
     }
 
@@ -197,7 +192,7 @@ impl Fields {
     }
 }
 
-/// Where each column of a list's rows is: every arm of `projection` reads other columns.
+/// The index of each column in a list's rows, which differs between the arms of `projection`.
 #[derive(Debug, Clone, Copy)]
 pub struct ItemColumns {
     pub id: usize,
@@ -215,14 +210,11 @@ pub struct ItemColumns {
     pub image_alt: usize,
 }
 
-/// What the rest of an item is asked for with.
+/// The keys for loading an item's details, brand and category.
 #[derive(Debug, Clone, Copy)]
 pub struct ItemKey {
-    /// The product's.
     pub product: ProductKey,
-    /// Names its brand.
     pub brand_id: Uuid,
-    /// Names its category.
     pub category_id: Uuid,
 }
 
@@ -256,18 +248,18 @@ impl ItemColumns {
         })
     }
 
-    /// Reads the id alone.
+    /// Reads only the id.
     ///
     /// # Errors
-    /// When the column is of another type.
+    /// When the column has another type.
     pub fn id(&self, row: &PgRow) -> Result<Uuid, sqlx::Error> {
         row.try_get(self.id)
     }
 
-    /// Reads what the rest is asked for with.
+    /// Reads the keys for loading the rest.
     ///
     /// # Errors
-    /// When a column is of another type.
+    /// When a column has another type.
     pub fn key(&self, row: &PgRow) -> Result<ItemKey, sqlx::Error> {
         Ok(ItemKey {
             product: ProductKey {
@@ -279,10 +271,10 @@ impl ItemColumns {
         })
     }
 
-    /// Reads a row as an item that borrows its texts.
+    /// Reads a row as an item that borrows its strings.
     ///
     /// # Errors
-    /// When a column is of another type, or the snapshot doesn't name the brand or the category.
+    /// When a column has another type, or the snapshot lacks the brand or the category.
     pub fn read<'r>(
         &self,
         row: &'r PgRow,
@@ -324,12 +316,12 @@ impl ItemColumns {
     }
 }
 
-/// A currency from a column whose check admits no other text.
+/// Parses a currency. Its column's check constraint allows no invalid code.
 pub fn currency(code: &str) -> Currency {
     code.parse().unwrap_or(Currency::EUR)
 }
 
-/// A former price, where there is one.
+/// A former price, if there is one.
 pub fn compare_at_price(amount: Option<i64>, currency: Currency) -> Option<Money> {
     amount.map(|amount| Money { amount, currency })
 }

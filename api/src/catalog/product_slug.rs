@@ -6,8 +6,8 @@ use axum::http::request::Parts;
 use super::filters::MAX_SLUG_CHARS;
 use crate::http::error::ApiError;
 
-/// A text that may be a product's slug. What can't be one is not found, like any slug that no product has: Postgres
-/// would refuse a zero byte, and a text that isn't UTF-8 never was a slug.
+/// A possible slug of a product. An impossible slug is a 404, like an unknown one: Postgres rejects NUL in text, and no
+/// slug is invalid UTF-8.
 #[derive(Debug)]
 pub struct ProductSlug(pub String);
 
@@ -24,7 +24,7 @@ impl<S: Send + Sync> FromRequestParts<S> for ProductSlug {
     }
 }
 
-/// A 404 for a product.
+/// The 404 for a slug without a product. Customers also get it for an inactive product, admins don't.
 pub fn unknown_product() -> ApiError {
-    ApiError::NotFound("no product has this slug; /v1/products lists those there are".to_owned())
+    ApiError::NotFound("no product has this slug; /v1/products lists all products".to_owned())
 }

@@ -1,9 +1,9 @@
 //! Reference data: brands and categories, held in the process. They are few, change rarely, and nearly every list needs
-//! them, so a list joins neither table, and the planner sees ids in place of subselects.
+//! them. A list therefore joins neither table, and the planner sees ids instead of subselects.
 //!
-//! A snapshot is immutable and swapped whole. The change feed reloads it when a brand or a category changed
-//! ([`Reference::apply`]); what is asked for before that, and is not in it, is looked up in Postgres once. An unknown
-//! slug is never remembered, so a brand that was created a moment ago is found.
+//! A snapshot is immutable and replaced as a whole. The change feed reloads it when a brand or a category changed
+//! ([`Reference::apply`]). If a request needs a row that isn't in it yet, it looks in Postgres once. There is no
+//! negative caching: unknown slugs aren't remembered, so a brand that was just created is found.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -15,35 +15,30 @@ use super::changes::Changes;
 use super::product::Named;
 use crate::database::Session;
 
-/// A brand.
+/// A brand, as lists and filters need it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Brand {
-    /// What products refer to it by.
     pub id: Uuid,
-    /// What `brand=` takes.
+    /// Value for `brand=`.
     pub slug: Box<str>,
-    /// For people.
     pub name: Box<str>,
 }
 
 /// A category, with its place in the tree.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Category {
-    /// What products refer to it by.
     pub id: Uuid,
-    /// The category above it.
     pub parent_id: Option<Uuid>,
-    /// What `category=` takes.
+    /// Value for `category=`.
     pub slug: Box<str>,
-    /// For people.
     pub name: Box<str>,
     /// Among its siblings, from 0.
     pub position: i32,
-    /// Its own id, then those of all categories below it.
+    /// Its own id, then its descendants'.
     pub subtree: Box<[Uuid]>,
 }
 
-/// All brands and categories, as they were when they were read.
+/// All brands and categories at one point in time.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     brands: HashMap<Uuid, Brand>,
@@ -54,22 +49,22 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The brand with an id.
+    /// `None` for a brand that is newer than the snapshot, or deleted.
     pub fn brand(&self, id: Uuid) -> Option<&Brand> {
         self.brands.get(&id)
     }
 
-    /// The brand with a slug.
+    /// As [`Snapshot::brand`], by the value of `brand=`.
     pub fn brand_by_slug(&self, slug: &str) -> Option<&Brand> {
         self.brand(*self.brand_ids.get(slug)?)
     }
 
-    /// The category with an id.
+    /// `None` for a category that is newer than the snapshot, or deleted.
     pub fn category(&self, id: Uuid) -> Option<&Category> {
         self.categories.get(&id)
     }
 
-    /// The category with a slug.
+    /// As [`Snapshot::category`], by the value of `category=`.
     pub fn category_by_slug(&self, slug: &str) -> Option<&Category> {
         self.category(*self.category_ids.get(slug)?)
     }
@@ -84,7 +79,7 @@ impl Snapshot {
         self.categories.values()
     }
 
-    /// About how much memory it takes, in bytes: some 200 a brand, 250 a category, and 16 for each place below another.
+    /// An estimate of its memory, in bytes: about 200 per brand, 250 per category, and 16 per ancestor of a category.
     pub fn bytes(&self) -> usize {
         let brands = self.brands.values().map(|brand| {
             size_of::<(Uuid, Brand)>()
@@ -102,7 +97,7 @@ impl Snapshot {
         brands.chain(categories).sum()
     }
 
-    /// A brand as answers show it.
+    /// A brand for responses.
     pub fn named_brand(&self, id: Uuid) -> Option<Named<'_>> {
         self.brand(id).map(|brand| Named {
             slug: &brand.slug,
@@ -110,7 +105,7 @@ impl Snapshot {
         })
     }
 
-    /// A category as answers show it.
+    /// A category for responses.
     pub fn named_category(&self, id: Uuid) -> Option<Named<'_>> {
         self.category(id).map(|category| Named {
             slug: &category.slug,
@@ -149,7 +144,7 @@ impl Snapshot {
     }
 }
 
-/// A category's id and those of all below it. Each is taken once, so that even a circle of parents would end.
+/// A category's id and its descendants', each once, so that the loop ends even if parents form a cycle.
 fn subtree(children: &HashMap<Uuid, Vec<Uuid>>, id: Uuid) -> Box<[Uuid]> {
     let mut ids = vec![id];
     let mut at = 0;
@@ -178,16 +173,16 @@ struct CategoryRow {
     position: i32,
 }
 
-/// The current snapshot, and how it is kept true.
+/// The current snapshot, kept up to date.
 #[derive(Debug, Default)]
 pub struct Reference {
     current: RwLock<Arc<Snapshot>>,
-    /// Held by the request that reloads, so that others which miss the same row wait for it.
+    /// Single flight: held by the request that reloads, while others that miss the same row wait for it.
     reloading: tokio::sync::Mutex<()>,
 }
 
 impl Reference {
-    /// What was read last; empty before the first load.
+    /// The current snapshot, which is empty before the first load.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -195,7 +190,7 @@ impl Reference {
     /// Reads all brands and categories.
     ///
     /// # Errors
-    /// When a statement fails; the snapshot stays as it was.
+    /// When a statement fails; the snapshot is kept.
     pub async fn load<'e, E>(&self, executor: &mut E) -> Result<Arc<Snapshot>, sqlx::Error>
     where
         for<'c> &'c mut E: Executor<'c, Database = Postgres>,
@@ -214,10 +209,10 @@ impl Reference {
         Ok(snapshot)
     }
 
-    /// Reloads when a brand or a category changed, or when anything may have.
+    /// Reloads if a brand or a category changed, or may have changed.
     ///
     /// # Errors
-    /// When a statement fails; the snapshot stays as it was, and the changes must be applied again.
+    /// When a statement fails; the snapshot is kept, and the changes must be applied again.
     pub async fn apply(
         &self,
         connection: &mut sqlx::PgConnection,
@@ -229,7 +224,7 @@ impl Reference {
         Ok(())
     }
 
-    /// The snapshot, read first when nothing was yet.
+    /// The current snapshot, loaded first if necessary.
     ///
     /// # Errors
     /// When a statement fails.
@@ -241,7 +236,7 @@ impl Reference {
         }
     }
 
-    /// A snapshot that has these slugs, if Postgres has them: an unknown one costs one statement.
+    /// A snapshot that contains these slugs, if Postgres does. An unknown slug costs one statement.
     ///
     /// # Errors
     /// When a statement fails.
@@ -273,7 +268,7 @@ impl Reference {
         self.reload_unless(session, has_both).await
     }
 
-    /// A snapshot that names these brands and categories, which products have, so Postgres has them, too.
+    /// A snapshot that contains these brands and categories. Products refer to them, so they exist in Postgres.
     ///
     /// # Errors
     /// When a statement fails.
@@ -294,7 +289,7 @@ impl Reference {
         }
     }
 
-    /// Reloads, unless another request did so while this one waited.
+    /// Reloads, unless another request did while this one waited.
     async fn reload_unless(
         &self,
         session: &mut Session<'_>,
@@ -324,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_subtree_is_a_category_and_all_below_it() {
+    fn a_subtree_is_a_category_and_its_descendants() {
         let snapshot = Snapshot::of(
             Vec::new(),
             vec![
@@ -352,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_parents_ends() {
+    fn a_cycle_of_parents_ends() {
         let snapshot = Snapshot::of(Vec::new(), vec![row(1, Some(2)), row(2, Some(1))]);
         assert_eq!(snapshot.category_by_slug("category-1").unwrap().subtree.len(), 2);
     }

@@ -1,10 +1,10 @@
 //! An in-process replica of a part of the catalogue: loaded once in the background, kept up to date by the change feed,
-//! and shared by all requests. What it holds is a [`Content`]: the columns that facets count (`columns/`), the titles
-//! that suggestions search (`suggest/titles.rs`).
+//! and shared by all requests. Its [`Content`] is the columns that facets count (`columns/`) or the titles that
+//! suggestions search (`suggest/titles.rs`).
 //!
-//! A process serves while it loads: a request that needs the content waits a bounded time for it and is rejected after
-//! that. Afterwards only products that changed are re-read. A process that fell behind the feed loads again beside the
-//! old content, and swaps when the new one has caught up.
+//! A process serves while it loads: a request that needs the content waits for it for a bounded time and is then
+//! rejected. After the load, only changed products are re-read. If a process fell behind the feed, it keeps serving the
+//! stale content while it reloads, and swaps when the new content has caught up.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -16,70 +16,70 @@ use uuid::Uuid;
 
 use crate::http::error::ApiError;
 
-/// Changed products that are re-read by one statement: so few that it is far from its timeout.
-const REFRESH_AT_ONCE: usize = 1_000;
+/// Changed products re-read by one statement: few enough to stay far below its timeout.
+const REFRESH_BATCH: usize = 1_000;
 
-/// The most changed products that are remembered until they are re-read, 1.6 MB of ids. Beyond that the whole content is
-/// loaded again, which costs less.
+/// The most changed products remembered until they are re-read, 1.6 MB of ids. Beyond that, reloading everything is
+/// cheaper.
 const MAX_UNREAD: usize = 100_000;
 
-/// How long one load may take. A Postgres that is gone without a word would be waited for without end.
+/// The limit on one load. Without it, a load would hang forever if Postgres disappears without closing the connection.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
-/// Between two attempts to load: the first pause, which doubles, and the longest.
+/// Exponential backoff between attempts to load: the first pause and the longest.
 const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
-/// What a replica holds.
+/// The data of a replica.
 pub trait Content: Sized + Send + Sync + 'static {
-    /// Its bounds, from the settings.
+    /// Bounds from the settings.
     type Limits: Copy + Send + Sync + 'static;
 
-    /// For logs.
+    /// For logs and error messages.
     const NAME: &'static str;
 
-    /// The gauge that shows how much memory it takes.
+    /// The gauge of its memory.
     const BYTES_GAUGE: &'static str;
 
-    /// Reads all of it, in statements that each take a bounded time. What the feed says of is the same in `known`, the
-    /// content so far, and needn't be read again.
+    /// Reads everything, in statements that each take a bounded time. Data that the feed covers is up to date in
+    /// `known`, the current content, and can be copied from it.
     fn load(
         connection: &mut PgConnection,
         limits: Self::Limits,
         known: Option<&Self>,
     ) -> impl Future<Output = Result<Self, sqlx::Error>> + Send;
 
-    /// Re-reads these products, at most a thousand: some have changed, some are gone.
+    /// Re-reads these products, at most a thousand. Some have changed, some were deleted.
     fn refresh(
         &self,
         connection: &mut PgConnection,
         products: &[Uuid],
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// How much memory it takes.
+    /// An estimate of its memory.
     fn bytes(&self) -> usize;
 }
 
-/// How a replica is loaded, and how long a request waits for that.
+/// How a replica is loaded and kept up to date. `L` holds the content's own bounds.
 #[derive(Debug, Clone)]
 pub struct ReplicaOptions<L> {
-    /// It loads over a connection of its own, so that it takes none from requests.
+    /// Each load opens its own connection, so that requests keep theirs.
     pub connect: PgConnectOptions,
-    /// How long a request waits for a content that is being loaded.
+    /// How long a request waits for a load.
     pub wait: Duration,
-    /// After this time it is loaded again in the background. `None` where the feed says all that changes.
+    /// After this time the content is refreshed in the background (stale-while-revalidate). `None` if the feed covers
+    /// all of its data.
     pub max_age: Option<Duration>,
-    /// The content's own bounds.
     pub limits: L,
 }
 
-/// A content that is loaded when it is first needed, and shared from then on.
+/// A content that is loaded lazily, and shared.
 pub struct Replica<C: Content>(Arc<Shared<C>>);
 
 struct Shared<C: Content> {
     options: ReplicaOptions<C::Limits>,
     current: RwLock<Option<Loaded<C>>>,
     progress: Mutex<Progress>,
-    /// Counts the loads that have ended, for those who wait.
+    /// The number of completed loads, which wakes waiting requests.
     loads: watch::Sender<u64>,
 }
 
@@ -91,21 +91,21 @@ struct Loaded<C> {
 #[derive(Default)]
 struct Progress {
     is_loading: bool,
-    /// The load that is under way read before changes that were lost: another one has to follow it.
+    /// Changes were missed after the load in progress began, so it must be repeated.
     is_outdated: bool,
-    /// Nothing was lost since the current content was loaded: the next one may take over what it knows.
+    /// No change was missed since the current content was loaded, so the next load may copy from it.
     is_known: bool,
-    /// The current content is from before changes that were lost.
-    is_old: bool,
-    /// Changed while a load is under way, which may have read them before.
+    /// Changes were missed since the current content was loaded.
+    is_stale: bool,
+    /// Changed during the load in progress, which may have read them before the change.
     changed_meanwhile: Vec<Uuid>,
-    /// Changed, and not re-read into the current content yet. Kept here, so that a refresh that fails or is cancelled
-    /// loses nothing.
+    /// Changed, but not re-read into the current content yet. Stored here, so that a failed or cancelled refresh loses
+    /// none.
     unread: Vec<Uuid>,
 }
 
 impl<C: Content> Replica<C> {
-    /// Loads nothing yet.
+    /// Doesn't load yet.
     pub fn new(options: ReplicaOptions<C::Limits>) -> Self {
         Self(Arc::new(Shared {
             options,
@@ -115,19 +115,19 @@ impl<C: Content> Replica<C> {
         }))
     }
 
-    /// Begins to load in the background, unless that is done or under way.
+    /// Starts to load in the background, unless the content is loaded or loading.
     pub fn start_loading(&self) {
         if self.0.current().is_none() {
             self.0.start_loading(false);
         }
     }
 
-    /// The content. Waits for it while it is being loaded.
+    /// The content. Waits for the first load.
     ///
     /// # Errors
-    /// A 503 when that takes too long.
+    /// A 503 when the wait times out.
     pub async fn get(&self) -> Result<Arc<C>, ApiError> {
-        // Subscribed before looking, so that a load that ends in between is noticed.
+        // Subscribe before checking, so that a load that ends in between isn't missed.
         let mut loads = self.0.loads.subscribe();
         if let Some((content, age)) = self.0.current() {
             if self.0.options.max_age.is_some_and(|max_age| age > max_age) {
@@ -143,34 +143,33 @@ impl<C: Content> Replica<C> {
         }
     }
 
-    /// Whether what is held may be old: it is being loaded again, because changes were lost. What is made from it is not
-    /// to be kept.
-    pub fn is_old(&self) -> bool {
-        self.0.progress().is_old
+    /// Changes were missed, so the content may be stale and is being reloaded. Responses made from it must not be cached.
+    pub fn is_stale(&self) -> bool {
+        self.0.progress().is_stale
     }
 
-    /// All of it may have changed, unseen: what is held is loaded again.
-    pub fn outdate(&self) {
+    /// Changes were missed, so anything may have changed. Reloads the content if it is loaded.
+    pub fn invalidate(&self) {
         let mut progress = self.0.progress();
         let is_loaded = self.0.current().is_some();
         progress.is_outdated = progress.is_loading;
-        progress.is_old = is_loaded;
+        progress.is_stale = is_loaded;
         drop(progress);
         if is_loaded {
             self.0.start_loading(false);
         }
     }
 
-    /// Re-reads products that have changed.
+    /// Re-reads changed products.
     ///
     /// # Errors
-    /// When a statement fails. What was not re-read is remembered until the next call.
+    /// When a statement fails. The remaining products are remembered until the next call.
     pub async fn refresh(&self, connection: &mut PgConnection, changed: &[Uuid]) -> Result<(), sqlx::Error> {
         if !self.remember(changed) {
-            self.outdate();
+            self.invalidate();
             return Ok(());
         }
-        // After remembering: a load that swaps now has caught up with the changes.
+        // Checked after remembering, because a load that swaps from here on has caught up with these changes.
         let Some((content, _)) = self.0.current() else {
             self.0.progress().unread.clear();
             return Ok(());
@@ -178,7 +177,7 @@ impl<C: Content> Replica<C> {
         loop {
             let next: Vec<Uuid> = {
                 let progress = self.0.progress();
-                progress.unread.iter().copied().take(REFRESH_AT_ONCE).collect()
+                progress.unread.iter().copied().take(REFRESH_BATCH).collect()
             };
             if next.is_empty() {
                 return Ok(());
@@ -192,7 +191,7 @@ impl<C: Content> Replica<C> {
         }
     }
 
-    /// Whether there was room to remember them.
+    /// `false` if there are too many to remember.
     fn remember(&self, changed: &[Uuid]) -> bool {
         let mut progress = self.0.progress();
         progress.unread.extend_from_slice(changed);
@@ -241,10 +240,10 @@ impl<C: Content> Shared<C> {
             let loading = tokio::time::timeout(LOAD_TIMEOUT, self.load_once()).await;
             match loading.unwrap_or(Err(sqlx::Error::PoolTimedOut)) {
                 Ok(true) => break,
-                // Changes were lost meanwhile: from the beginning.
+                // Changes were missed during the load, so it is repeated.
                 Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "{} can't be loaded; another attempt follows", C::NAME);
+                    tracing::warn!(%error, "could not load {}; retrying", C::NAME);
                     tokio::time::sleep(pause).await;
                     pause = longest.min(pause * 2);
                 }
@@ -261,14 +260,14 @@ impl<C: Content> Shared<C> {
         );
     }
 
-    /// Whether the new content is in place.
+    /// `true` once the new content is current, `false` if changes were missed during the load.
     async fn load_once(&self) -> Result<bool, sqlx::Error> {
         let known = {
-            // What changes from here on is seen by this load, or remembered for it.
+            // Changes from here on are read by this load, or remembered for it.
             let mut progress = self.progress();
             progress.is_known &= !std::mem::take(&mut progress.is_outdated);
             progress.changed_meanwhile = match progress.is_known {
-                // What is taken over may lack these.
+                // Copied data may lack these changes.
                 true => [&progress.changed_meanwhile[..], &progress.unread].concat(),
                 false => Vec::new(),
             };
@@ -290,12 +289,12 @@ impl<C: Content> Shared<C> {
                         at: Instant::now(),
                     });
                     progress.is_loading = false;
-                    progress.is_old = false;
+                    progress.is_stale = false;
                     break;
                 }
                 std::mem::take(&mut progress.changed_meanwhile)
             };
-            for products in changed.chunks(REFRESH_AT_ONCE) {
+            for products in changed.chunks(REFRESH_BATCH) {
                 content.refresh(&mut connection, products).await?;
             }
         }

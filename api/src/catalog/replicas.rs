@@ -1,4 +1,4 @@
-//! What a process holds of the catalogue in replicas of its own, and how the change feed keeps them.
+//! A process's replicas of the catalogue, and how the change feed updates them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,18 +15,18 @@ use super::replica::{Replica, ReplicaOptions};
 use super::suggest::titles::{BestSellers, TitleLimits};
 use crate::settings::ReplicaSettings;
 
-/// The replicas. Each loads when it is first needed, or ahead.
+/// The replicas. Each is loaded lazily, or ahead of the first request.
 pub struct Replicas {
-    /// What facets and category counts count.
+    /// For facets and category counts.
     pub columns: Arc<Replica<ProductColumns>>,
-    /// What suggestions search first.
+    /// The titles that suggestions search first.
     pub titles: Replica<BestSellers>,
     has_columns: bool,
     loads_ahead: AtomicBool,
 }
 
 impl Replicas {
-    /// Loads nothing yet.
+    /// Doesn't load yet.
     pub fn new(facets: variants::Facets, connect: PgConnectOptions, settings: ReplicaSettings) -> Self {
         let columns = ReplicaOptions {
             connect: connect.clone(),
@@ -52,8 +52,8 @@ impl Replicas {
         }
     }
 
-    /// Loads what will be needed in the background, so that no request has to wait for it: when the feed is read for the
-    /// first time. What was loaded before that would have to be loaded again.
+    /// Makes the first read of the feed load the replicas in the background, so that no request has to wait for them.
+    /// Loading earlier would be wasted, because the first read of the feed invalidates everything.
     pub fn load_ahead(&self) {
         self.loads_ahead.store(true, Ordering::Relaxed);
     }
@@ -65,14 +65,14 @@ impl Replicas {
         }
     }
 
-    /// Re-reads what has changed. What was never loaded stays so.
+    /// Re-reads changed products. A replica that isn't loaded isn't loaded now.
     ///
     /// # Errors
-    /// When a statement fails. What was not re-read is remembered until the next call.
+    /// When a statement fails. The remaining products are remembered until the next call.
     pub async fn apply(&self, connection: &mut PgConnection, changes: &Changes) -> Result<(), sqlx::Error> {
         if changes.everything {
-            self.columns.outdate();
-            self.titles.outdate();
+            self.columns.invalidate();
+            self.titles.invalidate();
             if self.loads_ahead.load(Ordering::Relaxed) {
                 self.start_loading();
             }

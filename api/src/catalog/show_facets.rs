@@ -1,5 +1,5 @@
-//! `GET /v1/products/facets`: how the products that match divide into brands, categories, price bands and availability.
-//! How they are counted is the lesson `facets` (`facets/`).
+//! `GET /v1/products/facets`: counts of the matching products by brand, category, price band and availability. The
+//! lesson `facets` decides how they are counted (`facets/`).
 
 use axum::extract::{RawQuery, State};
 
@@ -12,19 +12,19 @@ use crate::http::query::Parameters;
 use crate::http::timings::{RequestTimings, Timings};
 use crate::state::{App, AppState};
 
-/// How the products that match divide.
+/// Counts the matching products by facet.
 #[utoipa::path(
     get,
     path = "/v1/products/facets",
     tag = "Catalog",
     security(()),
     params(
-        ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
+        ("category" = Option<String>, Query, description = "Slug of a category; its descendants are included"),
         ("brand" = Option<String>, Query, description = "Slug of a brand"),
-        ("q" = Option<String>, Query, description = "Words to be found, at most 200 characters"),
+        ("q" = Option<String>, Query, description = "Words to search for, at most 200 characters"),
         ("min_price" = Option<i64>, Query, description = "Lowest price, in minor units"),
         ("max_price" = Option<i64>, Query, description = "Highest price, in minor units"),
-        ("in_stock" = Option<bool>, Query, description = "Only what is in stock, or only what isn't"),
+        ("in_stock" = Option<bool>, Query, description = "Only products in stock, or only products out of stock"),
     ),
     responses(
         (status = 200, body = FacetCounts),
@@ -48,17 +48,17 @@ pub async fn show_facets(
 }
 
 async fn facets(app: &App, timings: &Timings, filters: &ProductFilters) -> Result<Answer, ApiError> {
-    // Before counting: changes that are lost from here on are lost for the cache as well.
-    let is_old = app.catalog.replicas.columns.is_old();
+    // Checked before counting: changes missed from here on also invalidate the cache.
+    let is_stale = app.catalog.replicas.columns.is_stale();
     let facets = match &filters.q {
         Some(text) => count_matching(app, timings, filters, text).await?,
         None => app.catalog.facets.count(app, timings, filters, None).await?,
     };
     let body = serde_json::to_vec(&facets).map_err(ApiError::internal)?;
-    Ok(Answer::new(None, &body).provisional(is_old))
+    Ok(Answer::new(None, &body).provisional(is_stale))
 }
 
-/// As the list does it: what the words don't match is matched with the text that is similar.
+/// As in a list: if the words match nothing, similar words are tried.
 async fn count_matching(
     app: &App,
     timings: &Timings,
@@ -73,8 +73,8 @@ async fn count_matching(
         if !candidates.ids.is_empty() {
             let ids = Some(candidates.ids.as_slice());
             facets = app.catalog.facets.count(app, timings, filters, ids).await?;
-            facets.approximate = candidates.are_cut;
         }
+        facets.approximate = candidates.are_cut;
         if facets.total > 0 || facets.approximate {
             break;
         }

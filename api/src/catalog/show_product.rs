@@ -1,4 +1,4 @@
-//! `GET /v1/products/{slug}`: one product, with what `include` asks for.
+//! `GET /v1/products/{slug}`: one product, with the parts that `include` requests.
 
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
@@ -22,13 +22,13 @@ use crate::http::query::Parameters;
 use crate::http::timings::{RequestTimings, Timings};
 use crate::state::{App, AppState};
 
-/// Variants and images that a product shows: what an import may give one.
+/// The most variants and images of a product: the bound of an import.
 const MAX_DETAILS: u16 = 2_048;
 
-/// Reviews that `include=reviews` shows; `/v1/products/{slug}/reviews` has them all.
+/// Reviews in `include=reviews`; `/v1/products/{slug}/reviews` lists all of them.
 const INCLUDED_REVIEWS: i64 = 10;
 
-/// A product, alone.
+/// A product with its description.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProductView<'r> {
     pub id: Uuid,
@@ -74,7 +74,7 @@ const PARTS: &[(&str, Part)] = &[
     ("reviews", Part::Reviews),
 ];
 
-/// One product.
+/// Shows a product.
 #[utoipa::path(
     get,
     path = "/v1/products/{slug}",
@@ -82,7 +82,7 @@ const PARTS: &[(&str, Part)] = &[
     security(()),
     params(
         ("slug" = String, Path, description = "The product's slug"),
-        ("include" = Option<String>, Query, description = "variants, images, reviews: any of them, comma-separated"),
+        ("include" = Option<String>, Query, description = "Any of variants, images and reviews, comma-separated"),
     ),
     responses(
         (status = 200, body = ProductView),

@@ -1,10 +1,10 @@
-//! The orders of a list of products. Each is total: it ends with the id.
+//! The sort orders of a list of products. Each is a total order, with the id as the tiebreaker.
 
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder, Row};
 use time::OffsetDateTime;
 
-/// What a list is sorted by.
+/// A list's sort order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sort {
     /// How well the words of `q` match.
@@ -13,16 +13,16 @@ pub enum Sort {
     Newest,
     /// The cheapest first.
     PriceAsc,
-    /// The dearest first.
+    /// The most expensive first.
     PriceDesc,
-    /// What sold most first.
+    /// The most sold first.
     BestSelling,
     /// The best rated first.
     Rating,
 }
 
 impl Sort {
-    /// The words of the parameter `sort`.
+    /// The values of the parameter `sort`.
     pub const NAMES: &'static [(&'static str, Sort)] = &[
         ("relevance", Sort::Relevance),
         ("newest", Sort::Newest),
@@ -32,7 +32,7 @@ impl Sort {
         ("rating", Sort::Rating),
     ];
 
-    /// The word of this order.
+    /// The value of the parameter `sort`.
     pub fn name(self) -> &'static str {
         Self::NAMES
             .iter()
@@ -41,7 +41,8 @@ impl Sort {
             .expect("every order has a name")
     }
 
-    /// The column of `products` and of `search_rows` that comes before the id. `None` for [`Sort::Relevance`], which the search computes.
+    /// The column of `products` and `search_rows` that precedes the id. `None` for [`Sort::Relevance`], which the search
+    /// computes.
     pub fn column(self) -> Option<&'static str> {
         match self {
             Sort::Relevance => None,
@@ -52,7 +53,7 @@ impl Sort {
         }
     }
 
-    /// ` asc` or ` desc`, for the key and the id alike, so that one index serves both ways.
+    /// ` asc` or ` desc`, for both the key and the id, so that one index serves both directions.
     pub fn direction(self) -> &'static str {
         match self {
             Sort::PriceAsc => " asc",
@@ -60,7 +61,7 @@ impl Sort {
         }
     }
 
-    /// The comparison that continues after a key.
+    /// The operator that selects rows after a key (keyset pagination).
     pub fn beyond(self) -> &'static str {
         match self {
             Sort::PriceAsc => " > ",
@@ -68,7 +69,7 @@ impl Sort {
         }
     }
 
-    /// Reads the column `sort_key`, the first, as the 64 bits that a cursor carries.
+    /// Reads the first column, `sort_key`, as the 64 bits of a cursor's key.
     ///
     /// # Errors
     /// When the row has no such column.
@@ -82,7 +83,7 @@ impl Sort {
         })
     }
 
-    /// Binds a key from a cursor with its column's type.
+    /// Binds a cursor's key with its column's type.
     pub fn push_key(self, sql: &mut QueryBuilder<Postgres>, key: i64) {
         match self {
             Sort::Newest => sql.push_bind(

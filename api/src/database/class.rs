@@ -54,7 +54,7 @@ impl Class {
             Self::Browse | Self::Search if shares.database_read_statement_timeout < all => {
                 shares.database_read_statement_timeout
             }
-            _ => postgres::answer_limit(all),
+            _ => postgres::response_limit(all),
         }
     }
 }

@@ -72,10 +72,12 @@ impl Answer {
         })
     }
 
+    /// The whole value, for the cache. [`Answer::from_stored`] parses it.
     pub fn stored(&self) -> &[u8] {
         &self.stored
     }
 
+    /// The JSON that is sent. Shares memory with the stored value.
     pub fn body(&self) -> Bytes {
         self.stored.slice(self.body_at..)
     }

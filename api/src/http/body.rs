@@ -81,10 +81,12 @@ fn shortened(text: &str) -> String {
 pub struct BoundedString<const MAX: usize>(String);
 
 impl<const MAX: usize> BoundedString<MAX> {
+    /// 1 to `MAX` characters.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
+    /// As [`BoundedString::as_str`], without a copy.
     pub fn into_string(self) -> String {
         self.0
     }

@@ -33,6 +33,7 @@ static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// The longest request id that is accepted from a client, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
+/// The layer, with the time limits that it enforces.
 #[derive(Debug, Clone, Copy)]
 pub struct ContextLayer {
     pub request_timeout: Duration,
@@ -47,6 +48,7 @@ impl<S> Layer<S> for ContextLayer {
     }
 }
 
+/// The service that [`ContextLayer`] wraps around all others.
 #[derive(Debug, Clone)]
 pub struct RequestContext<S> {
     inner: S,

@@ -28,6 +28,7 @@ pub struct Cursor {
     pub id: Uuid,
 }
 
+/// Keys that sign cursors, so that clients can't forge a position. Older keys stay valid while secrets are rotated.
 #[derive(Clone)]
 pub struct CursorKeys(DerivedKeys);
 

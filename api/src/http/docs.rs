@@ -47,6 +47,7 @@ impl Modify for SecuritySchemes {
     }
 }
 
+/// Serves the document at `/openapi.json` and Swagger UI at `/docs`, after adding the errors that extractors return.
 pub fn router<S: Clone + Send + Sync + 'static>(mut document: utoipa::openapi::OpenApi) -> Router<S> {
     declare_refusals(&mut document);
     // By default, Swagger UI shows a badge from validator.swagger.io.

@@ -86,6 +86,7 @@ pub enum ApiError {
 }
 
 impl ApiError {
+    /// [`ApiError::InvalidParameter`]. `detail` says what the parameter accepts, and reaches the client.
     pub fn parameter(parameter: impl Into<Cow<'static, str>>, detail: impl Into<String>) -> Self {
         Self::InvalidParameter {
             parameter: parameter.into(),
@@ -93,6 +94,7 @@ impl ApiError {
         }
     }
 
+    /// [`ApiError::Internal`]. The cause is logged and never reaches the client.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(cause.into())
     }

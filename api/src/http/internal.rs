@@ -17,6 +17,7 @@ use crate::database::{Class, PoolUse};
 use crate::metrics::{record_class, record_in_flight};
 use crate::state::AppState;
 
+/// What the handlers of the internal listener read.
 #[derive(Clone)]
 pub struct Internal {
     pub app: AppState,
@@ -27,6 +28,7 @@ pub struct Internal {
     pub draining: Arc<AtomicBool>,
 }
 
+/// The routes of the internal listener. They need no sign-in, so the listener must not be reachable from outside.
 pub fn router(internal: Internal) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))

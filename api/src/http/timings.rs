@@ -28,6 +28,7 @@ pub struct Timings {
     cache_nanos: AtomicU64,
 }
 
+/// What the catalogue's cache contributed to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheOutcome {
     Unused = 0,
@@ -53,6 +54,7 @@ impl CacheOutcome {
 }
 
 impl Timings {
+    /// Starts the clock of a request.
     pub fn start(class: Class) -> Self {
         Self {
             started: Instant::now(),
@@ -84,6 +86,7 @@ impl Timings {
         self.statements.load(Ordering::Relaxed)
     }
 
+    /// [`CacheOutcome::Unused`] until the cache was asked.
     pub fn cache(&self) -> CacheOutcome {
         match self.cache.load(Ordering::Relaxed) {
             1 => CacheOutcome::Hit,
@@ -146,6 +149,7 @@ impl fmt::Display for Millis {
     }
 }
 
+/// The running request's [`Timings`], as an extractor.
 #[derive(Clone)]
 pub struct RequestTimings(pub Arc<Timings>);
 

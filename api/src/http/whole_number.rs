@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 pub struct WholeNumber<const MIN: i64, const MAX: i64>(i64);
 
 impl<const MIN: i64, const MAX: i64> WholeNumber<MIN, MAX> {
+    /// From `MIN` to `MAX`, both included.
     pub fn get(self) -> i64 {
         self.0
     }

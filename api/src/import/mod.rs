@@ -48,6 +48,7 @@ mod report;
 
 mod error;
 
+/// What the file doesn't say about itself, and how to treat its invalid rows.
 #[derive(Debug, Clone, Copy)]
 pub struct ImportOptions {
     /// The currency of all prices; the file doesn't name it.

@@ -16,6 +16,7 @@ pub struct RowRemark {
     pub reason: String,
 }
 
+/// What an import wrote, skipped and changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportReport {
     /// Whether anything was written. A strict import with a skipped row writes nothing.

@@ -18,6 +18,7 @@ use crate::http::query::Parameters;
 use crate::http::timings::RequestTimings;
 use crate::state::AppState;
 
+/// A page of the signed-in customer's orders.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OrderPage<'r> {
     /// The newest first.

@@ -35,6 +35,7 @@ use self::checkout::Checkout;
 use self::events::Events;
 use self::history::OrderHistory;
 use self::order_lines::OrderLines;
+use self::place_order::reservation::Reservation;
 use self::sku_queue::SkuQueue;
 use crate::database::stock_writers;
 use crate::http::cursor::CursorKeys;
@@ -44,6 +45,7 @@ use crate::state::{AppState, BuildAppError};
 
 /// What the orders' handlers use, each component built as its arm.
 pub struct Orders {
+    pub reservation: Reservation,
     pub lines: OrderLines,
     pub history: OrderHistory,
     pub checkout: Checkout,
@@ -70,6 +72,7 @@ impl Orders {
         let payments = PaymentGateway::new(&settings.orders.payment)?;
         let stock_writers = stock_writers(&settings.database, &settings.bulkheads);
         Ok(Self {
+            reservation: Reservation::new(variants.reservation),
             lines: OrderLines::new(variants.order_lines),
             history: OrderHistory::new(variants.order_history),
             checkout: Checkout::new(variants, settings, &payments)?,

@@ -119,6 +119,8 @@ pub struct OrderLine {
 }
 
 impl OrderLine {
+    /// `texts` are the SKU and the titles of product and variant. The price is in minor units; the line's total saturates
+    /// instead of overflowing.
     pub fn new(
         texts: (String, String, String),
         quantity: i32,
@@ -138,6 +140,7 @@ impl OrderLine {
     }
 }
 
+/// The amounts of an order, all in its currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Totals {
     /// The sum of the lines.

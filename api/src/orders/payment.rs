@@ -186,7 +186,7 @@ async fn record_paid(
         event: app.orders.events.row(&event),
         message_id: event.message_id,
         done_by_caller: app.orders.checkout.handled_in_request(),
-        answer: Some((bound_key(request), &body)),
+        response: Some((bound_key(request), &body)),
     };
     if !pay_order(session, payment).await? {
         return Ok(PaymentOutcome::AlreadySettled {

@@ -3,7 +3,8 @@
 //! The argon2 crate allocates its 19 MiB buffer on the heap, and glibc keeps it in an arena of each thread that ever
 //! hashed: a hundred megabytes for a process that hashes one password at a time. An allocation above 32 MiB is always
 //! mapped from the system and unmapped when it is freed (<https://man7.org/linux/man-pages/man3/mallopt.3.html>,
-//! `M_MMAP_THRESHOLD`). Only the pages that are written to become resident.
+//! `M_MMAP_THRESHOLD`). Only the pages that are written to become resident. jemalloc, which the api uses, returns such
+//! memory within ten seconds in any case (`opt.dirty_decay_ms`).
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::password_hash::{

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use crate::http::error::ApiError;
 use crate::settings::PasswordSettings;
 
+/// Passwords to hash concurrently: the setting, or half of the cores, rounded up, if it is 0.
 pub fn hashes_at_once(settings: PasswordSettings) -> usize {
     match usize::from(settings.password_hashes_at_once) {
         0 => std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2)),

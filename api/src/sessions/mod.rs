@@ -45,6 +45,7 @@ enum Arm {
     Jwt(Box<jwt::Jwt>),
 }
 
+/// What a signed-in customer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Can buy.
@@ -264,6 +265,7 @@ struct Access {
 }
 
 impl Role {
+    /// The name in tokens and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Customer => "customer",

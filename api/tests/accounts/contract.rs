@@ -1,4 +1,4 @@
-//! What an account is, whichever arm.
+//! The behavior of accounts that all arms share.
 
 use axum::http::Request;
 use serde_json::{Value, json};
@@ -7,26 +7,26 @@ use super::people::{PASSWORD, Person, address, arms, post, sign_in};
 use crate::support::shop::{Changes, TestShop};
 
 #[tokio::test]
-async fn a_customer_registers_signs_in_looks_and_signs_out() {
+async fn a_customer_registers_signs_in_sees_the_profile_and_signs_out() {
     for variants in arms() {
         let shop = TestShop::start(&variants.to_string()).await;
         let registration = json!({ "email": " Ada@Example.com", "password": PASSWORD, "name": " Ada " });
-        let answer = post(&shop, "/v1/accounts", &registration).await;
-        assert_eq!(answer.status, 201, "{variants}: {}", answer.text());
-        let registered = answer.json();
+        let response = post(&shop, "/v1/accounts", &registration).await;
+        assert_eq!(response.status, 201, "{variants}: {}", response.text());
+        let registered = response.json();
         assert_eq!(registered["email"], "ada@example.com");
         assert_eq!(
             (&registered["name"], &registered["role"]),
             (&json!("Ada"), &json!("customer"))
         );
-        let answer = sign_in(&shop, "ADA@example.com", PASSWORD).await;
-        let tokens = answer.json();
+        let response = sign_in(&shop, "ADA@example.com", PASSWORD).await;
+        let tokens = response.json();
         assert_eq!(
             (&tokens["token_type"], &tokens["expires_in"]),
             (&json!("Bearer"), &json!(900))
         );
-        assert_eq!(answer.header("cache-control"), Some("no-store"));
-        let ada = Person::signed_in("ada@example.com", &answer);
+        assert_eq!(response.header("cache-control"), Some("no-store"));
+        let ada = Person::signed_in("ada@example.com", &response);
         assert_eq!(
             ada.get(&shop, "/v1/me").await.ok().json(),
             registered,
@@ -41,23 +41,26 @@ async fn a_customer_registers_signs_in_looks_and_signs_out() {
 }
 
 #[tokio::test]
-async fn a_name_can_be_changed_and_nothing_else() {
+async fn only_the_name_can_be_changed() {
     let shop = TestShop::start("optimized").await;
     let ada = Person::new(&shop, "ada").await;
-    let patch = async |body: Value| shop.send_json(ada.bearing(Request::patch("/v1/me")), &body).await;
+    let patch = async |body: Value| {
+        shop.send_json(ada.authorize(Request::patch("/v1/me")), &body)
+            .await
+    };
     assert_eq!(
         patch(json!({ "name": "Countess" })).await.ok().json()["name"],
         "Countess"
     );
     assert_eq!(patch(json!({})).await.ok().json()["name"], "Countess");
     for field in ["role", "email", "id", "password_hash"] {
-        let refused = patch(json!({ field: "admin" })).await;
-        assert_eq!(refused.problem(400, "invalid_parameter")["parameter"], field);
+        let response = patch(json!({ field: "admin" })).await;
+        assert_eq!(response.problem(400, "invalid_parameter")["parameter"], field);
     }
 }
 
 #[tokio::test]
-async fn an_email_has_one_account_however_it_is_spelled() {
+async fn an_email_has_one_account_in_any_case() {
     let shop = TestShop::start("optimized").await;
     Person::new(&shop, "ada").await;
     let again = json!({ "email": "ADA@EXAMPLE.COM", "password": "another one", "name": "Eve" });
@@ -69,7 +72,7 @@ async fn an_email_has_one_account_however_it_is_spelled() {
 }
 
 #[tokio::test]
-async fn addresses_are_kept_changed_and_removed() {
+async fn addresses_are_added_changed_and_removed() {
     let shop = TestShop::start_with("optimized", Changes::default().set("--max-addresses", 2)).await;
     let ada = Person::new(&shop, "ada").await;
     let list = async || ada.get(&shop, "/v1/me/addresses").await.ok().json()["items"].clone();
@@ -86,7 +89,7 @@ async fn addresses_are_kept_changed_and_removed() {
         .problem(409, "too_many_addresses");
     let path = format!("/v1/me/addresses/{}", first["id"].as_str().unwrap());
     let changed = shop
-        .send_json(ada.bearing(Request::put(&path)), &address("Voss"))
+        .send_json(ada.authorize(Request::put(&path)), &address("Voss"))
         .await
         .ok()
         .json();
@@ -96,7 +99,7 @@ async fn addresses_are_kept_changed_and_removed() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|kept| kept["city"].clone())
+        .map(|address| address["city"].clone())
         .collect();
     assert_eq!(cities, ["Voss", "Oslo"]);
     assert_eq!(ada.delete(&shop, &path).await.status, 204);
@@ -105,20 +108,20 @@ async fn addresses_are_kept_changed_and_removed() {
 }
 
 #[tokio::test]
-async fn the_most_addresses_are_not_exceeded_by_many_at_once() {
+async fn concurrent_requests_do_not_exceed_the_maximum_of_addresses() {
     let shop = TestShop::start_with("optimized", Changes::default().set("--max-addresses", 3)).await;
     let ada = Person::new(&shop, "ada").await;
     let bergen = address("Bergen");
     let adding = (0..10).map(|_| ada.post(&shop, "/v1/me/addresses", &bergen));
-    let answers = futures_util::future::join_all(adding).await;
-    let kept = answers.iter().filter(|answer| answer.status == 201).count();
-    assert_eq!(kept, 3);
+    let responses = futures_util::future::join_all(adding).await;
+    let added = responses.iter().filter(|response| response.status == 201).count();
+    assert_eq!(added, 3);
     assert_eq!(shop.database.number("select count(*) from addresses").await, 3);
 }
 
-/// One statement fails in the middle of a transaction: the connection goes back clean.
+/// A statement fails in the middle of a transaction; the connection is rolled back before it is reused.
 #[tokio::test]
-async fn a_transaction_that_fails_leaves_nothing_and_holds_nothing() {
+async fn a_failed_transaction_leaves_no_rows_and_no_open_connection() {
     let shop = TestShop::start_with("optimized", Changes::default().set("--database-connections", 1)).await;
     shop.database
         .execute("alter table outbox add constraint full_up check (false)")
@@ -131,7 +134,7 @@ async fn a_transaction_that_fails_leaves_nothing_and_holds_nothing() {
     shop.database
         .execute("alter table outbox drop constraint full_up")
         .await;
-    let answer = post(&shop, "/v1/accounts", &registration).await;
-    assert_eq!(answer.status, 201);
+    let response = post(&shop, "/v1/accounts", &registration).await;
+    assert_eq!(response.status, 201);
     assert_eq!(shop.database.number("select count(*) from customers").await, 1);
 }

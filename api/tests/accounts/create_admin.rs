@@ -1,4 +1,4 @@
-//! `backstock-api create-admin`: the one way to become an admin.
+//! `backstock-api create-admin` is the only way to create an admin.
 
 use std::sync::Arc;
 
@@ -23,47 +23,51 @@ async fn role(shop: &TestShop, email: &str, password: &str) -> String {
 }
 
 #[tokio::test]
-async fn without_a_password_one_is_made_and_printed() {
+async fn without_a_password_one_is_generated_and_printed() {
     let shop = shop().await;
-    let ended = run(&["create-admin", "Root@Example.com"], &settings(&shop.database)).await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let password = ended.stdout.trim().rsplit(' ').next().unwrap();
+    let output = run(&["create-admin", "Root@Example.com"], &settings(&shop.database)).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    let password = output.stdout.trim().rsplit(' ').next().unwrap();
     assert_eq!(role(&shop, "root@example.com", password).await, "admin");
 }
 
 #[tokio::test]
-async fn a_password_that_is_given_is_taken_and_not_printed() {
+async fn a_given_password_is_used_and_not_printed() {
     let shop = shop().await;
     let mut settings = settings(&shop.database);
     settings.push(("BACKSTOCK_ADMIN_PASSWORD", PASSWORD.to_owned()));
-    let ended = run(&["create-admin", "root@example.com"], &settings).await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(!ended.stdout.contains(PASSWORD));
+    let output = run(&["create-admin", "root@example.com"], &settings).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
+    assert!(!output.stdout.contains(PASSWORD));
     assert_eq!(role(&shop, "root@example.com", PASSWORD).await, "admin");
 }
 
 #[tokio::test]
-async fn a_customer_is_promoted_and_keeps_the_password() {
+async fn a_promoted_customer_keeps_the_password() {
     let shop = shop().await;
     Person::new(&shop, "ada").await;
     assert_eq!(role(&shop, "ada@example.com", PASSWORD).await, "customer");
     let mut settings = settings(&shop.database);
     settings.push(("BACKSTOCK_ADMIN_PASSWORD", "another password".to_owned()));
-    let ended = run(&["create-admin", "ada@example.com"], &settings).await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let output = run(&["create-admin", "ada@example.com"], &settings).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     assert_eq!(role(&shop, "ada@example.com", PASSWORD).await, "admin");
 }
 
 #[tokio::test]
-async fn what_is_no_email_or_no_password_is_refused() {
+async fn an_invalid_email_or_password_is_rejected() {
     let shop = shop().await;
-    let ended = run(&["create-admin", "root"], &settings(&shop.database)).await;
-    assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("not an email address"), "{}", ended.stderr);
+    let output = run(&["create-admin", "root"], &settings(&shop.database)).await;
+    assert_eq!(output.code, Some(2));
+    assert!(
+        output.stderr.contains("not an email address"),
+        "{}",
+        output.stderr
+    );
     let mut settings = settings(&shop.database);
     settings.push(("BACKSTOCK_ADMIN_PASSWORD", "short".to_owned()));
-    let ended = run(&["create-admin", "root@example.com"], &settings).await;
-    assert_eq!(ended.code, Some(2));
-    assert!(ended.stderr.contains("8 to 256"), "{}", ended.stderr);
+    let output = run(&["create-admin", "root@example.com"], &settings).await;
+    assert_eq!(output.code, Some(2));
+    assert!(output.stderr.contains("8 to 256"), "{}", output.stderr);
     assert_eq!(shop.database.number("select count(*) from customers").await, 0);
 }

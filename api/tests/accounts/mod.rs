@@ -1,4 +1,4 @@
-//! Who buys: registering, signing in and out, and what is refused to whom.
+//! Customer accounts: registering, signing in and out, and what each client is denied.
 
 pub mod people;
 
@@ -7,17 +7,17 @@ mod operations;
 mod arms_agree;
 mod contract;
 
-mod bodies;
-mod declared;
-mod tokens;
-mod who_may;
+mod access_tokens;
+mod authorization;
+mod openapi_conformance;
+mod request_bodies;
 
-mod attempts;
-mod refresh;
+mod refresh_tokens;
+mod sign_in_limits;
 
 mod password_hashing;
 mod sessions;
 mod welcome_email;
 
+mod cart_merge;
 mod create_admin;
-mod merging_carts;

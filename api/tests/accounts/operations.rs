@@ -1,4 +1,4 @@
-//! Every route of the document, and requests that it admits: for what is promised of all routes.
+//! The operations of the OpenAPI document, each with a valid request, for tests of all routes.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use storefront::access_token::AccessTokens;
 use uuid::Uuid;
 
-use crate::support::answer::Answer;
+use crate::support::response::TestResponse;
 use crate::support::shop::{SECRETS, TestShop};
 
 pub const ADDRESS: &str = "0b000000-0000-7000-8000-00000000000b";
 pub const CART: &str = "0c000000-0000-7000-8000-00000000000c";
 pub const ORDER: &str = "0d000000-0000-7000-8000-00000000000d";
 
-/// What a path's `{id}` is the id of, by how the path begins.
+/// The id for `{id}` in a path, by the path's prefix.
 const OWNED: &[(&str, &str)] = &[
     ("/v1/me/addresses/", ADDRESS),
     ("/v1/carts/", CART),
@@ -24,10 +24,10 @@ const OWNED: &[(&str, &str)] = &[
     ("/v1/admin/", ORDER),
 ];
 
-/// Parameters that name what the shop has, not what somebody owns.
+/// Parameters for public resources, which have no owner.
 const PUBLIC: &[(&str, &str)] = &[("{slug}", "product-1"), ("{sku}", "SKU-1-0")];
 
-/// An access token of a customer's or an admin's, of the arm `sessions=jwt`.
+/// An access token of a customer or an admin, for the arm `sessions=jwt`.
 pub fn token_of(id: &str, role: &str) -> String {
     let tokens = AccessTokens::new(&SECRETS.parse().unwrap());
     tokens.sign(
@@ -38,12 +38,12 @@ pub fn token_of(id: &str, role: &str) -> String {
     )
 }
 
-/// A method of a path.
+/// A method and path.
 pub struct Operation {
     method: Method,
     pub path: String,
-    described: Value,
-    /// What its body may be.
+    description: Value,
+    /// A valid body.
     example: Option<Value>,
 }
 
@@ -53,30 +53,30 @@ impl Operation {
     }
 
     fn tag(&self) -> &str {
-        self.described["tags"][0].as_str().unwrap_or_default()
+        self.description["tags"][0].as_str().unwrap_or_default()
     }
 
-    /// What the document asks for: each entry is a way to be let in, an empty one lets anybody in.
-    fn ways_in(&self) -> &[Value] {
-        let security = self.described["security"].as_array();
-        security.unwrap_or_else(|| panic!("{} declares no `security`", self.name()))
+    /// The accepted security schemes. An empty entry accepts any client.
+    fn security(&self) -> &[Value] {
+        let schemes = self.description["security"].as_array();
+        schemes.unwrap_or_else(|| panic!("{} declares no `security`", self.name()))
     }
 
     fn headers(&self) -> impl Iterator<Item = (&str, bool)> {
-        let parameters = self.described["parameters"].as_array().into_iter().flatten();
+        let parameters = self.description["parameters"].as_array().into_iter().flatten();
         parameters
             .filter(|parameter| parameter["in"] == "header")
             .map(|parameter| (parameter["name"].as_str().unwrap(), parameter["required"] == true))
     }
 
-    /// Names of headers that hold what opens a guest's things.
+    /// The headers with the token of a guest's cart or order.
     pub fn tokens(&self) -> impl Iterator<Item = &str> {
         let headers = self.headers().map(|(name, _)| name);
         headers.filter(|name| name.ends_with("-token"))
     }
 
     pub fn is_open(&self) -> bool {
-        self.ways_in()
+        self.security()
             .iter()
             .any(|way| way.as_object().unwrap().is_empty())
     }
@@ -85,18 +85,18 @@ impl Operation {
         self.takes("bearer")
     }
 
-    /// Whether this is a way in.
+    /// Whether it accepts this security scheme.
     pub fn takes(&self, scheme: &str) -> bool {
-        self.ways_in().iter().any(|way| way.get(scheme).is_some())
+        self.security().iter().any(|way| way.get(scheme).is_some())
     }
 
-    /// Whether it tells anybody the same.
-    pub fn is_for_everybody(&self) -> bool {
-        let takes_something = self.ways_in().iter().any(|way| *way != json!({}));
-        self.tag() == "Catalog" && !takes_something && self.tokens().next().is_none()
+    /// Whether its response is the same for all clients.
+    pub fn is_public(&self) -> bool {
+        let accepts_credentials = self.security().iter().any(|way| *way != json!({}));
+        self.tag() == "Catalog" && !accepts_credentials && self.tokens().next().is_none()
     }
 
-    pub fn is_reading(&self) -> bool {
+    pub fn is_read(&self) -> bool {
         self.method == Method::GET
     }
 
@@ -104,30 +104,30 @@ impl Operation {
         self.tag() == "Admin"
     }
 
-    /// Whether a request names something that somebody owns: in its path, or in its body.
-    pub fn is_of_an_owner(&self) -> bool {
+    /// Whether a request names an owned resource, in its path or its body.
+    pub fn names_owned_resource(&self) -> bool {
         let names = |id: &str| self.body().is_some_and(|body| body.contains(id));
         self.path.contains("{id}") || [ADDRESS, CART, ORDER].into_iter().any(names)
     }
 
-    /// Whether the document says that this can be the answer.
+    /// Asserts that the document declares this response.
     #[track_caller]
-    pub fn declares(&self, answer: &Answer) {
-        let status = answer.status.as_str();
-        let declared = &self.described["responses"][status];
+    pub fn assert_declares(&self, response: &TestResponse) {
+        let status = response.status.as_str();
+        let declared = &self.description["responses"][status];
         let name = self.name();
         assert!(
             declared.is_object(),
             "{name} declares no {status}: {}",
-            answer.text()
+            response.text()
         );
-        if answer.status.is_client_error() || answer.status.is_server_error() {
+        if response.status.is_client_error() || response.status.is_server_error() {
             let kind = "application/problem+json";
             assert_eq!(
-                answer.header("content-type"),
+                response.header("content-type"),
                 Some(kind),
                 "{name}: {}",
-                answer.text()
+                response.text()
             );
             assert!(
                 declared["content"][kind]["schema"].is_object(),
@@ -137,27 +137,27 @@ impl Operation {
     }
 
     pub fn declares_status(&self, status: u16) -> bool {
-        self.described["responses"][status.to_string()].is_object()
+        self.description["responses"][status.to_string()].is_object()
     }
 
-    /// Its path, with what the owner has.
-    pub fn real_path(&self) -> String {
+    /// The path with the ids of the owner's resources.
+    pub fn concrete_path(&self) -> String {
         let mut path = self.path.clone();
         for (name, value) in PUBLIC {
             path = path.replace(name, value);
         }
-        if let Some((_, id)) = OWNED.iter().find(|(begin, _)| path.starts_with(begin)) {
+        if let Some((_, id)) = OWNED.iter().find(|(prefix, _)| path.starts_with(prefix)) {
             path = path.replace("{id}", id);
         }
         assert!(
             !path.contains('{'),
-            "{}: whose is it? Say so in OWNED",
+            "{}: add the owner of its ids to OWNED",
             self.name()
         );
         path
     }
 
-    /// A request without its body: to a path, with the headers that are required, as somebody.
+    /// A request without a body, with all required headers.
     pub fn head(&self, path: &str, token: Option<&str>) -> Builder {
         let mut request = Request::builder().method(self.method.clone()).uri(path);
         for (name, _) in self.headers().filter(|(_, is_required)| *is_required) {
@@ -169,18 +169,18 @@ impl Operation {
         }
     }
 
-    /// A body that it admits.
+    /// A valid body.
     pub fn body(&self) -> Option<String> {
         self.example.as_ref().map(Value::to_string)
     }
 
-    /// A request that it admits.
+    /// A valid request.
     pub fn request(&self, token: Option<&str>) -> Request<Body> {
-        self.sent_to(&self.real_path(), token)
+        self.request_to(&self.concrete_path(), token)
     }
 
-    /// The same, to a path.
-    pub fn sent_to(&self, path: &str, token: Option<&str>) -> Request<Body> {
+    /// A valid request with another path.
+    pub fn request_to(&self, path: &str, token: Option<&str>) -> Request<Body> {
         let request = self.head(path, token);
         match self.body() {
             None => request.body(Body::empty()).unwrap(),
@@ -192,7 +192,7 @@ impl Operation {
     }
 }
 
-/// Something that a schema admits: its example, else the least of what is required.
+/// A value that is valid under a schema: its example, or else the minimum of required fields.
 fn example(document: &Value, schema: &Value) -> Value {
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap();
@@ -234,7 +234,7 @@ fn example(document: &Value, schema: &Value) -> Value {
     }
 }
 
-/// All of them.
+/// All operations of the document.
 pub async fn operations(shop: &TestShop) -> Vec<Operation> {
     let document = shop.get("/openapi.json").await.ok().json();
     assert_eq!(
@@ -243,12 +243,12 @@ pub async fn operations(shop: &TestShop) -> Vec<Operation> {
     );
     let mut all = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
-        for (method, described) in methods.as_object().unwrap() {
-            let schema = &described["requestBody"]["content"]["application/json"]["schema"];
+        for (method, description) in methods.as_object().unwrap() {
+            let schema = &description["requestBody"]["content"]["application/json"]["schema"];
             all.push(Operation {
                 method: method.to_uppercase().parse().unwrap(),
                 path: path.clone(),
-                described: described.clone(),
+                description: description.clone(),
                 example: (!schema.is_null()).then(|| example(&document, schema)),
             });
         }

@@ -1,17 +1,17 @@
-//! People who use the shop in these tests.
+//! Customers in these tests.
 
 use axum::http::Request;
 use axum::http::request::Builder;
 use serde_json::{Value, json};
 use storefront::variants::Variants;
 
-use crate::support::answer::Answer;
 use crate::support::arms::arms_of;
+use crate::support::response::TestResponse;
 use crate::support::shop::TestShop;
 
 pub const PASSWORD: &str = "correct horse";
 
-/// Every arm of every lesson that this slice has.
+/// All arms of this slice's lessons.
 pub fn arms() -> Vec<Variants> {
     ["sessions", "password_hashing", "welcome_email"]
         .into_iter()
@@ -19,7 +19,7 @@ pub fn arms() -> Vec<Variants> {
         .collect()
 }
 
-/// Somebody signed in.
+/// A signed-in customer.
 #[derive(Debug, Clone)]
 pub struct Person {
     pub email: String,
@@ -32,14 +32,14 @@ impl Person {
     pub async fn new(shop: &TestShop, name: &str) -> Self {
         let email = format!("{name}@example.com");
         let registration = json!({ "email": email, "password": PASSWORD, "name": name });
-        let answer = post(shop, "/v1/accounts", &registration).await;
-        assert_eq!(answer.status, 201, "{}", answer.text());
+        let response = post(shop, "/v1/accounts", &registration).await;
+        assert_eq!(response.status, 201, "{}", response.text());
         Self::signed_in(&email, &sign_in(shop, &email, PASSWORD).await)
     }
 
-    pub fn signed_in(email: &str, answer: &Answer) -> Self {
-        assert_eq!(answer.status, 201, "{}", answer.text());
-        let tokens = answer.json();
+    pub fn signed_in(email: &str, response: &TestResponse) -> Self {
+        assert_eq!(response.status, 201, "{}", response.text());
+        let tokens = response.json();
         let text = |name: &str| tokens[name].as_str().unwrap().to_owned();
         Self {
             email: email.to_owned(),
@@ -48,39 +48,42 @@ impl Person {
         }
     }
 
-    pub async fn get(&self, shop: &TestShop, path: &str) -> Answer {
-        shop.send(self.bearing(Request::get(path))).await
+    pub async fn get(&self, shop: &TestShop, path: &str) -> TestResponse {
+        shop.send(self.authorize(Request::get(path))).await
     }
 
-    pub async fn delete(&self, shop: &TestShop, path: &str) -> Answer {
-        shop.send(self.bearing(Request::delete(path))).await
+    pub async fn delete(&self, shop: &TestShop, path: &str) -> TestResponse {
+        shop.send(self.authorize(Request::delete(path))).await
     }
 
-    pub async fn post(&self, shop: &TestShop, path: &str, body: &Value) -> Answer {
-        shop.send_json(self.bearing(Request::post(path)), body).await
+    pub async fn post(&self, shop: &TestShop, path: &str, body: &Value) -> TestResponse {
+        shop.send_json(self.authorize(Request::post(path)), body).await
     }
 
-    pub fn bearing(&self, request: Builder) -> Builder {
+    pub fn authorize(&self, request: Builder) -> Builder {
         request.header("authorization", format!("Bearer {}", self.access_token))
     }
 
-    pub async fn is_known(&self, shop: &TestShop) -> bool {
-        let answer = self.get(shop, "/v1/me").await;
-        if answer.status == 401 {
-            assert_eq!(answer.problem(401, "unauthenticated")["code"], "unauthenticated");
-            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    pub async fn is_signed_in(&self, shop: &TestShop) -> bool {
+        let response = self.get(shop, "/v1/me").await;
+        if response.status == 401 {
+            assert_eq!(
+                response.problem(401, "unauthenticated")["code"],
+                "unauthenticated"
+            );
+            assert_eq!(response.header("www-authenticate"), Some("Bearer"));
             return false;
         }
-        assert_eq!(answer.ok().json()["email"], self.email.as_str());
+        assert_eq!(response.ok().json()["email"], self.email.as_str());
         true
     }
 }
 
-pub async fn post(shop: &TestShop, path: &str, body: &Value) -> Answer {
+pub async fn post(shop: &TestShop, path: &str, body: &Value) -> TestResponse {
     shop.send_json(Request::post(path), body).await
 }
 
-pub async fn sign_in(shop: &TestShop, email: &str, password: &str) -> Answer {
+pub async fn sign_in(shop: &TestShop, email: &str, password: &str) -> TestResponse {
     post(
         shop,
         "/v1/sessions",
@@ -89,7 +92,7 @@ pub async fn sign_in(shop: &TestShop, email: &str, password: &str) -> Answer {
     .await
 }
 
-pub async fn refresh(shop: &TestShop, token: &str) -> Answer {
+pub async fn refresh(shop: &TestShop, token: &str) -> TestResponse {
     post(shop, "/v1/sessions/refresh", &json!({ "refresh_token": token })).await
 }
 

@@ -1,4 +1,4 @@
-//! The lesson `sessions`: what each request pays for being known, and what a sign-out ends.
+//! The lesson `sessions`: the cost of authenticating a request, and the effect of a sign-out.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use crate::support::private_redis::PrivateRedis;
 use crate::support::shop::{Changes, TestShop};
 use crate::support::until;
 
-/// Statements of `GET /v1/me`, of which one reads the customer.
+/// The statements of `GET /v1/me` apart from the one that reads the customer.
 async fn statements(shop: &TestShop, person: &Person) -> u64 {
     person.get(shop, "/v1/me").await.ok().statements() - 1
 }
 
 #[tokio::test]
-async fn a_request_pays_a_statement_or_none_to_be_known() {
+async fn authentication_takes_at_most_one_statement() {
     for variants in arms_of("sessions") {
         let shop = TestShop::start(&variants.to_string()).await;
         let ada = Person::new(&shop, "ada").await;
         let expected = match variants.sessions.as_str() {
             "table" => [1, 1, 1],
-            // The first asks for what Redis doesn't know yet.
+            // The first request is a miss in Redis.
             "redis" => [1, 0, 0],
             _ => [0, 0, 0],
         };
@@ -30,16 +30,16 @@ async fn a_request_pays_a_statement_or_none_to_be_known() {
     }
 }
 
-/// The named difference between the arms.
+/// The difference between the arms.
 #[tokio::test]
-async fn a_sign_out_ends_what_is_looked_up_and_not_what_is_signed() {
+async fn a_sign_out_revokes_stored_sessions_but_not_signed_tokens() {
     for variants in arms_of("sessions") {
         let shop = TestShop::start(&variants.to_string()).await;
         let ada = Person::new(&shop, "ada").await;
-        assert!(ada.is_known(&shop).await);
+        assert!(ada.is_signed_in(&shop).await);
         assert_eq!(ada.delete(&shop, "/v1/sessions/current").await.status, 204);
         assert_eq!(
-            ada.is_known(&shop).await,
+            ada.is_signed_in(&shop).await,
             variants.sessions.as_str() == "jwt",
             "{variants}"
         );
@@ -47,7 +47,7 @@ async fn a_sign_out_ends_what_is_looked_up_and_not_what_is_signed() {
 }
 
 #[tokio::test]
-async fn a_new_role_is_seen_where_it_is_looked_up() {
+async fn a_new_role_takes_effect_with_the_next_tokens() {
     for variants in arms_of("sessions") {
         let shop = TestShop::start(&variants.to_string()).await;
         let ada = Person::new(&shop, "ada").await;
@@ -62,7 +62,7 @@ async fn a_new_role_is_seen_where_it_is_looked_up() {
         let all_orders = ada.get(&shop, "/v1/admin/orders").await;
         assert_ne!(
             all_orders.status, 403,
-            "{variants}: the next tokens say the new role"
+            "{variants}: the new tokens have the new role"
         );
     }
 }
@@ -70,13 +70,13 @@ async fn a_new_role_is_seen_where_it_is_looked_up() {
 async fn shop_with(redis: &PrivateRedis) -> TestShop {
     let changes = Changes::default()
         .set("--redis-url", redis.url())
-        // Short, since the test waits for it.
+        // Short, because the test waits for it.
         .set("--redis-timeout-ms", 100);
     TestShop::start_with(&arm(lesson("sessions"), "redis").to_string(), changes).await
 }
 
 #[tokio::test]
-async fn without_redis_customers_are_known_by_the_table_and_none_is_told_to_be_signed_out() {
+async fn without_redis_authentication_falls_back_to_the_table_and_sign_out_is_unavailable() {
     if !has_arm("sessions", "redis") {
         return;
     }
@@ -91,30 +91,30 @@ async fn without_redis_customers_are_known_by_the_table_and_none_is_told_to_be_s
     for _ in 0..3 {
         assert_eq!(statements(&shop, &ada).await, 1);
     }
-    // What Redis can't be told, it would remember when it is back.
+    // A sign-out is rejected, because Redis would still have the session after its outage.
     ada.delete(&shop, "/v1/sessions/current")
         .await
         .problem(503, "unavailable");
-    assert!(ada.is_known(&shop).await);
-    redis.start_again().await;
+    assert!(ada.is_signed_in(&shop).await);
+    redis.restart().await;
     until("Redis is used again", async || {
         (statements(&shop, &ada).await == 0).then_some(())
     })
     .await;
     assert_eq!(ada.delete(&shop, "/v1/sessions/current").await.status, 204);
-    assert!(!ada.is_known(&shop).await);
+    assert!(!ada.is_signed_in(&shop).await);
 }
 
-/// A request that has read the row before the sign-out keeps it in Redis after.
+/// A request that read the row before the sign-out may cache it afterwards.
 #[tokio::test]
-async fn a_late_reader_does_not_bring_a_session_back() {
+async fn a_late_reader_does_not_restore_a_revoked_session() {
     if !has_arm("sessions", "redis") {
         return;
     }
     let redis = PrivateRedis::start().await;
     let shop = shop_with(&redis).await;
     let ada = Person::new(&shop, "ada").await;
-    assert!(ada.is_known(&shop).await);
+    assert!(ada.is_signed_in(&shop).await);
     let mut connection = redis.connect().await;
     let keys: Vec<String> = redis::cmd("KEYS")
         .arg("*session:*")
@@ -122,26 +122,26 @@ async fn a_late_reader_does_not_bring_a_session_back() {
         .await
         .unwrap();
     let [key] = <[String; 1]>::try_from(keys).unwrap();
-    let kept: Vec<u8> = redis::cmd("GET")
+    let cached: Vec<u8> = redis::cmd("GET")
         .arg(&key)
         .query_async(&mut connection)
         .await
         .unwrap();
     assert_eq!(ada.delete(&shop, "/v1/sessions/current").await.status, 204);
-    // What such a reader does.
+    // The write of such a reader.
     let late = redis::cmd("SET")
         .arg(&key)
-        .arg(kept)
+        .arg(cached)
         .arg("NX")
         .query_async::<Option<String>>(&mut connection)
         .await
         .unwrap();
     assert_eq!(late, None);
-    assert!(!ada.is_known(&shop).await);
+    assert!(!ada.is_signed_in(&shop).await);
 }
 
 #[tokio::test]
-async fn what_one_process_signs_out_another_does_not_know() {
+async fn a_sign_out_in_one_process_applies_to_all() {
     for variants in arms_of("sessions") {
         if variants.sessions.as_str() == "jwt" {
             continue;
@@ -150,15 +150,15 @@ async fn what_one_process_signs_out_another_does_not_know() {
         let shared = Changes::default().set("--redis-prefix", &one.redis_prefix);
         let other = TestShop::on(Arc::clone(&one.database), variants, shared).await;
         let ada = Person::new(&one, "ada").await;
-        assert!(ada.is_known(&other).await);
+        assert!(ada.is_signed_in(&other).await);
         assert_eq!(ada.delete(&one, "/v1/sessions/current").await.status, 204);
-        assert!(!ada.is_known(&other).await, "{variants}");
+        assert!(!ada.is_signed_in(&other).await, "{variants}");
     }
 }
 
-/// A copy of the database opens no door.
+/// A leaked database dump contains no usable token.
 #[tokio::test]
-async fn no_token_stands_in_the_database() {
+async fn the_database_contains_no_tokens() {
     for variants in arms_of("sessions") {
         let shop = TestShop::start(&variants.to_string()).await;
         let ada = Person::new(&shop, "ada").await;

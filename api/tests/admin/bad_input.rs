@@ -1,13 +1,13 @@
-//! What admins are refused, by name, and without a change.
+//! Invalid requests of admins: the problem names the parameter, and nothing changes.
 
 use axum::http::Request;
 use serde_json::{Value, json};
 
-use super::{Office, eur};
+use super::{AdminClient, eur};
 use crate::support::shop::TestShop;
 
-/// All that an admin can change, the log, and whether anybody was told.
-async fn everything(shop: &TestShop) -> Value {
+/// Everything that an admin can change, the audit log and the change feed.
+async fn snapshot(shop: &TestShop) -> Value {
     shop.database
         .json(
             "select jsonb_build_array((select jsonb_agg(p order by id) from products p),
@@ -17,13 +17,13 @@ async fn everything(shop: &TestShop) -> Value {
         .await
 }
 
-/// A product's title and one price.
-fn priced(price: &Value) -> Value {
+/// A change of the title and one price.
+fn change_with_price(price: &Value) -> Value {
     json!({ "title": "New", "prices": [{ "sku": "SKU-1-0", "price": price }] })
 }
 
-/// What is sent, and the parameter that is named.
-fn changes_that_can_not_be() -> Vec<(Value, &'static str)> {
+/// Invalid changes, and the parameter that the problem names.
+fn invalid_changes() -> Vec<(Value, &'static str)> {
     vec![
         (json!({}), "body"),
         (json!([]), "body"),
@@ -42,25 +42,28 @@ fn changes_that_can_not_be() -> Vec<(Value, &'static str)> {
         (json!({ "price": eur(-1) }), "price.amount"),
         (json!({ "price": { "amount": 1 } }), "price"),
         (json!({ "price": eur(1), "prices": [] }), "price"),
-        (priced(&eur(-1)), "prices[0].price.amount"),
-        (priced(&eur(1_000_000_000_001)), "prices[0].price.amount"),
+        (change_with_price(&eur(-1)), "prices[0].price.amount"),
         (
-            priced(&json!({ "amount": 1.5, "currency": "EUR" })),
+            change_with_price(&eur(1_000_000_000_001)),
             "prices[0].price.amount",
         ),
         (
-            priced(&json!({ "amount": "1", "currency": "EUR" })),
+            change_with_price(&json!({ "amount": 1.5, "currency": "EUR" })),
             "prices[0].price.amount",
         ),
         (
-            priced(&json!({ "amount": 1, "currency": "euro" })),
+            change_with_price(&json!({ "amount": "1", "currency": "EUR" })),
+            "prices[0].price.amount",
+        ),
+        (
+            change_with_price(&json!({ "amount": 1, "currency": "euro" })),
             "prices[0].price.currency",
         ),
         (
-            priced(&json!({ "amount": 1, "currency": "EUR", "tax": 0 })),
+            change_with_price(&json!({ "amount": 1, "currency": "EUR", "tax": 0 })),
             "prices[0].price.tax",
         ),
-        (priced(&Value::Null), "prices[0].price"),
+        (change_with_price(&Value::Null), "prices[0].price"),
         (
             json!({ "prices": [{ "sku": "SKU-2-0", "price": eur(1) }] }),
             "prices[0].sku",
@@ -73,41 +76,41 @@ fn changes_that_can_not_be() -> Vec<(Value, &'static str)> {
 }
 
 #[tokio::test]
-async fn a_change_that_can_not_be_is_refused_whole() {
+async fn an_invalid_change_is_rejected_entirely() {
     let shop = TestShop::start("optimized").await;
-    let office = Office::of(&shop).await;
-    let before = everything(&shop).await;
-    for (change, parameter) in changes_that_can_not_be() {
-        let problem = office
+    let admin = AdminClient::new(&shop).await;
+    let before = snapshot(&shop).await;
+    for (change, parameter) in invalid_changes() {
+        let problem = admin
             .change("product-1", &change)
             .await
             .problem(400, "invalid_parameter");
         assert_eq!(problem["parameter"], parameter, "{problem}");
     }
-    let dollars = priced(&json!({ "amount": 1, "currency": "USD" }));
-    office
+    let dollars = change_with_price(&json!({ "amount": 1, "currency": "USD" }));
+    admin
         .change("product-1", &dollars)
         .await
         .problem(409, "currency_differs");
     for slug in ["no-such-product", "%00", "%FF", &"x".repeat(300)] {
-        office
+        admin
             .change(slug, &json!({ "active": false }))
             .await
             .problem(404, "not_found");
     }
     let large = json!({ "description": "x".repeat(70_000) });
-    office
+    admin
         .change("product-1", &large)
         .await
         .problem(413, "payload_too_large");
-    assert_eq!(everything(&shop).await, before);
+    assert_eq!(snapshot(&shop).await, before);
 }
 
 #[tokio::test]
-async fn stock_is_a_whole_number_of_a_sku_that_there_is() {
+async fn stock_is_an_integer_for_an_existing_sku() {
     let shop = TestShop::start("optimized").await;
-    let office = Office::of(&shop).await;
-    let before = everything(&shop).await;
+    let admin = AdminClient::new(&shop).await;
+    let before = snapshot(&shop).await;
     for quantity in [
         json!(-1),
         json!(1.5),
@@ -116,27 +119,27 @@ async fn stock_is_a_whole_number_of_a_sku_that_there_is() {
         json!(1_000_000_001),
         json!(i64::MAX),
     ] {
-        let problem = office
+        let problem = admin
             .set_stock("SKU-1-0", quantity)
             .await
             .problem(400, "invalid_parameter");
         assert_eq!(problem["parameter"], "quantity");
     }
-    let request = office.admin.asks(Request::put("/v1/admin/stock/SKU-1-0"));
+    let request = admin.person.authorize(Request::put("/v1/admin/stock/SKU-1-0"));
     let problem = shop.send_json(request, &json!({ "quantity": 1, "add": 1 })).await;
     assert_eq!(problem.problem(400, "invalid_parameter")["parameter"], "add");
     for sku in ["SKU-0-0", "%00", "%FF", &"x".repeat(300)] {
-        office.set_stock(sku, 1).await.problem(404, "not_found");
+        admin.set_stock(sku, 1).await.problem(404, "not_found");
     }
-    assert_eq!(everything(&shop).await, before);
-    // What isn't shown is counted all the same.
-    office.set_stock("SKU-11-0", 1_000_000_000).await.ok();
+    assert_eq!(snapshot(&shop).await, before);
+    // The stock of an inactive product can be set as well.
+    admin.set_stock("SKU-11-0", 1_000_000_000).await.ok();
 }
 
 #[tokio::test]
-async fn parameters_are_as_strict_as_everywhere() {
+async fn unknown_and_invalid_parameters_are_rejected() {
     let shop = TestShop::start("optimized").await;
-    let office = Office::of(&shop).await;
+    let admin = AdminClient::new(&shop).await;
     for (path, parameter) in [
         ("/v1/admin/orders?status=lost", "status"),
         ("/v1/admin/orders?limit=0", "limit"),
@@ -147,7 +150,7 @@ async fn parameters_are_as_strict_as_everywhere() {
         ("/v1/admin/audit-log?after=garbage", "after"),
         ("/v1/admin/audit-log?action=stock.set", "action"),
     ] {
-        let problem = office.get(path).await.problem(400, "invalid_parameter");
+        let problem = admin.get(path).await.problem(400, "invalid_parameter");
         assert_eq!(problem["parameter"], parameter, "{path}");
     }
 }

@@ -1,8 +1,8 @@
-//! The lists: in order, whole, page by page.
+//! The admin lists are ordered and complete across pages.
 
 use serde_json::{Value, json};
 
-use super::Office;
+use super::AdminClient;
 use crate::support::people::Person;
 use crate::support::shop::TestShop;
 
@@ -22,12 +22,12 @@ async fn add_orders(shop: &TestShop, customer: &Person) {
         .await;
 }
 
-/// One field of all items, page by page.
-async fn all(office: &Office<'_>, path: &str, field: &str) -> Vec<Value> {
+/// One field of all items, across pages.
+async fn all_pages(admin: &AdminClient<'_>, path: &str, field: &str) -> Vec<Value> {
     let mut values = Vec::new();
     let mut next = Some(path.to_owned());
     while let Some(path) = next {
-        let page = office.get(&path).await.ok();
+        let page = admin.get(&path).await.ok();
         assert!(page.items().len() <= 4);
         let link = page.next().map(|next| format!("<{next}>; rel=\"next\""));
         assert_eq!(page.header("link").map(str::to_owned), link);
@@ -38,16 +38,16 @@ async fn all(office: &Office<'_>, path: &str, field: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn orders_are_listed_the_newest_first() {
+async fn orders_are_listed_newest_first() {
     let shop = TestShop::start("optimized").await;
-    let office = Office::of(&shop).await;
+    let admin = AdminClient::new(&shop).await;
     assert_eq!(
-        office.get("/v1/admin/orders").await.ok().json(),
+        admin.get("/v1/admin/orders").await.ok().json(),
         json!({ "items": [], "next": null })
     );
     let customer = Person::customer(&shop).await;
     add_orders(&shop, &customer).await;
-    let newest = office.get("/v1/admin/orders?limit=2").await.ok();
+    let newest = admin.get("/v1/admin/orders?limit=2").await.ok();
     assert_eq!(newest.items()[1]["customer_id"], json!(customer.id));
     insta::with_settings!({ prepend_module_to_snapshot => false }, {
         insta::assert_json_snapshot!("admin_orders", newest.json(), {
@@ -57,13 +57,13 @@ async fn orders_are_listed_the_newest_first() {
             ".next" => "[next]",
         });
     });
-    let emails = all(&office, "/v1/admin/orders?limit=4", "email").await;
+    let emails = all_pages(&admin, "/v1/admin/orders?limit=4", "email").await;
     let expected: Vec<Value> = (1..=25)
         .rev()
         .map(|number| json!(format!("buyer-{number}@example.com")))
         .collect();
     assert_eq!(emails, expected);
-    let paid = all(&office, "/v1/admin/orders?limit=4&status=paid", "email").await;
+    let paid = all_pages(&admin, "/v1/admin/orders?limit=4&status=paid", "email").await;
     let expected: Vec<Value> = (1..=25)
         .rev()
         .filter(|number| number % 3 == 0)
@@ -71,7 +71,7 @@ async fn orders_are_listed_the_newest_first() {
         .collect();
     assert_eq!(paid, expected);
     assert!(
-        office
+        admin
             .get("/v1/admin/orders?status=delivered")
             .await
             .ok()
@@ -79,10 +79,10 @@ async fn orders_are_listed_the_newest_first() {
             .is_empty()
     );
 
-    let next = office.get("/v1/admin/orders?limit=4").await.next().unwrap();
+    let next = admin.get("/v1/admin/orders?limit=4").await.next().unwrap();
     let cursor = next.split_once("after=").unwrap().1;
     for list in ["/v1/admin/orders?status=paid&", "/v1/admin/audit-log?"] {
-        let problem = office
+        let problem = admin
             .get(&format!("{list}after={cursor}"))
             .await
             .problem(400, "invalid_parameter");
@@ -91,13 +91,13 @@ async fn orders_are_listed_the_newest_first() {
 }
 
 #[tokio::test]
-async fn the_log_is_listed_the_newest_first() {
+async fn the_audit_log_is_listed_newest_first() {
     let shop = TestShop::start("optimized").await;
-    let office = Office::of(&shop).await;
+    let admin = AdminClient::new(&shop).await;
     for quantity in 101..=109 {
-        office.set_stock("SKU-1-0", quantity).await.ok();
+        admin.set_stock("SKU-1-0", quantity).await.ok();
     }
-    let after: Vec<Value> = all(&office, "/v1/admin/audit-log?limit=4", "after").await;
+    let after: Vec<Value> = all_pages(&admin, "/v1/admin/audit-log?limit=4", "after").await;
     let expected: Vec<Value> = (101..=109)
         .rev()
         .map(|quantity| json!({ "quantity": quantity }))
@@ -106,10 +106,10 @@ async fn the_log_is_listed_the_newest_first() {
 }
 
 #[tokio::test]
-async fn the_log_cuts_long_texts_and_a_page_of_them_stays_small() {
+async fn the_audit_log_truncates_long_texts_so_that_pages_stay_small() {
     let shop = TestShop::start("optimized").await;
-    let office = Office::of(&shop).await;
-    office.set_stock("SKU-1-0", 7).await.ok();
+    let admin = AdminClient::new(&shop).await;
+    admin.set_stock("SKU-1-0", 7).await.ok();
     shop.database
         .execute(
             "insert into audit_log (id, customer_id, action, subject, before, after)
@@ -119,7 +119,7 @@ async fn the_log_cuts_long_texts_and_a_page_of_them_stays_small() {
              from generate_series(999, 1001) number",
         )
         .await;
-    let page = office.get("/v1/admin/audit-log?limit=100").await.ok();
+    let page = admin.get("/v1/admin/audit-log?limit=100").await.ok();
     assert!(page.body.len() < 20_000, "{} bytes", page.body.len());
     let items = page.items();
     let after = |at: usize| items[at]["after"]["description"].as_str().unwrap().to_owned();

@@ -1,47 +1,48 @@
-//! What admins may do, who else may not, and that every change is seen and noted.
+//! The admin routes: which requests are permitted, and that every change becomes visible and is recorded in
+//! the audit log.
 
 mod bad_input;
-mod changing;
 mod lists;
-mod seen_everywhere;
+mod updates;
+mod visibility;
 
 use axum::http::Request;
 use serde_json::{Value, json};
 
-use crate::support::answer::Answer;
 use crate::support::people::Person;
+use crate::support::response::TestResponse;
 use crate::support::shop::TestShop;
 
-/// An admin at work.
-pub struct Office<'s> {
+/// A client with an admin's access token.
+pub struct AdminClient<'s> {
     pub shop: &'s TestShop,
-    pub admin: Person,
+    pub person: Person,
 }
 
-impl<'s> Office<'s> {
-    pub async fn of(shop: &'s TestShop) -> Self {
+impl<'s> AdminClient<'s> {
+    pub async fn new(shop: &'s TestShop) -> Self {
         Self {
             shop,
-            admin: Person::admin(shop).await,
+            person: Person::admin(shop).await,
         }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
-        self.shop.send(self.admin.asks(Request::get(path))).await
+    pub async fn get(&self, path: &str) -> TestResponse {
+        self.shop.send(self.person.authorize(Request::get(path))).await
     }
 
-    pub async fn change(&self, slug: &str, change: &Value) -> Answer {
+    pub async fn change(&self, slug: &str, change: &Value) -> TestResponse {
         let request = Request::patch(format!("/v1/admin/products/{slug}"));
-        self.shop.send_json(self.admin.asks(request), change).await
+        self.shop.send_json(self.person.authorize(request), change).await
     }
 
-    pub async fn set_stock(&self, sku: &str, quantity: impl Into<Value>) -> Answer {
+    pub async fn set_stock(&self, sku: &str, quantity: impl Into<Value>) -> TestResponse {
         let request = Request::put(format!("/v1/admin/stock/{sku}"));
         let body = json!({ "quantity": quantity.into() });
-        self.shop.send_json(self.admin.asks(request), &body).await
+        self.shop.send_json(self.person.authorize(request), &body).await
     }
 
-    /// The log, the newest first: action, subject, before, after.
+    /// The audit log, newest first: action, subject, before, after.
     pub async fn log(&self) -> Vec<[Value; 4]> {
         let entries = self.get("/v1/admin/audit-log?limit=100").await.ok().items();
         let entry =
@@ -49,8 +50,8 @@ impl<'s> Office<'s> {
         entries.iter().map(entry).collect()
     }
 
-    /// How many changes stand in the feed, that readers must see.
-    pub async fn changes(&self) -> i64 {
+    /// The number of entries in the change feed.
+    pub async fn change_count(&self) -> i64 {
         self.shop
             .database
             .number("select count(*) from catalog_changes")
@@ -62,9 +63,9 @@ pub fn eur(amount: i64) -> Value {
     json!({ "amount": amount, "currency": "EUR" })
 }
 
-/// Every route of the document below a path that only admins may use.
+/// All admin routes of the OpenAPI document.
 #[tokio::test]
-async fn nobody_but_an_admin_may() {
+async fn only_admins_have_access() {
     let shop = TestShop::start("optimized").await;
     let document = shop.get("/openapi.json").await.ok().json();
     let customer = Person::customer(&shop).await;
@@ -89,7 +90,7 @@ async fn nobody_but_an_admin_may() {
             shop.send_json(request(), &body)
                 .await
                 .problem(401, "unauthenticated");
-            shop.send_json(customer.asks(request()), &body)
+            shop.send_json(customer.authorize(request()), &body)
                 .await
                 .problem(403, "forbidden");
             tried += 1;

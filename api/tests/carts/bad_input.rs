@@ -1,31 +1,31 @@
-//! What a cart refuses, by name, and without a change.
+//! Invalid requests to carts: the problem names the parameter, and nothing changes.
 
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 
 use super::Cart;
-use crate::support::answer::Answer;
+use crate::support::response::TestResponse;
 use crate::support::shop::TestShop;
 
-/// All that carts are made of.
-async fn everything(shop: &TestShop) -> Value {
+/// All rows of carts.
+async fn snapshot(shop: &TestShop) -> Value {
     shop.database
         .json("select jsonb_build_array((select jsonb_agg(c order by id) from carts c), (select jsonb_agg(i) from cart_items i))")
         .await
 }
 
-async fn send(cart: &Cart<'_>, request: axum::http::request::Builder, body: impl Into<Body>) -> Answer {
-    let request = cart.open(request).header("content-type", "application/json");
-    cart.shop.answer(request.body(body.into()).unwrap()).await
+async fn send(cart: &Cart<'_>, request: axum::http::request::Builder, body: impl Into<Body>) -> TestResponse {
+    let request = cart.authorize(request).header("content-type", "application/json");
+    cart.shop.send_request(request.body(body.into()).unwrap()).await
 }
 
 #[tokio::test]
-async fn a_quantity_is_a_whole_number_up_to_a_thousand() {
+async fn a_quantity_is_an_integer_up_to_a_thousand() {
     let shop = TestShop::start("optimized").await;
-    let cart = Cart::of_guest(&shop).await;
+    let cart = Cart::for_guest(&shop).await;
     cart.put("SKU-1-0", 1).await.ok();
-    let before = everything(&shop).await;
+    let before = snapshot(&shop).await;
     for quantity in [
         json!(-1),
         json!(1001),
@@ -48,16 +48,16 @@ async fn a_quantity_is_a_whole_number_up_to_a_thousand() {
             "{problem}"
         );
     }
-    assert_eq!(everything(&shop).await, before);
+    assert_eq!(snapshot(&shop).await, before);
     cart.put("SKU-1-0", 1000).await.ok();
 }
 
 #[tokio::test]
-async fn only_what_is_known_can_be_said() {
+async fn unknown_fields_and_parameters_are_rejected() {
     let shop = TestShop::start("optimized").await;
-    let cart = Cart::of_guest(&shop).await;
+    let cart = Cart::for_guest(&shop).await;
     cart.put("SKU-1-0", 1).await.ok();
-    let before = everything(&shop).await;
+    let before = snapshot(&shop).await;
     let item = || Request::put(cart.path("/items/SKU-1-0"));
     for (body, parameter) in [
         (r#"{"quantity": 1, "price": 1}"#, "price"),
@@ -86,10 +86,11 @@ async fn only_what_is_known_can_be_said() {
         .await
         .problem(413, "payload_too_large");
     let form = cart
-        .open(item())
+        .authorize(item())
         .header("content-type", "application/x-www-form-urlencoded");
     let form = form.body(Body::from("quantity=1")).unwrap();
-    shop.answer(form).await.problem(415, "unsupported_media_type");
+    let form = shop.send_request(form).await;
+    form.problem(415, "unsupported_media_type");
     for (body, parameter) in [
         (r#"{"items": []}"#, "items"),
         (r#"{"totals": {"total": 0}}"#, "totals"),
@@ -106,10 +107,10 @@ async fn only_what_is_known_can_be_said() {
         (r#"{"code": "a\u0000b"}"#, "code"),
         (&format!(r#"{{"code": "{}"}}"#, "A".repeat(33)), "code"),
     ] {
-        let answer = send(&cart, Request::put(cart.path("/coupon")), body.to_owned()).await;
+        let response = send(&cart, Request::put(cart.path("/coupon")), body.to_owned()).await;
         match parameter {
-            "" => answer.problem(404, "not_found"),
-            _ => answer.problem(400, "invalid_parameter"),
+            "" => response.problem(404, "not_found"),
+            _ => response.problem(400, "invalid_parameter"),
         };
     }
     for request in [
@@ -117,33 +118,33 @@ async fn only_what_is_known_can_be_said() {
         Request::delete(cart.path("/coupon?code=TEN")),
         Request::post("/v1/carts?currency=USD"),
     ] {
-        shop.send(cart.open(request))
+        shop.send(cart.authorize(request))
             .await
             .problem(400, "invalid_parameter");
     }
-    assert_eq!(everything(&shop).await, before);
-    // An empty object says nothing, too.
+    assert_eq!(snapshot(&shop).await, before);
+    // An empty object is valid as well.
     assert_eq!(send(&cart, Request::post("/v1/carts"), "{}").await.status, 201);
 }
 
 #[tokio::test]
-async fn what_is_not_sold_does_not_go_in() {
+async fn unknown_and_inactive_variants_can_not_be_added() {
     let shop = TestShop::start("optimized").await;
-    let cart = Cart::of_guest(&shop).await;
-    let before = everything(&shop).await;
+    let cart = Cart::for_guest(&shop).await;
+    let before = snapshot(&shop).await;
     for sku in ["SKU-0-0", "sku-1-0", "%00", "%FF", "a%2Fb", "'", &"x".repeat(300)] {
         cart.put(sku, 1).await.problem(404, "not_found");
         cart.put(sku, 0).await.problem(404, "not_found");
     }
     cart.put("SKU-11-0", 1).await.problem(409, "inactive");
-    assert_eq!(everything(&shop).await, before);
-    // Sold out is no refusal: it may come back.
+    assert_eq!(snapshot(&shop).await, before);
+    // A sold-out variant can be added, because it may come back.
     let cart = cart.put("SKU-5-0", 1).await.ok().json();
     assert_eq!(cart["items"][0]["problems"], json!(["insufficient_stock"]));
 }
 
 #[tokio::test]
-async fn what_is_no_id_is_no_cart() {
+async fn a_malformed_id_is_not_found() {
     let shop = TestShop::start("optimized").await;
     for id in [
         "1",
@@ -156,7 +157,7 @@ async fn what_is_no_id_is_no_cart() {
         let cart = Cart {
             shop: &shop,
             id: id.to_owned(),
-            opened_by: Cart::of_guest(&shop).await.opened_by,
+            credential: Cart::for_guest(&shop).await.credential,
         };
         cart.show().await.problem(404, "not_found");
         cart.put("SKU-1-0", 1).await.problem(404, "not_found");

@@ -1,11 +1,11 @@
-//! Coupons on carts: when they count, and what they take off.
+//! Coupons on carts: when they apply, and how much they discount.
 
 use serde_json::{Value, json};
 
 use super::{Cart, eur};
 use crate::support::shop::TestShop;
 
-/// A coupon that counts, but for its changes.
+/// Inserts a coupon that is valid except for the given columns.
 async fn coupon(shop: &TestShop, code: &str, columns: &str, values: &str) {
     shop.database
         .execute(&format!(
@@ -19,12 +19,12 @@ fn totals(cart: &Value) -> [&Value; 3] {
 }
 
 #[tokio::test]
-async fn a_coupon_takes_off_its_share_or_its_amount() {
+async fn a_coupon_discounts_a_percentage_or_an_amount() {
     let shop = TestShop::start("optimized").await;
     coupon(&shop, "HALF", "percent", "50").await;
     coupon(&shop, "FIVE", "amount_cents", "500").await;
     coupon(&shop, "ALL", "amount_cents", "100000").await;
-    let cart = Cart::of_guest(&shop).await;
+    let cart = Cart::for_guest(&shop).await;
     cart.put("SKU-1-0", 1).await.ok();
     // 4899.5 is rounded half up.
     for (code, discount) in [("HALF", 4900), ("five", 500), (" ALL ", 9799)] {
@@ -36,7 +36,7 @@ async fn a_coupon_takes_off_its_share_or_its_amount() {
         assert_eq!(totals(&with), [&eur(9799), &eur(discount), &eur(9799 - discount)]);
         assert_eq!(cart.show().await.ok().json(), with);
     }
-    // It is worked out anew, like all prices.
+    // Like all prices, the discount is computed on each request.
     cart.put("SKU-1-0", 2).await.ok();
     cart.put_coupon("HALF").await.ok();
     let more = cart.put("SKU-1-1", 1).await.ok().json();
@@ -48,12 +48,12 @@ async fn a_coupon_takes_off_its_share_or_its_amount() {
     assert_eq!(
         shop.database.number("select sum(uses) from coupons").await,
         0,
-        "orders use them, carts don't"
+        "only orders use coupons up"
     );
 }
 
 #[tokio::test]
-async fn a_coupon_whose_terms_are_not_met_is_refused_by_name() {
+async fn a_coupon_whose_conditions_are_not_met_is_rejected_with_the_reason() {
     let shop = TestShop::start("optimized").await;
     coupon(&shop, "GOOD", "percent", "10").await;
     coupon(
@@ -70,7 +70,7 @@ async fn a_coupon_whose_terms_are_not_met_is_refused_by_name() {
     shop.database
         .execute("update coupons set valid_from = now() - interval '2 days', valid_until = now() where code = 'LATE'")
         .await;
-    let cart = Cart::of_guest(&shop).await;
+    let cart = Cart::for_guest(&shop).await;
     cart.put("SKU-1-0", 1).await.ok();
     let with = cart.put_coupon("GOOD").await.ok().json();
     cart.put_coupon("NONE").await.problem(404, "not_found");
@@ -83,11 +83,7 @@ async fn a_coupon_whose_terms_are_not_met_is_refused_by_name() {
     ] {
         cart.put_coupon(code).await.problem(409, problem);
     }
-    assert_eq!(
-        cart.show().await.ok().json(),
-        with,
-        "the one that counts has stayed"
-    );
+    assert_eq!(cart.show().await.ok().json(), with, "the valid coupon stays");
     let problem = cart
         .put_coupon("LARGE")
         .await
@@ -101,10 +97,10 @@ async fn a_coupon_whose_terms_are_not_met_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn a_coupon_that_ceases_to_count_says_so() {
+async fn a_coupon_that_becomes_invalid_is_shown_with_the_reason() {
     let shop = TestShop::start("optimized").await;
     coupon(&shop, "TEN", "percent, minimum_cents, max_uses", "10, 9800, 1").await;
-    let cart = Cart::of_guest(&shop).await;
+    let cart = Cart::for_guest(&shop).await;
     cart.put("SKU-1-0", 2).await.ok();
     cart.put_coupon("TEN").await.ok();
     let smaller = cart.put("SKU-1-0", 1).await.ok().json();
@@ -123,7 +119,7 @@ async fn a_coupon_that_ceases_to_count_says_so() {
     shop.database
         .execute("update coupons set uses = 0, valid_until = now()")
         .await;
-    let over = cart.show().await.ok().json();
-    assert_eq!(over["coupon"]["problem"], "coupon_expired");
-    assert_eq!(over["totals"]["discount"], eur(0));
+    let expired = cart.show().await.ok().json();
+    assert_eq!(expired["coupon"]["problem"], "coupon_expired");
+    assert_eq!(expired["totals"]["discount"], eur(0));
 }

@@ -1,28 +1,28 @@
-//! Carts: what they show, who may open them, and what they refuse.
+//! Carts: their content, access control and validation.
 
-mod at_sign_in;
+mod access;
 mod bad_input;
+mod contents;
 mod coupons;
-mod filling;
-mod opening;
+mod merge_at_sign_in;
 
 use axum::http::Request;
 use axum::http::request::Builder;
 use serde_json::{Value, json};
 
-use crate::support::answer::Answer;
 use crate::support::people::Person;
+use crate::support::response::TestResponse;
 use crate::support::shop::TestShop;
 
-/// A cart, and what opens it.
+/// A cart, and the header that gives access to it.
 pub struct Cart<'s> {
     pub shop: &'s TestShop,
     pub id: String,
-    pub opened_by: (&'static str, String),
+    pub credential: (&'static str, String),
 }
 
 impl<'s> Cart<'s> {
-    pub async fn of_guest(shop: &'s TestShop) -> Self {
+    pub async fn for_guest(shop: &'s TestShop) -> Self {
         let made = shop.send(Request::post("/v1/carts")).await;
         assert_eq!(made.status, 201, "{}", made.text());
         let cart = made.json();
@@ -30,21 +30,21 @@ impl<'s> Cart<'s> {
         Self {
             shop,
             id: text("id"),
-            opened_by: ("x-cart-token", text("token")),
+            credential: ("x-cart-token", text("token")),
         }
     }
 
-    pub async fn of(shop: &'s TestShop, customer: &Person) -> Self {
-        let made = shop.send(customer.asks(Request::post("/v1/carts"))).await;
+    pub async fn for_customer(shop: &'s TestShop, customer: &Person) -> Self {
+        let made = shop.send(customer.authorize(Request::post("/v1/carts"))).await;
         assert_eq!(made.status, 201, "{}", made.text());
         let cart = made.json();
-        assert!(cart.get("token").is_none(), "a customer needs none");
-        let headers = customer.asks(Request::get("/"));
+        assert!(cart.get("token").is_none(), "a customer needs no cart token");
+        let headers = customer.authorize(Request::get("/"));
         let bearer = headers.headers_ref().unwrap()["authorization"].to_str().unwrap();
         Self {
             shop,
             id: cart["id"].as_str().unwrap().to_owned(),
-            opened_by: ("authorization", bearer.to_owned()),
+            credential: ("authorization", bearer.to_owned()),
         }
     }
 
@@ -52,35 +52,35 @@ impl<'s> Cart<'s> {
         format!("/v1/carts/{}{rest}", self.id)
     }
 
-    pub fn open(&self, request: Builder) -> Builder {
-        request.header(self.opened_by.0, &self.opened_by.1)
+    pub fn authorize(&self, request: Builder) -> Builder {
+        request.header(self.credential.0, &self.credential.1)
     }
 
-    pub async fn show(&self) -> Answer {
-        self.shop.send(self.open(Request::get(self.path("")))).await
+    pub async fn show(&self) -> TestResponse {
+        self.shop.send(self.authorize(Request::get(self.path("")))).await
     }
 
-    pub async fn put(&self, sku: &str, quantity: impl Into<Value>) -> Answer {
+    pub async fn put(&self, sku: &str, quantity: impl Into<Value>) -> TestResponse {
         let request = Request::put(self.path(&format!("/items/{sku}")));
         let body = json!({ "quantity": quantity.into() });
-        self.shop.send_json(self.open(request), &body).await
+        self.shop.send_json(self.authorize(request), &body).await
     }
 
-    pub async fn put_coupon(&self, code: &str) -> Answer {
+    pub async fn put_coupon(&self, code: &str) -> TestResponse {
         let request = Request::put(self.path("/coupon"));
         self.shop
-            .send_json(self.open(request), &json!({ "code": code }))
+            .send_json(self.authorize(request), &json!({ "code": code }))
             .await
     }
 
-    pub async fn delete_coupon(&self) -> Answer {
+    pub async fn delete_coupon(&self) -> TestResponse {
         self.shop
-            .send(self.open(Request::delete(self.path("/coupon"))))
+            .send(self.authorize(Request::delete(self.path("/coupon"))))
             .await
     }
 
-    /// Places an order of it, as far as carts can tell.
-    pub async fn order(&self) {
+    /// Inserts an order of this cart, with the columns that matter for carts.
+    pub async fn mark_ordered(&self) {
         self.shop
             .database
             .execute(&format!(

@@ -1,4 +1,5 @@
-//! All arms of a lesson answer alike: generated requests walk through all of them, over the same database.
+//! All arms of a lesson return equal responses: generated requests go to each of them, with the same
+//! database.
 
 use std::sync::Arc;
 
@@ -7,20 +8,21 @@ use proptest::sample::{select, subsequence};
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use crate::support::answer::Answer;
 use crate::support::arms::{Databases, arms_of};
+use crate::support::response::TestResponse;
 use crate::support::shop::{Changes, TestShop};
 
-/// Sequences for each lesson. Each is up to four requests, whose lists are followed for up to three pages.
+/// The number of sequences per lesson. Each has up to four requests, and follows lists for up to three pages.
 const SEQUENCES: u32 = 40;
 
-/// Words that every arm of `search` finds in the same products: whole words, none of which is part of another.
+/// Words for which all arms of `search` find the same products: whole words, none of which is part of
+/// another.
 const WORDS: &[&str] = &[
     "wool", "linen", "lantern", "kettle", "anorak", "folding", "jewel", "zeppelin",
 ];
 
 #[derive(Debug, Clone)]
-struct Walk {
+struct Traversal {
     path: String,
     pages: usize,
 }
@@ -39,7 +41,7 @@ fn maybe(values: &'static [&'static str]) -> impl Strategy<Value = Option<String
     prop::option::weighted(0.4, select(values).prop_map(str::to_owned))
 }
 
-/// `filters` of lists and facets.
+/// Filters of lists and facets.
 fn filters() -> impl Strategy<Value = Vec<(&'static str, Option<String>)>> {
     let categories = &[
         "clothing",
@@ -54,7 +56,7 @@ fn filters() -> impl Strategy<Value = Vec<(&'static str, Option<String>)>> {
     let price = || prop::option::weighted(0.3, 0..22_000_i64);
     (
         maybe(categories),
-        maybe(&["brand-1", "brand-5", "brand-8", "nobody"]),
+        maybe(&["brand-1", "brand-5", "brand-8", "no-such-brand"]),
         maybe(WORDS),
         (price(), price()),
         maybe(&["true", "false"]),
@@ -75,7 +77,7 @@ fn filters() -> impl Strategy<Value = Vec<(&'static str, Option<String>)>> {
         })
 }
 
-fn list() -> impl Strategy<Value = Walk> {
+fn list() -> impl Strategy<Value = Traversal> {
     let fields = &[
         "id",
         "slug",
@@ -88,7 +90,7 @@ fn list() -> impl Strategy<Value = Walk> {
         "rating",
         "image",
     ];
-    // Not by relevance, which the arms of `search` understand differently.
+    // Not by relevance, because the arms of `search` rank differently.
     let sort = select(&["newest", "price_asc", "price_desc", "best_selling", "rating"][..]);
     (
         filters(),
@@ -104,19 +106,19 @@ fn list() -> impl Strategy<Value = Walk> {
             pairs.push(("include", (!include.is_empty()).then(|| include.join(","))));
             pairs.push(("fields", (!fields.is_empty()).then(|| fields.join(","))));
             let path = format!("/v1/products?{}", query(pairs));
-            Walk { path, pages }
+            Traversal { path, pages }
         })
 }
 
-fn anything() -> impl Strategy<Value = Walk> {
-    let once = |path: String| Walk { path, pages: 1 };
+fn anything() -> impl Strategy<Value = Traversal> {
+    let once = |path: String| Traversal { path, pages: 1 };
     prop_oneof![
         6 => list(),
         2 => filters().prop_map(move |pairs| once(format!("/v1/products/facets?{}", query(pairs)))),
         2 => (0..440_u32, subsequence(&["variants", "images", "reviews"][..], 1..=3)).prop_map(move |(number, include)| {
             once(format!("/v1/products/product-{number}?include={}", include.join(",")))
         }),
-        1 => (0..440_u32, 1..30_u32, 1..=3_usize).prop_map(|(number, limit, pages)| Walk {
+        1 => (0..440_u32, 1..30_u32, 1..=3_usize).prop_map(|(number, limit, pages)| Traversal {
             path: format!("/v1/products/product-{number}/reviews?limit={limit}"),
             pages,
         }),
@@ -125,29 +127,30 @@ fn anything() -> impl Strategy<Value = Walk> {
     ]
 }
 
-/// Status and content. Where the next page is written is the business of `pagination`; that there is one is not.
-fn content(answer: &Answer) -> (u16, Value) {
-    let mut body = answer.json();
+/// Status and body. The address of the next page depends on the arm of `pagination`; whether there is one
+/// doesn't.
+fn content(response: &TestResponse) -> (u16, Value) {
+    let mut body = response.json();
     if let Some(next) = body.get_mut("next") {
         *next = json!(next.is_string());
     }
-    (answer.status.as_u16(), body)
+    (response.status.as_u16(), body)
 }
 
-async fn walk(shop: &TestShop, walk: &Walk) -> Vec<(u16, Value)> {
-    let mut path = walk.path.clone();
-    let mut seen = Vec::new();
-    for _ in 0..walk.pages {
-        let answer = shop.get_compressed(&path, "gzip, br").await;
-        seen.push(content(&answer));
-        // A cache that is asked for the second time has the answer.
-        seen.push(content(&shop.get_compressed(&path, "gzip, br").await));
-        match answer.json()["next"].as_str() {
+async fn traverse(shop: &TestShop, traversal: &Traversal) -> Vec<(u16, Value)> {
+    let mut path = traversal.path.clone();
+    let mut responses = Vec::new();
+    for _ in 0..traversal.pages {
+        let response = shop.get_compressed(&path, "gzip, br").await;
+        responses.push(content(&response));
+        // The second time, the response comes from the cache.
+        responses.push(content(&shop.get_compressed(&path, "gzip, br").await));
+        match response.json()["next"].as_str() {
             Some(next) => path = next.to_owned(),
             None => break,
         }
     }
-    seen
+    responses
 }
 
 fn assert_agree(lesson: &str) {
@@ -158,7 +161,7 @@ fn assert_agree(lesson: &str) {
     let all = arms_of(lesson);
     assert!(all.len() >= 2, "{lesson} has arms to compare");
     let shops: Vec<TestShop> = runtime.block_on(async {
-        let databases = Databases::of(&all).await;
+        let databases = Databases::new(&all).await;
         let mut shops = Vec::new();
         for variants in all {
             shops.push(
@@ -178,11 +181,11 @@ fn assert_agree(lesson: &str) {
         ..Config::default()
     };
     let sequences = prop::collection::vec(anything(), 1..=4);
-    let outcome = TestRunner::new(config).run(&sequences, |walks| {
-        for each in walks {
-            let mut answers = shops.iter().map(|shop| runtime.block_on(walk(shop, &each)));
-            let first = answers.next().expect("two arms at least");
-            for (other, shop) in answers.zip(&shops[1..]) {
+    let outcome = TestRunner::new(config).run(&sequences, |traversals| {
+        for each in traversals {
+            let mut responses = shops.iter().map(|shop| runtime.block_on(traverse(shop, &each)));
+            let first = responses.next().expect("at least two arms");
+            for (other, shop) in responses.zip(&shops[1..]) {
                 prop_assert_eq!(
                     &first,
                     &other,
@@ -200,8 +203,8 @@ fn assert_agree(lesson: &str) {
     }
 }
 
-/// Lessons that the catalogue's requests don't reach: they are compared where they are at home.
-const ELSEWHERE: &[&str] = &[
+/// Lessons that don't affect the catalogue's routes, and the modules that compare their arms.
+const COMPARED_ELSEWHERE: &[&str] = &[
     // accounts/arms_agree.rs
     "sessions",
     "password_hashing",
@@ -210,6 +213,7 @@ const ELSEWHERE: &[&str] = &[
     "order_history",
     "order_lines",
     "stock",
+    "reservation",
     "checkout",
     "sales_counts",
     "events",
@@ -225,10 +229,10 @@ macro_rules! lessons_agree {
         )+
 
         #[test]
-        fn no_lesson_is_forgotten() {
+        fn every_lesson_is_compared() {
             let compared = [$(stringify!($lesson)),+];
             for lesson in storefront::variants::LESSONS {
-                let known = compared.contains(&lesson.name) || ELSEWHERE.contains(&lesson.name);
+                let known = compared.contains(&lesson.name) || COMPARED_ELSEWHERE.contains(&lesson.name);
                 assert!(known, "{}", lesson.name);
             }
         }

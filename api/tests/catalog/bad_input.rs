@@ -1,12 +1,12 @@
-//! What can't be used is refused, by name, with what is allowed instead.
+//! Invalid parameters are rejected: the problem names the parameter and the allowed values.
 
 use std::fmt::Write as _;
 
 use crate::support::arms::has_arm;
 use crate::support::shop::TestShop;
 
-/// What any arm refuses.
-fn refused_by_all() -> Vec<String> {
+/// Requests that every arm rejects.
+fn invalid_requests() -> Vec<String> {
     let long_query = format!("/v1/products?q={}", "a".repeat(201));
     let long_slug = format!("/v1/products?brand={}", "a".repeat(256));
     let long_string = format!("/v1/products?q={}", "a".repeat(4096));
@@ -60,8 +60,8 @@ fn refused_by_all() -> Vec<String> {
     paths
 }
 
-/// One line a request: parameter and detail of each problem.
-async fn refusals(shop: &TestShop, paths: &[String]) -> String {
+/// Lists each request with the parameter and detail of its problem.
+async fn problems(shop: &TestShop, paths: &[String]) -> String {
     let mut all = String::new();
     for path in paths {
         let problem = shop.get(path).await.problem(400, "invalid_parameter");
@@ -70,7 +70,7 @@ async fn refusals(shop: &TestShop, paths: &[String]) -> String {
         let detail = problem["detail"].as_str().unwrap();
         assert!(
             detail.len() < 400,
-            "{path}: a problem doesn't repeat all that it was sent"
+            "{path}: a problem doesn't echo the whole input"
         );
         writeln!(all, "{shown}\n    {parameter}: {detail}").unwrap();
     }
@@ -78,28 +78,28 @@ async fn refusals(shop: &TestShop, paths: &[String]) -> String {
 }
 
 #[tokio::test]
-async fn what_can_not_be_used_is_refused_by_name() {
+async fn invalid_parameters_are_rejected_by_name() {
     let shop = TestShop::start("optimized").await;
-    let all = refusals(&shop, &refused_by_all()).await;
+    let all = problems(&shop, &invalid_requests()).await;
     insta::with_settings!({ prepend_module_to_snapshot => false }, {
-        insta::assert_snapshot!("refusals", all);
+        insta::assert_snapshot!("problems", all);
     });
 }
 
 #[tokio::test]
-async fn a_refusal_is_a_problem() {
+async fn a_rejection_is_a_problem() {
     let shop = TestShop::start("optimized").await;
     let problem = shop
         .get("/v1/products?limit=0")
         .await
         .problem(400, "invalid_parameter");
     insta::with_settings!({ prepend_module_to_snapshot => false }, {
-        insta::assert_json_snapshot!("refusal", problem);
+        insta::assert_json_snapshot!("problem", problem);
     });
 }
 
 #[tokio::test]
-async fn each_arm_of_pagination_refuses_the_parameter_of_the_other() {
+async fn each_arm_of_pagination_rejects_the_parameter_of_the_other() {
     let cursor = TestShop::start("optimized").await;
     let problem = cursor
         .get("/v1/products?page=2")
@@ -125,7 +125,7 @@ async fn each_arm_of_pagination_refuses_the_parameter_of_the_other() {
             "{problem}"
         );
     }
-    // Far past the end there is a page, and nothing on it.
+    // A page far past the end is empty.
     let far = offset
         .get("/v1/products?page=100000000&limit=100")
         .await
@@ -134,12 +134,12 @@ async fn each_arm_of_pagination_refuses_the_parameter_of_the_other() {
     assert_eq!(far, serde_json::json!({ "items": [], "next": null }));
 }
 
-/// The cursor in an address.
+/// The cursor in the address of a page.
 fn cursor_in(next: &str) -> &str {
     next.split_once("after=").unwrap().1
 }
 
-async fn assert_refused(shop: &TestShop, fault: &str, path: &str) {
+async fn assert_cursor_rejected(shop: &TestShop, fault: &str, path: &str) {
     let problem = shop.get(path).await.problem(400, "invalid_parameter");
     assert_eq!(problem["parameter"], "after", "{fault}");
     assert!(
@@ -149,7 +149,7 @@ async fn assert_refused(shop: &TestShop, fault: &str, path: &str) {
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_for_its_own_list_only() {
+async fn a_cursor_is_valid_only_for_its_own_list() {
     let shop = TestShop::start("optimized").await;
     let next = shop
         .get("/v1/products?category=clothing&sort=price_asc&limit=5")
@@ -161,15 +161,15 @@ async fn a_cursor_is_good_for_its_own_list_only() {
         ("another sort", "/v1/products?category=clothing&sort=price_desc"),
         ("another filter", "/v1/products?category=coats&sort=price_asc"),
         (
-            "a filter more",
+            "an additional filter",
             "/v1/products?category=clothing&sort=price_asc&in_stock=true",
         ),
         ("no filter", "/v1/products?sort=price_asc"),
         ("another route", "/v1/products/product-1/reviews?limit=20"),
     ] {
-        assert_refused(&shop, fault, &format!("{list}&after={cursor}")).await;
+        assert_cursor_rejected(&shop, fault, &format!("{list}&after={cursor}")).await;
     }
-    // What shapes a page is not what the list is.
+    // The size of a page and its fields don't belong to the identity of a list.
     let shape = "limit=50&include=images";
     shop.get(&format!(
         "/v1/products?category=clothing&sort=price_asc&{shape}&after={cursor}"
@@ -178,31 +178,31 @@ async fn a_cursor_is_good_for_its_own_list_only() {
     .ok();
     let of_reviews = shop.get("/v1/products/product-1/reviews").await.next().unwrap();
     let of_reviews = cursor_in(&of_reviews);
-    let elsewhere = format!("/v1/products/product-2/reviews?after={of_reviews}");
-    assert_refused(&shop, "another product's", &elsewhere).await;
-    let elsewhere = format!("/v1/products?category=clothing&sort=price_asc&after={of_reviews}");
-    assert_refused(&shop, "another route's", &elsewhere).await;
+    let other_list = format!("/v1/products/product-2/reviews?after={of_reviews}");
+    assert_cursor_rejected(&shop, "another product's", &other_list).await;
+    let other_list = format!("/v1/products?category=clothing&sort=price_asc&after={of_reviews}");
+    assert_cursor_rejected(&shop, "another route's", &other_list).await;
 }
 
 #[tokio::test]
-async fn what_is_no_cursor_is_refused() {
+async fn a_malformed_cursor_is_rejected() {
     let shop = TestShop::start("optimized").await;
     let next = shop.get("/v1/products?limit=5").await.next().unwrap();
     let cursor = cursor_in(&next);
     for (fault, text) in [
         ("truncated", cursor[..cursor.len() - 1].to_owned()),
-        ("longer", format!("{cursor}A")),
+        ("with a suffix", format!("{cursor}A")),
         ("empty", String::new()),
-        ("made up", "A".repeat(cursor.len())),
-        ("no base64", "!".repeat(cursor.len())),
-        ("a page's number", "2".to_owned()),
+        ("forged", "A".repeat(cursor.len())),
+        ("not base64", "!".repeat(cursor.len())),
+        ("a page number", "2".to_owned()),
     ] {
-        assert_refused(&shop, fault, &format!("/v1/products?after={text}")).await;
+        assert_cursor_rejected(&shop, fault, &format!("/v1/products?after={text}")).await;
     }
 }
 
 #[tokio::test]
-async fn a_cursor_with_any_character_changed_is_refused() {
+async fn a_cursor_with_any_character_changed_is_rejected() {
     let shop = TestShop::start("optimized").await;
     let next = shop.get("/v1/products?limit=5").await.next().unwrap();
     let (list, cursor) = next.split_once("after=").unwrap();
@@ -216,7 +216,7 @@ async fn a_cursor_with_any_character_changed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_another_shop_is_refused() {
+async fn a_cursor_with_another_key_is_rejected() {
     use crate::support::shop::Changes;
     let ours = TestShop::start("optimized").await;
     let secrets = "test:fedcba9876543210fedcba9876543210";
@@ -226,7 +226,7 @@ async fn a_cursor_of_another_shop_is_refused() {
     theirs.get(&next).await.ok();
     let problem = ours.get(&next).await.problem(400, "invalid_parameter");
     assert_eq!(problem["parameter"], "after");
-    // After a rotation of secrets, what was handed out before goes on.
+    // After a key rotation, older cursors remain valid.
     let rotated = format!("new:{},{secrets}", "0".repeat(32));
     let changes = Changes::default().set("--jwt-secrets", rotated);
     let rotated = TestShop::on(ours.database.clone(), ours.variants, changes).await;
@@ -234,7 +234,7 @@ async fn a_cursor_of_another_shop_is_refused() {
 }
 
 #[tokio::test]
-async fn texts_that_mean_something_to_sql_are_texts() {
+async fn sql_metacharacters_are_plain_text() {
     for variants in ["optimized", "baseline"] {
         let Ok(_) = variants.parse::<storefront::variants::Variants>() else {
             continue;

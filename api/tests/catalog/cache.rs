@@ -1,4 +1,4 @@
-//! What the cache keeps, for how long, and that a change is seen through it. Its faults are in `faults/redis.rs`.
+//! The cache: its entries and their lifetime, and the visibility of changes. `faults/redis.rs` tests outages.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -22,33 +22,34 @@ const PATHS: &[&str] = &[
     "/v1/search/suggestions?q=na",
 ];
 
-/// Whether an answer that isn't kept is made from Postgres. Those that are counted from columns in the process are not.
-fn asks_postgres(shop: &TestShop, path: &str) -> bool {
+/// Whether a cache miss queries Postgres. Facets and categories don't if they are counted from columns in the
+/// process.
+fn queries_postgres(shop: &TestShop, path: &str) -> bool {
     let is_counted = path.starts_with("/v1/products/facets") || path == "/v1/categories";
     !is_counted || shop.variants.facets.as_str() == "scan"
 }
 
-/// What the shop keeps, and how long, in milliseconds.
-async fn kept(shop: &TestShop) -> Vec<(String, i64)> {
+/// The cache entries of the shop with their remaining lifetime in milliseconds.
+async fn cached(shop: &TestShop) -> Vec<(String, i64)> {
     let client = redis::Client::open(servers().redis_url.as_str()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let keys: Vec<String> = connection.keys(format!("{}*", shop.redis_prefix)).await.unwrap();
-    let mut kept = Vec::new();
+    let mut cached = Vec::new();
     for key in keys {
         let left_ms = connection.pttl(&key).await.unwrap();
-        kept.push((key[shop.redis_prefix.len()..].to_owned(), left_ms));
+        cached.push((key[shop.redis_prefix.len()..].to_owned(), left_ms));
     }
-    kept
+    cached
 }
 
 #[tokio::test]
-async fn a_second_request_takes_no_statement_and_gets_the_same() {
+async fn a_second_request_takes_no_statement_and_gets_the_same_response() {
     let shop = TestShop::start("optimized").await;
     for path in PATHS {
         let first = shop.get(path).await.ok();
         assert_eq!(
             (first.cache().as_str(), first.statements() > 0),
-            ("miss", asks_postgres(&shop, path)),
+            ("miss", queries_postgres(&shop, path)),
             "{path}"
         );
         let second = shop.get(path).await.ok();
@@ -66,23 +67,23 @@ async fn a_second_request_takes_no_statement_and_gets_the_same() {
 
 #[tokio::test]
 #[cfg(feature = "baselines")]
-async fn without_a_cache_every_request_asks_postgres() {
+async fn without_a_cache_every_request_queries_postgres() {
     let shop = TestShop::start(&arm(lesson("catalog_cache"), "none").to_string()).await;
     for path in PATHS {
         for _ in 0..2 {
-            let answer = shop.get(path).await.ok();
+            let response = shop.get(path).await.ok();
             assert_eq!(
-                (answer.cache().as_str(), answer.statements() > 0),
-                ("none", asks_postgres(&shop, path)),
+                (response.cache().as_str(), response.statements() > 0),
+                ("none", queries_postgres(&shop, path)),
                 "{path}"
             );
         }
     }
-    assert!(kept(&shop).await.is_empty());
+    assert!(cached(&shop).await.is_empty());
 }
 
 #[tokio::test]
-async fn the_same_request_written_otherwise_is_the_same_request() {
+async fn equivalent_requests_share_a_cache_entry() {
     let shop = TestShop::start(&arm(lesson("catalog_cache"), "redis").to_string()).await;
     for (one, other) in [
         (
@@ -106,7 +107,7 @@ async fn the_same_request_written_otherwise_is_the_same_request() {
 }
 
 #[tokio::test]
-async fn requests_that_differ_share_nothing() {
+async fn different_requests_share_no_cache_entry() {
     let shop = TestShop::start("optimized").await;
     let mut paths: Vec<String> = PATHS.iter().map(|path| (*path).to_owned()).collect();
     for more in [
@@ -128,19 +129,19 @@ async fn requests_that_differ_share_nothing() {
     let next = shop.get("/v1/products?limit=2").await.next().unwrap();
     paths.push(next);
     for path in &paths {
-        let answer = shop.get(path).await.ok();
-        // The first was asked for above.
+        let response = shop.get(path).await.ok();
+        // The first path is cached already, by the request for `next`.
         assert!(
-            answer.cache() == "miss" || path == "/v1/products?limit=2",
+            response.cache() == "miss" || path == "/v1/products?limit=2",
             "{path}"
         );
     }
-    let keys: BTreeSet<String> = kept(&shop).await.into_iter().map(|(key, _)| key).collect();
+    let keys: BTreeSet<String> = cached(&shop).await.into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys.len(), paths.len(), "{keys:#?}");
 }
 
 #[tokio::test]
-async fn each_class_is_kept_for_its_own_time_and_no_refusal_is_kept() {
+async fn each_class_has_its_own_ttl_and_problems_are_not_cached() {
     let changes = Changes::default()
         .set("--cache-ttl-listings-s", 1_000)
         .set("--cache-ttl-products-s", 2_000)
@@ -152,38 +153,38 @@ async fn each_class_is_kept_for_its_own_time_and_no_refusal_is_kept() {
     shop.get("/v1/products?limit=0")
         .await
         .problem(400, "invalid_parameter");
-    assert!(kept(&shop).await.is_empty());
+    assert!(cached(&shop).await.is_empty());
     for path in PATHS {
         shop.get(path).await.ok();
     }
-    let kept = kept(&shop).await;
-    assert_eq!(kept.len(), PATHS.len());
-    for (key, left_ms) in kept {
+    let cached = cached(&shop).await;
+    assert_eq!(cached.len(), PATHS.len());
+    for (key, left_ms) in cached {
         let seconds = match key {
             _ if key.ends_with("/v1/categories") => 3_000,
             _ if key.contains("/v1/products/product-1?") => 2_000,
             _ => 1_000,
         };
-        // 10 % more or less, and a minute for the test itself.
+        // The TTL is jittered by ±10 %; a minute is for the test itself.
         let allowed = seconds * 900 - 60_000..=seconds * 1_100;
-        assert!(allowed.contains(&left_ms), "{key} is kept for {left_ms} ms");
+        assert!(allowed.contains(&left_ms), "{key} expires in {left_ms} ms");
     }
 }
 
 #[tokio::test]
-async fn a_change_is_seen_by_every_process_that_shares_the_cache() {
+async fn a_change_is_visible_in_every_process_that_shares_the_cache() {
     let one = TestShop::start("optimized").await;
     let shared = Changes::default().set("--redis-prefix", &one.redis_prefix);
     let other = TestShop::on(one.database.clone(), one.variants, shared).await;
-    // What was made before a process read the changes for the first time is stale for it.
-    until("an answer is kept", async || {
-        let answer = one.get("/v1/products/product-2").await.ok();
-        (answer.cache() == "hit").then_some(())
+    // Responses are stale for a process if they were made before its first read of the change feed.
+    until("a response is cached", async || {
+        let response = one.get("/v1/products/product-2").await.ok();
+        (response.cache() == "hit").then_some(())
     })
     .await;
     change_price(&one.database, "product-2", 66).await;
     until(
-        "the first has read the changes since the other started",
+        "the first process has read the changes since the other started",
         async || {
             let product = one.get("/v1/products/product-2").await.ok().json();
             (product["price"]["amount"] == 66).then_some(())
@@ -203,7 +204,7 @@ async fn a_change_is_seen_by_every_process_that_shares_the_cache() {
     change_price(&one.database, "product-1", 77).await;
     for (path, before) in paths.into_iter().zip(before) {
         for shop in [&one, &other] {
-            until("the change is seen", async || {
+            until("the change is visible", async || {
                 (shop.get(path).await.ok().json() != before).then_some(())
             })
             .await;
@@ -213,22 +214,22 @@ async fn a_change_is_seen_by_every_process_that_shares_the_cache() {
     assert_eq!(other.get(paths[0]).await.ok().json()["price"]["amount"], 77);
 }
 
-/// The promise is a second. One change may meet a busy machine, so the median of five counts.
+/// The limit is a second. The median of five changes tolerates one on a busy machine.
 #[tokio::test]
-async fn a_change_is_seen_within_a_second() {
+async fn a_change_is_visible_within_a_second() {
     const PATH: &str = "/v1/products/product-1";
     let shop = TestShop::start("optimized").await;
-    let mut took = Vec::new();
+    let mut durations = Vec::new();
     for price in 101..=105 {
         shop.get(PATH).await.ok();
         change_price(&shop.database, "product-1", price).await;
-        let changed = Instant::now();
-        until("the change is seen", async || {
+        let changed_at = Instant::now();
+        until("the change is visible", async || {
             (shop.get(PATH).await.ok().json()["price"]["amount"] == price).then_some(())
         })
         .await;
-        took.push(changed.elapsed());
+        durations.push(changed_at.elapsed());
     }
-    took.sort();
-    assert!(took[2] < Duration::from_secs(1), "{took:?}");
+    durations.sort();
+    assert!(durations[2] < Duration::from_secs(1), "{durations:?}");
 }

@@ -1,4 +1,4 @@
-//! Counts are those of the lists that they are about.
+//! The counts of facets and categories match the lists.
 
 use std::collections::BTreeMap;
 
@@ -26,12 +26,12 @@ async fn all_items(shop: &TestShop, filters: &str) -> Vec<Value> {
         .await;
     pages
         .iter()
-        .flat_map(crate::support::answer::Answer::items)
+        .flat_map(crate::support::response::TestResponse::items)
         .collect()
 }
 
-/// How many items have each slug of `field`.
-fn divided(items: &[Value], field: &str) -> BTreeMap<String, u64> {
+/// The number of items per slug of `field`.
+fn counts_by_slug(items: &[Value], field: &str) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for item in items {
         *counts
@@ -41,7 +41,7 @@ fn divided(items: &[Value], field: &str) -> BTreeMap<String, u64> {
     counts
 }
 
-fn named(counts: &Value) -> BTreeMap<String, u64> {
+fn counts_in_response(counts: &Value) -> BTreeMap<String, u64> {
     let counts = counts.as_array().unwrap().iter();
     counts
         .map(|count| {
@@ -53,7 +53,7 @@ fn named(counts: &Value) -> BTreeMap<String, u64> {
         .collect()
 }
 
-async fn assert_facets_fit_the_list(shop: &TestShop, filters: &str) {
+async fn assert_facets_match_the_list(shop: &TestShop, filters: &str) {
     let items = all_items(shop, filters).await;
     let facets = shop
         .get(format!("/v1/products/facets?{filters}").trim_end_matches('?'))
@@ -62,10 +62,14 @@ async fn assert_facets_fit_the_list(shop: &TestShop, filters: &str) {
         .json();
     let context = format!("{filters} under {}: {facets}", shop.variants);
     assert_eq!(facets["total"], items.len(), "{context}");
-    assert_eq!(named(&facets["brands"]), divided(&items, "brand"), "{context}");
     assert_eq!(
-        named(&facets["categories"]),
-        divided(&items, "category"),
+        counts_in_response(&facets["brands"]),
+        counts_by_slug(&items, "brand"),
+        "{context}"
+    );
+    assert_eq!(
+        counts_in_response(&facets["categories"]),
+        counts_by_slug(&items, "category"),
         "{context}"
     );
     let in_stock = items.iter().filter(|item| item["in_stock"] == true).count();
@@ -90,20 +94,20 @@ async fn assert_facets_fit_the_list(shop: &TestShop, filters: &str) {
 }
 
 #[tokio::test]
-async fn every_arm_counts_what_its_list_holds() {
+async fn facets_of_every_arm_match_its_lists() {
     let all = every_arm();
-    let databases = Databases::of(&all).await;
+    let databases = Databases::new(&all).await;
     for variants in all {
         let shop = TestShop::on(databases.get(&variants), variants, Changes::default()).await;
         for filters in FILTERS {
-            assert_facets_fit_the_list(&shop, filters).await;
+            assert_facets_match_the_list(&shop, filters).await;
         }
     }
 }
 
 #[tokio::test]
-async fn the_tree_of_categories_has_a_maximum_and_counts_what_it_leaves_out() {
-    const MOST: usize = 5_000;
+async fn the_category_tree_is_bounded_and_counts_omitted_categories() {
+    const MAX_CATEGORIES: usize = 5_000;
     let shop = TestShop::start("optimized").await;
     let before = shop.get("/v1/categories").await.ok().items();
     shop.database
@@ -114,12 +118,12 @@ async fn the_tree_of_categories_has_a_maximum_and_counts_what_it_leaves_out() {
              from generate_series(1, 6000) number",
         )
         .await;
-    let items = until("the change is seen", async || {
+    let items = until("the change is visible", async || {
         let items = shop.get("/v1/categories").await.ok().items();
         (count(&items) > 11).then_some(items)
     })
     .await;
-    assert_eq!(count(&items), MOST);
+    assert_eq!(count(&items), MAX_CATEGORIES);
     let counts =
         |items: &[Value]| -> Vec<Value> { items.iter().map(|item| item["product_count"].clone()).collect() };
     assert_eq!(counts(&items), counts(&before));
@@ -131,16 +135,16 @@ fn count(tree: &[Value]) -> usize {
 }
 
 #[tokio::test]
-async fn a_category_counts_what_its_list_holds() {
+async fn the_count_of_a_category_matches_its_list() {
     let shop = TestShop::start("optimized").await;
-    let mut waiting = shop.get("/v1/categories").await.ok().items();
-    assert_eq!(waiting.len(), 4, "at the top");
+    let mut pending = shop.get("/v1/categories").await.ok().items();
+    assert_eq!(pending.len(), 4, "top-level categories");
     let mut seen = 0;
-    while let Some(category) = waiting.pop() {
+    while let Some(category) = pending.pop() {
         let slug = category["slug"].as_str().unwrap();
         let listed = all_items(&shop, &format!("category={slug}")).await.len();
         assert_eq!(category["product_count"], listed, "{slug}");
-        waiting.extend(category["children"].as_array().unwrap().iter().cloned());
+        pending.extend(category["children"].as_array().unwrap().iter().cloned());
         seen += 1;
     }
     assert_eq!(seen, 11);

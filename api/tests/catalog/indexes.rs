@@ -1,12 +1,12 @@
-//! Which plans the index sets lead to, taken from the statements as they were run.
+//! The plans that the index sets lead to, collected from executed statements.
 
 use serde_json::Value;
 
 use crate::support::arms::{arm, lesson};
+use crate::support::postgres_proxy::{PostgresProxy, log_plans};
 use crate::support::shop::{Changes, TestShop};
-use crate::support::wire::{Wire, tell_plans};
 
-/// A node of a plan, and all below it.
+/// A node of a plan and all its descendants.
 fn nodes(plan: &Value) -> Vec<&Value> {
     let mut all = vec![plan];
     for child in plan["Plans"].as_array().into_iter().flatten() {
@@ -15,20 +15,20 @@ fn nodes(plan: &Value) -> Vec<&Value> {
     all
 }
 
-/// The plans of each request's statements.
+/// The plans of the statements of each request.
 async fn plans(indexes: &str, paths: &[&str]) -> Vec<Vec<Value>> {
     let variants = arm(lesson("indexes"), indexes);
     let own = TestShop::start(&variants.to_string()).await;
-    tell_plans(&own.database).await;
-    let wire = Wire::to(&own.database).await;
-    let changes = Changes::default().set("--database-url", wire.url());
+    log_plans(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database).await;
+    let changes = Changes::default().set("--database-url", proxy.url());
     let mut shop = TestShop::on(own.database.clone(), variants, changes).await;
-    shop.stop_following_the_epoch().await;
+    shop.stop_following_changes().await;
     let mut all = Vec::new();
     for path in paths {
-        wire.take_plans();
+        proxy.take_plans();
         shop.get(path).await.ok();
-        all.push(wire.take_plans());
+        all.push(proxy.take_plans());
     }
     all
 }
@@ -47,7 +47,7 @@ fn reads_whole_table(plans: &[Value], table: &str) -> bool {
         .any(|node| node["Node Type"] == "Seq Scan" && node["Relation Name"] == table)
 }
 
-/// The most rows that any sort of the plans was given.
+/// The maximum of rows that a sort in the plans received.
 fn most_rows_sorted(plans: &[Value]) -> u64 {
     let sorts = plans
         .iter()
@@ -59,7 +59,7 @@ fn most_rows_sorted(plans: &[Value]) -> u64 {
         .unwrap_or(0)
 }
 
-/// Each list, and the index of `chosen` that gives its rows in their order.
+/// Each list, and the index of `chosen` that returns its rows in order.
 const LISTS: &[(&str, &str)] = &[
     ("/v1/products?limit=5", "products_newest_idx"),
     ("/v1/products?limit=5&sort=price_asc", "products_price_idx"),
@@ -93,13 +93,13 @@ const LISTS: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn chosen_gives_each_list_its_rows_in_their_order() {
+async fn chosen_returns_the_rows_of_each_list_in_order() {
     let paths: Vec<&str> = LISTS.iter().map(|(path, _)| *path).collect();
     for (plans, (path, index)) in plans("chosen", &paths).await.iter().zip(LISTS) {
         assert_eq!(plans.len(), 1, "{path}");
         assert!(uses_index(plans, index), "{path}: {plans:#?}");
         assert!(!reads_whole_table(plans, "products"), "{path}: {plans:#?}");
-        // At most a page of each category is put in order, never the table. Statements read 21 rows, or 51, or 101.
+        // At most a page per category is sorted, never the table. Statements read 21, 51 or 101 rows.
         assert!(most_rows_sorted(plans) <= 21 * 6, "{path}: {plans:#?}");
     }
 }
@@ -114,7 +114,7 @@ async fn without_indexes_each_list_reads_and_sorts_the_table() {
     }
 }
 
-/// What is found through its product.
+/// Details of a product, with their table and index.
 const DETAILS: &[(&str, &str, &str)] = &[
     (
         "/v1/products/product-1?include=variants",
@@ -134,7 +134,7 @@ const DETAILS: &[(&str, &str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn details_are_found_through_their_foreign_keys() {
+async fn details_are_found_by_an_index_on_their_foreign_key() {
     let paths: Vec<&str> = DETAILS.iter().map(|(path, ..)| *path).collect();
     for arm in lesson("indexes").arms {
         for (plans, (path, table, index)) in plans(arm.name, &paths).await.iter().zip(DETAILS) {
@@ -156,9 +156,9 @@ async fn details_are_found_through_their_foreign_keys() {
 }
 
 #[tokio::test]
-async fn the_index_set_is_the_one_that_is_recorded() {
-    for arm_of in lesson("indexes").arms {
-        let shop = TestShop::start(&arm(lesson("indexes"), arm_of.name).to_string()).await;
+async fn the_indexes_in_the_database_match_the_file() {
+    for each in lesson("indexes").arms {
+        let shop = TestShop::start(&arm(lesson("indexes"), each.name).to_string()).await;
         let found = shop
             .database
             .json(
@@ -171,14 +171,14 @@ async fn the_index_set_is_the_one_that_is_recorded() {
         let file = format!(
             "{}/../migrations/indexes/{}.sql",
             env!("CARGO_MANIFEST_DIR"),
-            arm_of.name
+            each.name
         );
         let sql = std::fs::read_to_string(file).unwrap();
-        let mut written: Vec<&str> = sql
+        let mut declared: Vec<&str> = sql
             .lines()
             .filter_map(|line| line.strip_prefix("create index ")?.split(' ').next())
             .collect();
-        written.sort_unstable();
-        assert_eq!(found, serde_json::json!(written), "{}", arm_of.name);
+        declared.sort_unstable();
+        assert_eq!(found, serde_json::json!(declared), "{}", each.name);
     }
 }

@@ -1,5 +1,5 @@
-//! What a change costs the cache: the answers that show what changed, and no others. That a change is seen at all, in every
-//! process, is told in `cache.rs` and `admin/seen_everywhere.rs`.
+//! The precision of invalidation: a change invalidates the responses that show it, and no others. `cache.rs`
+//! and `admin/visibility.rs` test that every process sees a change.
 
 use redis::AsyncCommands;
 use serde_json::Value;
@@ -10,17 +10,17 @@ use crate::support::servers::servers;
 use crate::support::shop::{Changes, TestShop};
 use crate::support::until;
 
-/// Answers that show `product-1` only.
-const ITS_OWN: [&str; 2] = [
+/// Responses that show only `product-1`.
+const PRODUCT_PATHS: [&str; 2] = [
     "/v1/products/product-1?include=variants,reviews",
     "/v1/products/product-1/reviews?limit=2",
 ];
 
-/// A list that shows it.
-const ITS_LIST: &str = "/v1/products?brand=brand-2&limit=100&include=variants";
+/// A list that shows `product-1`.
+const LIST_PATH: &str = "/v1/products?brand=brand-2&limit=100&include=variants";
 
-/// Answers of the rest of the shop.
-const OTHERS: [&str; 7] = [
+/// Responses that don't show `product-1`.
+const OTHER_PATHS: [&str; 7] = [
     "/v1/products?limit=2&brand=brand-3",
     "/v1/products?limit=2&brand=brand-3&sort=rating",
     "/v1/products/facets?category=home",
@@ -50,31 +50,31 @@ async fn fill(shop: &TestShop, paths: &[&str]) {
     assert_eq!(caches(shop, paths).await, vec!["hit"; paths.len()]);
 }
 
-async fn until_made_again(shop: &TestShop, path: &str) {
-    until("it is made again", async || {
+async fn until_invalidated(shop: &TestShop, path: &str) {
+    until("the response is invalidated", async || {
         (shop.get(path).await.ok().cache() == "miss").then_some(())
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_review_has_its_products_answers_made_again_and_no_others() {
+async fn a_review_invalidates_only_the_responses_of_its_product() {
     let shop = TestShop::start("optimized").await;
-    let paths = [&ITS_OWN[..], &OTHERS, &[ITS_LIST]].concat();
+    let paths = [&PRODUCT_PATHS[..], &OTHER_PATHS, &[LIST_PATH]].concat();
     fill(&shop, &paths).await;
     shop.database.execute(&review("product-1")).await;
-    until_made_again(&shop, ITS_OWN[0]).await;
-    assert_eq!(shop.get(ITS_OWN[1]).await.ok().cache(), "miss");
-    assert_eq!(caches(&shop, &OTHERS).await, vec!["hit"; OTHERS.len()]);
-    // The list is new enough to show the rating of a moment ago.
-    assert_eq!(shop.get(ITS_LIST).await.ok().cache(), "hit");
+    until_invalidated(&shop, PRODUCT_PATHS[0]).await;
+    assert_eq!(shop.get(PRODUCT_PATHS[1]).await.ok().cache(), "miss");
+    assert_eq!(caches(&shop, &OTHER_PATHS).await, vec!["hit"; OTHER_PATHS.len()]);
+    // The list may be stale for a moment, so its old rating is allowed.
+    assert_eq!(shop.get(LIST_PATH).await.ok().cache(), "hit");
 }
 
 #[tokio::test]
-async fn a_hundred_reviews_and_sell_outs_leave_the_rest_of_the_shop_alone() {
+async fn a_hundred_reviews_and_sell_outs_invalidate_no_other_responses() {
     let shop = TestShop::start("optimized").await;
-    fill(&shop, &OTHERS).await;
-    fill(&shop, &ITS_OWN).await;
+    fill(&shop, &OTHER_PATHS).await;
+    fill(&shop, &PRODUCT_PATHS).await;
     for number in 101..201 {
         let slug = format!("product-{number}");
         let sell_out = format!(
@@ -85,17 +85,17 @@ async fn a_hundred_reviews_and_sell_outs_leave_the_rest_of_the_shop_alone() {
             .execute(&format!("{}; {sell_out}", review(&slug)))
             .await;
     }
-    // Seen by now: it is the last change.
+    // This is the last change. Once it is visible, the others are too.
     shop.database.execute(&review("product-1")).await;
-    until_made_again(&shop, ITS_OWN[0]).await;
-    assert_eq!(caches(&shop, &OTHERS).await, vec!["hit"; OTHERS.len()]);
+    until_invalidated(&shop, PRODUCT_PATHS[0]).await;
+    assert_eq!(caches(&shop, &OTHER_PATHS).await, vec!["hit"; OTHER_PATHS.len()]);
 }
 
 #[tokio::test]
-async fn lists_follow_stock_and_ratings_in_the_time_that_is_set() {
+async fn lists_show_stock_and_ratings_within_the_configured_staleness() {
     let changes = Changes::default().set("--cache-list-staleness-ms", 600);
     let shop = TestShop::start_with("optimized", changes).await;
-    let shifting = "/v1/products?in_stock=false&limit=100&brand=brand-2";
+    let sold_out_list = "/v1/products?in_stock=false&limit=100&brand=brand-2";
     let listed = async |path: &str| {
         let items = shop.get(path).await.ok().items();
         items.into_iter().find(|product| product["slug"] == "product-1")
@@ -103,8 +103,8 @@ async fn lists_follow_stock_and_ratings_in_the_time_that_is_set() {
     let availability =
         async || shop.get("/v1/products/facets?brand=brand-2").await.ok().json()["availability"].clone();
     let before = availability().await;
-    assert_eq!(listed(ITS_LIST).await.unwrap()["in_stock"], true);
-    assert!(listed(shifting).await.is_none());
+    assert_eq!(listed(LIST_PATH).await.unwrap()["in_stock"], true);
+    assert!(listed(sold_out_list).await.is_none());
     shop.database
         .execute(&format!(
             "{}; update variants set stock_quantity = 0
@@ -113,65 +113,65 @@ async fn lists_follow_stock_and_ratings_in_the_time_that_is_set() {
         ))
         .await;
     until("the list shows both", async || {
-        let product = listed(ITS_LIST).await.unwrap();
+        let product = listed(LIST_PATH).await.unwrap();
         (product["in_stock"] == false && product["rating"]["count"] == 46).then_some(())
     })
     .await;
-    until("it is among those that are sold out", async || {
-        listed(shifting).await.map(drop)
+    until("the list of sold-out products shows it", async || {
+        listed(sold_out_list).await.map(drop)
     })
     .await;
-    until("it is counted", async || {
+    until("the facets count it", async || {
         (availability().await != before).then_some(())
     })
     .await;
 }
 
-/// Only admins make such changes; a script that makes them all the time makes lists again in a bounded rate, and still
-/// every price is right.
+/// Only admins change prices. If a script does so continuously, lists are recomputed at a bounded rate, and
+/// every price is still correct.
 #[tokio::test]
-async fn prices_are_right_while_they_change_all_the_time() {
+async fn prices_are_correct_while_they_change_continuously() {
     let changes = Changes::default().set("--cache-list-refresh-ms", 600_000);
     let shop = TestShop::start_with("optimized", changes).await;
     let price = async |path: &str| {
-        let answer = shop.get(path).await.ok().json();
-        let product = match answer["items"].as_array() {
+        let response = shop.get(path).await.ok().json();
+        let product = match response["items"].as_array() {
             Some(items) => items
                 .iter()
                 .find(|item| item["slug"] == "product-1")
                 .unwrap()
                 .clone(),
-            None => answer,
+            None => response,
         };
         product["price"]["amount"].as_i64().unwrap()
     };
-    let other = OTHERS[0];
+    let other = OTHER_PATHS[0];
     for new in 101..=116 {
-        for path in [ITS_OWN[0], ITS_LIST, other] {
+        for path in [PRODUCT_PATHS[0], LIST_PATH, other] {
             shop.get(path).await.ok();
         }
         change_price(&shop.database, "product-1", new).await;
-        for path in [ITS_OWN[0], ITS_LIST] {
-            until("the price is right", async || {
+        for path in [PRODUCT_PATHS[0], LIST_PATH] {
+            until("the price is correct", async || {
                 (price(path).await == new).then_some(())
             })
             .await;
         }
     }
-    // Ten times, lists of others were made again as well; now they wait.
+    // Unrelated lists were recomputed ten times as well; from then on, the rate limit holds them back.
     assert_eq!(shop.get(other).await.ok().cache(), "hit");
 }
 
 #[tokio::test]
-async fn a_brand_that_is_renamed_is_renamed_everywhere() {
+async fn a_renamed_brand_is_renamed_in_all_responses() {
     let shop = TestShop::start("optimized").await;
-    let paths = [ITS_OWN[0], ITS_LIST];
+    let paths = [PRODUCT_PATHS[0], LIST_PATH];
     fill(&shop, &paths).await;
     shop.database
         .execute("update brands set name = 'Renamed' where slug = 'brand-2'")
         .await;
     for path in paths {
-        until("it is renamed", async || {
+        until("the new name is visible", async || {
             shop.get(path).await.ok().text().contains("Renamed").then_some(())
         })
         .await;
@@ -179,7 +179,7 @@ async fn a_brand_that_is_renamed_is_renamed_everywhere() {
 }
 
 #[tokio::test]
-async fn no_link_is_served_that_is_refused_after_the_signing_key_was_replaced() {
+async fn cached_links_with_a_replaced_signing_key_are_not_served() {
     let before = TestShop::start("optimized").await;
     let list = "/v1/products?limit=2";
     fill(&before, &[list]).await;
@@ -193,21 +193,21 @@ async fn no_link_is_served_that_is_refused_after_the_signing_key_was_replaced() 
     after.get(&new).await.ok();
 }
 
-/// The keys in Redis and their bytes.
-async fn kept(shop: &TestShop) -> Vec<(String, usize)> {
+/// The keys in Redis and the sizes of their values in bytes.
+async fn cached(shop: &TestShop) -> Vec<(String, usize)> {
     let client = redis::Client::open(servers().redis_url.as_str()).unwrap();
     let mut connection = client.get_multiplexed_async_connection().await.unwrap();
     let keys: Vec<String> = connection.keys(format!("{}*", shop.redis_prefix)).await.unwrap();
-    let mut kept = Vec::new();
+    let mut cached = Vec::new();
     for key in keys {
         let bytes = connection.strlen(&key).await.unwrap();
-        kept.push((key, bytes));
+        cached.push((key, bytes));
     }
-    kept
+    cached
 }
 
 #[tokio::test]
-async fn requests_that_never_repeat_fill_no_more_than_is_set() {
+async fn unrepeated_requests_fill_the_cache_only_up_to_the_configured_rate() {
     const BYTES: usize = 20_000;
     let changes = Changes::default().set("--cache-first-answers-bytes-per-minute", BYTES);
     let shop = TestShop::start_with("optimized", changes).await;
@@ -216,22 +216,22 @@ async fn requests_that_never_repeat_fill_no_more_than_is_set() {
             .await
             .ok();
     }
-    let stored = kept(&shop).await;
+    let stored = cached(&shop).await;
     let bytes: usize = stored.iter().map(|(_, bytes)| bytes).sum();
-    // A few more come in while the test runs.
+    // The allowance grows while the test runs.
     assert!(
         !stored.is_empty() && bytes < 2 * BYTES,
         "{bytes} in {}",
         stored.len()
     );
-    // What is asked for twice is worth it.
+    // A second request makes a response worth caching.
     let hot = "/v1/products?limit=10&min_price=100";
     shop.get(hot).await.ok();
     assert_eq!(shop.get(hot).await.ok().cache(), "hit");
 }
 
 #[tokio::test]
-async fn an_answer_above_the_size_that_is_set_is_not_stored() {
+async fn a_response_above_the_configured_size_is_not_cached() {
     let changes = Changes::default().set("--cache-max-answer-bytes", 2_000);
     let shop = TestShop::start_with("optimized", changes).await;
     for _ in 0..3 {
@@ -241,11 +241,11 @@ async fn an_answer_above_the_size_that_is_set_is_not_stored() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_full_still_serves_what_it_has() {
+async fn a_full_redis_still_serves_its_entries() {
     let redis = PrivateRedis::start().await;
     let changes = Changes::default().set("--redis-url", redis.url());
     let shop = TestShop::start_with("optimized", changes).await;
-    fill(&shop, &OTHERS).await;
+    fill(&shop, &OTHER_PATHS).await;
     let mut connection = redis.connect().await;
     for (name, value) in [("maxmemory-policy", "noeviction"), ("maxmemory", "1")] {
         redis::cmd("CONFIG")
@@ -255,9 +255,9 @@ async fn a_redis_that_is_full_still_serves_what_it_has() {
             .unwrap();
     }
     for limit in 1..=5 {
-        let refused = shop.get(&format!("/v1/products?limit={limit}")).await.ok();
-        assert_eq!(refused.cache(), "miss");
-        assert_eq!(caches(&shop, &OTHERS).await, vec!["hit"; OTHERS.len()]);
+        let uncached = shop.get(&format!("/v1/products?limit={limit}")).await.ok();
+        assert_eq!(uncached.cache(), "miss");
+        assert_eq!(caches(&shop, &OTHER_PATHS).await, vec!["hit"; OTHER_PATHS.len()]);
     }
     let _: Value = shop.get("/v1/products?limit=1").await.ok().json();
 }

@@ -1,17 +1,17 @@
-//! How many statements each arm of `listing` sends, counted by three that can't agree by accident: the service itself,
-//! the wire to Postgres, and Postgres.
+//! The number of statements of each arm of `listing`, according to three independent counters: the service,
+//! the proxy in front of Postgres, and Postgres itself.
 
 use sqlx::{ConnectOptions, Row};
 
 use crate::support::arms::{arm, lesson};
 use crate::support::database::{Database, execute};
+use crate::support::postgres_proxy::PostgresProxy;
 use crate::support::servers::servers;
 use crate::support::shop::{Changes, TestShop};
-use crate::support::wire::Wire;
 
-/// Statements that were executed in the database, as its server counted them.
+/// The number of statements executed in the database, according to Postgres.
 async fn counted_by_postgres(database: &Database) -> u64 {
-    // From another database, so that this is not counted.
+    // From another database, so that this statement isn't counted.
     let mut server = servers().postgres.connect().await.unwrap();
     execute(
         &mut server,
@@ -20,7 +20,8 @@ async fn counted_by_postgres(database: &Database) -> u64 {
     )
     .await;
     let row = sqlx::query(
-        // The planner evaluates `title_query` of a constant, and Postgres counts that function's body as a statement.
+        // The planner evaluates `title_query` for a constant, and Postgres counts the body of the function as
+        // a statement.
         "select coalesce(sum(calls), 0)::bigint from pg_stat_statements
          where toplevel and dbid = (select oid from pg_database where datname = $1)
            and query not like 'select regexp_replace(words::text%'",
@@ -32,64 +33,71 @@ async fn counted_by_postgres(database: &Database) -> u64 {
     row.get::<i64, _>(0).unsigned_abs()
 }
 
-/// How many statements a request takes.
-async fn statements(shop: &TestShop, wire: &Wire, path: &str) -> u64 {
-    wire.take_counted();
+/// The number of statements of a request, on which all counters agree.
+async fn statements(shop: &TestShop, proxy: &PostgresProxy, path: &str) -> u64 {
+    proxy.take_traffic();
     let before = counted_by_postgres(&shop.database).await;
-    let said = shop.get(path).await.ok().statements();
-    let sent = wire.take_counted().statements;
-    let run = counted_by_postgres(&shop.database).await - before;
-    assert_eq!((said, sent), (sent, run), "{path}: (said, sent) = (sent, run)");
-    said
+    let reported = shop.get(path).await.ok().statements();
+    let sent = proxy.take_traffic().statements;
+    let executed = counted_by_postgres(&shop.database).await - before;
+    assert_eq!(
+        (reported, sent),
+        (sent, executed),
+        "{path}: (reported, sent) = (sent, executed)"
+    );
+    reported
 }
 
-async fn shop_on_a_wire(listing: &str) -> (TestShop, Wire) {
+async fn shop_behind_a_proxy(listing: &str) -> (TestShop, PostgresProxy) {
     let variants = arm(lesson("listing"), listing);
     let own = TestShop::start(&variants.to_string()).await;
-    let wire = Wire::to(&own.database).await;
-    let changes = Changes::default().set("--database-url", wire.url());
+    let proxy = PostgresProxy::start(&own.database).await;
+    let changes = Changes::default().set("--database-url", proxy.url());
     let mut shop = TestShop::on(own.database.clone(), variants, changes).await;
-    shop.stop_following_the_epoch().await;
+    shop.stop_following_changes().await;
     drop(own);
-    (shop, wire)
+    (shop, proxy)
 }
 
 #[tokio::test]
 #[cfg(feature = "baselines")]
-async fn n_plus_one_sends_two_statements_for_each_product_of_the_page() {
-    let (shop, wire) = shop_on_a_wire("n_plus_one").await;
+async fn n_plus_one_sends_two_statements_per_product_of_the_page() {
+    let (shop, proxy) = shop_behind_a_proxy("n_plus_one").await;
     for limit in [1, 7, 20, 100] {
         let both = format!("/v1/products?limit={limit}&include=variants,images");
-        assert_eq!(statements(&shop, &wire, &both).await, 1 + 2 * limit);
+        assert_eq!(statements(&shop, &proxy, &both).await, 1 + 2 * limit);
         let one = format!("/v1/products?limit={limit}&include=images");
-        assert_eq!(statements(&shop, &wire, &one).await, 1 + limit);
+        assert_eq!(statements(&shop, &proxy, &one).await, 1 + limit);
         let none = format!("/v1/products?limit={limit}");
-        assert_eq!(statements(&shop, &wire, &none).await, 1);
+        assert_eq!(statements(&shop, &proxy, &none).await, 1);
     }
     let product = "/v1/products/product-1?include=variants,images,reviews";
-    assert_eq!(statements(&shop, &wire, product).await, 4);
+    assert_eq!(statements(&shop, &proxy, product).await, 4);
 }
 
 #[tokio::test]
 async fn batched_sends_one_statement_for_all_products_of_the_page() {
-    let (shop, wire) = shop_on_a_wire("batched").await;
+    let (shop, proxy) = shop_behind_a_proxy("batched").await;
     for limit in [1, 7, 20, 100] {
         for include in ["variants,images", "variants", "images"] {
             let path = format!("/v1/products?limit={limit}&include={include}");
-            assert_eq!(statements(&shop, &wire, &path).await, 2, "{path}");
+            assert_eq!(statements(&shop, &proxy, &path).await, 2, "{path}");
         }
         let none = format!("/v1/products?limit={limit}");
-        assert_eq!(statements(&shop, &wire, &none).await, 1);
+        assert_eq!(statements(&shop, &proxy, &none).await, 1);
     }
-    // What the process holds is loaded when it is first needed.
+    // The in-process replicas are loaded on first use.
     shop.get("/v1/products/facets?in_stock=false").await.ok();
+    // The first search reads the planner's statistics.
+    shop.get("/v1/products?q=coat").await.ok();
     shop.get("/v1/search/suggestions?q=zz").await.ok();
     for (path, expected) in [
         ("/v1/products?category=clearance&include=variants,images", 1),
         ("/v1/products?category=clothing&in_stock=true&sort=rating", 1),
-        // The planner is asked, then the words are looked up, then details.
+        // The planner's estimate, then the search, then the details.
         ("/v1/products?q=lantern&include=variants", 3),
-        // Both for the words, which are corrected, and both for the correction.
+        // Estimate and search for the words, the correction, then estimate and search for the corrected
+        // words.
         ("/v1/products?q=lantrn", 5),
         ("/v1/products/product-1?include=variants,images,reviews", 3),
         ("/v1/products/product-2", 1),
@@ -99,13 +107,13 @@ async fn batched_sends_one_statement_for_all_products_of_the_page() {
         ("/v1/categories", 0),
         ("/v1/search/suggestions?q=la", 1),
     ] {
-        assert_eq!(statements(&shop, &wire, path).await, expected, "{path}");
+        assert_eq!(statements(&shop, &proxy, path).await, expected, "{path}");
     }
 }
 
-/// Lists show the first of each product's variants and images; the product itself shows all.
+/// A list shows only the first variants and images of each product; a product page shows all.
 #[tokio::test]
-async fn a_list_bounds_the_details_of_each_product_and_a_product_shows_all() {
+async fn a_list_bounds_the_details_per_product_and_a_product_page_shows_all() {
     for each in lesson("listing").arms {
         let variants = arm(lesson("listing"), each.name);
         let changes = Changes::default().set("--max-list-details", 2);

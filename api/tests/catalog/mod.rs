@@ -1,19 +1,19 @@
-//! The catalogue. First what all arms promise, then that they answer alike, then how they differ.
+//! The catalogue: first the guarantees of all arms, then that all arms agree, then how they differ.
 
-mod answers;
 mod bad_input;
+mod facet_cost;
+mod facet_updates;
 mod facets;
-mod facets_follow_changes;
-mod flat_facets;
-mod following_next;
-mod posting_reviews;
+mod page_traversal;
+mod post_review;
+mod responses;
 
 #[cfg(feature = "baselines")]
 mod arms_agree;
-mod every_statement;
+mod statement_combinations;
 
 mod cache;
-mod changes;
+mod change_feed;
 mod indexes;
 mod invalidation;
 mod listing;

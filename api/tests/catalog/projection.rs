@@ -1,35 +1,35 @@
-//! How `narrow` differs from `all_columns`: by the bytes that come from Postgres, and by nothing else.
+//! `narrow` and `all_columns` differ in the bytes that come from Postgres, and in nothing else.
 
-use crate::support::answer::Answer;
 use crate::support::arms::{arm, lesson};
+use crate::support::postgres_proxy::{PostgresProxy, Traffic};
+use crate::support::response::TestResponse;
 use crate::support::shop::{Changes, TestShop};
-use crate::support::wire::{Counted, Wire};
 
-/// A page, and what it took, on a connection that has prepared its statements.
-async fn page(projection: &str) -> (Answer, Counted) {
+/// A response and its traffic, on a connection with prepared statements.
+async fn page(projection: &str) -> (TestResponse, Traffic) {
     let variants = arm(lesson("projection"), projection);
     let own = TestShop::start(&variants.to_string()).await;
-    let wire = Wire::to(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database).await;
     let changes = Changes::default()
-        .set("--database-url", wire.url())
+        .set("--database-url", proxy.url())
         .set("--database-connections", 1);
     let mut shop = TestShop::on(own.database.clone(), variants, changes).await;
-    shop.stop_following_the_epoch().await;
+    shop.stop_following_changes().await;
     let path = "/v1/products?limit=100";
     shop.get(path).await.ok();
-    wire.take_counted();
-    let answer = shop.get(path).await.ok();
-    (answer, wire.take_counted())
+    proxy.take_traffic();
+    let response = shop.get(path).await.ok();
+    (response, proxy.take_traffic())
 }
 
 #[tokio::test]
-async fn all_columns_brings_the_descriptions_that_narrow_leaves_there() {
-    let (all_answer, all) = page("all_columns").await;
-    let (narrow_answer, narrow) = page("narrow").await;
-    assert_eq!(all_answer.body, narrow_answer.body);
+async fn all_columns_transfers_the_descriptions_and_narrow_does_not() {
+    let (all_response, all) = page("all_columns").await;
+    let (narrow_response, narrow) = page("narrow").await;
+    assert_eq!(all_response.body, narrow_response.body);
     assert_eq!(all.statements, 1);
     assert_eq!(narrow.statements, 1);
-    // Each description of the fixture has more than 800 bytes.
+    // Each description in the fixture has more than 800 bytes.
     let saved = all.bytes_from_postgres - narrow.bytes_from_postgres;
     assert!(saved > 101 * 800, "{all:?} {narrow:?}");
     assert!(

@@ -1,18 +1,18 @@
-//! Equal requests that miss at one time have the work done once.
+//! Single flight: concurrent equal requests that miss the cache compute the response once.
 
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use sqlx::PgConnection;
 
-use crate::support::answer::Answer;
 use crate::support::database::execute;
+use crate::support::response::TestResponse;
 use crate::support::shop::{Changes, TestShop};
 use crate::support::until;
 
 const PATH: &str = "/v1/products?limit=3&include=variants";
 
-/// Holds up every statement that reads products.
+/// Blocks every statement that reads products.
 async fn block(shop: &TestShop) -> PgConnection {
     let mut blocker = shop.database.connect().await;
     execute(
@@ -23,34 +23,18 @@ async fn block(shop: &TestShop) -> PgConnection {
     blocker
 }
 
-/// Statements that are held up.
-async fn blocked(shop: &TestShop) -> i64 {
-    shop.database
-        .number(
-            "select count(*) from pg_stat_activity
-             where datname = current_database() and wait_event_type = 'Lock'",
-        )
-        .await
+fn statements(responses: &[TestResponse]) -> u64 {
+    responses.iter().map(TestResponse::statements).sum()
 }
 
-async fn until_blocked(shop: &TestShop, count: i64) {
-    until("statements are held up", async || {
-        (blocked(shop).await == count).then_some(())
-    })
-    .await;
-}
-
-fn statements(answers: &[Answer]) -> u64 {
-    answers.iter().map(Answer::statements).sum()
-}
-
-async fn requests(shop: &TestShop, path: &str, count: usize) -> Vec<Answer> {
+async fn requests(shop: &TestShop, path: &str, count: usize) -> Vec<TestResponse> {
     join_all((0..count).map(async |_| shop.get(path).await.ok())).await
 }
 
-/// Has the answer made once, and a change seen that makes it stale, by all of the shops.
-async fn stale(shops: &[&TestShop]) -> u64 {
-    // Other answers for the same changes: one for each, since what one has made again is good for the others.
+/// Caches the response, then makes it stale by a change that all shops have seen. Returns the number of
+/// statements of a miss.
+async fn cache_and_invalidate(shops: &[&TestShop]) -> u64 {
+    // Each shop probes with its own path, because a recomputed response would be a hit for the others.
     let probe = |limit: usize| format!("/v1/products?limit={}", 10 + limit);
     for (number, shop) in shops.iter().enumerate() {
         shop.get(&probe(number)).await.ok();
@@ -63,7 +47,7 @@ async fn stale(shops: &[&TestShop]) -> u64 {
         .execute("update variants set price_cents = price_cents + 1")
         .await;
     for (number, shop) in shops.iter().enumerate() {
-        until("the change is seen", async || {
+        until("the change is visible", async || {
             (shop.get(&probe(number)).await.ok().cache() == "miss").then_some(())
         })
         .await;
@@ -72,56 +56,56 @@ async fn stale(shops: &[&TestShop]) -> u64 {
 }
 
 #[tokio::test]
-async fn forty_equal_requests_after_a_change_do_the_work_once() {
+async fn forty_equal_requests_after_a_change_compute_once() {
     let shop = TestShop::start("optimized").await;
-    let once = stale(&[&shop]).await;
+    let once = cache_and_invalidate(&[&shop]).await;
     let mut blocker = block(&shop).await;
     let release = async {
-        until_blocked(&shop, 1).await;
-        // Two connections: without single flight, there would be a second one by now.
+        shop.database.until_waiting_for_lock(1).await;
+        // There are two connections. Without single flight, a second statement would be blocked by now.
         for _ in 0..5 {
-            assert_eq!(blocked(&shop).await, 1);
+            assert_eq!(shop.database.waiting_for_lock().await, 1);
         }
         execute(&mut blocker, "commit").await;
     };
-    let (answers, ()) = tokio::join!(requests(&shop, PATH, 40), release);
-    assert_eq!(statements(&answers), once);
-    let body = &answers[0].body;
-    assert!(answers.iter().all(|answer| answer.body == *body));
-    let shared = answers.iter().filter(|answer| answer.cache() == "shared");
+    let (responses, ()) = tokio::join!(requests(&shop, PATH, 40), release);
+    assert_eq!(statements(&responses), once);
+    let body = &responses[0].body;
+    assert!(responses.iter().all(|response| response.body == *body));
+    let shared = responses.iter().filter(|response| response.cache() == "shared");
     assert!(
         shared.count() >= 38,
-        "one made it, and the last may have found it"
+        "one computes it, and the last may hit the cache"
     );
 }
 
 #[tokio::test]
-async fn two_processes_do_the_work_once_or_twice() {
-    let here = TestShop::start("optimized").await;
-    let shared = Changes::default().set("--redis-prefix", &here.redis_prefix);
-    let there = TestShop::on(here.database.clone(), here.variants, shared).await;
-    let once = stale(&[&here, &there]).await;
-    let (answers, others) = tokio::join!(requests(&here, PATH, 20), requests(&there, PATH, 20));
-    let statements = statements(&answers) + statements(&others);
+async fn two_processes_compute_at_most_once_each() {
+    let one = TestShop::start("optimized").await;
+    let shared = Changes::default().set("--redis-prefix", &one.redis_prefix);
+    let other = TestShop::on(one.database.clone(), one.variants, shared).await;
+    let once = cache_and_invalidate(&[&one, &other]).await;
+    let (responses, others) = tokio::join!(requests(&one, PATH, 20), requests(&other, PATH, 20));
+    let statements = statements(&responses) + statements(&others);
     assert!(
         statements >= once && statements <= 2 * once,
         "{statements} of {once}"
     );
-    assert_eq!(answers[0].body, others[0].body);
+    assert_eq!(responses[0].body, others[0].body);
 }
 
 #[tokio::test]
-async fn when_the_request_that_does_the_work_goes_away_another_does_it() {
+async fn when_the_leader_is_aborted_a_follower_takes_over() {
     let shop = Arc::new(TestShop::start("optimized").await);
     let mut blocker = block(&shop).await;
     let leader = tokio::spawn({
         let shop = shop.clone();
         async move { shop.get(PATH).await }
     });
-    until_blocked(&shop, 1).await;
+    shop.database.until_waiting_for_lock(1).await;
     let followers = async {
-        let answers = requests(&shop, PATH, 10).await;
-        assert!(answers.iter().all(|answer| !answer.items().is_empty()));
+        let responses = requests(&shop, PATH, 10).await;
+        assert!(responses.iter().all(|response| !response.items().is_empty()));
     };
     let release = async {
         leader.abort();
@@ -132,12 +116,10 @@ async fn when_the_request_that_does_the_work_goes_away_another_does_it() {
 }
 
 #[tokio::test]
-async fn the_work_is_done_once_also_without_redis() {
-    let changes = Changes::default()
-        .set("--redis-timeout-ms", 100)
-        .without_a_cache();
+async fn single_flight_works_without_redis() {
+    let changes = Changes::default().set("--redis-timeout-ms", 100).without_cache();
     let shop = TestShop::start_with("optimized", changes).await;
-    until("the feed was read", async || {
+    until("the shop has read the change feed", async || {
         shop.get("/v1/products/no-such-product").await;
         shop.state.catalog.cache.knows_changes().then_some(())
     })
@@ -145,11 +127,11 @@ async fn the_work_is_done_once_also_without_redis() {
     let once = shop.get(PATH).await.ok().statements();
     let mut blocker = block(&shop).await;
     let release = async {
-        until_blocked(&shop, 1).await;
+        shop.database.until_waiting_for_lock(1).await;
         execute(&mut blocker, "commit").await;
     };
-    let (answers, ()) = tokio::join!(requests(&shop, PATH, 40), release);
-    assert_eq!(statements(&answers), once);
+    let (responses, ()) = tokio::join!(requests(&shop, PATH, 40), release);
+    assert_eq!(statements(&responses), once);
 }
 
 #[tokio::test]
@@ -159,13 +141,13 @@ async fn an_error_is_shared_as_well() {
     let once = shop.get(path).await.statements();
     let mut blocker = block(&shop).await;
     let release = async {
-        until_blocked(&shop, 1).await;
+        shop.database.until_waiting_for_lock(1).await;
         execute(&mut blocker, "commit").await;
     };
-    let asked = join_all((0..40).map(async |_| shop.get(path).await));
-    let (answers, ()) = tokio::join!(asked, release);
-    assert_eq!(statements(&answers), once);
-    for answer in answers {
-        answer.problem(404, "not_found");
+    let requests_for_unknown = join_all((0..40).map(async |_| shop.get(path).await));
+    let (responses, ()) = tokio::join!(requests_for_unknown, release);
+    assert_eq!(statements(&responses), once);
+    for response in responses {
+        response.problem(404, "not_found");
     }
 }

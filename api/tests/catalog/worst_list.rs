@@ -1,5 +1,6 @@
-//! The worst list of a generated set is as cheap as the best: no combination of filters, order and words reads the catalogue.
-//! Counted are the shared buffers of a request's statements, which don't depend on the machine.
+//! The worst list of a generated set is as cheap as the best: no combination of filters, sort order and words
+//! reads the whole catalogue. The measure is the shared buffers of a request's statements, because they don't
+//! depend on the machine.
 
 use std::sync::Arc;
 
@@ -7,27 +8,26 @@ use serde_json::Value;
 
 use crate::support::arms::{arm, lesson};
 use crate::support::database::{Content, Database};
+use crate::support::postgres_proxy::{PostgresProxy, log_plans};
 use crate::support::shop::{Changes, TestShop};
-use crate::support::wire::{Wire, tell_plans};
 
-/// Lists that are asked for; of each, a second page as well.
+/// The number of generated lists; a second page of each is read as well.
 const LISTS: usize = 240;
 
-/// What a page may read. A word that walking and fetching find equally dear costs √(1.3 · rows · products) buffers of each:
-/// some 730 for a page of 20 of 20,000 products, 1,600 for one of 100, whose rows are another 400. The rest is for statistics,
-/// which are estimates.
-const MOST_BUFFERS: u64 = 2_500;
+/// The maximum that a page may read. Up to 1,000 unexpected matches are read before a smaller range is, and the rows of a
+/// page of 100 take 400 buffers. The rest is tolerance, because statistics are estimates.
+const MAX_BUFFERS: u64 = 2_500;
 
-/// What a page of 20 may read of a list with a common word, its last one as well.
-const MOST_BUFFERS_TO_THE_END: u64 = 1_000;
+/// The maximum that a page of 20 may read in a list with a common word, up to the last page.
+const MAX_BUFFERS_PER_SMALL_PAGE: u64 = 1_000;
 
-/// The same seed asks for the same lists.
+/// The same seed generates the same lists.
 const SEED: u64 = 20_261_128;
 
-/// SplitMix64.
-struct Draws(u64);
+/// The SplitMix64 generator.
+struct Rng(u64);
 
-impl Draws {
+impl Rng {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -49,59 +49,59 @@ impl Draws {
     }
 }
 
-/// What lists ask for.
-struct Shelf {
-    /// Common words first.
+/// Generates the parameters of lists.
+struct ListGenerator {
+    /// The most common words first.
     words: Vec<String>,
 }
 
-impl Shelf {
-    fn text(&self, draws: &mut Draws) -> String {
-        let any = |draws: &mut Draws| draws.choose(&self.words).clone();
-        match draws.below(8) {
-            0 => self.words[draws.below(10)].clone(),
-            1 => self.words[draws.below(100)].clone(),
+impl ListGenerator {
+    fn text(&self, rng: &mut Rng) -> String {
+        let any = |rng: &mut Rng| rng.choose(&self.words).clone();
+        match rng.below(8) {
+            0 => self.words[rng.below(10)].clone(),
+            1 => self.words[rng.below(100)].clone(),
             2 => "absolutely-nothing".to_owned(),
-            3 => draws.choose(&["x", "a", "the", "xq"]).to_string(),
+            3 => rng.choose(&["x", "a", "the", "xq"]).to_string(),
             4 => {
-                let mut word = any(draws);
+                let mut word = any(rng);
                 word.remove(3);
                 word
             }
-            5 => any(draws)[..3].to_owned(),
-            6 => format!("{} {}", self.words[draws.below(20)], any(draws)),
-            _ => any(draws),
+            5 => any(rng)[..3].to_owned(),
+            6 => format!("{} {}", self.words[rng.below(20)], any(rng)),
+            _ => any(rng),
         }
     }
 
-    fn path(&self, draws: &mut Draws) -> String {
+    fn path(&self, rng: &mut Rng) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
         let mut sorts = vec!["newest", "price_asc", "price_desc", "best_selling", "rating"];
-        if draws.one_in(2) {
-            query.append_pair("category", &format!("category-{}", 1 + draws.below(120)));
+        if rng.one_in(2) {
+            query.append_pair("category", &format!("category-{}", 1 + rng.below(120)));
         }
-        if draws.one_in(3) {
-            let brands = *draws.choose(&[3, 200]);
-            query.append_pair("brand", &format!("brand-{}", 1 + draws.below(brands)));
+        if rng.one_in(3) {
+            let brands = *rng.choose(&[3, 200]);
+            query.append_pair("brand", &format!("brand-{}", 1 + rng.below(brands)));
         }
-        if !draws.one_in(3) {
-            query.append_pair("q", &self.text(draws));
+        if !rng.one_in(3) {
+            query.append_pair("q", &self.text(rng));
             sorts.push("relevance");
         }
-        if draws.one_in(3) {
-            let lowest = 100 << draws.below(11);
+        if rng.one_in(3) {
+            let lowest = 100 << rng.below(11);
             query.append_pair("min_price", &lowest.to_string());
-            if draws.one_in(2) {
+            if rng.one_in(2) {
                 query.append_pair("max_price", &(lowest + lowest / 50).to_string());
             }
         }
-        if draws.one_in(3) {
-            let in_stock = *draws.choose(&["true", "false"]);
+        if rng.one_in(3) {
+            let in_stock = *rng.choose(&["true", "false"]);
             query.append_pair("in_stock", in_stock);
         }
-        let sort = *draws.choose(&sorts);
+        let sort = *rng.choose(&sorts);
         query.append_pair("sort", sort);
-        if draws.one_in(8) {
+        if rng.one_in(8) {
             query.append_pair("limit", "100");
         }
         format!("/v1/products?{}", query.finish())
@@ -109,15 +109,15 @@ impl Shelf {
 }
 
 fn buffers(plans: &[Value]) -> u64 {
-    let of = |plan: &Value, kind: &str| plan["Plan"][kind].as_u64().unwrap_or(0);
+    let blocks = |plan: &Value, kind: &str| plan["Plan"][kind].as_u64().unwrap_or(0);
     plans
         .iter()
-        .map(|plan| of(plan, "Shared Hit Blocks") + of(plan, "Shared Read Blocks"))
+        .map(|plan| blocks(plan, "Shared Hit Blocks") + blocks(plan, "Shared Read Blocks"))
         .sum()
 }
 
-/// A shop whose statements tell their plans, and its words.
-async fn shop(planner_estimates: &str) -> (TestShop, Wire, Shelf) {
+/// A shop behind a proxy that collects its query plans, and a generator with its words.
+async fn shop(planner_estimates: &str) -> (TestShop, PostgresProxy, ListGenerator) {
     let variants = arm(lesson("planner_estimates"), planner_estimates);
     let database = Arc::new(Database::new(Content::Schema, variants.indexes).await);
     database.execute(include_str!("worst_list.sql")).await;
@@ -130,32 +130,32 @@ async fn shop(planner_estimates: &str) -> (TestShop, Wire, Shelf) {
              from ts_stat('select to_tsvector(''simple'', title) from products') as found (word, products, entries)",
         )
         .await;
-    let shelf = Shelf {
+    let generator = ListGenerator {
         words: serde_json::from_value(words).unwrap(),
     };
-    tell_plans(&database).await;
-    let wire = Wire::to(&database).await;
+    log_plans(&database).await;
+    let proxy = PostgresProxy::start(&database).await;
     let changes = Changes::default()
-        .set("--database-url", wire.url())
+        .set("--database-url", proxy.url())
         .set("--database-connections", 1);
     let mut shop = TestShop::on(database, variants, changes).await;
-    shop.stop_following_the_epoch().await;
-    (shop, wire, shelf)
+    shop.stop_following_changes().await;
+    (shop, proxy, generator)
 }
 
-/// The paths with what they read, the dearest first.
+/// The buffers that each path reads, the most expensive first.
 async fn costs(planner_estimates: &str) -> Vec<(u64, String)> {
-    let (shop, wire, shelf) = shop(planner_estimates).await;
-    let mut draws = Draws(SEED);
+    let (shop, proxy, generator) = shop(planner_estimates).await;
+    let mut rng = Rng(SEED);
     let mut all = Vec::new();
     for _ in 0..LISTS {
-        let path = shelf.path(&mut draws);
-        wire.take_plans();
+        let path = generator.path(&mut rng);
+        proxy.take_plans();
         let first = shop.get(&path).await.ok();
-        all.push((buffers(&wire.take_plans()), path));
+        all.push((buffers(&proxy.take_plans()), path));
         if let Some(next) = first.next() {
             shop.get(&next).await.ok();
-            all.push((buffers(&wire.take_plans()), next));
+            all.push((buffers(&proxy.take_plans()), next));
         }
     }
     all.sort_by(|one, other| other.cmp(one));
@@ -163,19 +163,19 @@ async fn costs(planner_estimates: &str) -> Vec<(u64, String)> {
 }
 
 #[tokio::test]
-async fn the_worst_list_is_cheap_where_the_planner_sees_values() {
+async fn the_worst_list_is_cheap_if_the_planner_sees_values() {
     let costs = costs("visible").await;
     assert!(costs.len() > LISTS, "some lists have a second page");
-    assert!(costs[0].0 > 0, "plans are told");
-    assert!(costs[0].0 <= MOST_BUFFERS, "{:#?}", &costs[..5]);
+    assert!(costs[0].0 > 0, "plans are collected");
+    assert!(costs[0].0 <= MAX_BUFFERS, "{:#?}", &costs[..5]);
 }
 
 #[tokio::test]
-async fn a_list_with_a_common_word_is_as_cheap_at_its_end_as_at_its_beginning() {
-    let (shop, wire, shelf) = shop("visible").await;
-    // In a third of the products, which is many more than a page of the order holds.
-    let word = &shelf.words[4];
-    let mut dear = Vec::new();
+async fn the_last_page_of_a_common_word_is_as_cheap_as_the_first() {
+    let (shop, proxy, generator) = shop("visible").await;
+    // The word is in a third of the products, many times the size of a page.
+    let word = &generator.words[4];
+    let mut expensive = Vec::new();
     for sort in [
         "relevance",
         "newest",
@@ -184,44 +184,118 @@ async fn a_list_with_a_common_word_is_as_cheap_at_its_end_as_at_its_beginning() 
         "best_selling",
         "rating",
     ] {
-        // A cursor belongs to the list, and not to the size of its pages: the last of these pages are small.
+        // A cursor doesn't depend on the page size: the last pages are read again as small ones.
         let mut path = format!("/v1/products?q={word}&sort={sort}&limit=100");
-        let mut last_large = None;
+        let mut last_large_page = None;
         let mut items = 0;
-        let mut following = Some(path.clone());
-        while let Some(next) = following {
+        let mut next_path = Some(path.clone());
+        while let Some(next) = next_path {
             path = next;
             let page = shop.get(&path).await.ok();
             items += page.each("id").len();
-            following = page.next();
-            if following.is_some() {
-                last_large = following.clone();
+            next_path = page.next();
+            if next_path.is_some() {
+                last_large_page = next_path.clone();
             }
         }
-        assert!(items > 2_000, "{word} is in {items} products only");
-        let mut following = last_large.map(|next| next.replace("limit=100", "limit=20"));
-        assert!(following.is_some(), "{path}");
-        while let Some(next) = following {
-            wire.take_plans();
+        assert!(items > 2_000, "{word} is only in {items} products");
+        let mut next_path = last_large_page.map(|next| next.replace("limit=100", "limit=20"));
+        assert!(next_path.is_some(), "{path}");
+        while let Some(next) = next_path {
+            proxy.take_plans();
             let page = shop.get(&next).await.ok();
-            let read = buffers(&wire.take_plans());
-            assert!(read > 0, "plans are told");
-            if read > MOST_BUFFERS_TO_THE_END {
-                dear.push((read, next));
+            let read = buffers(&proxy.take_plans());
+            assert!(read > 0, "plans are collected");
+            if read > MAX_BUFFERS_PER_SMALL_PAGE {
+                expensive.push((read, next));
             }
-            following = page.next();
+            next_path = page.next();
         }
     }
-    assert!(dear.is_empty(), "{dear:#?}");
+    assert!(expensive.is_empty(), "{expensive:#?}");
 }
 
 #[tokio::test]
 #[cfg(feature = "baselines")]
-async fn the_worst_list_reads_the_catalogue_where_values_are_hidden() {
+async fn the_worst_list_reads_the_whole_catalogue_if_values_are_hidden() {
     let costs = costs("hidden").await;
-    let dear = costs
-        .iter()
-        .filter(|(buffers, _)| *buffers > MOST_BUFFERS)
-        .count();
-    assert!(dear >= 5, "only {dear} are dear: {:#?}", &costs[..5]);
+    let expensive = costs.iter().filter(|(buffers, _)| *buffers > MAX_BUFFERS).count();
+    assert!(
+        expensive >= 5,
+        "only {expensive} are expensive: {:#?}",
+        &costs[..5]
+    );
+}
+
+/// The statistics of Postgres decide how a page is read. They are old and incomplete here: most products share two
+/// ratings, and a few have one that came after the last `analyze`.
+#[tokio::test]
+async fn a_list_with_words_is_complete_whatever_the_statistics_know() {
+    let (shop, _proxy, generator) = shop("visible").await;
+    let database = &shop.database;
+    database
+        .execute(
+            "update products set rating_hundredths = (array[500, 500, 400, 400, 100])[1 + price_cents % 5]",
+        )
+        .await;
+    database.execute("vacuum (analyze) search_rows").await;
+    database
+        .execute(
+            "update products set rating_hundredths = (array[50, 450, 499])[1 + price_cents % 3] where sales_count % 40 = 0",
+        )
+        .await;
+    // Words that one product in 3, in 20 and in 100 has, about.
+    let words = |numbers: &[usize]| -> String {
+        let words: Vec<&str> = numbers
+            .iter()
+            .map(|number| generator.words[*number].as_str())
+            .collect();
+        words.join(" ")
+    };
+    let texts = [
+        words(&[4]),
+        words(&[60]),
+        words(&[600]),
+        words(&[1, 4]),
+        words(&[600, 1]),
+    ];
+    // A stop word excludes nothing.
+    let behind_a_stop_word = format!("the {}", generator.words[1]);
+    for text in texts.iter().chain([&behind_a_stop_word]) {
+        let (others, prefix) = text.rsplit_once(' ').unwrap_or(("", text));
+        let others = if others == "the" { "" } else { others };
+        let query = format!(
+            "{} '{prefix}':*",
+            if others.is_empty() {
+                String::new()
+            } else {
+                format!("'{others}' &")
+            }
+        );
+        for (sort, key) in [
+            ("newest", "created_at desc, id desc"),
+            ("price_asc", "price_cents, id"),
+            ("price_desc", "price_cents desc, id desc"),
+            ("best_selling", "sales_count desc, id desc"),
+            ("rating", "rating_hundredths desc, id desc"),
+        ] {
+            let expected = database
+                .json(&format!(
+                    "select coalesce(jsonb_agg(p.id order by {key}), '[]')
+                     from products p
+                     join (select product_id from search_rows
+                           where document @@ to_tsquery('pg_catalog.english', $${query}$$)) s on s.product_id = p.id
+                     where p.active"
+                ))
+                .await;
+            let pages = shop
+                .follow(&format!(
+                    "/v1/products?q={}&sort={sort}&limit=97",
+                    text.replace(' ', "+")
+                ))
+                .await;
+            let listed: Vec<Value> = pages.iter().flat_map(|page| page.each("id")).collect();
+            assert_eq!(Value::from(listed), expected, "{text} by {sort}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
--- 20,000 products with the skew of a shop, for what lists cost: few brands and categories have most products, a few words are
--- in nearly every text and thousands in a few, prices spread over four powers of ten, one in 25 is sold out. Triggers are set
--- aside, and what they would write is written at once.
+-- 20,000 products with the skew of a shop, to measure the cost of lists: few brands and categories have most products,
+-- a few words are in nearly every text and thousands in a few, prices span four orders of magnitude, and one in 25 is
+-- sold out. Triggers are disabled, and their results are written directly.
 select setseed(0.25);
 
 insert into categories (id, parent_id, slug, name, position)
@@ -10,7 +10,7 @@ from generate_series(1, 120) n;
 insert into brands (id, slug, name)
 select md5('b' || n)::uuid, 'brand-' || n, 'Brand ' || n from generate_series(1, 200) n;
 
--- Letters only, so that a letter can be left out.
+-- Letters only, so that a letter can be removed.
 create temporary table vocabulary as
 select n, 'x' || translate(left(md5(n::text), 8), '0123456789', 'ghijklmnop') as word from generate_series(0, 2999) n;
 create unique index on vocabulary (n);

@@ -1,4 +1,4 @@
-//! Bulkheads: a class of requests that is stopped doesn't stop the others.
+//! Bulkheads: a class of requests that exhausts its connections doesn't affect other classes.
 
 use api::database::{Class, Session};
 use api::http::timings::Timings;
@@ -9,8 +9,8 @@ use crate::carts::Cart;
 use crate::support::people::Person;
 use crate::support::shop::{Changes, TestShop};
 
-/// As many sessions of a class as it gets while none is returned.
-async fn all_of<'t>(shop: &TestShop, timings: &'t Timings) -> Vec<Session<'t>> {
+/// Acquires sessions of a class until the pool rejects one.
+async fn exhaust<'t>(shop: &TestShop, timings: &'t Timings) -> Vec<Session<'t>> {
     let mut held = Vec::new();
     loop {
         match shop.state.database.session(timings).await {
@@ -24,51 +24,51 @@ async fn all_of<'t>(shop: &TestShop, timings: &'t Timings) -> Vec<Session<'t>> {
 }
 
 #[tokio::test]
-async fn lists_and_searches_that_take_all_they_can_leave_carts_and_accounts_their_connections() {
+async fn lists_and_searches_leave_carts_and_accounts_their_guaranteed_connections() {
     let changes = Changes::default()
         .set("--database-connections", 8)
-        // Far more than a busy machine needs to connect; who waits for nothing waits so long.
+        // Generous for connecting on a busy machine. Requests that get no connection wait this long.
         .set("--database-acquire-timeout-ms", 1000);
     let mut shop = TestShop::start_with("optimized", changes).await;
-    shop.stop_following_the_epoch().await;
+    shop.stop_following_changes().await;
     let customer = Person::customer(&shop).await;
-    let cart = Cart::of_guest(&shop).await;
+    let cart = Cart::for_guest(&shop).await;
     let (browse, search) = (Timings::start(Class::Browse), Timings::start(Class::Search));
-    let browsing = all_of(&shop, &browse).await;
-    let searching = all_of(&shop, &search).await;
+    let browsing = exhaust(&shop, &browse).await;
+    let searching = exhaust(&shop, &search).await;
     assert_eq!((browsing.len(), searching.len()), (5, 1));
     for _ in 0..5 {
         cart.show().await.ok();
-        shop.send(customer.asks(Request::get("/v1/me"))).await.ok();
+        shop.send(customer.authorize(Request::get("/v1/me"))).await.ok();
     }
     for path in ["/v1/products?limit=7", "/v1/products?q=lantern"] {
-        let refused = shop.get(path).await;
-        refused.problem(503, "overloaded");
-        assert_eq!(refused.header("retry-after"), Some("1"));
+        let response = shop.get(path).await;
+        response.problem(503, "overloaded");
+        assert_eq!(response.header("retry-after"), Some("1"));
     }
     drop(browsing);
-    // What was lent is lent to whichever needs it.
-    let more = all_of(&shop, &search).await;
+    // Shared connections go to any class that needs one.
+    let more = exhaust(&shop, &search).await;
     assert_eq!(more.len(), 1, "its maximum is two");
     shop.get("/v1/products?limit=7").await.ok();
 }
 
 #[tokio::test]
-async fn each_route_uses_the_share_of_its_class() {
+async fn each_route_uses_the_connections_of_its_class() {
     let changes = Changes::default()
         .set("--database-connections", 8)
         .set("--database-acquire-timeout-ms", 1000);
     let mut shop = TestShop::start_with("optimized", changes).await;
-    shop.stop_following_the_epoch().await;
+    shop.stop_following_changes().await;
     let (customer, admin) = (Person::customer(&shop).await, Person::admin(&shop).await);
-    let cart = Cart::of_guest(&shop).await;
+    let cart = Cart::for_guest(&shop).await;
     let (account, buy) = (Timings::start(Class::Account), Timings::start(Class::Buy));
 
-    let held = all_of(&shop, &account).await;
+    let held = exhaust(&shop, &account).await;
     for request in [
-        customer.asks(Request::get("/v1/me")),
-        customer.asks(Request::get("/v1/me/addresses")),
-        admin.asks(Request::get("/v1/admin/audit-log")),
+        customer.authorize(Request::get("/v1/me")),
+        customer.authorize(Request::get("/v1/me/addresses")),
+        admin.authorize(Request::get("/v1/admin/audit-log")),
     ] {
         shop.send(request).await.problem(503, "overloaded");
     }
@@ -76,12 +76,12 @@ async fn each_route_uses_the_share_of_its_class() {
     shop.get("/v1/products?limit=5").await.ok();
     drop(held);
 
-    let held = all_of(&shop, &buy).await;
+    let held = exhaust(&shop, &buy).await;
     cart.show().await.problem(503, "overloaded");
-    shop.send(customer.asks(Request::get("/v1/orders")))
+    shop.send(customer.authorize(Request::get("/v1/orders")))
         .await
         .problem(503, "overloaded");
-    shop.send(customer.asks(Request::get("/v1/me"))).await.ok();
+    shop.send(customer.authorize(Request::get("/v1/me"))).await.ok();
     shop.get("/v1/products?limit=6").await.ok();
     drop(held);
 }
@@ -92,8 +92,8 @@ struct Flags {
     settings: api::settings::Settings,
 }
 
-fn refused(flags: &[&str]) -> String {
-    let needed = [
+fn startup_error(flags: &[&str]) -> String {
+    let required = [
         "shop",
         "--database-url",
         "postgres://shop@127.0.0.1/shop",
@@ -101,16 +101,16 @@ fn refused(flags: &[&str]) -> String {
         crate::support::shop::SECRETS,
     ];
     let redis = ["--redis-url", "redis://127.0.0.1/"];
-    let Flags { settings } = Flags::parse_from(needed.iter().chain(&redis).chain(flags));
+    let Flags { settings } = Flags::parse_from(required.iter().chain(&redis).chain(flags));
     match api::state::build_app(&settings) {
-        Ok(_) => panic!("{flags:?} are not refused"),
+        Ok(_) => panic!("{flags:?} are accepted"),
         Err(error) => error.to_string(),
     }
 }
 
 #[test]
-fn shares_that_do_not_fit_are_refused_at_start() {
-    let message = refused(&[
+fn invalid_shares_are_rejected_at_startup() {
+    let message = startup_error(&[
         "--database-browse-connections",
         "6-8",
         "--database-buy-connections",

@@ -1,8 +1,8 @@
-//! How requests get their connections, and how these come back.
+//! Database connections: how requests acquire and release them, and their timeouts.
 
+mod aborted_requests;
 mod bulkheads;
 mod connections;
-mod dropped;
 #[cfg(feature = "baselines")]
-mod gone_clients;
-mod waiting;
+mod disconnected_clients;
+mod timeouts;

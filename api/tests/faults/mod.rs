@@ -1,4 +1,4 @@
-//! What customers see while something that the shop depends on is broken.
+//! The behavior of the shop while one of its dependencies fails.
 
 mod postgres;
 mod redis;

@@ -1,4 +1,4 @@
-//! Redis is killed, paused, or holds nonsense: answers stay right, and no request fails.
+//! Redis is killed, stalled, or contains invalid values: responses stay correct, and no request fails.
 
 use ::redis::AsyncCommands;
 use serde_json::Value;
@@ -19,7 +19,8 @@ const PATHS: &[&str] = &[
 ];
 
 fn changes(redis: &PrivateRedis) -> Changes {
-    // Short, since the tests wait for it; the shop leaves Redis alone for half a second after each failure.
+    // Short, because the tests wait for it. After each failure, the circuit breaker skips Redis for half a
+    // second.
     Changes::default()
         .set("--redis-url", redis.url())
         .set("--redis-timeout-ms", 100)
@@ -37,7 +38,7 @@ async fn bodies(shop: &TestShop) -> Vec<Value> {
     bodies
 }
 
-async fn until_the_cache_is_used(shop: &TestShop) {
+async fn until_cache_is_used(shop: &TestShop) {
     until("the cache is used again", async || {
         (shop.get("/v1/categories").await.ok().cache() == "hit").then_some(())
     })
@@ -45,64 +46,67 @@ async fn until_the_cache_is_used(shop: &TestShop) {
 }
 
 #[tokio::test]
-async fn killed_every_answer_is_the_same_and_back_it_is_used_again() {
+async fn after_a_kill_responses_are_unchanged_and_the_cache_recovers() {
     let mut redis = PrivateRedis::start().await;
     let shop = shop_with(&redis).await;
     let before = bodies(&shop).await;
-    until_the_cache_is_used(&shop).await;
+    until_cache_is_used(&shop).await;
     redis.kill();
     for _ in 0..3 {
         assert_eq!(bodies(&shop).await, before);
         assert_eq!(shop.get("/v1/categories").await.ok().cache(), "unavailable");
     }
-    redis.start_again().await;
-    until_the_cache_is_used(&shop).await;
+    redis.restart().await;
+    until_cache_is_used(&shop).await;
     assert_eq!(bodies(&shop).await, before);
 }
 
 #[tokio::test]
-async fn paused_every_answer_is_the_same_and_only_some_wait_for_it() {
+async fn during_a_stall_responses_are_unchanged_and_few_requests_wait() {
     let redis = PrivateRedis::start().await;
     let shop = shop_with(&redis).await;
     let before = bodies(&shop).await;
-    until_the_cache_is_used(&shop).await;
+    until_cache_is_used(&shop).await;
     redis.pause();
     assert_eq!(bodies(&shop).await, before);
-    // After one that waited in vain, the next ones don't wait: 100 of them would take ten seconds.
+    // After one request has timed out, the circuit breaker is open: 100 timeouts would take ten seconds.
     let mut unavailable = 0;
     for _ in 0..100 {
         unavailable += u32::from(shop.get("/v1/categories").await.ok().cache() == "unavailable");
     }
     assert_eq!(unavailable, 100);
     redis.resume();
-    until_the_cache_is_used(&shop).await;
+    until_cache_is_used(&shop).await;
     assert_eq!(bodies(&shop).await, before);
 }
 
 #[tokio::test]
-async fn away_from_the_start_the_shop_starts_and_serves() {
+async fn the_shop_starts_and_serves_without_redis() {
     let mut redis = PrivateRedis::start().await;
     redis.kill();
-    let shop = TestShop::start_with("optimized", changes(&redis).without_a_cache()).await;
-    let without = bodies(&shop).await;
-    redis.start_again().await;
-    until_the_cache_is_used(&shop).await;
-    assert_eq!(bodies(&shop).await, without);
+    let shop = TestShop::start_with("optimized", changes(&redis).without_cache()).await;
+    let uncached = bodies(&shop).await;
+    redis.restart().await;
+    until_cache_is_used(&shop).await;
+    assert_eq!(bodies(&shop).await, uncached);
 }
 
 #[tokio::test]
-async fn a_change_that_is_made_while_it_is_away_is_seen_and_stays_seen() {
+async fn a_change_during_a_stall_is_visible_and_stays_visible() {
     let redis = PrivateRedis::start().await;
     let shop = shop_with(&redis).await;
     let price = async || {
-        let answer = shop.get("/v1/products/product-1").await.ok();
-        (answer.cache(), answer.json()["price"]["amount"].as_i64().unwrap())
+        let response = shop.get("/v1/products/product-1").await.ok();
+        (
+            response.cache(),
+            response.json()["price"]["amount"].as_i64().unwrap(),
+        )
     };
     let (_, old) = price().await;
     assert_eq!(price().await, ("hit".to_owned(), old));
-    // It keeps the old answer, and can't be told.
+    // Redis has the old response, and can't be invalidated.
     redis.pause();
-    until("the shop notices", async || {
+    until("the shop detects the outage", async || {
         (price().await.0 == "unavailable").then_some(())
     })
     .await;
@@ -110,10 +114,10 @@ async fn a_change_that_is_made_while_it_is_away_is_seen_and_stays_seen() {
     assert_eq!(
         price().await,
         ("unavailable".to_owned(), 77),
-        "Postgres has it at once"
+        "Postgres has the new price"
     );
     redis.resume();
-    until("the new price is kept", async || {
+    until("the new price is cached", async || {
         (price().await == ("hit".to_owned(), 77)).then_some(())
     })
     .await;
@@ -123,40 +127,40 @@ async fn a_change_that_is_made_while_it_is_away_is_seen_and_stays_seen() {
 }
 
 #[tokio::test]
-async fn nonsense_in_the_cache_is_never_an_answer() {
+async fn invalid_cache_entries_are_never_served() {
     let redis = PrivateRedis::start().await;
     let shop = shop_with(&redis).await;
     let before = bodies(&shop).await;
     let mut connection = redis.connect().await;
     let keys: Vec<String> = connection.keys(format!("{}*", shop.redis_prefix)).await.unwrap();
     assert_eq!(keys.len(), PATHS.len());
-    let nonsense: [&[u8]; 7] = [
+    let invalid_values: [&[u8]; 7] = [
         b"",
-        b"nonsense",
+        b"invalid",
         b"\n{}",
         b"answer 1\n",
         b"answer 2\n\n{}",
         b"/v1/products\n{\"items\":[],\"next\":null}",
         &[0xff, b'\n', 0xfe],
     ];
-    for value in nonsense {
+    for value in invalid_values {
         for key in &keys {
             let _: () = connection.set(key, value).await.unwrap();
         }
         assert_eq!(bodies(&shop).await, before, "{value:?}");
-        // It was replaced.
+        // The entry was replaced.
         assert_eq!(shop.get("/v1/categories").await.ok().cache(), "hit");
     }
-    // Another type than the shop ever writes.
+    // A Redis type that the shop never writes.
     for key in &keys {
         let _: () = connection.del(key).await.unwrap();
-        let _: () = connection.rpush(key, "nonsense").await.unwrap();
+        let _: () = connection.rpush(key, "invalid").await.unwrap();
     }
     assert_eq!(bodies(&shop).await, before);
 }
 
 #[tokio::test]
-async fn full_it_keeps_nothing_and_nobody_notices() {
+async fn responses_are_unchanged_when_redis_is_full() {
     let redis = PrivateRedis::start().await;
     let shop = shop_with(&redis).await;
     let before = bodies(&shop).await;

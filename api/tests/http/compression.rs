@@ -1,4 +1,4 @@
-//! The lesson `compression`: who gets what, and that it is smaller and the same.
+//! The lesson `compression`: the negotiated encoding, its size, and that the decoded body is unchanged.
 
 use axum::http::Method;
 
@@ -11,41 +11,41 @@ async fn shop(compression: &str) -> TestShop {
     TestShop::start(&arm(lesson("compression"), compression).to_string()).await
 }
 
-/// What a client that accepts `accepted` gets, if it is encoded at all.
+/// The encoding for a client that accepts `accepted`, if any.
 async fn encoding(shop: &TestShop, accepted: &str) -> Option<String> {
     let plain = shop.get(LARGE).await.ok();
-    let answer = shop.get_compressed(LARGE, accepted).await.ok();
-    assert_eq!(answer.decoded(), plain.body, "{accepted}");
-    let encoding = answer.header("content-encoding").map(str::to_owned);
+    let response = shop.get_compressed(LARGE, accepted).await.ok();
+    assert_eq!(response.decoded(), plain.body, "{accepted}");
+    let encoding = response.header("content-encoding").map(str::to_owned);
     if encoding.is_some() {
-        // The generated listing compresses far better than this.
+        // The generated listing compresses far better than this bound.
         assert!(
-            answer.body.len() * 3 < plain.body.len(),
+            response.body.len() * 3 < plain.body.len(),
             "{} of {}",
-            answer.body.len(),
+            response.body.len(),
             plain.body.len()
         );
         assert!(
-            answer
+            response
                 .header("vary")
                 .is_some_and(|vary| vary.contains("accept-encoding")),
             "{:?}",
-            answer.headers
+            response.headers
         );
         assert_eq!(
-            answer.header("content-length"),
+            response.header("content-length"),
             None,
-            "the length is known when the end is sent"
+            "the length isn't known in advance"
         );
     } else {
-        assert_eq!(answer.body, plain.body);
+        assert_eq!(response.body, plain.body);
     }
     encoding
 }
 
 #[tokio::test]
 #[cfg(feature = "baselines")]
-async fn none_sends_answers_as_they_are() {
+async fn none_sends_uncompressed_responses() {
     let shop = shop("none").await;
     for accepted in ["gzip", "br", "gzip, deflate, br, zstd", "*"] {
         assert_eq!(encoding(&shop, accepted).await, None, "{accepted}");
@@ -91,7 +91,7 @@ async fn brotli_is_smaller_than_gzip() {
 }
 
 #[tokio::test]
-async fn what_fits_into_a_packet_is_sent_as_it_is() {
+async fn small_responses_are_not_compressed() {
     let shop = shop("brotli").await;
     for path in [
         "/v1/products?limit=1",
@@ -99,14 +99,14 @@ async fn what_fits_into_a_packet_is_sent_as_it_is() {
         "/v1/products/nothing",
         "/v1/search/suggestions?q=zz",
     ] {
-        let answer = shop.get_compressed(path, "br, gzip").await;
-        assert!(answer.body.len() < 1024, "{path}");
-        assert_eq!(answer.header("content-encoding"), None, "{path}");
+        let response = shop.get_compressed(path, "br, gzip").await;
+        assert!(response.body.len() < 1024, "{path}");
+        assert_eq!(response.header("content-encoding"), None, "{path}");
     }
 }
 
 #[tokio::test]
-async fn head_says_what_get_would_send() {
+async fn head_has_the_headers_of_get() {
     let shop = shop("brotli").await;
     let get = shop.get_compressed(LARGE, "br").await.ok();
     let request = axum::http::Request::builder()

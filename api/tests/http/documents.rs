@@ -1,4 +1,4 @@
-//! The documents about the api say what is true of the arms that run, and load nothing from elsewhere.
+//! The API documents describe the selected arms, and load no external resources.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use crate::support::arms::{arm, lesson};
 use crate::support::shop::{Changes, TestShop};
 
 async fn document(shop: &TestShop) -> Value {
-    let answer = shop.get("/openapi.json").await.ok();
-    assert_eq!(answer.header("content-type"), Some("application/json"));
-    answer.json()
+    let response = shop.get("/openapi.json").await.ok();
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    response.json()
 }
 
-/// Names of a route's query parameters.
+/// The names of a route's query parameters.
 fn parameters(document: &Value, path: &str) -> BTreeSet<String> {
     let parameters = document["paths"][path]["get"]["parameters"]
         .as_array()
@@ -30,13 +30,13 @@ async fn the_document_describes_the_arms_that_run() {
     for each in lesson("pagination").arms {
         let shop = TestShop::start(&arm(lesson("pagination"), each.name).to_string()).await;
         let parameters = parameters(&document(&shop).await, "/v1/products");
-        let (has, has_not) = if each.name == "cursor" {
+        let (expected, unexpected) = if each.name == "cursor" {
             ("after", "page")
         } else {
             ("page", "after")
         };
         assert!(
-            parameters.contains(has) && !parameters.contains(has_not),
+            parameters.contains(expected) && !parameters.contains(unexpected),
             "{}: {parameters:?}",
             each.name
         );
@@ -44,14 +44,14 @@ async fn the_document_describes_the_arms_that_run() {
 }
 
 #[tokio::test]
-async fn every_route_of_the_document_answers_and_takes_the_parameters_that_it_names() {
+async fn every_documented_route_responds_and_accepts_exactly_its_parameters() {
     let shop = TestShop::start("optimized").await;
     let document = document(&shop).await;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let paths = document["paths"].as_object().unwrap();
     let known: Vec<&str> = paths.keys().map(String::as_str).collect();
     insta::assert_debug_snapshot!("routes", known);
-    // Who may ask for the others, and what they answer, is tried in `accounts/who_may.rs`.
+    // `accounts/authorization.rs` covers the other routes.
     let is_of_the_catalogue = |operations: &Value| operations["get"]["tags"][0] == "Catalog";
     for (path, operations) in paths
         .iter()
@@ -62,29 +62,32 @@ async fn every_route_of_the_document_answers_and_takes_the_parameters_that_it_na
         } else {
             ""
         };
-        let real = path.replace("{slug}", "product-1");
-        shop.get(&format!("{real}{required}")).await.ok();
+        let concrete = path.replace("{slug}", "product-1");
+        shop.get(&format!("{concrete}{required}")).await.ok();
         assert!(
             operations["get"]["responses"]["200"]["content"]["application/json"]["schema"].is_object(),
             "{path}"
         );
-        // What a refusal lists as known is what the document names.
-        let refused = shop
-            .get(&format!("{real}?surely=unknown{}", required.replace('?', "&")))
+        // The parameters in the problem match the document.
+        let rejected = shop
+            .get(&format!(
+                "{concrete}?surely=unknown{}",
+                required.replace('?', "&")
+            ))
             .await;
-        let problem = refused.problem(400, "invalid_parameter");
+        let problem = rejected.problem(400, "invalid_parameter");
         let detail = problem["detail"].as_str().unwrap();
-        let taken: BTreeSet<String> = match detail.split_once("known parameters: ").unwrap().1 {
+        let accepted: BTreeSet<String> = match detail.split_once("known parameters: ").unwrap().1 {
             "none" => BTreeSet::new(),
             names => names.split(", ").map(str::to_owned).collect(),
         };
-        assert_eq!(taken, parameters(&document, path), "{path}");
+        assert_eq!(accepted, parameters(&document, path), "{path}");
     }
 }
 
-/// Every field that a product has is in its schema, and no other.
+/// The schema declares exactly the fields of a product.
 #[tokio::test]
-async fn the_schema_of_a_product_has_the_fields_of_a_product() {
+async fn the_schema_of_a_product_matches_the_response() {
     let shop = TestShop::start("optimized").await;
     let document = document(&shop).await;
     let names = |value: &Value| {
@@ -113,7 +116,7 @@ async fn the_schema_of_a_product_has_the_fields_of_a_product() {
     );
 }
 
-/// Addresses that a page loads or links.
+/// The addresses that a page loads or links.
 fn addresses(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     for attribute in ["src=\"", "href=\""] {
@@ -127,7 +130,7 @@ fn addresses(page: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_page_of_the_api_loads_nothing_from_elsewhere() {
+async fn the_api_documentation_loads_no_external_resources() {
     let shop = TestShop::start("optimized").await;
     let moved = shop.get("/docs").await;
     assert!(moved.status.is_redirection());
@@ -140,19 +143,19 @@ async fn the_page_of_the_api_loads_nothing_from_elsewhere() {
         let relative = address.strip_prefix("./").unwrap_or(&address);
         assert!(
             !relative.contains(':') && !relative.starts_with("//"),
-            "{address} is elsewhere"
+            "{address} is external"
         );
         shop.get(&format!("/docs/{relative}")).await.ok();
     }
     let start = shop.get("/docs/swagger-initializer.js").await.ok().text();
     assert!(start.contains("/openapi.json"));
     assert!(!start.contains("://"), "{start}");
-    // Unless told so, it shows a badge that validator.swagger.io draws.
+    // By default, it shows a badge that validator.swagger.io renders.
     assert!(start.contains(r#""validatorUrl": "none""#), "{start}");
 }
 
 #[tokio::test]
-async fn the_first_page_says_which_variants_run_and_links_only_what_answers() {
+async fn the_start_page_shows_the_arms_and_has_only_working_links() {
     let own = TestShop::start("optimized").await;
     let other = "http://127.0.0.1:8081/?a=1&b=\"<i>";
     let changes = Changes::default().set("--other-shop-url", other);
@@ -167,14 +170,14 @@ async fn the_first_page_says_which_variants_run_and_links_only_what_answers() {
         );
     }
     assert!(!page.contains("<i>"), "the other shop's address is escaped");
-    let mut elsewhere = 0;
+    let mut external = 0;
     for address in addresses(&page) {
         match address.strip_prefix("http://127.0.0.1:8081/") {
-            Some(_) => elsewhere += 1,
+            Some(_) => external += 1,
             None => assert!(shop.get(&address).await.status.as_u16() < 400, "{address}"),
         }
     }
-    assert_eq!(elsewhere, 1);
+    assert_eq!(external, 1);
     assert!(
         !own.get("/").await.text().contains("8081"),
         "there is no other shop"

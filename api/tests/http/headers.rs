@@ -1,13 +1,13 @@
-//! Every answer, also one that refuses, has an id and its timings; what no route takes is a problem.
+//! Every response, including errors, has a request id and timings; unknown routes and methods are problems.
 
 use axum::http::{Method, Request};
 
-use crate::support::answer::Answer;
+use crate::support::response::TestResponse;
 use crate::support::shop::TestShop;
 
 /// `total;dur=1.234, db;dur=0.5;desc="2 queries", connection;dur=0.01, cache;dur=0.2;desc="miss"`
-fn assert_has_timings(answer: &Answer) {
-    let header = answer.header("server-timing").expect("timings");
+fn assert_has_timings(response: &TestResponse) {
+    let header = response.header("server-timing").expect("timings");
     let mut names = Vec::new();
     for metric in header.split(", ") {
         let mut parts = metric.split(';');
@@ -35,7 +35,7 @@ fn assert_has_timings(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn every_answer_has_an_id_and_timings() {
+async fn every_response_has_an_id_and_timings() {
     let shop = TestShop::start("optimized").await;
     let mut ids = Vec::new();
     for path in [
@@ -43,35 +43,35 @@ async fn every_answer_has_an_id_and_timings() {
         "/v1/products",
         "/v1/products?limit=0",
         "/v1/products/none",
-        "/nowhere",
+        "/unknown",
         "/openapi.json",
         "/docs/",
     ] {
-        let answer = shop.get(path).await;
-        assert_has_timings(&answer);
-        let id = answer.header("x-request-id").expect("an id").to_owned();
+        let response = shop.get(path).await;
+        assert_has_timings(&response);
+        let id = response.header("x-request-id").expect("an id").to_owned();
         assert!(
             id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
             "{id}"
         );
-        assert!(!ids.contains(&id), "{id} is given twice");
+        assert!(!ids.contains(&id), "{id} is not unique");
         ids.push(id);
     }
-    let refused = shop.method(Method::DELETE, "/v1/products").await;
-    assert_has_timings(&refused);
-    assert!(refused.header("x-request-id").is_some());
+    let rejected = shop.method(Method::DELETE, "/v1/products").await;
+    assert_has_timings(&rejected);
+    assert!(rejected.header("x-request-id").is_some());
 }
 
 #[tokio::test]
-async fn a_plain_id_is_kept_and_any_other_is_replaced() {
+async fn a_valid_request_id_is_kept_and_any_other_is_replaced() {
     let shop = TestShop::start("optimized").await;
     let sixty_four = "a".repeat(64);
-    for good in ["1", "checkout-7f.B_2", sixty_four.as_str()] {
-        let request = Request::get("/v1/categories").header("x-request-id", good);
-        assert_eq!(shop.send(request).await.header("x-request-id"), Some(good));
+    for valid in ["1", "checkout-7f.B_2", sixty_four.as_str()] {
+        let request = Request::get("/v1/categories").header("x-request-id", valid);
+        assert_eq!(shop.send(request).await.header("x-request-id"), Some(valid));
     }
     let too_long = "a".repeat(65);
-    for bad in [
+    for invalid in [
         "",
         " ",
         "a b",
@@ -82,18 +82,18 @@ async fn a_plain_id_is_kept_and_any_other_is_replaced() {
         too_long.as_str(),
         "\u{e9}",
     ] {
-        let request = Request::get("/v1/categories").header("x-request-id", bad.as_bytes());
-        let answer = shop.send(request).await;
-        let id = answer.header("x-request-id").unwrap();
-        assert!(id != bad && id.len() == 32, "{bad:?} became {id:?}");
+        let request = Request::get("/v1/categories").header("x-request-id", invalid.as_bytes());
+        let response = shop.send(request).await;
+        let id = response.header("x-request-id").unwrap();
+        assert!(id != invalid && id.len() == 32, "{invalid:?} became {id:?}");
     }
 }
 
 #[tokio::test]
-async fn what_no_route_takes_is_a_problem() {
+async fn unknown_routes_and_methods_are_problems() {
     let shop = TestShop::start("optimized").await;
     for path in [
-        "/nowhere",
+        "/unknown",
         "/v1",
         "/v1/",
         "/v1/products/",
@@ -121,10 +121,10 @@ async fn what_no_route_takes_is_a_problem() {
         "/v1/search/suggestions?q=ab",
     ] {
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH] {
-            let answer = shop.method(method, path).await;
-            answer.problem(405, "method_not_allowed");
-            // RFC 9110, section 15.5.6: it must say what is allowed.
-            assert_eq!(answer.header("allow"), Some("GET,HEAD"), "{path}");
+            let response = shop.method(method, path).await;
+            response.problem(405, "method_not_allowed");
+            // RFC 9110, section 15.5.6 requires a list of the allowed methods.
+            assert_eq!(response.header("allow"), Some("GET,HEAD"), "{path}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What every route has in common: headers, problems, compression, and the documents about them.
+//! Behavior that all routes share: headers, problems, compression, connections, and the API documents.
 
 mod compression;
 mod connections;

@@ -1,5 +1,5 @@
-//! Where a body has an object, an array is refused by the field's name, at any depth. What bodies have is taken from the
-//! document, so that a field that is added is tried without a line here.
+//! An array in place of an object is rejected by the field's name, at any depth. The OpenAPI document drives
+//! the test, so new fields are covered automatically.
 
 use axum::http::{Method, Request};
 use serde_json::{Map, Value, json};
@@ -8,16 +8,16 @@ use uuid::Uuid;
 use crate::support::people::Person;
 use crate::support::shop::TestShop;
 
-/// The schema itself, behind references and `null` as the other choice.
-fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
+/// The schema behind references and nullable alternatives.
+fn resolve<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap();
-        return resolved(document, &document["components"]["schemas"][name]);
+        return resolve(document, &document["components"]["schemas"][name]);
     }
     for of in ["oneOf", "anyOf", "allOf"] {
         if let Some(choices) = schema[of].as_array() {
             let choice = choices.iter().find(|choice| choice["type"] != "null");
-            return resolved(document, choice.unwrap());
+            return resolve(document, choice.unwrap());
         }
     }
     schema
@@ -30,12 +30,12 @@ fn is_of_type(schema: &Value, name: &str) -> bool {
             .is_some_and(|names| names.contains(&json!(name)))
 }
 
-/// For each place where the schema has an object: its path, and a value that has an array there, of what the object's
-/// fields could be, and nothing else.
-fn with_an_array(document: &Value, schema: &Value) -> Vec<(String, Value)> {
-    let schema = resolved(document, schema);
+/// For each object in the schema: its path, and a value with an array instead of that object, which contains
+/// plausible values of its fields, and nothing else.
+fn with_array_for_object(document: &Value, schema: &Value) -> Vec<(String, Value)> {
+    let schema = resolve(document, schema);
     if is_of_type(schema, "array") {
-        return with_an_array(document, &schema["items"])
+        return with_array_for_object(document, &schema["items"])
             .into_iter()
             .map(|(path, value)| (format!("[0]{path}"), json!([value])))
             .collect();
@@ -51,7 +51,7 @@ fn with_an_array(document: &Value, schema: &Value) -> Vec<(String, Value)> {
     });
     let mut all = vec![(String::new(), values.collect())];
     for (name, field) in fields {
-        for (path, value) in with_an_array(document, field) {
+        for (path, value) in with_array_for_object(document, field) {
             all.push((format!(".{name}{path}"), json!({ name: value })));
         }
     }
@@ -59,15 +59,15 @@ fn with_an_array(document: &Value, schema: &Value) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn an_array_is_no_object_in_any_body() {
+async fn an_array_is_not_accepted_as_an_object_in_any_body() {
     let shop = TestShop::start("optimized").await;
     let admin = Person::admin(&shop).await;
     let document = shop.get("/openapi.json").await.ok().json();
-    let (mut whole, mut within) = (0, Vec::new());
+    let (mut top_level, mut nested) = (0, Vec::new());
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
             let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
-            // What isn't signed by the carrier isn't read.
+            // The body of a webhook without a valid signature isn't parsed.
             if schema.is_null() || operation["security"] == json!([{ "carrier": [] }]) {
                 continue;
             }
@@ -75,32 +75,32 @@ async fn an_array_is_no_object_in_any_body() {
                 .replace("{slug}", "product-1")
                 .replace("{sku}", "SKU-1-0")
                 .replace("{id}", &Uuid::nil().to_string());
-            for (place, body) in with_an_array(&document, schema) {
+            for (position, body) in with_array_for_object(&document, schema) {
                 let request = Request::builder()
                     .method(method.to_uppercase().parse::<Method>().unwrap())
                     .uri(&path)
                     .header("idempotency-key", "a");
-                let answer = shop.send_json(admin.asks(request), &body).await;
-                let problem = answer.problem(400, "invalid_parameter");
+                let response = shop.send_json(admin.authorize(request), &body).await;
+                let problem = response.problem(400, "invalid_parameter");
                 let name = format!("{method} {path} {body}: {problem}");
-                match place.strip_prefix('.') {
+                match position.strip_prefix('.') {
                     None => {
                         assert_eq!(problem["parameter"], "body", "{name}");
-                        whole += 1;
+                        top_level += 1;
                     }
-                    Some(place) => {
-                        assert_eq!(problem["parameter"], place, "{name}");
+                    Some(position) => {
+                        assert_eq!(problem["parameter"], position, "{name}");
                         assert!(
                             problem["detail"].as_str().unwrap().starts_with("is an array"),
                             "{name}"
                         );
-                        within.push(place.to_owned());
+                        nested.push(position.to_owned());
                     }
                 }
             }
         }
     }
-    assert!(whole >= 12, "{whole}");
+    assert!(top_level >= 12, "{top_level}");
     for known in [
         "shipping_address",
         "expected_total",
@@ -108,6 +108,9 @@ async fn an_array_is_no_object_in_any_body() {
         "prices[0]",
         "prices[0].compare_at_price",
     ] {
-        assert!(within.iter().any(|place| place == known), "{known} in {within:?}");
+        assert!(
+            nested.iter().any(|position| position == known),
+            "{known} in {nested:?}"
+        );
     }
 }

@@ -1,11 +1,11 @@
-//! What is left out, and how it is reported.
+//! Skipped rows and their report.
 
 use serde_json::json;
 
 use super::shop::{LENIENT, STRICT, Shop, export, skipped};
 
 #[tokio::test]
-async fn bad_rows_are_named_by_line_and_reason_and_the_rest_is_imported() {
+async fn bad_rows_are_reported_by_line_and_reason_and_the_rest_is_imported() {
     let shop = Shop::open().await;
     let report = shop.import_file("bad-rows.csv", &LENIENT).await.unwrap();
     assert_eq!(
@@ -42,7 +42,7 @@ async fn bad_rows_are_named_by_line_and_reason_and_the_rest_is_imported() {
 #[tokio::test]
 async fn strict_imports_nothing_when_any_row_is_bad() {
     let shop = Shop::open().await;
-    let before = shop.everything().await;
+    let before = shop.snapshot().await;
     let report = shop.import_file("bad-rows.csv", &STRICT).await.unwrap();
     assert!(!report.imported);
     assert_eq!(report.rows_skipped.len(), 7);
@@ -50,18 +50,19 @@ async fn strict_imports_nothing_when_any_row_is_bad() {
         report.to_string().ends_with("Nothing imported: see above."),
         "{report}"
     );
-    assert_eq!(shop.everything().await, before);
+    assert_eq!(shop.snapshot().await, before);
 }
 
 #[tokio::test]
-async fn a_sku_that_belongs_to_another_product_is_refused_and_names_its_owner() {
+async fn a_sku_of_another_product_is_rejected_with_its_owner() {
     let shop = Shop::open().await;
     shop.import(&export(&[["tee", "Tee", "S", "T-S", "10"]])).await;
     let csv = export(&[
         ["shirt", "Shirt", "S", "T-S", "10"],
         ["shirt", "", "M", "S-M", "10"],
         ["copy", "Copy", "S", "T-S", "10"],
-        // Even when the file takes it from its owner: which row comes first doesn't matter.
+        // Rejected even if the file changes the SKU of its owner, so the result doesn't depend on the order
+        // of rows.
         ["tee", "Tee", "S", "T-S2", "10"],
         ["late", "Late", "S", "T-S", "10"],
     ]);
@@ -109,7 +110,7 @@ async fn a_product_without_title_is_skipped_with_all_its_rows() {
 }
 
 #[tokio::test]
-async fn a_product_given_twice_is_not_doubled() {
+async fn a_repeated_product_is_not_duplicated() {
     let shop = Shop::open().await;
     let rows = [["tee", "Tee", "S", "", "1"], ["tee", "", "M", "", "1"]];
     let report = shop.import(&export(&[rows[0], rows[1], rows[0], rows[1]])).await;
@@ -124,7 +125,7 @@ async fn a_product_given_twice_is_not_doubled() {
 }
 
 #[tokio::test]
-async fn cells_that_are_too_long_or_unfit_are_refused_with_their_column() {
+async fn cells_that_are_too_long_or_invalid_are_rejected_with_their_column() {
     let shop = Shop::open().await;
     let long = "x".repeat(300_000);
     for (column, value, reason) in [
@@ -196,7 +197,7 @@ async fn cells_that_are_too_long_or_unfit_are_refused_with_their_column() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_no_utf_8_is_named_and_the_rest_imported() {
+async fn a_row_that_is_not_utf_8_is_reported_and_the_rest_imported() {
     let shop = Shop::open().await;
     let mut connection = shop.pool.acquire().await.unwrap();
     let csv = b"Handle,Title,Variant Price\r\ncafe,Caf\xe9,5\r\ntea,Tea,4\r\n";

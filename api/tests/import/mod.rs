@@ -1,11 +1,12 @@
-//! What `backstock-api import` promises, against a real Postgres: `shop.rs` has the shop that each test gets.
+//! The guarantees of `backstock-api import`, with a real Postgres. `shop.rs` has the shop that each test
+//! gets.
 
 mod shop;
 
-mod reading_exports;
+mod export_formats;
 
 mod bad_rows;
 
-mod importing_again;
+mod reimport;
 
-mod all_or_nothing;
+mod atomicity;

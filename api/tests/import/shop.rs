@@ -1,4 +1,4 @@
-//! A shop for one test: a database of its own, made from the migrations and dropped with the test.
+//! A shop for one test with its own database.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub struct Shop {
     database: Database,
 }
 
-/// The options that most tests import with.
+/// The options of most tests.
 pub const LENIENT: ImportOptions = ImportOptions {
     currency: Currency::EUR,
     strict: false,
@@ -39,7 +39,7 @@ impl Shop {
         Self { pool, database }
     }
 
-    /// Imports `csv` with [`LENIENT`] options, which must work.
+    /// Imports `csv` with [`LENIENT`] options, and expects success.
     pub async fn import(&self, csv: &str) -> ImportReport {
         self.try_import(csv, &LENIENT).await.unwrap()
     }
@@ -49,7 +49,7 @@ impl Shop {
         import::import_reader(&mut connection, csv.as_bytes(), options).await
     }
 
-    /// Imports one of the files beside the tests.
+    /// Imports one of the files next to the tests.
     pub async fn import_file(
         &self,
         name: &str,
@@ -59,12 +59,12 @@ impl Shop {
         import::import_file(&mut connection, &file(name), options).await
     }
 
-    /// The one value that a query returns, as JSON.
+    /// The single value that a query returns, as JSON.
     pub async fn json(&self, sql: &str) -> Value {
         self.database.json(sql).await
     }
 
-    /// A product as the shop has it, with its variants and images in order.
+    /// A product with its variants and images in order.
     pub async fn product(&self, slug: &str) -> Value {
         self.json(&format!(
             "select jsonb_build_object(
@@ -87,7 +87,7 @@ impl Shop {
         .await
     }
 
-    /// The slugs of a product's category and of those above it, from the top down.
+    /// The slugs of a product's category and its ancestors, from the root down.
     pub async fn category_path(&self, slug: &str) -> Value {
         self.json(&format!(
             "with recursive path as (
@@ -100,8 +100,8 @@ impl Shop {
         .await
     }
 
-    /// Everything that an import may change, so that two states can be compared. Ids and times are left out.
-    pub async fn everything(&self) -> Value {
+    /// Everything that an import may change, for comparisons. Generated ids and times are omitted.
+    pub async fn snapshot(&self) -> Value {
         self.json(
             "select jsonb_build_object(
                  'changes', (select count(*) from catalog_changes),
@@ -121,7 +121,7 @@ impl Shop {
     }
 }
 
-/// A file beside the tests.
+/// The path of a file next to the tests.
 pub fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/import/files")
@@ -142,7 +142,7 @@ pub fn export(rows: &[[&str; 5]]) -> String {
     text
 }
 
-/// Line and reason of each skipped row.
+/// The line and reason of each skipped row.
 pub fn skipped(report: &ImportReport) -> Vec<(u64, &str)> {
     report
         .rows_skipped

@@ -1,5 +1,5 @@
-//! All arms of a lesson answer alike, one request at a time: generated orders, replays, cancellations and lists walk
-//! through all of them, over databases that begin alike.
+//! All arms of a lesson return equal responses to sequential requests: generated orders, replays,
+//! cancellations and lists go to each of them, with equal databases.
 
 #![cfg(feature = "baselines")]
 
@@ -9,14 +9,14 @@ use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::shopping::{Buyer, Shop, order, with};
-use crate::support::answer::Answer;
+use super::shop::{Buyer, Shop, order, with};
 use crate::support::arms::arms_of;
+use crate::support::response::TestResponse;
 use crate::support::shop::Changes;
 
 const SEQUENCES: u32 = 8;
 
-/// Plenty, few, one, none, of a product that isn't sold, and in another currency.
+/// SKUs with much stock, little, one unit and none, one of an inactive product, and one in another currency.
 const SKUS: [(&str, u32); 6] = [
     ("SKU-1-0", 1000),
     ("SKU-1-1", 7),
@@ -28,13 +28,13 @@ const SKUS: [(&str, u32); 6] = [
 
 #[derive(Debug, Clone)]
 enum Step {
-    Place {
+    PlaceOrder {
         guest: bool,
         items: Vec<(usize, u32)>,
         coupon: bool,
         token: &'static str,
         method: &'static str,
-        again: bool,
+        replay: bool,
     },
     Cancel(usize),
     Show(usize),
@@ -51,13 +51,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         prop_oneof![Just("standard"), Just("express"), Just("teleport")],
         prop::bool::weighted(0.3),
     )
-        .prop_map(|(guest, items, coupon, token, method, again)| Step::Place {
+        .prop_map(|(guest, items, coupon, token, method, replay)| Step::PlaceOrder {
             guest,
             items,
             coupon,
             token,
             method,
-            again,
+            replay,
         });
     let step = prop_oneof![
         6 => place,
@@ -68,31 +68,31 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 4..14)
 }
 
-/// One shop's side of a sequence.
-struct Walker<'s> {
+/// The client of one shop, which runs the steps.
+struct Client<'s> {
     shop: &'s Shop,
     buyer: Buyer,
-    /// Those that were made, with who may see them.
+    /// The placed orders, and whether each is a guest's.
     orders: Vec<(Value, bool)>,
 }
 
-impl Walker<'_> {
-    async fn step(&mut self, step: &Step) -> Vec<(u16, Value)> {
+impl Client<'_> {
+    async fn run(&mut self, step: &Step) -> Vec<(u16, Value)> {
         match step {
-            Step::Place {
+            Step::PlaceOrder {
                 guest,
                 items,
                 coupon,
                 token,
                 method,
-                again,
+                replay,
             } => {
                 let buyer = if *guest { Buyer::Guest } else { self.buyer.clone() };
                 let items: Vec<(&str, u32)> = items
                     .iter()
                     .map(|(sku, quantity)| (SKUS[*sku].0, *quantity))
                     .collect();
-                let cart = self.shop.cart(&buyer, &without_twins(items)).await;
+                let cart = self.shop.cart(&buyer, &without_duplicates(items)).await;
                 if *coupon {
                     let sql = format!("update carts set coupon_code = 'TEN' where id = '{cart}'");
                     self.shop.database.execute(&sql).await;
@@ -103,21 +103,21 @@ impl Walker<'_> {
                     *method,
                 );
                 let key = Uuid::now_v7().to_string();
-                let mut seen = Vec::new();
-                for _ in 0..=usize::from(*again) {
-                    let answer = self.shop.place(&buyer, &key, &body).await;
-                    seen.push(content(&answer));
-                    if answer.status == 201 {
-                        self.orders.push((answer.json(), *guest));
+                let mut responses = Vec::new();
+                for _ in 0..=usize::from(*replay) {
+                    let response = self.shop.place(&buyer, &key, &body).await;
+                    responses.push(content(&response));
+                    if response.status == 201 {
+                        self.orders.push((response.json(), *guest));
                     }
                 }
-                if *again {
-                    seen.push(content(&self.shop.buy(&buyer, cart).await));
+                if *replay {
+                    responses.push(content(&self.shop.buy(&buyer, cart).await));
                 }
-                seen
+                responses
             }
-            Step::Cancel(at) => self.of_order(*at, Request::post, "/cancel").await,
-            Step::Show(at) => self.of_order(*at, Request::get, "").await,
+            Step::Cancel(index) => self.request_order(*index, Request::post, "/cancel").await,
+            Step::Show(index) => self.request_order(*index, Request::get, "").await,
             Step::List(filter) => {
                 let request = Request::get(format!("/v1/orders?limit=3{filter}"));
                 vec![content(&self.shop.send(self.buyer.identify(request)).await)]
@@ -125,13 +125,13 @@ impl Walker<'_> {
         }
     }
 
-    async fn of_order(
+    async fn request_order(
         &self,
-        at: usize,
+        index: usize,
         method: fn(String) -> axum::http::request::Builder,
         verb: &str,
     ) -> Vec<(u16, Value)> {
-        let Some((order, guest)) = self.orders.get(at) else {
+        let Some((order, guest)) = self.orders.get(index) else {
             return Vec::new();
         };
         let request = method(format!("/v1/orders/{}{verb}", order["id"].as_str().unwrap()));
@@ -142,7 +142,7 @@ impl Walker<'_> {
         vec![content(&self.shop.send(request).await)]
     }
 
-    async fn left(&self) -> Value {
+    async fn final_state(&self) -> Value {
         let sql = "select jsonb_build_object(
             'stock', (select jsonb_object_agg(sku, stock_quantity) from variants where stock_quantity > 2),
             'uses', (select sum(uses) from coupons),
@@ -153,16 +153,16 @@ impl Walker<'_> {
     }
 }
 
-/// A cart has a SKU once.
-fn without_twins(mut items: Vec<(&str, u32)>) -> Vec<(&str, u32)> {
+/// A cart contains each SKU at most once.
+fn without_duplicates(mut items: Vec<(&str, u32)>) -> Vec<(&str, u32)> {
     items.sort_unstable();
     items.dedup_by_key(|(sku, _)| *sku);
     items
 }
 
-/// Status and content, without what differs between any two orders.
-fn content(answer: &Answer) -> (u16, Value) {
-    fn forget(value: &mut Value) {
+/// Status and body, without the fields that differ between any two orders.
+fn content(response: &TestResponse) -> (u16, Value) {
+    fn mask(value: &mut Value) {
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
@@ -172,38 +172,38 @@ fn content(answer: &Answer) -> (u16, Value) {
                     ) {
                         *value = json!(value.is_null());
                     }
-                    forget(value);
+                    mask(value);
                 }
             }
-            Value::Array(items) => items.iter_mut().for_each(forget),
+            Value::Array(items) => items.iter_mut().for_each(mask),
             _ => {}
         }
     }
-    let mut body = answer.json();
-    forget(&mut body);
-    (answer.status.as_u16(), body)
+    let mut body = response.json();
+    mask(&mut body);
+    (response.status.as_u16(), body)
 }
 
-async fn walk(shop: &Shop, steps: &[Step]) -> Vec<(u16, Value)> {
+async fn run_steps(shop: &Shop, steps: &[Step]) -> Vec<(u16, Value)> {
     let mut reset = "update coupons set uses = 0; delete from idempotency_keys; delete from order_lines; delete from orders;".to_owned();
     for (sku, units) in SKUS {
         reset += &format!("update variants set stock_quantity = {units} where sku = '{sku}';");
     }
     shop.database.execute(&reset).await;
-    let mut walker = Walker {
+    let mut client = Client {
         shop,
         buyer: shop.customer().await,
         orders: Vec::new(),
     };
-    let mut seen = Vec::new();
+    let mut responses = Vec::new();
     for step in steps {
-        seen.extend(walker.step(step).await);
+        responses.extend(client.run(step).await);
     }
-    seen.push((0, walker.left().await));
-    seen
+    responses.push((0, client.final_state().await));
+    responses
 }
 
-/// `is_compared` leaves steps out whose answers depend on work that an arm does later.
+/// `is_compared` excludes steps whose responses depend on work that an arm defers.
 fn assert_agree(lesson: &str, is_compared: fn(&Step) -> bool) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -229,7 +229,7 @@ fn assert_agree(lesson: &str, is_compared: fn(&Step) -> bool) {
         let steps: Vec<Step> = steps.into_iter().filter(is_compared).collect();
         let all: Vec<_> = shops
             .iter()
-            .map(|shop| runtime.block_on(walk(shop, &steps)))
+            .map(|shop| runtime.block_on(run_steps(shop, &steps)))
             .collect();
         for (other, shop) in all.iter().zip(&shops).skip(1) {
             prop_assert_eq!(&all[0], other, "{} and {}", shops[0].variants, shop.variants);
@@ -247,6 +247,11 @@ fn stock() {
 }
 
 #[test]
+fn reservation() {
+    assert_agree("reservation", |_| true);
+}
+
+#[test]
 fn order_lines() {
     assert_agree("order_lines", |_| true);
 }
@@ -261,7 +266,7 @@ fn events() {
     assert_agree("events", |_| true);
 }
 
-/// What follows a payment is done at another time, after which an order can't be cancelled.
+/// The arms do the work after a payment at different times, and an order can't be cancelled after it.
 #[test]
 fn checkout() {
     assert_agree("checkout", |step| !matches!(step, Step::Cancel(_)));

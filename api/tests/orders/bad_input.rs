@@ -1,22 +1,25 @@
-//! What can't be ordered is refused with a problem that says why, and changes nothing.
+//! Invalid orders are rejected with a problem that names the reason, and nothing changes.
 
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::shopping::{Buyer, Shop, expect, order, with};
+use super::shop::{Buyer, Shop, expect, order, with};
 
-/// Nothing was written, taken or asked for.
+/// Nothing was written, reserved or authorized.
 async fn assert_nothing_happened(shop: &Shop) {
     let rows = "select (select count(*) from orders) + (select count(*) from idempotency_keys)
                      + (select count(*) from outbox)";
-    assert_eq!((shop.database.number(rows).await, shop.gateway.asked()), (0, 0));
+    assert_eq!(
+        (shop.database.number(rows).await, shop.gateway.authorizations()),
+        (0, 0)
+    );
     assert_eq!(shop.stock("SKU-1-0").await, 5);
 }
 
 #[tokio::test]
-async fn a_body_is_exactly_what_the_document_says() {
+async fn a_body_that_deviates_from_the_schema_is_rejected() {
     let shop = Shop::start("optimized").await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
@@ -38,7 +41,7 @@ async fn a_body_is_exactly_what_the_document_says() {
             "items",
         ),
         (with(good.clone(), "cart_id", "1"), "cart_id"),
-        (with(good.clone(), "email", "nobody"), "email"),
+        (with(good.clone(), "email", "no-address"), "email"),
         (with(good.clone(), "email", ""), "email"),
         (
             with(good.clone(), "shipping_method", "teleport"),
@@ -93,7 +96,7 @@ async fn a_key_is_required_and_is_visible_ascii() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_or_too_large_or_too_deep_is_refused() {
+async fn a_body_that_is_not_json_too_large_or_too_deep_is_rejected() {
     let shop = Shop::start("optimized").await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
@@ -104,7 +107,7 @@ async fn what_is_no_json_or_too_large_or_too_deep_is_refused() {
     };
     let send = async |content_type: &str, body: String| {
         let request = post().header("content-type", content_type);
-        shop.answer(request.body(Body::from(body)).unwrap()).await
+        shop.send_request(request.body(Body::from(body)).unwrap()).await
     };
     send("text/plain", "{}".to_owned())
         .await
@@ -118,32 +121,32 @@ async fn what_is_no_json_or_too_large_or_too_deep_is_refused() {
     send("application/json", " ".repeat(70_000))
         .await
         .problem(413, "payload_too_large");
-    let asked_too_much = buyer
+    let with_unknown_parameter = buyer
         .identify(Request::post("/v1/orders?fast=yes"))
         .header("idempotency-key", "key");
-    shop.send_json(asked_too_much, &order(Uuid::nil()))
+    shop.send_json(with_unknown_parameter, &order(Uuid::nil()))
         .await
         .problem(400, "invalid_parameter");
     assert_nothing_happened(&shop).await;
 }
 
 #[tokio::test]
-async fn the_carts_of_others_are_not_there() {
+async fn the_carts_of_others_are_not_found() {
     let shop = Shop::start("optimized").await;
     shop.set_stock("SKU-1-0", 5).await;
     let (one, other) = (shop.customer().await, shop.customer().await);
     let cart = shop.cart(&one, &[("SKU-1-0", 1)]).await;
-    let guests = shop.cart(&Buyer::Guest, &[("SKU-1-0", 1)]).await;
+    let guest_cart = shop.cart(&Buyer::Guest, &[("SKU-1-0", 1)]).await;
     for (buyer, cart) in [
         (&other, cart),
         (&Buyer::Guest, cart),
-        (&one, guests),
+        (&one, guest_cart),
         (&one, Uuid::now_v7()),
     ] {
         shop.buy(buyer, cart).await.problem(404, "not_found");
     }
-    let nobody = Request::post("/v1/orders").header("idempotency-key", "key");
-    shop.send_json(nobody, &order(guests))
+    let anonymous = Request::post("/v1/orders").header("idempotency-key", "key");
+    shop.send_json(anonymous, &order(guest_cart))
         .await
         .problem(404, "not_found");
     let forged = Request::post("/v1/orders")
@@ -156,7 +159,7 @@ async fn the_carts_of_others_are_not_there() {
 }
 
 #[tokio::test]
-async fn a_guest_has_to_say_where_news_go_and_a_customer_has_not() {
+async fn an_email_is_required_of_guests_but_not_of_customers() {
     let shop = Shop::start("optimized").await;
     shop.set_stock("SKU-1-0", 5).await;
     let without_email = |cart| {
@@ -181,7 +184,7 @@ async fn a_guest_has_to_say_where_news_go_and_a_customer_has_not() {
 }
 
 #[tokio::test]
-async fn a_cart_that_is_not_what_the_customer_saw_is_not_ordered() {
+async fn a_cart_that_differs_from_what_the_customer_saw_is_not_ordered() {
     let shop = Shop::start("optimized").await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
@@ -202,7 +205,7 @@ async fn a_cart_that_is_not_what_the_customer_saw_is_not_ordered() {
             .problem(409, "cart_changed");
     }
 
-    // It is no longer sold.
+    // The product is inactive.
     let set_active = async |active: bool| {
         shop.database
             .execute(&format!(
@@ -215,7 +218,7 @@ async fn a_cart_that_is_not_what_the_customer_saw_is_not_ordered() {
     assert!(problem["detail"].as_str().unwrap().contains("SKU-1-0"));
     set_active(true).await;
 
-    // Its coupon is over.
+    // The coupon has expired.
     shop.database
         .execute(&format!(
             "insert into coupons (code, amount_cents, valid_from, valid_until)
@@ -239,7 +242,7 @@ async fn a_cart_that_is_not_what_the_customer_saw_is_not_ordered() {
 }
 
 #[tokio::test]
-async fn things_of_two_currencies_are_ordered_apart() {
+async fn an_order_has_one_currency() {
     let shop = Shop::start("optimized").await;
     shop.set_stock("SKU-1-0", 5).await;
     shop.set_stock("SKU-97-0", 5).await;
@@ -250,7 +253,7 @@ async fn things_of_two_currencies_are_ordered_apart() {
 }
 
 #[tokio::test]
-async fn a_coupon_below_its_minimum_takes_nothing_off_and_is_not_used_up() {
+async fn a_coupon_below_its_minimum_discounts_nothing_and_is_not_used_up() {
     let shop = Shop::start("optimized").await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;

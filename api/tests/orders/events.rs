@@ -1,12 +1,12 @@
-//! Who can lose an event: the arms of `events` with a broker that is away.
+//! Which arms of `events` lose an event while the broker is down.
 
 use serde_json::json;
 
-use super::shopping::{Shop, expect};
+use super::shop::{Shop, expect};
 use crate::support::arms::{arm, lesson};
 use crate::support::shop::Changes;
 
-/// The outbox after one paid order, with nobody to publish to.
+/// The outbox after one paid order, without a broker.
 async fn outbox_without_a_broker(events: &str) -> serde_json::Value {
     let shop = Shop::with(
         arm(lesson("events"), events),
@@ -25,7 +25,7 @@ async fn outbox_without_a_broker(events: &str) -> serde_json::Value {
         .await;
     let body = json!({ "v": 1, "order_id": order["id"] });
     if rows == json!([{ "event": "order.paid", "body": body }]) {
-        json!("kept")
+        json!("stored")
     } else {
         rows
     }
@@ -38,12 +38,12 @@ async fn dual_write_loses_the_event() {
 }
 
 #[tokio::test]
-async fn outbox_keeps_the_event_until_somebody_relays_it() {
-    assert_eq!(outbox_without_a_broker("outbox").await, "kept");
+async fn outbox_stores_the_event_until_a_relay_publishes_it() {
+    assert_eq!(outbox_without_a_broker("outbox").await, "stored");
 }
 
 #[tokio::test]
-async fn the_relay_is_woken_after_the_commit() {
+async fn the_relay_is_notified_after_the_commit() {
     let shop = Shop::start("optimized").await;
     shop.set_stock("SKU-1-0", 5).await;
     let mut listener = sqlx::postgres::PgListener::connect(&shop.database.url())

@@ -1,19 +1,19 @@
-//! A customer's own orders, page by page.
+//! A customer's order history, page by page.
 
 use axum::http::Request;
 use serde_json::{Value, json};
 
-use super::shopping::{Buyer, Shop, expect};
-use crate::support::answer::Answer;
+use super::shop::{Buyer, Shop, expect};
 use crate::support::arms::arms_of;
+use crate::support::response::TestResponse;
 use crate::support::shop::Changes;
 
-async fn get(shop: &Shop, buyer: &Buyer, path: &str) -> Answer {
+async fn get(shop: &Shop, buyer: &Buyer, path: &str) -> TestResponse {
     shop.send(buyer.identify(Request::get(path))).await
 }
 
 #[tokio::test]
-async fn every_order_is_visited_once_the_newest_first_whatever_is_placed_meanwhile() {
+async fn every_order_is_visited_once_and_newest_first_while_others_are_placed() {
     for variants in arms_of("order_history") {
         let shop = Shop::with(variants, Changes::default()).await;
         shop.set_stock("SKU-1-0", 100).await;
@@ -58,9 +58,9 @@ async fn orders_are_filtered_by_status_and_a_cursor_belongs_to_its_list() {
     let shop = Shop::start("optimized").await;
     shop.set_stock("SKU-1-0", 100).await;
     let (buyer, other) = (shop.customer().await, shop.customer().await);
-    for who in [&buyer, &buyer, &buyer, &other, &other] {
-        let cart = shop.cart(who, &[("SKU-1-0", 1)]).await;
-        expect(shop.buy(who, cart).await, 201);
+    for customer in [&buyer, &buyer, &buyer, &other, &other] {
+        let cart = shop.cart(customer, &[("SKU-1-0", 1)]).await;
+        expect(shop.buy(customer, cart).await, 201);
     }
     shop.database
         .execute("update orders set status = 'delivered' where number = (select min(number) from orders)")
@@ -98,7 +98,7 @@ async fn orders_are_filtered_by_status_and_a_cursor_belongs_to_its_list() {
 }
 
 #[tokio::test]
-async fn the_orders_of_others_are_not_there() {
+async fn the_orders_of_others_are_not_found() {
     let shop = Shop::start("optimized").await;
     shop.set_stock("SKU-1-0", 100).await;
     let (buyer, other) = (shop.customer().await, shop.customer().await);

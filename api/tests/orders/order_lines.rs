@@ -1,10 +1,10 @@
-//! How many statements each arm of `order_lines` sends.
+//! The number of statements of each arm of `order_lines`.
 
-use super::shopping::{Shop, expect};
+use super::shop::{Shop, expect};
 use crate::support::arms::{arm, lesson};
 use crate::support::shop::Changes;
 
-/// Statements of orders with one, three and seven lines.
+/// The statements of orders with one, three and seven lines.
 async fn statements(order_lines: &str) -> Vec<u64> {
     let shop = Shop::with(arm(lesson("order_lines"), order_lines), Changes::default()).await;
     shop.database
@@ -31,8 +31,7 @@ async fn statements(order_lines: &str) -> Vec<u64> {
 }
 
 #[tokio::test]
-#[cfg(feature = "baselines")]
-async fn row_by_row_sends_a_statement_for_each_line() {
+async fn row_by_row_sends_a_statement_per_line() {
     assert_eq!(statements("row_by_row").await, [7, 9, 13]);
 }
 

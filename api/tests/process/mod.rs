@@ -1,7 +1,7 @@
-//! The real binary: what it says about its settings, the schemas that it refuses, how it starts and how it stops.
+//! The real binary: its settings, the schemas that it accepts, its startup and its shutdown.
 
-mod health;
-mod loading_ahead;
+mod healthcheck;
+mod preload;
 mod schema;
 mod settings;
 mod shutdown;

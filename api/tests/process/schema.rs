@@ -1,21 +1,21 @@
-//! A shop serves only the schema and the index set that it was built and started for.
+//! A shop serves only with the schema and the index set that it expects.
 
 use storefront::variants::Variants;
 
 use crate::support::database::{Content, Database, execute};
 use crate::support::process::{Process, run, settings};
 
-async fn refusal(database: &Database) -> String {
-    let ended = run(&["serve"], &settings(database)).await;
-    assert_ne!(ended.code, Some(0));
-    ended.stderr
+async fn startup_error(database: &Database) -> String {
+    let output = run(&["serve"], &settings(database)).await;
+    assert_ne!(output.code, Some(0));
+    output.stderr
 }
 
 #[tokio::test]
-async fn it_refuses_a_database_without_a_schema_and_migrate_makes_one() {
+async fn it_rejects_a_database_without_a_schema_and_migrate_creates_it() {
     let database = Database::empty().await;
     assert!(
-        refusal(&database)
+        startup_error(&database)
             .await
             .contains("run `backstock-api migrate` first")
     );
@@ -28,7 +28,7 @@ async fn it_refuses_a_database_without_a_schema_and_migrate_makes_one() {
         "{}",
         migrated.stdout
     );
-    // Twice does no harm.
+    // `migrate` is idempotent.
     assert_eq!(run(&["migrate"], &settings(&database)).await.code, Some(0));
     let shop = Process::serve(&settings(&database)).await;
     assert_eq!(shop.get("/v1/products").await.ok().items().len(), 0);
@@ -36,16 +36,16 @@ async fn it_refuses_a_database_without_a_schema_and_migrate_makes_one() {
 }
 
 #[tokio::test]
-async fn it_refuses_an_older_and_a_newer_schema() {
+async fn it_rejects_an_older_and_a_newer_schema() {
     let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
     database
         .execute("insert into _sqlx_migrations select 29990101000000, 'later', now(), true, '', 0")
         .await;
-    let said = refusal(&database).await;
+    let error = startup_error(&database).await;
     assert!(
-        said.contains("newer than this build: it has migration 29990101000000")
-            && said.contains("start a build that knows it"),
-        "{said}"
+        error.contains("newer than this build: it has migration 29990101000000")
+            && error.contains("start a build that knows it"),
+        "{error}"
     );
     let migrated = run(&["migrate"], &settings(&database)).await;
     assert_eq!(migrated.code, Some(1), "{}", migrated.stderr);
@@ -62,28 +62,28 @@ async fn it_refuses_an_older_and_a_newer_schema() {
              where version >= (select max(version) from _sqlx_migrations where version < 29990101000000)",
         )
         .await;
-    let said = refusal(&database).await;
+    let error = startup_error(&database).await;
     assert!(
-        said.contains("older than this build (1 missing); run `backstock-api migrate`"),
-        "{said}"
+        error.contains("older than this build (1 missing); run `backstock-api migrate`"),
+        "{error}"
     );
 }
 
 #[tokio::test]
-async fn it_refuses_another_index_set() {
+async fn it_rejects_another_index_set() {
     let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
     database.execute("update index_set set arm = 'none'").await;
-    let said = refusal(&database).await;
+    let error = startup_error(&database).await;
     assert!(
-        said.contains("run `backstock-api migrate --indexes chosen`"),
-        "{said}"
+        error.contains("run `backstock-api migrate --indexes chosen`"),
+        "{error}"
     );
-    assert!(said.contains("BACKSTOCK_VARIANTS=…,indexes=none"), "{said}");
+    assert!(error.contains("BACKSTOCK_VARIANTS=…,indexes=none"), "{error}");
 }
 
 #[tokio::test]
 #[cfg(feature = "baselines")]
-async fn an_index_set_is_changed_back_and_forth() {
+async fn an_index_set_can_be_changed_back_and_forth() {
     let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
     for arm in ["none", "foreign_keys", "chosen", "foreign_keys"] {
         let migrated = run(&["migrate", "--indexes", arm], &settings(&database)).await;
@@ -94,13 +94,13 @@ async fn an_index_set_is_changed_back_and_forth() {
             .await;
         assert_eq!(by_brand, i64::from(arm == "foreign_keys"));
     }
-    // The preset says it, too.
+    // The preset also selects an index set.
     let mut baseline = settings(&database);
     baseline.push(("BACKSTOCK_VARIANTS", "baseline".to_owned()));
     Process::serve(&baseline).await.get("/v1/products").await.ok();
 }
 
-/// The definition of an index, or null where there is none.
+/// The definition of an index, or null if it doesn't exist.
 async fn definition(database: &Database, index: &str) -> serde_json::Value {
     database
         .json(&format!("select pg_get_indexdef(to_regclass('{index}'))"))
@@ -108,7 +108,7 @@ async fn definition(database: &Database, index: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn an_index_set_that_another_build_applied_is_brought_up_to_date() {
+async fn an_index_set_of_another_build_is_updated() {
     let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
     let (missing, changed, half_built) = (
         "sessions_expires_at_idx",
@@ -124,7 +124,7 @@ async fn an_index_set_that_another_build_applied_is_brought_up_to_date() {
     for sql in [
         &format!("drop index {missing}, {changed}"),
         &format!("create index {changed} on addresses (city)"),
-        // What `create index concurrently` leaves when it is interrupted.
+        // `create index concurrently` leaves this when it is interrupted.
         &format!("update pg_index set indisvalid = false where indexrelid = '{half_built}'::regclass"),
         "create index gone_idx on brands (name)",
         "create index of_an_operator_idx on brands (name)",
@@ -132,12 +132,12 @@ async fn an_index_set_that_another_build_applied_is_brought_up_to_date() {
     ] {
         database.execute(sql).await;
     }
-    let said = refusal(&database).await;
+    let error = startup_error(&database).await;
     assert!(
-        said.contains(&format!(
+        error.contains(&format!(
             "`chosen` lacks {half_built}, {missing}; run `backstock-api migrate --indexes chosen`"
         )),
-        "{said}"
+        "{error}"
     );
     let migrated = run(&["migrate"], &settings(&database)).await;
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
@@ -152,12 +152,12 @@ async fn an_index_set_that_another_build_applied_is_brought_up_to_date() {
     );
     assert!(
         definition(&database, "of_an_operator_idx").await.is_string(),
-        "no set made it"
+        "it belongs to no index set"
     );
     assert_eq!(
         database.number(untouched).await,
         before,
-        "what is right isn't built again"
+        "a correct index isn't rebuilt"
     );
     let invalid = "select count(*) from pg_index where not indisvalid";
     assert_eq!(database.number(invalid).await, 0);
@@ -166,16 +166,16 @@ async fn an_index_set_that_another_build_applied_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn a_migration_that_gets_no_lock_is_rolled_back_and_says_what_to_do() {
+async fn a_migration_without_its_locks_is_rolled_back_with_advice() {
     let database = Database::empty().await;
-    // The first migration makes it, too, and waits for what becomes of this.
+    // The first migration creates the same extension, and waits for this transaction.
     let mut other = database.connect().await;
     execute(&mut other, "begin").await;
     execute(&mut other, "create extension pg_trgm").await;
-    let mut impatient = settings(&database);
-    impatient.push(("BACKSTOCK_MIGRATION_LOCK_TIMEOUT_MS", "50".to_owned()));
-    impatient.push(("BACKSTOCK_MIGRATION_LOCK_ATTEMPTS", "2".to_owned()));
-    let migrated = run(&["migrate"], &impatient).await;
+    let mut with_short_timeout = settings(&database);
+    with_short_timeout.push(("BACKSTOCK_MIGRATION_LOCK_TIMEOUT_MS", "50".to_owned()));
+    with_short_timeout.push(("BACKSTOCK_MIGRATION_LOCK_ATTEMPTS", "2".to_owned()));
+    let migrated = run(&["migrate"], &with_short_timeout).await;
     assert_eq!(migrated.code, Some(1), "{}", migrated.stderr);
     assert!(
         migrated
@@ -186,12 +186,12 @@ async fn a_migration_that_gets_no_lock_is_rolled_back_and_says_what_to_do() {
         migrated.stderr
     );
     execute(&mut other, "rollback").await;
-    let migrated = run(&["migrate"], &impatient).await;
+    let migrated = run(&["migrate"], &with_short_timeout).await;
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
 }
 
 #[tokio::test]
-async fn two_migrations_at_once_both_end_well() {
+async fn concurrent_migrations_both_succeed() {
     let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
     database
         .execute("drop index products_newest_idx, products_rating_idx")
@@ -208,35 +208,35 @@ async fn two_migrations_at_once_both_end_well() {
 }
 
 #[tokio::test]
-async fn migrate_names_the_index_sets_that_there_are() {
+async fn migrate_lists_the_index_sets() {
     let database = Database::empty().await;
-    let ended = run(&["migrate", "--indexes", "all"], &settings(&database)).await;
-    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let output = run(&["migrate", "--indexes", "all"], &settings(&database)).await;
+    assert_eq!(output.code, Some(2), "{}", output.stderr);
     assert!(
-        ended.stderr.contains("its arms are:") && ended.stderr.contains("chosen"),
+        output.stderr.contains("its arms are:") && output.stderr.contains("chosen"),
         "{}",
-        ended.stderr
+        output.stderr
     );
 }
 
 #[tokio::test]
-async fn a_command_without_postgres_says_so() {
+async fn a_command_without_postgres_reports_it() {
     let database = Database::empty().await;
     let mut all = settings(&database);
     all.retain(|(name, _)| *name != "BACKSTOCK_DATABASE_URL");
-    // Nobody listens on port 1.
+    // No server listens on port 1.
     all.push((
         "BACKSTOCK_DATABASE_URL",
         "postgres://shop:secret@127.0.0.1:1/shop".to_owned(),
     ));
-    let ended = run(&["migrate"], &all).await;
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let output = run(&["migrate"], &all).await;
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
     assert!(
-        ended
+        output
             .stderr
             .contains("can't connect to Postgres at BACKSTOCK_DATABASE_URL"),
         "{}",
-        ended.stderr
+        output.stderr
     );
-    assert!(!ended.stderr.contains("secret"), "{}", ended.stderr);
+    assert!(!output.stderr.contains("secret"), "{}", output.stderr);
 }

@@ -1,10 +1,10 @@
-//! A wrong setting ends the process at once, with code 2, its name and an example.
+//! An invalid setting ends the process immediately, with code 2, the setting's name and an example.
 
 use crate::support::database::Database;
 use crate::support::process::{Process, get, run, settings};
 
-/// Name, wrong value, and what the message must hold besides the name.
-const WRONG: &[(&str, &str, &str)] = &[
+/// The name, an invalid value, and a part of the message.
+const INVALID: &[(&str, &str, &str)] = &[
     ("BACKSTOCK_LISTEN", "8080", "socket address"),
     ("BACKSTOCK_INTERNAL_LISTEN", "localhost", "socket address"),
     ("BACKSTOCK_VARIANTS", "fastest", "`optimized` and `baseline`"),
@@ -48,23 +48,23 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("BACKSTOCK_THREADS", "many", "invalid"),
     ("BACKSTOCK_LOG", "info,=,x=loud", "info,sqlx=warn"),
     ("BACKSTOCK_LOG_FORMAT", "xml", "text, json"),
-    // Not longer than a payment and what is around it.
+    // Too short: a reservation must outlast the payment timeout and some margin.
     ("BACKSTOCK_RESERVATION_MS", "15000", "for example 60000"),
 ];
 
 #[tokio::test]
-async fn a_wrong_setting_ends_it_with_code_2_its_name_and_what_is_allowed() {
+async fn an_invalid_setting_ends_it_with_code_2_its_name_and_the_allowed_values() {
     let database = Database::empty().await;
-    for (name, value, allowed) in WRONG {
+    for (name, value, allowed) in INVALID {
         let mut all = settings(&database);
         all.retain(|(known, _)| known != name);
         all.push((name, (*value).to_owned()));
-        let ended = run(&["serve"], &all).await;
-        let context = format!("{name}={value}: {}", ended.stderr);
-        assert_eq!(ended.code, Some(2), "{context}");
-        assert!(ended.stderr.contains(name), "{context}");
-        assert!(ended.stderr.contains(allowed), "{context}");
-        assert!(ended.stdout.is_empty(), "{context}");
+        let output = run(&["serve"], &all).await;
+        let context = format!("{name}={value}: {}", output.stderr);
+        assert_eq!(output.code, Some(2), "{context}");
+        assert!(output.stderr.contains(name), "{context}");
+        assert!(output.stderr.contains(allowed), "{context}");
+        assert!(output.stdout.is_empty(), "{context}");
     }
 }
 
@@ -79,16 +79,16 @@ async fn a_missing_setting_ends_it_with_code_2_and_its_name() {
         let mut all = settings(&database);
         all.retain(|(name, _)| *name != missing);
         for arguments in [&["serve"][..], &[]] {
-            let ended = run(arguments, &all).await;
-            assert_eq!(ended.code, Some(2), "{missing}: {}", ended.stderr);
-            assert!(ended.stderr.contains(missing), "{missing}: {}", ended.stderr);
+            let output = run(arguments, &all).await;
+            assert_eq!(output.code, Some(2), "{missing}: {}", output.stderr);
+            assert!(output.stderr.contains(missing), "{missing}: {}", output.stderr);
         }
     }
 }
 
 #[tokio::test]
-async fn all_wrong_settings_are_named_at_once() {
-    let wrong = [
+async fn all_invalid_settings_are_reported_together() {
+    let invalid = [
         ("BACKSTOCK_LISTEN", "8080"),
         ("BACKSTOCK_VARIANTS", "fastest"),
         ("BACKSTOCK_JWT_SECRETS", "first:hunter2"),
@@ -102,24 +102,24 @@ async fn all_wrong_settings_are_named_at_once() {
         ("BACKSTOCK_SMTP_URL", "mail"),
         ("BACKSTOCK_LOG", "x=loud"),
     ];
-    let wrong: Vec<_> = wrong.map(|(name, value)| (name, value.to_owned())).into();
-    let ended = run(&["serve", "--request-timeout-ms=soon"], &wrong).await;
-    let said = &ended.stderr;
-    assert_eq!(ended.code, Some(2), "{said}");
+    let invalid: Vec<_> = invalid.map(|(name, value)| (name, value.to_owned())).into();
+    let output = run(&["serve", "--request-timeout-ms=soon"], &invalid).await;
+    let stderr = &output.stderr;
+    assert_eq!(output.code, Some(2), "{stderr}");
     let others = ["BACKSTOCK_REQUEST_TIMEOUT_MS", "BACKSTOCK_REDIS_URL"];
-    for name in wrong.iter().map(|(name, _)| *name).chain(others) {
+    for name in invalid.iter().map(|(name, _)| *name).chain(others) {
         let named = format!("The setting is {name}, or --");
-        assert_eq!(said.matches(&named).count(), 1, "{name}: {said}");
+        assert_eq!(stderr.matches(&named).count(), 1, "{name}: {stderr}");
     }
     assert!(
-        said.starts_with("11 settings or arguments can't be used."),
-        "{said}"
+        stderr.starts_with("11 settings or arguments can't be used."),
+        "{stderr}"
     );
-    assert!(!said.contains("hunter"), "{said}");
+    assert!(!stderr.contains("hunter"), "{stderr}");
 }
 
 #[tokio::test]
-async fn no_secret_is_ever_said() {
+async fn no_secret_is_printed() {
     let database = Database::empty().await;
     let mut all = settings(&database);
     all.retain(|(name, _)| !matches!(*name, "BACKSTOCK_JWT_SECRETS" | "BACKSTOCK_DATABASE_URL"));
@@ -129,16 +129,16 @@ async fn no_secret_is_ever_said() {
         "postgres://shop:hunter3@127.0.0.1:port/shop".to_owned(),
     ));
     for arguments in [&["serve"][..], &["migrate"], &["--help"], &["serve", "--help"]] {
-        let ended = run(arguments, &all).await;
-        let said = ended.stdout + &ended.stderr;
-        assert!(!said.contains("hunter"), "{arguments:?}: {said}");
+        let output = run(arguments, &all).await;
+        let printed = output.stdout + &output.stderr;
+        assert!(!printed.contains("hunter"), "{arguments:?}: {printed}");
     }
 }
 
 #[tokio::test]
 async fn help_documents_every_setting_with_its_default() {
-    let ended = run(&["serve", "--help"], &[]).await;
-    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let output = run(&["serve", "--help"], &[]).await;
+    assert_eq!(output.code, Some(0), "{}", output.stderr);
     for name in [
         "BACKSTOCK_DATABASE_URL",
         "BACKSTOCK_REDIS_URL",
@@ -147,12 +147,12 @@ async fn help_documents_every_setting_with_its_default() {
         "BACKSTOCK_VARIANTS",
         "BACKSTOCK_JWT_SECRETS",
     ] {
-        assert!(ended.stdout.contains(name), "{name}");
+        assert!(output.stdout.contains(name), "{name}");
     }
     for (flag, default) in [("--redis-timeout-ms", "50"), ("--listen", "127.0.0.1:8080")] {
-        let at = ended.stdout.find(flag).unwrap();
+        let at = output.stdout.find(flag).unwrap();
         assert!(
-            ended.stdout[at..].contains(&format!("[default: {default}]")),
+            output.stdout[at..].contains(&format!("[default: {default}]")),
             "{flag}"
         );
     }
@@ -166,21 +166,21 @@ async fn a_port_in_use_is_named_with_its_setting() {
         storefront::variants::Variants::optimized().indexes,
     )
     .await;
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let occupied = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut all = settings(&database);
     all.retain(|(name, _)| *name != "BACKSTOCK_LISTEN");
-    all.push(("BACKSTOCK_LISTEN", taken.local_addr().unwrap().to_string()));
-    let ended = run(&["serve"], &all).await;
-    assert_ne!(ended.code, Some(0));
+    all.push(("BACKSTOCK_LISTEN", occupied.local_addr().unwrap().to_string()));
+    let output = run(&["serve"], &all).await;
+    assert_ne!(output.code, Some(0));
     assert!(
-        ended.stderr.contains("set BACKSTOCK_LISTEN to a free address"),
+        output.stderr.contains("set BACKSTOCK_LISTEN to a free address"),
         "{}",
-        ended.stderr
+        output.stderr
     );
 }
 
 #[tokio::test]
-async fn the_internal_listener_says_what_runs_and_the_public_one_does_not() {
+async fn only_the_internal_listener_exposes_operational_data() {
     use crate::support::database::Content;
     let database = Database::new(
         Content::Catalogue,
@@ -203,7 +203,7 @@ async fn the_internal_listener_says_what_runs_and_the_public_one_does_not() {
     assert_eq!(ready["postgres"], "up");
     get(shop.internal, "/livez").await.unwrap().ok();
     shop.get("/v1/products?limit=2").await.ok();
-    shop.get("/nowhere").await.problem(404, "not_found");
+    shop.get("/unknown").await.problem(404, "not_found");
     let metrics = get(shop.internal, "/metrics").await.unwrap().ok().text();
     for line in [
         "backstock_variant_info{lesson=\"pagination\",arm=\"cursor\"} 1",
@@ -221,18 +221,18 @@ async fn the_internal_listener_says_what_runs_and_the_public_one_does_not() {
 
 #[tokio::test]
 #[cfg(not(feature = "baselines"))]
-async fn a_build_without_baselines_has_one_arm_a_lesson_and_says_so() {
+async fn a_build_without_baselines_has_one_arm_per_lesson_and_reports_it() {
     for lesson in storefront::variants::LESSONS {
         assert_eq!(lesson.arms.len(), 1, "{}", lesson.name);
     }
     let database = Database::empty().await;
     let mut all = settings(&database);
     all.push(("BACKSTOCK_VARIANTS", "optimized,pagination=offset".to_owned()));
-    let ended = run(&["serve"], &all).await;
-    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    let output = run(&["serve"], &all).await;
+    assert_eq!(output.code, Some(2), "{}", output.stderr);
     assert!(
-        ended.stderr.contains("this build has no baselines"),
+        output.stderr.contains("this build has no baselines"),
         "{}",
-        ended.stderr
+        output.stderr
     );
 }

@@ -1,4 +1,4 @@
-//! How the process comes: it waits for Postgres, and says so, where waiting helps.
+//! Startup: the process waits for Postgres and reports it, unless waiting can't help.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -7,14 +7,14 @@ use storefront::variants::Variants;
 use tokio::net::TcpStream;
 
 use crate::support::database::{Content, Database};
-use crate::support::process::{Starting, get, run, settings};
-use crate::support::wire::Wire;
+use crate::support::postgres_proxy::PostgresProxy;
+use crate::support::process::{StartingProcess, get, run, settings};
 
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// With addresses that are known before it serves, and Postgres there.
+/// Settings with this Postgres, and with addresses that are known before the process is ready.
 fn settings_with(database: &Database, url: String) -> (Vec<(&'static str, String)>, SocketAddr, SocketAddr) {
     let (public, internal) = (free_address(), free_address());
     let replaced = [
@@ -29,14 +29,14 @@ fn settings_with(database: &Database, url: String) -> (Vec<(&'static str, String
 }
 
 #[tokio::test]
-async fn it_waits_for_postgres_and_says_so_and_lets_nobody_in_meanwhile() {
+async fn it_waits_for_postgres_and_accepts_no_connections_meanwhile() {
     let database = Database::new(Content::Catalogue, Variants::optimized().indexes).await;
-    let mut wire = Wire::to(&database).await;
-    wire.cut().await;
-    let (all, public, internal) = settings_with(&database, wire.url());
-    let mut starting = Starting::spawn(&all);
+    let mut proxy = PostgresProxy::start(&database).await;
+    proxy.cut().await;
+    let (all, public, internal) = settings_with(&database, proxy.url());
+    let mut starting = StartingProcess::spawn(&all);
     for _ in 0..2 {
-        let fields = starting.said("waiting to start").await;
+        let fields = starting.logged("waiting to start").await;
         assert_eq!(fields["waiting_for"], "postgres", "{fields}");
         assert_eq!(fields["setting"], "BACKSTOCK_DATABASE_URL", "{fields}");
     }
@@ -51,47 +51,47 @@ async fn it_waits_for_postgres_and_says_so_and_lets_nobody_in_meanwhile() {
     );
     assert!(
         TcpStream::connect(public).await.is_err(),
-        "nobody is let in to wait"
+        "no client is accepted before the process is ready"
     );
 
-    wire.mend().await;
-    let shop = starting.served().await;
+    proxy.restore().await;
+    let shop = starting.ready().await;
     get(internal, "/readyz").await.unwrap().ok();
     shop.get("/v1/products?limit=3").await.ok();
 }
 
 #[tokio::test]
-async fn it_stops_at_once_while_it_waits() {
+async fn it_stops_immediately_while_it_waits() {
     let database = Database::empty().await;
-    // Nobody listens on port 1.
+    // No server listens on port 1.
     let (all, ..) = settings_with(&database, "postgres://shop:secret@127.0.0.1:1/shop".to_owned());
-    let mut starting = Starting::spawn(&all);
-    starting.said("waiting to start").await;
+    let mut starting = StartingProcess::spawn(&all);
+    starting.logged("waiting to start").await;
     starting.terminate().await;
-    let (status, log) = starting.ended().await;
+    let (status, log) = starting.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("stopped before it served"), "{log}");
     assert!(!log.contains("secret"), "{log}");
 }
 
 #[tokio::test]
-async fn it_does_not_wait_for_what_will_not_pass() {
+async fn it_does_not_wait_for_a_permanent_error() {
     let database = Database::empty().await;
-    let nowhere = database
+    let missing_database = database
         .options
         .clone()
-        .database("of_nobody")
+        .database("missing")
         .to_url_lossy()
         .to_string();
-    let (all, ..) = settings_with(&database, nowhere);
-    let ended = run(&["serve"], &all).await;
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let (all, ..) = settings_with(&database, missing_database);
+    let output = run(&["serve"], &all).await;
+    assert_eq!(output.code, Some(1), "{}", output.stderr);
     assert!(
-        ended
+        output
             .stderr
             .contains("can't use the Postgres at BACKSTOCK_DATABASE_URL")
-            && ended.stderr.contains("does not exist"),
+            && output.stderr.contains("does not exist"),
         "{}",
-        ended.stderr
+        output.stderr
     );
 }

@@ -1,4 +1,4 @@
-//! What a list should hold, worked out from the rows in a way of its own.
+//! The expected content of lists, computed independently of the service.
 
 use std::cmp::{Ordering, Reverse};
 
@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::database::Database;
 
-/// The orders that need no words.
+/// The sort orders that work without a search query.
 pub const SORTS: [&str; 5] = ["newest", "price_asc", "price_desc", "best_selling", "rating"];
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Product {
     pub id: Uuid,
     pub brand: String,
-    /// Its own category and those above it.
+    /// Its category and the ancestors of that category.
     pub categories: Vec<String>,
     pub price: i64,
     pub sales: i64,
@@ -23,7 +23,7 @@ pub struct Product {
     pub in_stock: bool,
 }
 
-/// Which products, in words that a query string takes as well.
+/// Filters, which can also be written as a query string.
 #[derive(Debug, Clone, Default)]
 pub struct Filters {
     pub category: Option<String>,
@@ -50,7 +50,7 @@ impl Filters {
         query.finish()
     }
 
-    fn admit(&self, product: &Product) -> bool {
+    fn matches(&self, product: &Product) -> bool {
         self.category
             .as_ref()
             .is_none_or(|slug| product.categories.contains(slug))
@@ -61,8 +61,8 @@ impl Filters {
     }
 }
 
-/// Every product that is shown.
-pub async fn shown_products(database: &Database) -> Vec<Product> {
+/// All active products.
+pub async fn active_products(database: &Database) -> Vec<Product> {
     let rows = database
         .json(
             "select jsonb_agg(jsonb_build_object(
@@ -81,14 +81,17 @@ pub async fn shown_products(database: &Database) -> Vec<Product> {
     serde_json::from_value(rows).unwrap()
 }
 
-/// The ids of a list, in its order.
+/// The ids that a list returns, in its sort order.
 pub fn expected(products: &[Product], filters: &Filters, sort: &str) -> Vec<Uuid> {
-    let mut list: Vec<&Product> = products.iter().filter(|product| filters.admit(product)).collect();
-    list.sort_by(|a, b| in_order(a, b, sort));
+    let mut list: Vec<&Product> = products
+        .iter()
+        .filter(|product| filters.matches(product))
+        .collect();
+    list.sort_by(|a, b| compare(a, b, sort));
     list.into_iter().map(|product| product.id).collect()
 }
 
-fn in_order(a: &Product, b: &Product, sort: &str) -> Ordering {
+fn compare(a: &Product, b: &Product, sort: &str) -> Ordering {
     let descending = |key: fn(&Product) -> i64| Reverse((key(a), a.id)).cmp(&Reverse((key(b), b.id)));
     match sort {
         "newest" => descending(|product| product.created_micros),
@@ -96,11 +99,11 @@ fn in_order(a: &Product, b: &Product, sort: &str) -> Ordering {
         "price_desc" => descending(|product| product.price),
         "best_selling" => descending(|product| product.sales),
         "rating" => descending(|product| product.rating),
-        other => panic!("no such order: {other}"),
+        other => panic!("unknown sort order: {other}"),
     }
 }
 
-/// Adds a product that is shown, newer than all others by `days`, with one variant.
+/// Adds an active product with one variant, `days` newer than all others.
 pub async fn add_product(database: &Database, slug: &str, days: u32) {
     database
         .execute(&format!(

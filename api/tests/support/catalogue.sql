@@ -1,7 +1,7 @@
--- 420 products, always the same, made so that what is easily done wrong shows: many share a creation time, a price, a
--- popularity or a rating, and their ids are in no order, so that only a total order is right; categories hang three
--- deep, with products also on inner ones, and one has none; some products are inactive, some are out of stock, some
--- have no image, no review, no former price. The first has 45 reviews.
+-- 420 products, always the same, designed to expose typical errors: many share a creation time, a price, a number of
+-- sales or a rating, and their ids are unordered, so only a total order is correct. Categories are nested three levels
+-- deep, with products in inner ones too, and one is empty. Some products are inactive, out of stock, or without an
+-- image, a review or a former price. `product-1` has 45 reviews.
 
 create function pg_temp.id(kind text, number integer) returns uuid
 language sql immutable
@@ -23,7 +23,7 @@ from (values
     (11, 0, 'clearance', 'Clearance', 3)
 ) as category (number, parent, slug, name, place);
 
--- The eighth sells nothing.
+-- The eighth brand has no products.
 insert into brands (id, slug, name)
 select pg_temp.id('brand', number), 'brand-' || number, 'Brand No. ' || number
 from generate_series(1, 8) number;
@@ -33,7 +33,7 @@ insert into products (id, brand_id, category_id, created_at, updated_at, sales_c
 select pg_temp.id('product', number),
        pg_temp.id('brand', 1 + number % 7),
        pg_temp.id('category', (array[2, 3, 3, 4, 5, 5, 5, 7, 8, 8, 9, 9, 10])[1 + number % 13]),
-       -- 50 days, and three neighbouring microseconds.
+       -- 50 days, and three adjacent microseconds.
        '2026-03-01 12:00:00Z'::timestamptz + number * 37 % 50 * interval '1 day'
            + number % 3 * interval '1 microsecond',
        '2026-06-01 12:00:00Z',

@@ -1,7 +1,7 @@
-//! A database a test: cloned from a template, dropped with the test.
+//! A database per test: cloned from a template, and dropped with the test.
 //!
-//! A template is made once for each index set and kept on the server under a name that says what it was made from, so
-//! that the next run starts at once.
+//! A template is built once per content and index set, and stays on the server for the next run. Its name is
+//! a fingerprint of everything that it was built from.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
@@ -13,18 +13,20 @@ use api::migrate::{MigrationSettings, migrate};
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
+use storefront::schema::MIGRATIONS;
 use storefront::variants::Indexes;
 use uuid::Uuid;
 
 use super::servers::servers;
+use super::until;
 
 const CATALOGUE: &str = include_str!("catalogue.sql");
 const MANY_PRODUCTS: &str = include_str!("many_products.sql");
 
-/// What a database holds when a test gets it.
+/// The initial content of a database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Content {
-    /// The schema alone.
+    /// Only the schema.
     Schema,
     /// The schema and the products of `catalogue.sql`.
     Catalogue,
@@ -42,13 +44,21 @@ impl Content {
     }
 }
 
+/// Counts the database's backends that wait for a lock. A test may append conditions.
+pub const WAITING_FOR_LOCK: &str = "select count(*) from pg_stat_activity
+     where datname = current_database() and wait_event_type = 'Lock'";
+
+/// As [`WAITING_FOR_LOCK`], only for requests. The shop's background loads have another application name.
+pub const REQUESTS_WAITING_FOR_LOCK: &str = "select count(*) from pg_stat_activity
+     where datname = current_database() and wait_event_type = 'Lock' and application_name = 'backstock-api'";
+
 pub struct Database {
     pub options: PgConnectOptions,
     name: String,
 }
 
 impl Database {
-    /// One of the test's own.
+    /// A new database with this content.
     pub async fn new(content: Content, indexes: Indexes) -> Self {
         let template = template(content, indexes).await;
         let database = Self::named(format!("test_{}", Uuid::now_v7().simple()));
@@ -57,7 +67,7 @@ impl Database {
         database
     }
 
-    /// One of the test's own without anything in it.
+    /// A new database without a schema.
     pub async fn empty() -> Self {
         let database = Self::named(format!("test_{}", Uuid::now_v7().simple()));
         execute(&mut server().await, &format!("create database {}", database.name)).await;
@@ -89,7 +99,7 @@ impl Database {
         connection.close().await.unwrap();
     }
 
-    /// The one value that a query returns, as JSON.
+    /// The single value that a query returns, as JSON.
     pub async fn json(&self, sql: &str) -> Value {
         let mut connection = self.connect().await;
         let sql = format!("select to_jsonb(({sql}))");
@@ -101,20 +111,38 @@ impl Database {
         value.unwrap_or(Value::Null)
     }
 
-    /// The one whole number that a query returns.
+    /// The single integer that a query returns.
     pub async fn number(&self, sql: &str) -> i64 {
         self.json(sql).await.as_i64().unwrap()
     }
+
+    /// The number of backends that wait for a lock.
+    pub async fn waiting_for_lock(&self) -> i64 {
+        self.number(WAITING_FOR_LOCK).await
+    }
+
+    /// The number of requests that wait for a lock.
+    pub async fn requests_waiting_for_lock(&self) -> i64 {
+        self.number(REQUESTS_WAITING_FOR_LOCK).await
+    }
+
+    /// Waits until exactly this number of backends wait for a lock.
+    pub async fn until_waiting_for_lock(&self, count: i64) {
+        until("the expected number of backends wait for a lock", async || {
+            (self.waiting_for_lock().await == count).then_some(())
+        })
+        .await;
+    }
 }
 
-/// How long a test waits for its database to be dropped.
-const DROP_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a test waits until its database is dropped.
+const DROP_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Drop for Database {
     fn drop(&mut self) {
         let sql = format!("drop database {} with (force)", self.name);
         let (done, dropped) = mpsc::channel();
-        // A runtime of its own: this also runs while a failed test unwinds.
+        // It needs its own runtime, because it also runs while a failed test unwinds.
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -123,9 +151,9 @@ impl Drop for Database {
             runtime.block_on(async { execute(&mut server().await, &sql).await });
             let _ = done.send(());
         });
-        // Not for ever: Postgres may be waiting for a connection that is being opened by this very test, whose
-        // runtime stands still meanwhile.
-        let _ = dropped.recv_timeout(DROP_PATIENCE);
+        // With a timeout, to avoid a deadlock: Postgres may wait for a connection that this test is opening,
+        // and its runtime is blocked here.
+        let _ = dropped.recv_timeout(DROP_TIMEOUT);
     }
 }
 
@@ -140,15 +168,15 @@ async fn server() -> PgConnection {
     servers().postgres.connect().await.unwrap()
 }
 
-/// The name of the template, which exists when this returns.
+/// Returns the name of the template, and builds it if it is missing.
 async fn template(content: Content, indexes: Indexes) -> String {
     let name = format!("template_{:016x}", fingerprint(content, indexes));
     let mut server = server().await;
-    // Test processes that start together take turns.
+    // Concurrent test processes build it one at a time.
     execute(&mut server, "select pg_advisory_lock(7236410)").await;
-    static SWEPT: AtomicBool = AtomicBool::new(false);
-    if !SWEPT.swap(true, Ordering::Relaxed) {
-        drop_what_killed_runs_left(&mut server).await;
+    static CLEANED_UP: AtomicBool = AtomicBool::new(false);
+    if !CLEANED_UP.swap(true, Ordering::Relaxed) {
+        drop_leftover_databases(&mut server).await;
     }
     let exists: bool = sqlx::query_scalar("select exists (select from pg_database where datname = $1)")
         .bind(&name)
@@ -156,7 +184,7 @@ async fn template(content: Content, indexes: Indexes) -> String {
         .await
         .unwrap();
     if !exists {
-        // Renamed when it is finished: a run that is cut off leaves no half of a template.
+        // Renamed once it is complete, so that an aborted run leaves no incomplete template.
         let unfinished = format!("{name}_unfinished");
         execute(
             &mut server,
@@ -180,9 +208,10 @@ async fn template(content: Content, indexes: Indexes) -> String {
     name
 }
 
-/// A test's database is named after a UUIDv7, which begins with its time: after an hour no test uses it.
-async fn drop_what_killed_runs_left(server: &mut PgConnection) {
-    let left: Vec<String> = sqlx::query_scalar(
+/// Drops the databases of killed runs. The name contains a UUIDv7, which starts with its timestamp: after an
+/// hour, the test is over.
+async fn drop_leftover_databases(server: &mut PgConnection) {
+    let leftover: Vec<String> = sqlx::query_scalar(
         "select datname from pg_database
          where datname ~ '^test_[0-9a-f]{32}$'
            and ('x' || substr(datname, 6, 12))::bit(48)::bigint < extract(epoch from now() - interval '1 hour') * 1000",
@@ -190,7 +219,7 @@ async fn drop_what_killed_runs_left(server: &mut PgConnection) {
     .fetch_all(&mut *server)
     .await
     .unwrap();
-    for name in left {
+    for name in leftover {
         execute(server, &format!("drop database if exists {name} with (force)")).await;
     }
 }
@@ -205,7 +234,7 @@ async fn fill(options: &PgConnectOptions, content: Content, indexes: Indexes) {
     if content != Content::Schema {
         execute(&mut connection, content.sql()).await;
     }
-    // The triggers have left dead rows; without them, the same request always reads the same pages.
+    // The triggers leave dead rows. Without them, the same request always reads the same pages.
     execute(&mut connection, "vacuum (full)").await;
     execute(&mut connection, "vacuum (analyze)").await;
     connection.close().await.unwrap();
@@ -214,12 +243,15 @@ async fn fill(options: &PgConnectOptions, content: Content, indexes: Indexes) {
 fn fingerprint(content: Content, indexes: Indexes) -> u64 {
     let mut hasher = DefaultHasher::new();
     (content, indexes, content.sql()).hash(&mut hasher);
-    let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
-    let mut files: Vec<_> = [migrations.join("indexes"), migrations]
-        .iter()
-        .flat_map(|folder| folder.read_dir().unwrap())
+    // The compiled migrations, not the files: a build that was running while a file was added lacks it.
+    for migration in MIGRATIONS.iter() {
+        (migration.version, &*migration.checksum).hash(&mut hasher);
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/indexes");
+    let mut files: Vec<_> = folder
+        .read_dir()
+        .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_file())
         .collect();
     files.sort();
     for file in files {

@@ -1,5 +1,5 @@
-//! A payment gateway inside the test, which speaks the protocol of `simulators/PROTOCOLS.md` and does on command what a
-//! real one does by accident, at a moment that the test chooses.
+//! A fake payment gateway in the test process. It implements `simulators/PROTOCOLS.md` and injects faults at
+//! a moment that the test chooses.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,14 +14,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What the gateway does with the next authorizations.
+/// The fault that it injects into authorizations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
-    /// As it should.
-    Well,
-    /// Authorizes, and doesn't answer while it lasts.
-    Silent,
-    /// Answers 500, and does nothing.
+pub enum FaultMode {
+    /// Responds normally.
+    Healthy,
+    /// Authorizes, and delays its response until the fault changes.
+    Stalled,
+    /// Responds with 500 and changes nothing.
     Broken,
 }
 
@@ -35,22 +35,22 @@ pub struct Payment {
 
 struct Shared {
     payments: Mutex<HashMap<String, Payment>>,
-    asked: Mutex<u64>,
-    mood: watch::Sender<Mood>,
+    authorizations: Mutex<u64>,
+    fault: watch::Sender<FaultMode>,
 }
 
 pub struct Gateway {
     shared: Arc<Shared>,
     pub url: String,
-    serving: JoinHandle<()>,
+    server: JoinHandle<()>,
 }
 
 impl Gateway {
     pub async fn start() -> Self {
         let shared = Arc::new(Shared {
             payments: Mutex::default(),
-            asked: Mutex::default(),
-            mood: watch::Sender::new(Mood::Well),
+            authorizations: Mutex::default(),
+            fault: watch::Sender::new(FaultMode::Healthy),
         });
         let router = Router::new()
             .route("/v1/payments", post(authorize).get(look_up))
@@ -58,31 +58,31 @@ impl Gateway {
             .with_state(shared.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { shared, url, serving }
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { shared, url, server }
     }
 
-    pub fn is(&self, mood: Mood) {
-        self.shared.mood.send_replace(mood);
+    pub fn inject(&self, fault: FaultMode) {
+        self.shared.fault.send_replace(fault);
     }
 
-    /// How often it was asked to authorize.
-    pub fn asked(&self) -> u64 {
-        *self.shared.asked.lock().unwrap()
+    /// The number of authorization requests.
+    pub fn authorizations(&self) -> u64 {
+        *self.shared.authorizations.lock().unwrap()
     }
 
-    /// The payment of an order.
+    /// The payment for an order.
     pub fn payment(&self, order: &str) -> Option<Payment> {
         self.shared.payments.lock().unwrap().get(order).cloned()
     }
 
-    /// How many payments there are, of any status.
-    pub fn payments(&self) -> usize {
+    /// The number of payments with any status.
+    pub fn payment_count(&self) -> usize {
         self.shared.payments.lock().unwrap().len()
     }
 
-    /// How many stand there.
-    pub fn count(&self, status: &str) -> usize {
+    /// The number of payments with a status.
+    pub fn count_with_status(&self, status: &str) -> usize {
         let payments = self.shared.payments.lock().unwrap();
         payments
             .values()
@@ -93,11 +93,11 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        self.serving.abort();
+        self.server.abort();
     }
 }
 
-fn shown(payment: &Payment) -> Value {
+fn payment_json(payment: &Payment) -> Value {
     json!({ "id": payment.id, "status": payment.status, "amount": payment.amount, "currency": payment.currency })
 }
 
@@ -106,8 +106,8 @@ async fn authorize(
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
-    *shared.asked.lock().unwrap() += 1;
-    if *shared.mood.borrow() == Mood::Broken {
+    *shared.authorizations.lock().unwrap() += 1;
+    if *shared.fault.borrow() == FaultMode::Broken {
         return (
             StatusCode::INTERNAL_SERVER_ERROR,
             Json(json!({ "code": "internal", "message": "" })),
@@ -118,15 +118,15 @@ async fn authorize(
         "tok_ok" => "authorized",
         "tok_declined" => "declined",
         _ => {
-            let refusal = json!({ "code": "unknown_token", "message": "no such token" });
-            return (StatusCode::UNPROCESSABLE_ENTITY, Json(refusal)).into_response();
+            let error = json!({ "code": "unknown_token", "message": "no such token" });
+            return (StatusCode::UNPROCESSABLE_ENTITY, Json(error)).into_response();
         }
     };
     let key = headers["idempotency-key"].to_str().unwrap().to_owned();
     assert_eq!(
         body["reference"],
         key.as_str(),
-        "a payment is named after its order"
+        "the idempotency key is the payment's reference"
     );
     let payment = {
         let mut payments = shared.payments.lock().unwrap();
@@ -138,15 +138,15 @@ async fn authorize(
         };
         payments.entry(key.clone()).or_insert_with(new).clone()
     };
-    let mut mood = shared.mood.subscribe();
-    let _ = mood.wait_for(|mood| *mood != Mood::Silent).await;
-    let mut answer = shown(&payment);
+    let mut fault = shared.fault.subscribe();
+    let _ = fault.wait_for(|fault| *fault != FaultMode::Stalled).await;
+    let mut response = payment_json(&payment);
     if payment.status == "declined" {
-        answer["code"] = json!("declined");
-        answer["message"] = json!("the card was declined");
-        return (StatusCode::PAYMENT_REQUIRED, Json(answer)).into_response();
+        response["code"] = json!("declined");
+        response["message"] = json!("the card was declined");
+        return (StatusCode::PAYMENT_REQUIRED, Json(response)).into_response();
     }
-    (StatusCode::CREATED, Json(answer)).into_response()
+    (StatusCode::CREATED, Json(response)).into_response()
 }
 
 async fn look_up(
@@ -154,7 +154,7 @@ async fn look_up(
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
     match shared.payments.lock().unwrap().get(&query["idempotency_key"]) {
-        Some(payment) => Json(shown(payment)).into_response(),
+        Some(payment) => Json(payment_json(payment)).into_response(),
         None => (
             StatusCode::NOT_FOUND,
             Json(json!({ "code": "not_found", "message": "" })),
@@ -164,19 +164,19 @@ async fn look_up(
 }
 
 async fn change(State(shared): State<Arc<Shared>>, Path((id, verb)): Path<(String, String)>) -> Response {
-    if *shared.mood.borrow() == Mood::Broken {
+    if *shared.fault.borrow() == FaultMode::Broken {
         return (
             StatusCode::INTERNAL_SERVER_ERROR,
             Json(json!({ "code": "internal", "message": "" })),
         )
             .into_response();
     }
-    let wanted = if verb == "capture" { "captured" } else { "voided" };
+    let target = if verb == "capture" { "captured" } else { "voided" };
     let mut payments = shared.payments.lock().unwrap();
     match payments.values_mut().find(|payment| payment.id == id) {
-        Some(payment) if payment.status == "authorized" || payment.status == wanted => {
-            payment.status = wanted;
-            Json(shown(payment)).into_response()
+        Some(payment) if payment.status == "authorized" || payment.status == target => {
+            payment.status = target;
+            Json(payment_json(payment)).into_response()
         }
         Some(_) => (
             StatusCode::CONFLICT,

@@ -1,13 +1,13 @@
--- 20,000 products, always the same, of a width that makes a pass over the table show: 1 KB of description each. A tenth
--- of the brands have most products, as in a shop; words are in half of the titles, in one of a hundred, in a few.
+-- 20,000 products, always the same, with a description of 1 KB each, so that a table scan is measurable. A tenth of
+-- the brands have most products, as in real shops. There are words in half of the titles, in 1 %, and in a few.
 --
--- Without variants: prices and stock are written as their triggers would.
+-- There are no variants: prices and stock are written as their triggers would.
 
 create function pg_temp.id(kind text, number integer) returns uuid
 language sql immutable
 as $$ select md5(kind || number)::uuid $$;
 
--- 4 at the top, 4 below each, 5 below each of those.
+-- 4 top-level categories, 4 below each, 5 below each of those.
 insert into categories (id, parent_id, slug, name, position)
 select pg_temp.id('category', number), null, 'top-' || number, 'Top ' || number, number
 from generate_series(1, 4) number;

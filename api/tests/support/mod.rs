@@ -1,11 +1,11 @@
-//! The harness. [`shop::TestShop`] is the real service over a database of its own; the rest are its instruments.
+//! The harness. [`shop::TestShop`] is the real service with its own database; the other modules support it.
 
 pub mod shop;
 
-pub mod answer;
 pub mod arms;
 pub mod catalogue;
 pub mod people;
+pub mod response;
 
 pub mod database;
 pub mod servers;
@@ -13,10 +13,10 @@ pub mod servers;
 pub mod gateway;
 pub mod simulators;
 
+pub mod postgres_proxy;
 pub mod private_redis;
 pub mod process;
-pub mod wire;
 
-mod waiting;
+mod poll;
 
-pub use self::waiting::until;
+pub use self::poll::until;

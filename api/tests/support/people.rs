@@ -1,4 +1,4 @@
-//! Customers and admins who are signed in, without the costs of a password.
+//! Signed-in customers and admins, without the cost of hashing a password.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::shop::{SECRETS, TestShop};
 
-/// Somebody with an account and an access token of the arm `sessions=jwt`.
+/// A customer or admin with an access token for the arm `sessions=jwt`.
 #[derive(Debug, Clone)]
 pub struct Person {
     pub id: Uuid,
@@ -38,8 +38,8 @@ impl Person {
         Self { id, token }
     }
 
-    /// The request, as theirs.
-    pub fn asks(&self, request: Builder) -> Builder {
+    /// Adds the access token to a request.
+    pub fn authorize(&self, request: Builder) -> Builder {
         request.header("authorization", format!("Bearer {}", self.token))
     }
 }

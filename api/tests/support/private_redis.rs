@@ -1,4 +1,4 @@
-//! A Redis of the test's own, to be killed, paused and started again.
+//! A Redis of its own for a test that kills, pauses or restarts it.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -8,46 +8,46 @@ use uuid::Uuid;
 use super::until;
 
 pub struct PrivateRedis {
-    folder: PathBuf,
+    directory: PathBuf,
     server: Child,
 }
 
 impl PrivateRedis {
     pub async fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("backstock-{}", Uuid::now_v7().simple()));
-        std::fs::create_dir(&folder).unwrap();
-        let server = start(&folder);
-        let redis = Self { folder, server };
-        redis.until_it_answers().await;
+        let directory = std::env::temp_dir().join(format!("backstock-{}", Uuid::now_v7().simple()));
+        std::fs::create_dir(&directory).unwrap();
+        let server = start(&directory);
+        let redis = Self { directory, server };
+        redis.wait_until_ready().await;
         redis
     }
 
-    /// A socket in a folder of its own can't be taken by another process, as a port can.
+    /// A Unix socket in a new directory can't be taken by another process, unlike a port.
     pub fn url(&self) -> String {
         format!("redis+unix://{}", self.socket().display())
     }
 
     fn socket(&self) -> PathBuf {
-        self.folder.join("redis.sock")
+        self.directory.join("redis.sock")
     }
 
-    /// It ends at once, and forgets everything.
+    /// SIGKILL: it loses all its data.
     pub fn kill(&mut self) {
         self.server.kill().unwrap();
         self.server.wait().unwrap();
     }
 
-    pub async fn start_again(&mut self) {
-        self.server = start(&self.folder);
-        self.until_it_answers().await;
+    pub async fn restart(&mut self) {
+        self.server = start(&self.directory);
+        self.wait_until_ready().await;
     }
 
-    /// It takes connections and commands, and answers none.
+    /// SIGSTOP: it accepts connections and commands, but doesn't respond.
     pub fn pause(&self) {
         self.signal("-STOP");
     }
 
-    /// It goes on, with everything that it knew.
+    /// SIGCONT: it continues with all its data.
     pub fn resume(&self) {
         self.signal("-CONT");
     }
@@ -63,9 +63,9 @@ impl PrivateRedis {
         );
     }
 
-    async fn until_it_answers(&self) {
+    async fn wait_until_ready(&self) {
         let client = redis::Client::open(self.url()).unwrap();
-        until("Redis answers", async || {
+        until("Redis responds", async || {
             let mut connection = client.get_multiplexed_async_connection().await.ok()?;
             redis::cmd("PING").query_async::<()>(&mut connection).await.ok()
         })
@@ -78,8 +78,8 @@ impl PrivateRedis {
     }
 }
 
-fn start(folder: &PathBuf) -> Child {
-    let _ = std::fs::remove_file(folder.join("redis.sock"));
+fn start(directory: &PathBuf) -> Child {
+    let _ = std::fs::remove_file(directory.join("redis.sock"));
     Command::new("redis-server")
         .args([
             "--port",
@@ -91,7 +91,7 @@ fn start(folder: &PathBuf) -> Child {
             "--appendonly",
             "no",
         ])
-        .current_dir(folder)
+        .current_dir(directory)
         .stdout(Stdio::null())
         .spawn()
         .expect("redis-server is installed")
@@ -99,9 +99,9 @@ fn start(folder: &PathBuf) -> Child {
 
 impl Drop for PrivateRedis {
     fn drop(&mut self) {
-        // Also ends one that is paused.
+        // SIGKILL also ends a paused process.
         let _ = self.server.kill();
         let _ = self.server.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

@@ -1,4 +1,4 @@
-//! The real binary, as an operator runs it.
+//! Runs the real binary, as an operator does.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
@@ -11,15 +11,15 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStderr, Command};
 
-use super::answer::Answer;
 use super::database::Database;
+use super::response::TestResponse;
 use super::servers::servers;
 use super::shop::SECRETS;
 
-/// How long a command may take: far above what any takes, for one that serves where it should refuse never ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// A timeout far above the duration of any command. A command that serves although it should fail never ends.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A service that serves.
+/// A service that is ready.
 pub struct Process {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
@@ -27,25 +27,25 @@ pub struct Process {
     pub internal: SocketAddr,
 }
 
-/// A service that doesn't serve yet.
-pub struct Starting {
+/// A service that is starting.
+pub struct StartingProcess {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
 }
 
-/// What a command said before it ended.
-pub struct Ended {
+/// The output and exit code of a command.
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-/// The settings that a service needs to serve the database.
+/// The minimal settings for a service with this database.
 pub fn settings(database: &Database) -> Vec<(&'static str, String)> {
     vec![
         ("BACKSTOCK_DATABASE_URL", database.url()),
         ("BACKSTOCK_DATABASE_CONNECTIONS", "2".to_owned()),
-        // Far more than a busy machine needs.
+        // Generous, because the machine may be busy.
         ("BACKSTOCK_DATABASE_READ_STATEMENT_TIMEOUT_MS", "20000".to_owned()),
         ("BACKSTOCK_DATABASE_LOCK_TIMEOUT_MS", "20000".to_owned()),
         ("BACKSTOCK_REDIS_URL", servers().redis_url.clone()),
@@ -68,15 +68,15 @@ fn command(arguments: &[&str], settings: &[(&str, String)]) -> Command {
     command
 }
 
-/// Runs a command to its end.
-pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> Ended {
+/// Runs a command until it exits.
+pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> CommandOutput {
     let running = command(arguments, settings)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .output();
-    let ended = tokio::time::timeout(PATIENCE, running).await;
-    let output = ended.expect("it ends by itself").unwrap();
-    Ended {
+    let ended = tokio::time::timeout(TIMEOUT, running).await;
+    let output = ended.expect("the command exits").unwrap();
+    CommandOutput {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
@@ -84,53 +84,53 @@ pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> Ended {
 }
 
 impl Process {
-    /// Returns when it serves. The log says where.
+    /// Starts a service and waits until it is ready. Its addresses come from the log.
     pub async fn serve(settings: &[(&str, String)]) -> Self {
-        Starting::spawn(settings).served().await
+        StartingProcess::spawn(settings).ready().await
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
-        get(self.public, path).await.expect("an answer")
+    pub async fn get(&self, path: &str) -> TestResponse {
+        get(self.public, path).await.expect("a complete response")
     }
 
-    /// Asks it to stop, as an orchestrator does.
+    /// Sends SIGTERM, as an orchestrator does.
     pub async fn terminate(&self) {
         terminate(&self.child).await;
     }
 
-    /// How it ended, and what it logged meanwhile.
-    pub async fn ended(self) -> (ExitStatus, String) {
-        ended(self.child, self.log).await
+    /// Waits until it exits. Returns the exit status and the rest of the log.
+    pub async fn wait(self) -> (ExitStatus, String) {
+        wait(self.child, self.log).await
     }
 }
 
-impl Starting {
+impl StartingProcess {
     pub fn spawn(settings: &[(&str, String)]) -> Self {
-        Self::of(command(&["serve"], settings))
+        Self::from_command(command(&["serve"], settings))
     }
 
-    /// Hands it a listening socket, by systemd's protocol: as descriptor 3, and under the process id that the shell has
-    /// before it becomes the service.
+    /// Passes it a listening socket with systemd's socket activation protocol: as file descriptor 3, with
+    /// `LISTEN_PID` set to the pid of the shell, which the service keeps after `exec`.
     pub fn spawn_on(socket: &TcpListener, settings: &[(&str, String)]) -> Self {
-        let hand_over = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve";
+        let exec_with_socket = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve";
         let mut shell = Command::new("/bin/sh");
         shell
-            .args(["-c", hand_over, env!("CARGO_BIN_EXE_backstock-api")])
+            .args(["-c", exec_with_socket, env!("CARGO_BIN_EXE_backstock-api")])
             .env_clear()
             .envs(settings.iter().map(|(name, value)| (*name, value.as_str())))
             .stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())))
             .kill_on_drop(true);
-        Self::of(shell)
+        Self::from_command(shell)
     }
 
-    fn of(mut command: Command) -> Self {
+    fn from_command(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
         Self { child, log }
     }
 
-    /// Reads its log up to a line with this message, and returns that line's fields.
-    pub async fn said(&mut self, message: &str) -> Value {
+    /// Reads its log up to the line with this message, and returns the fields of that line.
+    pub async fn logged(&mut self, message: &str) -> Value {
         let mut seen = String::new();
         while let Some(line) = self.log.next_line().await.unwrap() {
             let fields = serde_json::from_str::<Value>(&line).unwrap_or_default()["fields"].take();
@@ -139,12 +139,12 @@ impl Starting {
             }
             seen.extend([&line, "\n"]);
         }
-        panic!("it ended before it said `{message}`:\n{seen}");
+        panic!("it exited before it logged `{message}`:\n{seen}");
     }
 
-    /// Returns when it serves. The log says where.
-    pub async fn served(mut self) -> Process {
-        let fields = self.said("serving").await;
+    /// Waits until it is ready. Its addresses come from the log.
+    pub async fn ready(mut self) -> Process {
+        let fields = self.logged("serving").await;
         let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
         Process {
             child: self.child,
@@ -158,9 +158,9 @@ impl Starting {
         terminate(&self.child).await;
     }
 
-    /// How it ended, and what it logged meanwhile.
-    pub async fn ended(self) -> (ExitStatus, String) {
-        ended(self.child, self.log).await
+    /// Waits until it exits. Returns the exit status and the rest of the log.
+    pub async fn wait(self) -> (ExitStatus, String) {
+        wait(self.child, self.log).await
     }
 }
 
@@ -170,7 +170,7 @@ async fn terminate(child: &Child) {
     assert!(killed.unwrap().success());
 }
 
-async fn ended(mut child: Child, mut lines: Lines<BufReader<ChildStderr>>) -> (ExitStatus, String) {
+async fn wait(mut child: Child, mut lines: Lines<BufReader<ChildStderr>>) -> (ExitStatus, String) {
     let reading = async {
         let mut log = String::new();
         while let Some(line) = lines.next_line().await.unwrap() {
@@ -178,11 +178,13 @@ async fn ended(mut child: Child, mut lines: Lines<BufReader<ChildStderr>>) -> (E
         }
         (child.wait().await.unwrap(), log)
     };
-    tokio::time::timeout(PATIENCE, reading).await.expect("it ends")
+    tokio::time::timeout(TIMEOUT, reading)
+        .await
+        .expect("the process exits")
 }
 
-/// One request over a connection of its own. `None` when there is nobody, or no whole answer.
-pub async fn get(address: SocketAddr, path: &str) -> Option<Answer> {
+/// Sends one request over a new connection. `None` if the connection is refused or the response incomplete.
+pub async fn get(address: SocketAddr, path: &str) -> Option<TestResponse> {
     let mut connection = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     connection.write_all(request.as_bytes()).await.ok()?;
@@ -201,10 +203,10 @@ pub async fn get(address: SocketAddr, path: &str) -> Option<Answer> {
         );
     }
     let body = bytes[end + 4..].to_vec();
-    let whole = headers
+    let is_complete = headers
         .get("content-length")
         .is_none_or(|length| length == &body.len().to_string());
-    whole.then_some(Answer {
+    is_complete.then_some(TestResponse {
         status: StatusCode::from_u16(status).ok()?,
         headers,
         body,

@@ -1,4 +1,5 @@
-//! Postgres, Redis and RabbitMQ: those that the environment names, else private ones that live as long as a test runs.
+//! Postgres, Redis and RabbitMQ: the servers that the environment names, or else private ones for the
+//! duration of a test run.
 
 use std::env;
 use std::sync::OnceLock;
@@ -7,12 +8,12 @@ use local_services::{Purpose, Services};
 use sqlx::postgres::PgConnectOptions;
 
 pub struct Servers {
-    /// The database `postgres`, as a role that may create databases.
+    /// The database `postgres`, with a role that can create databases.
     pub postgres: PgConnectOptions,
     pub redis_url: String,
-    /// A broker, where the environment that names the others names one.
+    /// The broker, unless the environment names the other servers but no broker.
     pub amqp_url: Option<String>,
-    /// Given up when the process ends, by the kernel.
+    /// Released by the kernel when the process exits.
     _services: Option<Services>,
 }
 

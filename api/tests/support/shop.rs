@@ -1,5 +1,5 @@
-//! The service that tests talk to: the real `app(app_builder)`, built from the real settings, over a database of its own
-//! and under a Redis prefix of its own.
+//! The service under test: the real `app(app_builder)`, built from the real settings, with its own database
+//! and its own Redis prefix.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,22 +17,22 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::answer::Answer;
 use super::database::{Content, Database};
+use super::response::TestResponse;
 use super::servers::servers;
 use super::until;
 
-/// What cursors of all test shops are signed with.
+/// The secret that signs the cursors and access tokens of all test shops.
 pub const SECRETS: &str = "test:0123456789abcdef0123456789abcdef";
 
 pub struct TestShop {
     pub database: Arc<Database>,
     pub variants: Variants,
     pub redis_prefix: String,
-    /// The components, for what they count.
+    /// For the counters of the components.
     pub state: AppState,
     router: Router,
-    follower: JoinHandle<()>,
+    change_follower: JoinHandle<()>,
 }
 
 #[derive(Parser)]
@@ -41,27 +41,27 @@ struct Flags {
     settings: Settings,
 }
 
-/// How a shop differs from its defaults.
+/// Overrides of the default settings of a test shop.
 #[derive(Default, Clone)]
 pub struct Changes {
     flags: BTreeMap<&'static str, String>,
-    has_no_cache: bool,
+    is_without_cache: bool,
 }
 
 impl Changes {
-    /// Its Redis is away, unless the test sets one: nothing is waited for, and nothing is kept.
-    pub fn without_a_cache(mut self) -> Self {
-        self.has_no_cache = true;
-        // Port 1 refuses connections at once.
-        let nowhere = || "redis://127.0.0.1:1/".to_owned();
-        self.flags.entry("--redis-url").or_insert_with(nowhere);
+    /// With an unreachable Redis, unless the test sets one: no request waits for it, and nothing is cached.
+    pub fn without_cache(mut self) -> Self {
+        self.is_without_cache = true;
+        // Port 1 refuses connections immediately.
+        let unreachable = || "redis://127.0.0.1:1/".to_owned();
+        self.flags.entry("--redis-url").or_insert_with(unreachable);
         self
     }
 
-    /// With other changes, which win.
-    pub fn and(mut self, other: Self) -> Self {
+    /// Merges other overrides, which take precedence.
+    pub fn merge(mut self, other: Self) -> Self {
         self.flags.extend(other.flags);
-        self.has_no_cache |= other.has_no_cache;
+        self.is_without_cache |= other.is_without_cache;
         self
     }
 
@@ -72,7 +72,7 @@ impl Changes {
 }
 
 impl TestShop {
-    /// A shop with a database of its own.
+    /// A shop with its own database.
     pub async fn start(variants: &str) -> Self {
         Self::start_with(variants, Changes::default()).await
     }
@@ -83,21 +83,21 @@ impl TestShop {
         Self::on(Arc::new(database), variants, changes).await
     }
 
-    /// A shop on a database that others may use as well.
+    /// A shop on a database that other shops can share.
     pub async fn on(database: Arc<Database>, variants: Variants, changes: Changes) -> Self {
         let redis_prefix = format!("test:{}:", Uuid::now_v7().simple());
         let mut flags = BTreeMap::from([
             ("--database-url", database.url()),
             ("--database-connections", "2".to_owned()),
-            // Far more than a busy machine needs: what is waited for is said by the test that waits.
+            // Generous, because the machine may be busy. A test of a timeout sets its own.
             ("--database-acquire-timeout-ms", "20000".to_owned()),
             ("--database-read-statement-timeout-ms", "20000".to_owned()),
             ("--database-lock-timeout-ms", "20000".to_owned()),
             ("--sku-queue-timeout-ms", "20000".to_owned()),
-            // A test counts statements, however slow the machine is.
+            // Tests count statements, even on a slow machine.
             ("--cache-max-feed-lag-ms", "600000".to_owned()),
             ("--price-validity-ms", "20000".to_owned()),
-            // Tests buy in crowds of one customer.
+            // Tests place many orders concurrently as one customer.
             ("--max-open-orders", "100".to_owned()),
             ("--redis-url", servers().redis_url.clone()),
             ("--redis-timeout-ms", "5000".to_owned()),
@@ -109,22 +109,22 @@ impl TestShop {
         let arguments = flags.iter().flat_map(|(flag, value)| [*flag, value.as_str()]);
         let Flags { settings } = Flags::parse_from(["shop"].into_iter().chain(arguments));
         let app_builder = api::state::build_app(&settings).unwrap();
-        // As `serve` does; a database that isn't there is the test's own business.
+        // As `serve` does. It fails in tests that make the database unreachable.
         if let Ok(mut connection) = database.options.connect().await {
             let _ = app_builder.state.catalog.reference.load(&mut connection).await;
         }
-        let following = app_builder.state.clone();
-        let follower = tokio::spawn(async move { api::catalog::changes::follow(&following).await });
+        let state = app_builder.state.clone();
+        let change_follower = tokio::spawn(async move { api::catalog::changes::follow(&state).await });
         let shop = Self {
             database,
             variants,
             redis_prefix: settings.redis.redis_prefix,
             state: app_builder.state.clone(),
             router: api::app(&app_builder),
-            follower,
+            change_follower,
         };
-        if variants.catalog_cache.as_str() == "redis" && !changes.has_no_cache {
-            until("the shop has read the catalogue's changes", async || {
+        if variants.catalog_cache.as_str() == "redis" && !changes.is_without_cache {
+            until("the shop has read the change feed", async || {
                 shop.state.catalog.cache.knows_changes().then_some(())
             })
             .await;
@@ -132,50 +132,54 @@ impl TestShop {
         shop
     }
 
-    /// From here on, all statements are those of requests; a change is no longer noticed.
-    pub async fn stop_following_the_epoch(&mut self) {
-        self.follower.abort();
-        let _ = (&mut self.follower).await;
+    /// Stops reading the change feed, so that all further statements belong to requests.
+    pub async fn stop_following_changes(&mut self) {
+        self.change_follower.abort();
+        let _ = (&mut self.change_follower).await;
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> TestResponse {
         self.send(Request::get(path)).await
     }
 
-    /// As a browser asks: it accepts what every browser accepts.
-    pub async fn get_compressed(&self, path: &str, encodings: &str) -> Answer {
+    /// A request with `accept-encoding`, as browsers send it.
+    pub async fn get_compressed(&self, path: &str, encodings: &str) -> TestResponse {
         self.send(Request::get(path).header("accept-encoding", encodings))
             .await
     }
 
-    pub async fn method(&self, method: Method, path: &str) -> Answer {
+    pub async fn method(&self, method: Method, path: &str) -> TestResponse {
         self.send(Request::builder().method(method).uri(path)).await
     }
 
-    pub async fn send(&self, request: axum::http::request::Builder) -> Answer {
-        self.answer(request.body(Body::empty()).unwrap()).await
+    pub async fn send(&self, request: axum::http::request::Builder) -> TestResponse {
+        self.send_request(request.body(Body::empty()).unwrap()).await
     }
 
-    pub async fn send_json(&self, request: axum::http::request::Builder, body: &serde_json::Value) -> Answer {
+    pub async fn send_json(
+        &self,
+        request: axum::http::request::Builder,
+        body: &serde_json::Value,
+    ) -> TestResponse {
         let request = request.header("content-type", "application/json");
-        self.answer(request.body(Body::from(body.to_string())).unwrap())
+        self.send_request(request.body(Body::from(body.to_string())).unwrap())
             .await
     }
 
-    pub async fn answer(&self, request: Request<Body>) -> Answer {
+    pub async fn send_request(&self, request: Request<Body>) -> TestResponse {
         let (head, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
-        Answer {
+        TestResponse {
             status: head.status,
             headers: head.headers,
             body: body.collect().await.unwrap().to_bytes().to_vec(),
         }
     }
 
-    /// All pages from the first on.
-    pub async fn follow(&self, path: &str) -> Vec<Answer> {
+    /// All pages, following `next`.
+    pub async fn follow(&self, path: &str) -> Vec<TestResponse> {
         let mut pages = vec![self.get(path).await.ok()];
         while let Some(next) = pages.last().unwrap().next() {
-            assert!(pages.len() < 1000, "{path} goes round in circles");
+            assert!(pages.len() < 1000, "{path} never ends");
             pages.push(self.get(&next).await.ok());
         }
         pages
@@ -184,6 +188,6 @@ impl TestShop {
 
 impl Drop for TestShop {
     fn drop(&mut self) {
-        self.follower.abort();
+        self.change_follower.abort();
     }
 }

@@ -1,4 +1,4 @@
-//! The third parties as a process of their own, with ports that the system chose.
+//! The simulators of the third parties in their own process, on ports that the OS chooses.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-/// What the carrier signs its callbacks with.
+/// The secret that signs the webhooks of the carrier.
 pub const CARRIER_SECRET: &str = "a secret of the carrier's";
 
 pub struct Simulators {
@@ -20,7 +20,7 @@ pub struct Simulators {
 }
 
 impl Simulators {
-    /// Cargo names no binary of another package to a test; it lies beside this package's own.
+    /// Cargo passes a test no path to the binary of another package, so this expects it next to the api's.
     pub async fn start() -> Self {
         let binary =
             PathBuf::from(env!("CARGO_BIN_EXE_backstock-api")).with_file_name("backstock-simulators");
@@ -55,16 +55,16 @@ impl Simulators {
                     smtp: format!("smtp://{}", address("smtp_listen")),
                     inbox: address("inbox_listen"),
                 };
-                // Its log is read on, so that the pipe never fills.
+                // Keeps draining the log, because a full pipe would block the process.
                 tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
                 return simulators;
             }
             seen.extend([&line, "\n"]);
         }
-        panic!("they ended before they served:\n{seen}");
+        panic!("the simulators exited before they were ready:\n{seen}");
     }
 
-    /// What an HTTP party of theirs answers to a `GET`.
+    /// The JSON that a simulator returns for a `GET`.
     pub async fn get(address: &str, path: &str) -> Value {
         let address = address.trim_start_matches("http://");
         let mut connection = TcpStream::connect(address).await.unwrap();

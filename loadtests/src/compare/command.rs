@@ -26,7 +26,7 @@ use crate::trials::Simulators;
 /// Measures the arms of each lesson side by side, and writes report.json and index.html.
 #[derive(Debug, clap::Args)]
 pub struct Command {
-    /// A lesson to compare; may be given several times. By default the twelve of the core, which take about eleven
+    /// A lesson to compare; may be given several times. By default the twelve of the core, which take about thirteen
     /// minutes on two cores; `backstock-lab lessons` says which they are.
     #[arg(long = "lesson", value_name = "NAME")]
     pub lessons: Vec<String>,

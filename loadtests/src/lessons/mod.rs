@@ -25,6 +25,7 @@ mod pagination;
 mod password_hashing;
 mod planner_estimates;
 mod projection;
+mod reservation;
 mod sales_counts;
 mod scenario;
 mod search;
@@ -52,7 +53,7 @@ use crate::report::ScenarioReport;
 pub struct Plan {
     /// The lesson, as the product declares it.
     pub lesson: &'static Lesson,
-    /// Whether a run measures it that names no lessons: a reader meets these first, and all of them take about eleven minutes.
+    /// Whether a run measures it that names no lessons: a reader meets these first, and all of them take about thirteen minutes.
     pub is_core: bool,
     /// The arms in the order of the report: the baseline first, the optimized one last.
     pub arms: Vec<&'static str>,
@@ -150,6 +151,7 @@ pub fn plan(lesson: &'static Lesson) -> Option<Plan> {
         "order_lines" => Some(order_lines::plan(lesson)),
         "welcome_email" => Some(welcome_email::plan(lesson)),
         "stock" => Some(stock::plan(lesson)),
+        "reservation" => Some(reservation::plan(lesson)),
         "checkout" => Some(checkout::plan(lesson)),
         "sales_counts" => Some(sales_counts::plan(lesson)),
         "events" => Some(events::plan(lesson)),
@@ -159,7 +161,7 @@ pub fn plan(lesson: &'static Lesson) -> Option<Plan> {
 
 /// Whether a lesson's shops pay or send mail. Those of trials have third parties of their own.
 pub fn needs_third_parties(lesson: &str) -> bool {
-    matches!(lesson, "order_lines" | "welcome_email")
+    matches!(lesson, "order_lines" | "reservation" | "welcome_email")
 }
 
 /// The arms of a lesson in the order of a report: the preset's baseline, further baselines, the optimized arm.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{Email, one_line};
 use crate::money::Money;
 
+/// The data of an order's confirmation.
 #[derive(Debug, Clone)]
 pub struct Confirmation {
     pub number: i64,
@@ -19,6 +20,7 @@ pub struct Confirmation {
     pub address: Address,
 }
 
+/// A line of the order.
 #[derive(Debug, Clone)]
 pub struct ConfirmationLine {
     /// At the time of the order.

@@ -1,7 +1,7 @@
 //! Mails to customers. Each is a file with its data, subject, text and HTML.
 //!
-//! The text is complete; the HTML says the same. askama escapes HTML by the templates' file extension. Read next:
-//! `third_parties/mail.rs`.
+//! The text is complete; the HTML has the same content. askama escapes HTML by the templates' file extension.
+//! Read next: `third_parties/mail.rs`.
 
 mod confirmation;
 mod welcome;
@@ -19,7 +19,8 @@ pub struct Email {
     pub html: String,
 }
 
-/// A subject is a header: a line break in it would start another one (header injection). Names come from customers.
+/// A subject is a header, so a line break in it would start another one (header injection).
+/// Names come from customers.
 fn one_line(subject: String) -> String {
     subject.replace(|c: char| c.is_control(), " ")
 }

@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::{Email, one_line};
 
+/// The data of a welcome mail.
 #[derive(Debug, Clone)]
 pub struct Welcome {
     pub name: String,

@@ -1,7 +1,8 @@
-//! Compensation: an order that ends without being shipped returns its stock, its coupon's use and its cart, in the
-//! transaction that ends it. Its payment is voided afterwards, at the gateway.
+//! Compensation: an order that ends without being shipped returns its stock, its coupon's use and its cart,
+//! in the transaction that ends it. Its payment is voided afterwards, at the gateway.
 //!
-//! Each function is a transaction, retried after a deadlock. Those named `…_within` run in the caller's transaction.
+//! Each function is a transaction, retried after a deadlock. Those named `…_within` run
+//! in the caller's transaction.
 
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
@@ -14,16 +15,16 @@ use crate::postgres::{Counter, Session};
 /// Why an unpaid order fails.
 #[derive(Debug, Clone, Copy)]
 pub enum FailureReason<'a> {
-    /// The bank declined, so there is nothing to void, which is recorded. The response is stored under the request's
-    /// key.
+    /// The bank declined, so there is nothing to void, which is recorded. The response is stored under the
+    /// request's key.
     Declined(Option<BoundKey<'a>>),
-    /// The gateway knows no payment, and the reservation expired at this time. If a retry has extended it since,
-    /// nothing is changed.
+    /// The gateway knows no payment, and the reservation expired at this time. If a retry has extended it
+    /// since, nothing is changed.
     NotPaid(OffsetDateTime),
 }
 
-/// Fails an unpaid order. Its cart can be ordered again, under another key. Returns whether the order was still
-/// unpaid.
+/// Fails an unpaid order. Its cart can be ordered again, under another key. Returns whether the order was
+/// still unpaid.
 ///
 /// # Errors
 /// When a statement fails.
@@ -92,8 +93,8 @@ pub async fn fail_order_within<C: Counter + Sync>(
     Ok(true)
 }
 
-/// Deletes an unpaid order with its key, as if it had never been placed, because the gateway doesn't know its payment
-/// token. Returns whether the order was still unpaid.
+/// Deletes an unpaid order with its key, as if it had never been placed, because the gateway doesn't know its
+/// payment token. Returns whether the order was still unpaid.
 ///
 /// # Errors
 /// When a statement fails.

@@ -2,8 +2,8 @@
 
 use crate::postgres::{Counter, Session};
 
-/// Returns the use of an ended order's coupon. Its row is locked last. A counter that an operator has reset stays at
-/// zero, otherwise its check constraint would prevent the order from ever ending.
+/// Returns the use of an ended order's coupon. Its row is locked last. A counter that an operator has reset
+/// stays at zero, otherwise its check constraint would prevent the order from ever ending.
 ///
 /// # Errors
 /// When the statement fails.

@@ -1,4 +1,4 @@
-//! An event that a transaction makes true, and its row in the transactional outbox.
+//! A domain event of a transaction, and its row in the transactional outbox.
 
 use uuid::Uuid;
 

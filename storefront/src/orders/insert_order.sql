@@ -1,8 +1,8 @@
--- $1 to $5 the request's key: owner, text, hash of its request, hours that it is kept, seconds that it is locked.
--- $6 to $20 the order; $21 the id of its first event; $22 the version of the cart that was read and priced.
--- No row when the key is there already, or the cart is no longer what it was.
--- Rows are locked in this order: the key, the cart. A write to the cart that waits here finds another version than it has
--- seen, looks again, and sees the order.
+-- $1 to $5: the request's key, as owner, text, hash of its request, retention in hours, and lease in seconds.
+-- $6 to $20: the order. $21: the id of its first event. $22: the version of the cart that was priced.
+-- Returns no row when the key exists already, or the cart has changed since it was priced.
+-- Locks the key, then the cart. A concurrent write to the cart that waits here finds another version than it has read,
+-- reads again, and sees the order.
 with claimed as (
     insert into idempotency_keys (owner, key, request_hash, expires_at, locked_until, order_id)
     values ($1, $2, $3, now() + make_interval(hours => $4), now() + make_interval(secs => $5), $6)

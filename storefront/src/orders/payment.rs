@@ -20,11 +20,11 @@ pub struct Payment<'a> {
     /// Consumers whose work the caller does: they are recorded in the inbox, so that the worker skips them.
     pub done_by_caller: &'static [Consumer],
     /// The request's key with the response to store. The worker has none.
-    pub answer: Option<(BoundKey<'a>, &'a [u8])>,
+    pub response: Option<(BoundKey<'a>, &'a [u8])>,
 }
 
-/// Records the status, its event, the outbox row and the key's response in one statement. Returns whether the order
-/// was still unpaid.
+/// Records the status, its event, the outbox row and the key's response in one statement. Returns whether the
+/// order was still unpaid.
 ///
 /// # Errors
 /// When the statement fails.
@@ -65,9 +65,9 @@ pub async fn pay_order<C: Counter + Sync>(
         payment.event.trace_context,
         payment.message_id,
         &consumers,
-        payment.answer.map(|(_, answer)| answer),
-        payment.answer.map(|(key, _)| key.owner),
-        payment.answer.map(|(key, _)| key.key)
+        payment.response.map(|(_, body)| body),
+        payment.response.map(|(key, _)| key.owner),
+        payment.response.map(|(key, _)| key.key)
     );
     Ok(paid.fetch_one(session).await? > 0)
 }

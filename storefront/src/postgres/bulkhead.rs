@@ -1,20 +1,20 @@
-//! Bulkheads: how the connections of a pool are shared out to classes of work, so that no class can take what another
-//! needs (<https://learn.microsoft.com/azure/architecture/patterns/bulkhead>).
+//! Bulkheads: a pool's connections are divided among classes of work, so that no class can starve another
+//! (<https://learn.microsoft.com/azure/architecture/patterns/bulkhead>).
 //!
-//! Each class has a number of connections that is guaranteed to it, and a maximum. What is guaranteed to none is shared:
-//! whichever class needs more takes it, up to its maximum. Who waits is served in order of arrival, within a class.
+//! Each class has a guaranteed number of connections and a maximum. The remaining connections are shared: any
+//! class may use them, up to its maximum. Within a class, waiting requests are served in order of arrival.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What one class may have.
+/// A class's share of the connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share {
-    /// Connections that no other class takes.
+    /// Connections reserved for this class.
     pub guaranteed: u32,
-    /// Connections that it may have at a time.
+    /// The most connections that this class may use at a time.
     pub maximum: u32,
 }
 
@@ -22,7 +22,7 @@ pub struct Share {
 #[derive(Debug)]
 pub struct Bulkhead<const N: usize> {
     classes: [Class; N],
-    /// What is guaranteed to no class.
+    /// Connections that are guaranteed to no class.
     shared: Arc<Semaphore>,
 }
 
@@ -34,54 +34,49 @@ struct Class {
     waiting: AtomicU32,
 }
 
-/// The right to one connection. Returned when it is dropped.
+/// A permit for one connection. Dropping it releases it.
 #[derive(Debug)]
 pub struct Admission {
     _connection: OwnedSemaphorePermit,
-    // Released last: who waits for it finds a connection.
+    // Released last, so that a waiting request finds a free connection.
     _maximum: OwnedSemaphorePermit,
 }
 
-/// How much of its share a class uses.
+/// A class's current use of its share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClassUse {
-    /// Connections that it has.
+    /// Connections in use.
     pub used: u32,
-    /// Those of them that are guaranteed to no class.
+    /// Of these, connections from the shared ones.
     pub lent: u32,
-    /// Requests that wait for one.
+    /// Requests waiting for a connection.
     pub waiting: u32,
 }
 
-/// Shares that can't be had together.
+/// Why shares are invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ShareError {
-    /// More is guaranteed than there is.
+    /// The guaranteed connections exceed the pool.
     #[error("{guaranteed} connections are guaranteed to classes, and there are {total}")]
     TooMuchGuaranteed {
-        /// To all classes together.
+        /// The sum over all classes.
         guaranteed: u32,
-        /// Of the pool.
+        /// The pool's connections.
         total: u32,
     },
-    /// A class couldn't have what is guaranteed to it, or nothing at all.
+    /// A class's maximum is 0, or below its guaranteed connections.
     #[error("a class's maximum of {maximum} connections is below {}", (*guaranteed).max(1))]
-    MaximumTooSmall {
-        /// To the class.
-        guaranteed: u32,
-        /// Of the class.
-        maximum: u32,
-    },
-    /// A class could have none while the others have theirs.
-    #[error("nothing is guaranteed to a class, and nothing is left to share")]
+    MaximumTooSmall { guaranteed: u32, maximum: u32 },
+    /// A class could starve while the others use their guaranteed connections.
+    #[error("a class has no guaranteed connection, and there are no shared ones")]
     NothingLeft,
 }
 
 impl<const N: usize> Bulkhead<N> {
-    /// Shares out so many connections.
+    /// Divides `total` connections among the classes.
     ///
     /// # Errors
-    /// When they don't suffice.
+    /// When the shares are invalid, or exceed the total.
     pub fn new(total: u32, shares: [Share; N]) -> Result<Self, ShareError> {
         let guaranteed = shares.iter().map(|share| share.guaranteed).sum();
         let Some(shared) = total.checked_sub(guaranteed) else {
@@ -107,14 +102,14 @@ impl<const N: usize> Bulkhead<N> {
         })
     }
 
-    /// Waits for a connection of the class at this index, without a limit of its own.
+    /// Waits for a connection of the class at this index. The caller limits the time.
     pub async fn admit(&self, class: usize) -> Admission {
         let class = &self.classes[class];
         if let Some(admission) = self.try_admit(class) {
             return admission;
         }
         let _waiting = Waiting::begin(&class.waiting);
-        const OPEN: &str = "these semaphores are never closed";
+        const OPEN: &str = "the semaphores are never closed";
         let maximum = class.maximum.clone().acquire_owned().await.expect(OPEN);
         let connection = tokio::select! {
             biased;
@@ -137,7 +132,7 @@ impl<const N: usize> Bulkhead<N> {
         })
     }
 
-    /// What the class at this index uses.
+    /// The current use of the class at this index.
     pub fn usage(&self, class: usize) -> ClassUse {
         let class = &self.classes[class];
         let free = class.maximum.available_permits() as u32;
@@ -150,7 +145,7 @@ impl<const N: usize> Bulkhead<N> {
     }
 }
 
-/// Counted for as long as it lives, however it ends.
+/// Counts a waiting request until it is dropped.
 struct Waiting<'a>(&'a AtomicU32);
 
 impl<'a> Waiting<'a> {
@@ -176,33 +171,33 @@ mod tests {
         Share { guaranteed, maximum }
     }
 
-    /// What a class gets at once.
-    fn at_once<const N: usize>(bulkhead: &Bulkhead<N>, class: usize) -> Vec<Admission> {
+    /// All connections that a class gets without waiting.
+    fn admit_all<const N: usize>(bulkhead: &Bulkhead<N>, class: usize) -> Vec<Admission> {
         std::iter::from_fn(|| bulkhead.admit(class).now_or_never()).collect()
     }
 
     #[test]
-    fn a_class_takes_what_is_shared_and_leaves_what_is_guaranteed_to_others() {
+    fn a_class_uses_shared_connections_and_leaves_guaranteed_ones_to_their_classes() {
         let bulkhead = Bulkhead::new(8, [share(1, 8), share(2, 8), share(1, 2)]).unwrap();
-        let greedy = at_once(&bulkhead, 0);
-        assert_eq!(greedy.len(), 5, "its own and the four that are shared");
+        let greedy = admit_all(&bulkhead, 0);
+        assert_eq!(greedy.len(), 5, "its own connection and the four shared ones");
         let usage = ClassUse {
             used: 5,
             lent: 4,
             waiting: 0,
         };
         assert_eq!(bulkhead.usage(0), usage);
-        assert_eq!(at_once(&bulkhead, 1).len(), 2);
-        assert_eq!(at_once(&bulkhead, 2).len(), 1);
+        assert_eq!(admit_all(&bulkhead, 1).len(), 2);
+        assert_eq!(admit_all(&bulkhead, 2).len(), 1);
         drop(greedy);
-        assert_eq!(at_once(&bulkhead, 2).len(), 2, "its maximum");
-        assert_eq!(at_once(&bulkhead, 1).len(), 6);
+        assert_eq!(admit_all(&bulkhead, 2).len(), 2, "its maximum");
+        assert_eq!(admit_all(&bulkhead, 1).len(), 6);
     }
 
     #[test]
-    fn what_is_returned_goes_to_who_waits_first() {
+    fn a_released_connection_goes_to_the_longest_waiting_request() {
         let bulkhead = Bulkhead::new(2, [share(0, 2), share(0, 2)]).unwrap();
-        let mut held = at_once(&bulkhead, 0);
+        let mut held = admit_all(&bulkhead, 0);
         assert_eq!(held.len(), 2);
         let (mut first, mut second) = (Box::pin(bulkhead.admit(1)), Box::pin(bulkhead.admit(1)));
         assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
@@ -210,10 +205,10 @@ mod tests {
         held.pop();
         assert!(second.as_mut().now_or_never().is_none());
         assert!(first.as_mut().now_or_never().is_some());
-        // One that gives up takes nothing with it.
+        // A request that gives up loses no connection.
         drop(second);
         held.pop();
-        assert_eq!(at_once(&bulkhead, 0).len(), 2);
+        assert_eq!(admit_all(&bulkhead, 0).len(), 2);
         assert_eq!(
             bulkhead.usage(1),
             ClassUse {
@@ -225,24 +220,24 @@ mod tests {
     }
 
     #[test]
-    fn shares_that_do_not_fit_are_refused() {
-        let refused = |total, shares: [Share; 2]| Bulkhead::new(total, shares).unwrap_err();
+    fn invalid_shares_are_rejected() {
+        let rejected = |total, shares: [Share; 2]| Bulkhead::new(total, shares).unwrap_err();
         assert!(matches!(
-            refused(2, [share(2, 2), share(1, 1)]),
+            rejected(2, [share(2, 2), share(1, 1)]),
             ShareError::TooMuchGuaranteed {
                 guaranteed: 3,
                 total: 2
             }
         ));
         assert!(matches!(
-            refused(8, [share(3, 2), share(1, 1)]),
+            rejected(8, [share(3, 2), share(1, 1)]),
             ShareError::MaximumTooSmall {
                 guaranteed: 3,
                 maximum: 2
             }
         ));
         assert!(matches!(
-            refused(1, [share(1, 1), share(0, 1)]),
+            rejected(1, [share(1, 1), share(0, 1)]),
             ShareError::NothingLeft
         ));
     }

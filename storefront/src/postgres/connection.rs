@@ -1,7 +1,8 @@
-//! A connection, and what is known of its state: whether it can be lent again as it is.
+//! A connection and its protocol state, which decides whether it can be reused as it is.
 //!
-//! A statement whose future is dropped goes on at Postgres, and its answer comes later. Who gets the connection next
-//! would wait for both, so `lease.rs` doesn't return such a connection to its pool before it is settled.
+//! A statement whose future is dropped continues in Postgres, and its response arrives later. The
+//! connection's next user would wait for both, so `lease.rs` settles such a connection before it returns to
+//! the pool.
 
 use std::io;
 use std::pin::Pin;
@@ -12,26 +13,27 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgSeverity
 use sqlx::{ConnectOptions, Connection as _, Executor};
 use tokio::time::Sleep;
 
-/// How long a connection is kept. What a backend has planned and cached is let go of with it, and a database that moved
-/// to another address is found again.
+/// The maximum age of a connection. Closing it releases the backend's cached plans, and reconnecting finds a
+/// database that has moved to another address.
 const MAX_LIFETIME: Duration = Duration::from_secs(30 * 60);
 
-/// Connections that were opened together aren't closed together: each is closed up to so much earlier.
+/// The share of the lifetime by which a connection is closed early at random (jitter), so that connections
+/// opened together aren't closed together.
 const LIFETIME_SPREAD: f64 = 0.2;
 
-/// A connection to Postgres that outlives the work it is lent to.
+/// A reusable connection to Postgres.
 pub struct KeptConnection {
     pub(super) inner: PgConnection,
     pub(super) status: Status,
-    /// Not lent any more from then on.
+    /// Closed instead of lent after this time.
     pub(super) lives_until: Instant,
 }
 
 impl KeptConnection {
-    /// Opens one.
+    /// Opens a connection.
     ///
     /// # Errors
-    /// Why it can't be opened.
+    /// When Postgres is unreachable or rejects the connection.
     pub async fn open(options: &PgConnectOptions) -> Result<Self, sqlx::Error> {
         let lifetime = MAX_LIFETIME.mul_f64(1.0 - LIFETIME_SPREAD * rand::random::<f64>());
         Ok(Self {
@@ -41,20 +43,20 @@ impl KeptConnection {
         })
     }
 
-    /// Reads what is left of an answer, and rolls back what is open.
+    /// Reads the rest of a response, and rolls back an open transaction.
     pub(super) async fn settle(&mut self) -> Result<(), sqlx::Error> {
         /// A dropped statement and the rollback behind it may fail, each once.
         const ATTEMPTS: u32 = 3;
         let mut left = ATTEMPTS;
         loop {
-            // sqlx has queued the rollback of a transaction that was dropped, but not of one that hadn't begun yet.
+            // sqlx queues the rollback of a dropped transaction, but not if `begin` was still pending.
             let settled = match self.status.is_beginning {
                 true => self.inner.execute("rollback").await.map(drop),
                 false => self.inner.ping().await,
             };
             match settled {
                 Ok(()) => break,
-                // The end of an answer that is none of ours.
+                // The error of the dropped statement.
                 Err(sqlx::Error::Database(_)) if left > 1 => left -= 1,
                 Err(error) => return Err(error),
             }
@@ -65,23 +67,22 @@ impl KeptConnection {
         Ok(())
     }
 
-    /// Says goodbye to Postgres.
+    /// Closes the connection cleanly.
     pub(super) async fn close(self) {
         if let Err(error) = self.inner.close().await {
-            tracing::debug!(%error, "a connection was broken when it was closed");
+            tracing::debug!(%error, "a connection to Postgres didn't close cleanly");
         }
     }
 }
 
-/// What is known of a connection between two statements.
+/// The protocol state of a connection.
 pub(super) struct Status {
-    /// No statement is under way, and no rollback is owed.
+    /// No statement is in flight, and no rollback is pending.
     pub(super) is_settled: bool,
-    /// `begin` was sent and isn't answered.
+    /// `begin` was sent, and its response is pending.
     pub(super) is_beginning: bool,
-    /// Nothing more can be said over it.
+    /// The connection is unusable.
     pub(super) is_broken: bool,
-    /// How often it was settled.
     pub(super) settled_times: u32,
     deadline: Deadline,
 }
@@ -99,19 +100,19 @@ impl Status {
         }
     }
 
-    /// A statement is sent, which has so long.
+    /// Starts a statement with this time limit.
     pub(super) fn start(&mut self, limit: Duration) {
         self.is_settled = false;
         self.deadline.start(limit);
     }
 
-    /// Its answer was read to the end.
+    /// The statement's response was read completely.
     pub(super) fn finish(&mut self) {
         self.is_settled = true;
         self.is_beginning = false;
     }
 
-    /// It failed.
+    /// The statement failed.
     pub(super) fn fail(&mut self, error: &sqlx::Error) {
         match error {
             sqlx::Error::Database(fault) => {
@@ -122,13 +123,14 @@ impl Status {
                 self.is_broken |= is_fatal;
                 self.is_settled = true;
             }
-            // It wasn't sent, perhaps: it stays unsettled.
+            // The statement may not have been sent, so the connection stays unsettled.
             sqlx::Error::Encode(_) => {}
             _ => self.is_broken = true,
         }
     }
 
-    /// Ready when the statement's time is over. The statement may go on at Postgres, so the connection is given up.
+    /// Ready at the statement's deadline. The statement may continue in Postgres, so
+    /// the connection is discarded.
     pub(super) fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<sqlx::Error> {
         self.deadline.sleep.as_mut().poll(context).map(|()| {
             self.is_broken = true;
@@ -136,7 +138,7 @@ impl Status {
         })
     }
 
-    /// Waits for an answer up to the deadline.
+    /// Waits for a response until the deadline.
     pub(super) async fn within<T>(
         &mut self,
         mut work: Pin<&mut impl Future<Output = Result<T, sqlx::Error>>>,
@@ -149,7 +151,7 @@ impl Status {
     }
 }
 
-/// One timer for all statements of a connection: a later deadline costs it no more than a store.
+/// One timer for all statements of a connection. Moving it to a later deadline costs no more than a store.
 struct Deadline {
     sleep: Pin<Box<Sleep>>,
 }
@@ -160,9 +162,9 @@ impl Deadline {
     }
 }
 
-/// A statement had no answer within its class's time. Its connection is closed, which ends it at Postgres.
+/// A statement exceeded its class's time limit. Its connection is closed, which cancels it in Postgres.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("Postgres gave no answer in time")]
+#[error("Postgres didn't respond in time")]
 pub struct StatementTimedOut;
 
 fn timed_out() -> sqlx::Error {

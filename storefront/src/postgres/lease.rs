@@ -1,8 +1,9 @@
-//! A connection that is lent to one piece of work, and how it comes back.
+//! The lease of a connection by one unit of work, and its return to the pool.
 //!
-//! One that is settled goes back to its pool at once, without a word to Postgres. One whose statement or transaction was
-//! dropped is settled first: what is left of the answer is read and the transaction rolled back. A statement that takes
-//! longer is cancelled, by closing the connection: Postgres looks for that while it works (`mod.rs`).
+//! A settled connection returns to the pool immediately, without a round trip. If a statement or transaction
+//! was dropped, the connection is settled first: the rest of the response is read, and the transaction rolled
+//! back. If that takes too long, the statement is cancelled by closing the connection, which Postgres detects
+//! during a statement (`mod.rs`).
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -15,24 +16,25 @@ use super::bulkhead::Admission;
 use super::connection::KeptConnection;
 use super::pool::Connections;
 
-/// How long a dropped statement may take to end by itself. Most take less, and a new connection costs Postgres more.
+/// How long a dropped statement may take to finish. Most take less, and a new connection costs Postgres more.
 const SETTLE_TIMEOUT: Duration = Duration::from_millis(20);
 
-/// A connection is given up when it was settled so often: each dropped statement may leave a prepared one behind.
+/// A connection is closed after it was settled this often, because each dropped statement may
+/// leak a prepared statement.
 const MAX_SETTLED_TIMES: u32 = 100;
 
-/// One connection, lent to one piece of work.
+/// A connection leased by one unit of work.
 pub struct Lease {
     /// `None` only while it is being dropped.
-    held: Option<Held>,
-    /// What its class has less while it is lent.
+    connection: Option<LeasedConnection>,
+    /// The permit of its class.
     admission: Option<Admission>,
 }
 
-enum Held {
-    /// Returned to its pool.
+enum LeasedConnection {
+    /// Returned to the pool when dropped.
     Pooled(Object<Connections>),
-    /// Closed.
+    /// Closed when dropped.
     #[cfg(feature = "baselines")]
     Own(KeptConnection),
 }
@@ -40,16 +42,16 @@ enum Held {
 impl Lease {
     pub(super) fn pooled(connection: Object<Connections>, admission: Option<Admission>) -> Self {
         Self {
-            held: Some(Held::Pooled(connection)),
+            connection: Some(LeasedConnection::Pooled(connection)),
             admission,
         }
     }
 
-    /// A connection that is closed with its lease.
+    /// Leases a connection outside of a pool, which is closed with the lease.
     #[cfg(feature = "baselines")]
     pub fn own(connection: KeptConnection) -> Self {
         Self {
-            held: Some(Held::Own(connection)),
+            connection: Some(LeasedConnection::Own(connection)),
             admission: None,
         }
     }
@@ -59,20 +61,20 @@ impl Deref for Lease {
     type Target = KeptConnection;
 
     fn deref(&self) -> &KeptConnection {
-        match self.held.as_ref().expect("present until it is dropped") {
-            Held::Pooled(connection) => connection,
+        match self.connection.as_ref().expect("present until it is dropped") {
+            LeasedConnection::Pooled(connection) => connection,
             #[cfg(feature = "baselines")]
-            Held::Own(connection) => connection,
+            LeasedConnection::Own(connection) => connection,
         }
     }
 }
 
 impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut KeptConnection {
-        match self.held.as_mut().expect("present until it is dropped") {
-            Held::Pooled(connection) => connection,
+        match self.connection.as_mut().expect("present until it is dropped") {
+            LeasedConnection::Pooled(connection) => connection,
             #[cfg(feature = "baselines")]
-            Held::Own(connection) => connection,
+            LeasedConnection::Own(connection) => connection,
         }
     }
 }
@@ -80,16 +82,19 @@ impl DerefMut for Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let admission = self.admission.take();
-        match self.held.take() {
-            Some(Held::Pooled(connection)) => return_to_pool(connection, admission),
+        match self.connection.take() {
+            Some(LeasedConnection::Pooled(connection)) => return_to_pool(connection, admission),
             #[cfg(feature = "baselines")]
-            // Without a goodbye, Postgres would log a broken connection for every request. It would also wait for one until
-            // the statement under way has ended.
-            Some(Held::Own(connection)) if connection.status.is_settled && !connection.status.is_broken => {
+            // Closed cleanly, because otherwise Postgres would log a broken connection for every request.
+            // With a statement in flight that would wait for the statement's end, so only a settled
+            // connection is.
+            Some(LeasedConnection::Own(connection))
+                if connection.status.is_settled && !connection.status.is_broken =>
+            {
                 tokio::spawn(connection.close());
             }
             #[cfg(feature = "baselines")]
-            Some(Held::Own(_)) => {}
+            Some(LeasedConnection::Own(_)) => {}
             None => {}
         }
     }
@@ -98,7 +103,7 @@ impl Drop for Lease {
 fn return_to_pool(connection: Object<Connections>, admission: Option<Admission>) {
     let status = &connection.status;
     if status.is_settled && !status.is_broken {
-        // The connection first: who gets the admission finds it.
+        // The connection first, so that the next holder of the admission finds it.
         drop(connection);
         return drop(admission);
     }
@@ -125,13 +130,13 @@ async fn settle(mut connection: Object<Connections>, admission: Option<Admission
     }
 }
 
-/// What is taken from the pool is replaced by a new connection when one is needed.
+/// Removes the connection from the pool, which opens a new one when needed.
 fn close(connection: Object<Connections>) {
     drop(Object::take(connection));
 }
 
-/// The statement's class has its connection back when Postgres has cancelled the statement: else, a client that comes
-/// and goes would keep more statements running than its class may have.
+/// Holds the class's permit until Postgres has cancelled the statement. Otherwise clients that connect and
+/// disconnect could run more statements than their class may have.
 async fn until_cancelled(admission: Option<Admission>) {
     if let Some(admission) = admission {
         tokio::time::sleep(CLIENT_CHECK_INTERVAL).await;

@@ -1,8 +1,8 @@
-//! The pool: deadpool's, around connections of sqlx.
+//! The connection pool: deadpool's, with connections of sqlx.
 //!
-//! It makes no round trip, neither before a connection is lent nor when it comes back. A connection that broke while it
-//! was idle fails one statement, and is replaced then. sqlx's own pool asks every connection that comes back whether it
-//! is well, which is a round trip for every request, without a limit of time.
+//! It needs no round trip, neither to lend a connection nor to return it. A connection that broke while idle
+//! fails one statement and is then replaced. sqlx's own pool pings every returned connection, which is a
+//! round trip for every request, without a timeout.
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use super::connection::KeptConnection;
 use super::lease::Lease;
 use crate::settings::DatabaseSettings;
 
-/// Connections that are kept, and lent to one piece of work at a time. Cheap to clone.
+/// A pool of connections, each leased to one unit of work at a time. Cheap to clone.
 #[derive(Clone)]
 pub struct ConnectionPool {
     pool: managed::Pool<Connections>,
@@ -26,22 +26,21 @@ pub struct ConnectionPool {
 /// How much of a pool is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolUse {
-    /// Connections that are open.
+    /// Open connections, including idle ones.
     pub open: u32,
-    /// Of these, those that are idle.
     pub idle: usize,
-    /// Connections that may be open.
+    /// The maximum of open connections.
     pub limit: u32,
 }
 
 impl ConnectionPool {
-    /// Connects to nothing yet: connections are opened when they are first needed, and kept.
+    /// Doesn't connect: connections are opened on demand, and kept.
     pub fn new(settings: &DatabaseSettings, options: PgConnectOptions) -> Self {
         let pool = managed::Pool::builder(Connections { options })
             .config(PoolConfig {
                 max_size: settings.database_connections as usize,
                 timeouts: Timeouts::default(),
-                // The one that was used last: what it has cached is warm, here and at Postgres.
+                // The most recently used connection has warm caches, here and in Postgres.
                 queue_mode: QueueMode::Lifo,
             })
             .build();
@@ -51,15 +50,15 @@ impl ConnectionPool {
         }
     }
 
-    /// Lends a connection.
+    /// Leases a connection.
     ///
     /// # Errors
-    /// [`sqlx::Error::PoolTimedOut`] when none came free in time; otherwise why connecting failed.
+    /// [`sqlx::Error::PoolTimedOut`] when none became free in time; otherwise the error of connecting.
     pub async fn acquire(&self) -> Result<Lease, sqlx::Error> {
         self.acquire_after(async || None).await
     }
 
-    /// Lends a connection to whom `admit` lets in. Waiting for both has one limit.
+    /// Leases a connection after `admit` has granted admission. Both waits share one timeout.
     ///
     /// # Errors
     /// As [`Self::acquire`].
@@ -80,7 +79,7 @@ impl ConnectionPool {
         acquired.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    /// How much is in use.
+    /// How much of the pool is in use at this moment.
     pub fn usage(&self) -> PoolUse {
         let status = self.pool.status();
         PoolUse {
@@ -90,7 +89,7 @@ impl ConnectionPool {
         }
     }
 
-    /// Lends nothing any more, and closes what is idle. What is lent is closed when it comes back.
+    /// Closes the pool and its idle connections. Leased connections are closed when they are returned.
     pub async fn close(&self) {
         let idle = self.pool.retain(|_, _| false).removed;
         self.pool.close();
@@ -122,7 +121,7 @@ impl managed::Manager for Connections {
     async fn recycle(&self, connection: &mut KeptConnection, _: &Metrics) -> RecycleResult<sqlx::Error> {
         match Instant::now() < connection.lives_until {
             true => Ok(()),
-            false => Err(RecycleError::message("it has lived long enough")),
+            false => Err(RecycleError::message("the connection reached its maximum age")),
         }
     }
 }

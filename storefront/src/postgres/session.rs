@@ -1,4 +1,4 @@
-//! A connection that is lent to one piece of work: an sqlx executor that measures, traces and counts.
+//! A leased connection as an sqlx executor, which measures, traces and counts statements.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -18,34 +18,33 @@ use super::lease::Lease;
 use crate::telemetry::statements::{self, KnownStatement};
 use crate::telemetry::trace::{self, Name};
 
-/// Whoever wants to know of each statement of a piece of work, besides metrics and traces.
+/// Receives the duration of each statement of a unit of work, in addition to metrics and traces.
 pub trait Counter: Copy + Send + Unpin {
-    /// A statement has ended, however it ended.
+    /// Called when a statement has ended, successfully or not.
     fn count(&self, took: Duration);
 }
 
-/// Nobody.
+/// Counts nothing.
 impl Counter for () {
     fn count(&self, _: Duration) {}
 }
 
-/// One connection, lent to one piece of work. Pass it as `&mut session` to sqlx's queries.
+/// A connection leased by one unit of work. Pass it to sqlx's queries as `&mut session`.
 pub struct Session<'t, C> {
     connection: Connection<'t>,
     counter: C,
-    /// How long a statement may take.
+    /// The time limit of a statement.
     limit: Duration,
 }
 
-/// Where a session's connection is from.
 enum Connection<'t> {
     Leased(Lease),
-    /// That of another session, inside a transaction. `None` only when it has ended.
+    /// Borrowed from another session, inside a transaction. `None` only after the transaction has ended.
     InTransaction(Option<sqlx::Transaction<'t, Postgres>>, &'t mut Status),
 }
 
 impl<'t, C: Counter> Session<'t, C> {
-    /// Lends it. A statement that takes longer than the limit fails, and is cancelled.
+    /// Uses a leased connection. A statement that takes longer than the limit fails, and is cancelled.
     pub fn new(lease: Lease, counter: C, limit: Duration) -> Self {
         Self {
             connection: Connection::Leased(lease),
@@ -54,15 +53,15 @@ impl<'t, C: Counter> Session<'t, C> {
         }
     }
 
-    /// Begins a transaction, for the time of which this session is lent to it. One that is dropped, also because its
-    /// request was given up, is rolled back before the connection does anything else.
+    /// Begins a transaction, which borrows this session. A transaction that is dropped, for example because
+    /// its request was aborted, is rolled back before the connection is used again.
     ///
     /// # Errors
-    /// When Postgres can't be asked.
+    /// When the statement fails.
     pub async fn begin(&mut self) -> Result<Transaction<'_, C>, sqlx::Error> {
         let (counter, limit) = (self.counter, self.limit);
         let mut statement = Statement::start(counter, "begin");
-        let (connection, status) = self.parts();
+        let (connection, status) = self.connection_and_status();
         status.start(limit);
         status.is_beginning = true;
         let begun = status.within(pin!(connection.begin())).await;
@@ -74,8 +73,7 @@ impl<'t, C: Counter> Session<'t, C> {
         }))
     }
 
-    /// The connection and its state.
-    fn parts(&mut self) -> (&mut PgConnection, &mut Status) {
+    fn connection_and_status(&mut self) -> (&mut PgConnection, &mut Status) {
         match &mut self.connection {
             Connection::Leased(lease) => {
                 let KeptConnection { inner, status, .. } = &mut **lease;
@@ -88,16 +86,16 @@ impl<'t, C: Counter> Session<'t, C> {
     }
 }
 
-/// A session inside a transaction: pass `&mut *transaction` where a session is asked for. Beginning and ending it are
-/// statements, and counted.
+/// A session inside a transaction. Pass it as `&mut *transaction` where a session is expected. `begin` and
+/// `commit` count as statements.
 #[derive(Debug)]
 pub struct Transaction<'t, C>(Session<'t, C>);
 
 impl<C: Counter> Transaction<'_, C> {
-    /// Makes it last.
+    /// Commits the transaction.
     ///
     /// # Errors
-    /// When Postgres can't be asked, or won't: then nothing of it lasts, unless it was the answer that got lost.
+    /// When the commit fails. The transaction is then rolled back, unless only the response to the commit was lost.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         let mut statement = Statement::start(self.0.counter, "commit");
         let Connection::InTransaction(inner, status) = &mut self.0.connection else {
@@ -107,7 +105,7 @@ impl<C: Counter> Transaction<'_, C> {
         status.start(self.0.limit);
         let ended = status.within(pin!(inner.commit())).await;
         statement.end(status, ended.as_ref().err());
-        // sqlx has queued a rollback then.
+        // After a failed commit, sqlx has queued a rollback.
         status.is_settled &= ended.is_ok();
         ended
     }
@@ -133,7 +131,8 @@ impl<C> fmt::Debug for Session<'_, C> {
     }
 }
 
-/// A transaction that has not ended: sqlx queues its rollback, which is owed until another statement has followed it.
+/// sqlx queues the rollback of a transaction that is dropped before its end. It is pending
+/// until the next statement.
 impl<C> Drop for Session<'_, C> {
     fn drop(&mut self) {
         if let Connection::InTransaction(Some(_), status) = &mut self.connection {
@@ -142,7 +141,7 @@ impl<C> Drop for Session<'_, C> {
     }
 }
 
-/// Everything goes to the connection; what runs a statement is counted.
+/// Delegates to the connection, and counts the statements.
 impl<'c, C: Counter + Sync> Executor<'c> for &'c mut Session<'_, C> {
     type Database = Postgres;
 
@@ -154,13 +153,13 @@ impl<'c, C: Counter + Sync> Executor<'c> for &'c mut Session<'_, C> {
         'c: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let query = Taken::from(query);
+        let query = QueryParts::from(query);
         let statement = Statement::start(self.counter, query.sql.as_str());
         let limit = self.limit;
-        let (connection, status) = self.parts();
+        let (connection, status) = self.connection_and_status();
         status.start(limit);
         let rows = connection.fetch_many(query);
-        Counted {
+        InstrumentedRows {
             rows,
             status,
             statement,
@@ -174,10 +173,10 @@ impl<'c, C: Counter + Sync> Executor<'c> for &'c mut Session<'_, C> {
         E: 'q + Execute<'q, Postgres>,
     {
         Box::pin(async move {
-            let query = Taken::from(query);
+            let query = QueryParts::from(query);
             let mut statement = Statement::start(self.counter, query.sql.as_str());
             let limit = self.limit;
-            let (connection, status) = self.parts();
+            let (connection, status) = self.connection_and_status();
             status.start(limit);
             let row = status.within(pin!(connection.fetch_optional(query))).await;
             statement.end(status, row.as_ref().err());
@@ -193,7 +192,7 @@ impl<'c, C: Counter + Sync> Executor<'c> for &'c mut Session<'_, C> {
     where
         'c: 'e,
     {
-        self.parts().0.prepare_with(sql, parameters)
+        self.connection_and_status().0.prepare_with(sql, parameters)
     }
 
     #[doc(hidden)]
@@ -201,11 +200,11 @@ impl<'c, C: Counter + Sync> Executor<'c> for &'c mut Session<'_, C> {
     where
         'c: 'e,
     {
-        self.parts().0.describe(sql)
+        self.connection_and_status().0.describe(sql)
     }
 }
 
-/// One statement under way. It is counted when it ends, however it ends.
+/// A statement in flight. It is counted when it is dropped, successful or not.
 struct Statement<C: Counter> {
     counter: C,
     known: Arc<KnownStatement>,
@@ -223,7 +222,7 @@ impl<C: Counter> Statement<C> {
         }
     }
 
-    /// It was answered, or failed.
+    /// Records the statement's result.
     fn end(&mut self, status: &mut Status, error: Option<&sqlx::Error>) {
         self.has_failed = error.is_some();
         match error {
@@ -239,19 +238,19 @@ impl<C: Counter> Drop for Statement<C> {
         self.counter.count(took);
         self.known.record(took);
         let name = || Name::Shared(self.known.summary.clone());
-        let failure = self.has_failed.then_some("it failed");
+        let failure = self.has_failed.then_some("the statement failed");
         trace::record_statement(name, "postgresql", self.started, failure);
     }
 }
 
-/// A query, taken apart so that its text can be looked at before it is sent.
-pub(super) struct Taken {
+/// A query in parts, so that its text can be inspected before it is sent.
+pub(super) struct QueryParts {
     sql: SqlStr,
     arguments: Result<Option<PgArguments>, BoxDynError>,
     is_persistent: bool,
 }
 
-impl Taken {
+impl QueryParts {
     pub(super) fn from<'q>(mut query: impl Execute<'q, Postgres>) -> Self {
         Self {
             arguments: query.take_arguments(),
@@ -261,13 +260,13 @@ impl Taken {
     }
 }
 
-impl<'q> Execute<'q, Postgres> for Taken {
+impl<'q> Execute<'q, Postgres> for QueryParts {
     fn sql(self) -> SqlStr {
         self.sql
     }
 
     fn statement(&self) -> Option<&PgStatement> {
-        // One that was prepared by hand; here they are prepared by their text.
+        // Statements are prepared by their text here, never by hand.
         None
     }
 
@@ -280,13 +279,13 @@ impl<'q> Execute<'q, Postgres> for Taken {
     }
 }
 
-struct Counted<'e, C: Counter> {
+struct InstrumentedRows<'e, C: Counter> {
     rows: BoxStream<'e, Result<Either<PgQueryResult, PgRow>, sqlx::Error>>,
     status: &'e mut Status,
     statement: Statement<C>,
 }
 
-impl<C: Counter> Stream for Counted<'_, C> {
+impl<C: Counter> Stream for InstrumentedRows<'_, C> {
     type Item = Result<Either<PgQueryResult, PgRow>, sqlx::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -1,8 +1,9 @@
-//! Deadlines of a connection: for the head of a request, for the pause between two requests, and for a client that
-//! doesn't read its answer. The body of a request has its own, in `http/slow_body.rs` of the api.
+//! Deadlines of a connection: for the head of a request, for idle time between two requests, and for a client
+//! that doesn't read its response. The body of a request has a separate deadline, in `http/slow_body.rs` of
+//! the api.
 //!
-//! They are at the stream and not hyper's own: hyper's makes a new timer for each request, and has one time for heads and
-//! for pauses. Here a connection has one timer, which is moved when it goes off too early.
+//! They are implemented on the stream, because hyper's own creates a timer per request, and has one timeout
+//! for both heads and idle time. Here a connection has one timer, which is moved when it fires too early.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -16,40 +17,40 @@ use tokio::time::{Instant, Sleep};
 
 use super::ConnectionSettings;
 
-/// How far a connection is, as its service knows it. Odd while a request is answered; each answer adds two.
+/// The progress of a connection's requests. Odd while a request is being handled; each request adds two.
 #[derive(Debug, Default)]
 pub(super) struct Progress(AtomicU32);
 
 impl Progress {
-    /// A request's head was read. It is answered until the guard is dropped.
-    pub(super) fn begin_answer(self: Arc<Self>) -> Answering {
+    /// Called when a request's head was read. The request is handled until the guard is dropped.
+    pub(super) fn start_request(self: Arc<Self>) -> RequestGuard {
         self.0.fetch_add(1, Ordering::Relaxed);
-        Answering(self)
+        RequestGuard(self)
     }
 }
 
-/// A request is being answered.
-pub(super) struct Answering(Arc<Progress>);
+/// Marks a request as being handled.
+pub(super) struct RequestGuard(Arc<Progress>);
 
-impl Drop for Answering {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
         self.0.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// A connection that fails when its client is too slow.
+/// A stream that fails when its client is too slow.
 pub(super) struct TimedStream {
     stream: TcpStream,
     progress: Arc<Progress>,
     seen: u32,
     settings: ConnectionSettings,
-    /// A part of a head was read.
-    has_head_begun: bool,
-    /// When the next bytes must have come. `None` where that is counted from the next look on.
+    /// The head of the next request has been read in part.
+    is_reading_head: bool,
+    /// The deadline of the next bytes. `None` when it is set by the next poll.
     until: Option<Instant>,
-    reading: Timer,
-    /// Made when a client doesn't read for the first time.
-    writing: Option<Timer>,
+    read_timer: Timer,
+    /// Created when a write has to wait for the first time.
+    write_timer: Option<Timer>,
     is_write_pending: bool,
 }
 
@@ -61,63 +62,64 @@ impl TimedStream {
             progress,
             seen: 0,
             settings,
-            // A new connection is there to send something.
-            has_head_begun: true,
+            // A new connection has the deadline of a head, because its client should
+            // send a request immediately.
+            is_reading_head: true,
             until: Some(until),
-            reading: Timer::at(until),
-            writing: None,
+            read_timer: Timer::at(until),
+            write_timer: None,
             is_write_pending: false,
         }
     }
 
-    /// Whether a request is being answered. Else, the client is waited for.
-    fn is_answering(&mut self) -> bool {
+    /// Whether a request is being handled. Otherwise the server waits for the client.
+    fn is_handling_request(&mut self) -> bool {
         let now = self.progress.0.load(Ordering::Relaxed);
         if now != self.seen {
             self.seen = now;
-            self.has_head_begun = false;
+            self.is_reading_head = false;
             self.until = None;
         }
         now % 2 == 1
     }
 
-    /// Ready when the client has sent nothing for too long.
-    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.is_answering() {
+    /// Ready when the client has missed its read deadline.
+    fn poll_read_deadline(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_handling_request() {
             return Poll::Pending;
         }
         let idle = self.settings.idle_timeout;
         let until = *self.until.get_or_insert_with(|| Instant::now() + idle);
-        self.reading.poll(until, context)
+        self.read_timer.poll(until, context)
     }
 
-    /// What came of a write.
-    fn wrote(
+    /// Applies the write deadline to the result of a write.
+    fn check_write(
         &mut self,
-        wrote: Poll<io::Result<usize>>,
+        written: Poll<io::Result<usize>>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        if wrote.is_ready() {
+        if written.is_ready() {
             self.is_write_pending = false;
-            if !self.has_head_begun {
-                // The pause begins after the answer's last byte.
+            if !self.is_reading_head {
+                // Idle time starts after the last byte of the response.
                 self.until = None;
             }
-            return wrote;
+            return written;
         }
         let limit = self.settings.write_timeout;
-        let fresh = !std::mem::replace(&mut self.is_write_pending, true);
+        let starts_waiting = !std::mem::replace(&mut self.is_write_pending, true);
         let timer = self
-            .writing
+            .write_timer
             .get_or_insert_with(|| Timer::at(Instant::now() + limit));
-        let until = if fresh {
+        let until = if starts_waiting {
             Instant::now() + limit
         } else {
             timer.until
         };
         timer
             .poll(until, context)
-            .map(|()| Err(too_slow("to read its answer")))
+            .map(|()| Err(too_slow("to read its response")))
     }
 }
 
@@ -139,12 +141,12 @@ impl AsyncRead for TimedStream {
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         if read.is_pending() {
             return this
-                .poll_silence(context)
+                .poll_read_deadline(context)
                 .map(|()| Err(too_slow("to send its request")));
         }
         let has_bytes = buffer.filled().len() > before;
-        if has_bytes && !this.is_answering() && !this.has_head_begun {
-            this.has_head_begun = true;
+        if has_bytes && !this.is_handling_request() && !this.is_reading_head {
+            this.is_reading_head = true;
             this.until = Some(Instant::now() + this.settings.header_timeout);
         }
         read
@@ -154,8 +156,8 @@ impl AsyncRead for TimedStream {
 impl AsyncWrite for TimedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let wrote = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.wrote(wrote, context)
+        let written = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.check_write(written, context)
     }
 
     fn poll_write_vectored(
@@ -164,8 +166,8 @@ impl AsyncWrite for TimedStream {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let wrote = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
-        this.wrote(wrote, context)
+        let written = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        this.check_write(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -175,9 +177,9 @@ impl AsyncWrite for TimedStream {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.stream).poll_flush(context))?;
-        // hyper flushes after an answer, and then doesn't look at the stream before something comes. So the timer is
-        // asked to wake it here; what it does then is read.
-        let _ = this.poll_silence(context);
+        // After a response hyper flushes, and then doesn't poll the stream until bytes arrive. Polling the
+        // timer here registers it to wake hyper at the deadline, which then reads.
+        let _ = this.poll_read_deadline(context);
         Poll::Ready(Ok(()))
     }
 
@@ -200,8 +202,8 @@ impl Timer {
         }
     }
 
-    /// Ready at `until`, which may be another time than the last time it was asked. One that is later is waited for when
-    /// the earlier one has come, so that most requests don't move the timer.
+    /// Ready at `until`, which may differ between polls. For a later time, the timer is moved only when the
+    /// earlier one has fired, so that most requests don't move it.
     fn poll(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<()> {
         if until < self.sleep.deadline() {
             self.sleep.as_mut().reset(until);

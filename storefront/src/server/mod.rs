@@ -1,8 +1,9 @@
-//! The accept loop: HTTP/1.1 over connections that have deadlines and are counted.
+//! The accept loop: HTTP/1.1 with deadlines and a limit of connections, neither of which `axum::serve` has.
 //!
-//! `axum::serve` has neither, so half a header would keep a connection open for ever. A connection costs memory and a
-//! file descriptor, so there is a maximum. Above it, a client is answered 503 at once: left in the listener's queue it
-//! would look connected, to itself and to its balancer, and wait for an end that nothing promises.
+//! Without deadlines, half a header would keep a connection open forever. The number of connections is
+//! limited, because each costs memory and a file descriptor. Above the limit, a client is answered 503
+//! immediately (load shedding). In the listener's backlog it would look connected, to itself and to its load
+//! balancer, and could wait indefinitely.
 
 mod deadlines;
 
@@ -29,21 +30,21 @@ use tower::Service;
 use self::deadlines::{Progress, TimedStream};
 use crate::settings::parse_millis;
 
-/// What a connection's buffers hold at most, for each direction. A whole answer of the catalogue goes out at once; a
-/// larger one is written as its client reads.
+/// The size of a connection's buffer, in each direction. A response of the catalogue fits; a larger one is
+/// written as its client reads.
 const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Connections of operators that may be open: probes, a few collectors of metrics, and people.
+/// The limit of connections to the internal listener: probes, a few metrics collectors, and operators.
 pub const MAX_INTERNAL_CONNECTIONS: u32 = 64;
 
-/// Clients above the maximum that are answered at a time. Beyond these, a connection is closed without an answer.
-const MAX_REFUSALS: usize = 64;
+/// Concurrent rejections with a response. Beyond these, a connection is closed without one.
+const MAX_REJECTIONS: usize = 64;
 
-/// How long a refused client may take to read its answer.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a rejected client may take to read its response.
+const REJECTION_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// To who comes above the maximum. Nothing of its request is read first.
-const REFUSAL: &str = concat!(
+/// The response to a client above the connection limit, sent before its request is read.
+const REJECTION: &str = concat!(
     "HTTP/1.1 503 Service Unavailable\r\n",
     "content-type: application/problem+json\r\n",
     "content-length: 151\r\n",
@@ -54,23 +55,24 @@ const REFUSAL: &str = concat!(
     r#""detail":"too many connections at once; try again after a second"}"#,
 );
 
-/// Bounds on every connection of a client. Each costs a file descriptor and some tens of KB.
+/// Limits of client connections. Each connection costs a file descriptor and some tens of KB.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ConnectionSettings {
-    /// Open client connections; above this limit, a new one is answered 503. Twice the thousand or so that a balancer
-    /// keeps open to one process; needs as many file descriptors (ulimit -n)
+    /// Open client connections; above this limit, a new one is answered 503. Twice the thousand or so that a
+    /// balancer keeps open to one process; needs the same number of file descriptors
+    /// (ulimit -n)
     #[arg(long, env = "BACKSTOCK_MAX_CONNECTIONS", default_value_t = 2_048,
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub max_connections: u32,
 
-    /// How long the head of a request may take to arrive, in milliseconds, counted from its first byte or from the
-    /// opening of the connection
+    /// How long the head of a request may take to arrive, in milliseconds, counted from its first byte or
+    /// from the opening of the connection
     #[arg(long = "header-timeout-ms", env = "BACKSTOCK_HEADER_TIMEOUT_MS", default_value = "10000",
           value_parser = parse_millis)]
     pub header_timeout: Duration,
 
-    /// How long a connection may be idle between two requests before it is closed, in milliseconds. Longer than the
-    /// balancer's idle timeout, typically 60 s at most: the side that sends requests should close
+    /// How long a connection may be idle between two requests before it is closed, in milliseconds. Longer
+    /// than the balancer's idle timeout, typically 60 s at most: the side that sends requests should close
     #[arg(long = "idle-timeout-ms", env = "BACKSTOCK_IDLE_TIMEOUT_MS", default_value = "75000",
           value_parser = parse_millis)]
     pub idle_timeout: Duration,
@@ -86,30 +88,27 @@ pub struct ConnectionSettings {
     pub max_header_bytes: u32,
 }
 
-/// Says what the metrics of connections mean, and begins each.
+/// Describes the metrics of connections, and exports zeros from the start.
 pub fn describe_metrics() {
-    metrics::describe_gauge!(
-        "http_connections",
-        "Connections of clients and operators that are open."
-    );
+    metrics::describe_gauge!("http_connections", "Open connections of clients and operators.");
     metrics::describe_counter!(
         "http_connections_refused_total",
-        "Connections that were closed, most after a 503, because as many as are allowed were open."
+        "Connections that were rejected above the connection limit, most with a 503."
     );
     record_open_connections(0);
-    refused_counter().absolute(0);
+    rejected_counter().absolute(0);
 }
 
 fn record_open_connections(open: u32) {
     metrics::gauge!("http_connections").set(open);
 }
 
-fn refused_counter() -> metrics::Counter {
+fn rejected_counter() -> metrics::Counter {
     metrics::counter!("http_connections_refused_total")
 }
 
-/// Serves until `stopped` comes true, and returns when the last connection is closed: requests in flight are finished,
-/// and idle connections closed.
+/// Serves until `stopped` is true, then shuts down gracefully: closes idle connections, drains requests in
+/// flight, and returns when the last connection is closed.
 pub async fn serve<L, A>(
     mut listener: L,
     app: A,
@@ -122,14 +121,15 @@ pub async fn serve<L, A>(
 {
     let maximum = settings.max_connections;
     let slots = Arc::new(Semaphore::new(maximum as usize));
-    let refusals = Arc::new(Semaphore::new(MAX_REFUSALS));
+    let rejections = Arc::new(Semaphore::new(MAX_REJECTIONS));
     loop {
         let (stream, peer) = tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => break,
             accepted = listener.accept() => accepted,
         };
-        // Without it, the last part of an answer waits for the client's acknowledgement of the one before.
+        // With Nagle's algorithm, the last part of a response would wait for the acknowledgement of the
+        // previous one.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY can't be set");
         }
@@ -146,9 +146,9 @@ pub async fn serve<L, A>(
                 ));
             }
             Err(_) => {
-                refused_counter().increment(1);
-                if let Ok(turn) = refusals.clone().try_acquire_owned() {
-                    tokio::spawn(refuse(stream, turn));
+                rejected_counter().increment(1);
+                if let Ok(permit) = rejections.clone().try_acquire_owned() {
+                    tokio::spawn(reject(stream, permit));
                 }
             }
         }
@@ -173,14 +173,14 @@ async fn serve_connection<A>(
     let io = TokioIo::new(TimedStream::new(stream, progress.clone(), settings));
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        // Limits on attempts count by the address that connects.
+        // Rate limits count attempts by the client's address.
         request.extensions_mut().insert(ConnectInfo(peer));
         // A router is always ready.
-        let (answering, answer) = (progress.clone().begin_answer(), app.clone().call(request));
+        let (guard, response) = (progress.clone().start_request(), app.clone().call(request));
         async move {
-            let answer = answer.await;
-            drop(answering);
-            answer
+            let response = response.await;
+            drop(guard);
+            response
         }
     });
     let connection = http1::Builder::new()
@@ -200,27 +200,27 @@ async fn serve_connection<A>(
         }
     };
     if let Err(error) = ended {
-        // A client that went away, or was too slow.
+        // The client disconnected, or was too slow.
         tracing::debug!(%error, %peer, "a connection ended early");
     }
 }
 
-/// Answers without reading the request. The client's bytes are read afterwards: a connection that is closed with unread
-/// bytes is reset, and the answer lost with it.
-async fn refuse(mut stream: TcpStream, _turn: OwnedSemaphorePermit) {
-    let refusing = async {
-        stream.write_all(REFUSAL.as_bytes()).await?;
+/// Responds without reading the request. The client's bytes are read afterwards, because closing a connection
+/// with unread bytes would reset it, and lose the response.
+async fn reject(mut stream: TcpStream, _permit: OwnedSemaphorePermit) {
+    let rejecting = async {
+        stream.write_all(REJECTION.as_bytes()).await?;
         stream.shutdown().await?;
         let mut unread = [0; 1024];
         while stream.read(&mut unread).await? > 0 {}
         Ok::<(), std::io::Error>(())
     };
-    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, refusing).await;
+    let _ = tokio::time::timeout(REJECTION_TIMEOUT, rejecting).await;
 }
 
 static OPEN: AtomicU32 = AtomicU32::new(0);
 
-/// Counted while it lives.
+/// Counts an open connection until it is dropped.
 struct OpenConnection;
 
 impl OpenConnection {
@@ -238,11 +238,11 @@ impl Drop for OpenConnection {
 
 #[cfg(test)]
 mod tests {
-    use super::REFUSAL;
+    use super::REJECTION;
 
     #[test]
-    fn the_refusal_says_its_length() {
-        let (head, body) = REFUSAL.split_once("\r\n\r\n").unwrap();
+    fn the_rejection_has_its_content_length() {
+        let (head, body) = REJECTION.split_once("\r\n\r\n").unwrap();
         assert!(
             head.contains(&format!("content-length: {}\r\n", body.len())),
             "{}",

@@ -1,6 +1,6 @@
 //! Metrics of a process, and those that api and worker share. Names follow Prometheus
-//! (<https://prometheus.io/docs/practices/naming/>): base units, `_total` for counters; every label has a bounded set
-//! of values.
+//! (<https://prometheus.io/docs/practices/naming/>): base units, `_total` for counters; every label has a
+//! bounded set of values.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,14 @@ use super::trace::{self, Name, Span};
 use crate::settings::{Switch, TelemetrySettings};
 use crate::variants::Variants;
 
-/// Upper bounds of the duration histograms, in seconds. They include both objectives of the shop: 200 ms for critical
-/// flows, 500 ms for the others.
+/// Upper bounds of the duration histograms, in seconds. They include both objectives of the shop: 200 ms for
+/// critical flows, 500 ms for the others.
 const DURATION_BUCKETS_SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-/// Upper bounds of the age of a message when it is handled, in seconds: from a queue that keeps up to one that was
-/// stopped for an hour.
+/// Upper bounds of the age of a message when it is handled, in seconds: from a queue that keeps up to one
+/// that was stopped for an hour.
 const AGE_BUCKETS_SECONDS: &[f64] = &[
     0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
 ];
@@ -76,17 +76,17 @@ pub fn init_metrics(settings: &TelemetrySettings, variants: &Variants, process: 
     if settings.metrics == Switch::On {
         metrics::set_global_recorder(recorder).expect("no recorder was installed before");
     }
-    let upkeep = recorded.clone();
+    let handle = recorded.clone();
     tokio::spawn(async move {
         // Folds recorded samples into the histograms, so that memory stays bounded without scrapes.
         let mut interval = tokio::time::interval(Duration::from_secs(5));
         loop {
             interval.tick().await;
-            upkeep.run_upkeep();
+            handle.run_upkeep();
         }
     });
-    let of_process = Collector::default();
-    of_process.describe();
+    let process_collector = Collector::default();
+    process_collector.describe();
     describe();
     super::statements::describe();
     metrics::gauge!("backstock_build_info", "process" => process, "version" => env!("CARGO_PKG_VERSION"))
@@ -99,7 +99,7 @@ pub fn init_metrics(settings: &TelemetrySettings, variants: &Variants, process: 
     }
     Metrics {
         recorded,
-        process: of_process,
+        process: process_collector,
         runtime: runtime::Handle::current(),
     }
 }
@@ -132,6 +132,7 @@ pub fn order_reached(status: &'static str) {
     orders_reached(status, 1);
 }
 
+/// Counts several orders that reached this state.
 pub fn orders_reached(status: &'static str, orders: u64) {
     metrics::counter!("orders_total", "status" => status).increment(orders);
 }
@@ -145,6 +146,7 @@ pub struct ThirdPartyCall {
 }
 
 impl ThirdPartyCall {
+    /// Starts the clock and a span. `party` and `operation` are labels of metrics, each from a bounded set.
     pub fn start(party: &'static str, operation: &'static str) -> Self {
         Self {
             party,

@@ -1,5 +1,5 @@
-//! Logs, metrics and traces of a process: set up once in `main`, used everywhere through `tracing`, `metrics` and
-//! [`trace`].
+//! Logs, metrics and traces of a process: set up once in `main`, used everywhere through `tracing`, `metrics`
+//! and [`trace`].
 
 mod logs;
 mod metrics;

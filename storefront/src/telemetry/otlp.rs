@@ -7,7 +7,6 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{ExporterBuildError, WithExportConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanEvents, SpanLinks, SpanProcessor};
-
 use secrecy::ExposeSecret;
 
 use super::trace::{self, KeptTrace, Kind, SpanRecord, Tracer};
@@ -29,7 +28,7 @@ pub struct TraceError(#[from] ExporterBuildError);
 pub struct TraceExporter(Option<std::sync::Arc<BatchSpanProcessor>>);
 
 impl TraceExporter {
-    /// Exports what is left.
+    /// Exports the remaining traces.
     pub async fn stop(self) {
         let Some(processor) = self.0 else {
             return;

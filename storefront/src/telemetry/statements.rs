@@ -9,8 +9,8 @@ use metrics::{Counter, Histogram};
 
 use super::summary::summary;
 
-/// Statements cached per thread. The code has fewer, even with all combinations of filters; others are looked up each
-/// time.
+/// Statements cached per thread. The code has fewer, even with all combinations of filters; others are looked
+/// up each time.
 const MAX_KNOWN_STATEMENTS: usize = 4096;
 
 /// A statement in metrics and traces.

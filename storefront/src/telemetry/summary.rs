@@ -1,12 +1,12 @@
-//! A statement's summary in two words, for metrics and traces: the full text would be too long, and its set
-//! unbounded.
+//! A statement's summary in two words, for metrics and traces: the full text would be too long,
+//! and its set unbounded.
 //!
 //! As OpenTelemetry's `db.query.summary`
-//! (<https://opentelemetry.io/docs/specs/semconv/database/database-spans/#generating-a-summary-of-the-query>): the
-//! operation and its first target. Computed once per text.
+//! (<https://opentelemetry.io/docs/specs/semconv/database/database-spans/#generating-a-summary-of-the-query>):
+//! the operation and its first target. Computed once per text.
 
-/// For example `select products`. A statement that writes is named by its first write, even within a `with`; a query
-/// by the table of its outermost `from`.
+/// For example `select products`. A statement that writes is named by its first write, even within a `with`;
+/// a query by the table of its outermost `from`.
 pub fn summary(sql: &str) -> String {
     let words = words(sql);
     change(&words)

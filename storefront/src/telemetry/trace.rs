@@ -1,13 +1,14 @@
 //! Distributed tracing: the spans of a request or a message, across processes.
 //!
-//! Tail-based sampling: each process buffers the spans of a unit of work and decides at its *end* whether to keep
-//! them, namely if the trace was sampled in the first process, or if the work failed or was slow. So a rate of 1 %
-//! doesn't lose the traces that matter; a dropped one costs a short list and no export. Spans are stored cheaply, as
-//! existing names and one clock, and are converted only when they are kept. Of a trace that wasn't sampled, only the
-//! parts that failed or were slow are kept, not those of other processes.
+//! Tail-based sampling: each process buffers the spans of a unit of work and decides at its *end* whether to
+//! keep them, namely if the trace was sampled in the first process, or if the work failed or was slow. So a
+//! rate of 1 % doesn't lose the traces that matter; a dropped one costs a short list and no export. Spans are
+//! stored cheaply, as existing names and one clock, and are converted only when they are kept. Of a trace
+//! that wasn't sampled, only the parts that failed or were slow are kept, not those of other processes.
 //!
-//! Traces are propagated as `traceparent` (W3C Trace Context, <https://www.w3.org/TR/trace-context/>): in requests,
-//! to third parties, in outbox rows and in messages. Read next: `otlp.rs`, which exports kept traces.
+//! Traces are propagated as `traceparent` (W3C Trace Context,
+//! <https://www.w3.org/TR/trace-context/>): in requests, to third parties, in outbox rows and in
+//! messages. Read next: `otlp.rs`, which exports kept traces.
 //!
 //! Without an exporter tracing is off: [`begin`] returns `None`, and nothing is collected.
 
@@ -19,7 +20,8 @@ use std::time::{Duration, Instant};
 
 pub use opentelemetry::{KeyValue, Value};
 
-/// The most spans kept of one unit of work. An N+1 over a page of a hundred fits; the number beyond is an attribute.
+/// The most spans kept of one unit of work. An N+1 over a page of a hundred fits; the number
+/// beyond is an attribute.
 const MAX_SPANS: usize = 256;
 
 static TRACER: OnceLock<Tracer> = OnceLock::new();
@@ -64,6 +66,7 @@ impl Parent {
         format!("{:032x}", self.trace_id)
     }
 
+    /// 16 hexadecimal digits.
     pub fn span_id_hex(&self) -> String {
         format!("{:016x}", self.span_id)
     }
@@ -76,6 +79,7 @@ impl fmt::Display for Parent {
     }
 }
 
+/// The header is malformed. The request then starts a trace of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a traceparent of W3C Trace Context, version 00")]
 pub struct InvalidTraceparent;
@@ -127,6 +131,7 @@ pub enum Name {
 }
 
 impl Name {
+    /// Copies a shared name.
     pub fn into_text(self) -> Cow<'static, str> {
         match self {
             Self::Fixed(name) => name.into(),
@@ -176,7 +181,7 @@ pub struct Trace {
 enum Spans {
     /// In progress.
     Collected { spans: Vec<SpanRecord>, dropped: i64 },
-    /// Finished and kept. Spans of tasks that outlive it are exported at once.
+    /// Finished and kept. Spans of tasks that outlive it are exported immediately.
     Kept,
     /// Finished and not kept.
     Dropped,
@@ -251,11 +256,13 @@ pub fn current() -> Option<Parent> {
 }
 
 impl Trace {
+    /// The trace's id and its root span, as the parent of other spans.
     pub fn own(&self) -> Parent {
         self.own
     }
 
-    /// Ends the unit of work: its spans are kept or dropped. Name and attributes are computed only if it is kept.
+    /// Ends the unit of work: its spans are kept or dropped. Name and attributes are computed only
+    /// if it is kept.
     pub fn end(
         &self,
         name: impl FnOnce() -> String,
@@ -392,12 +399,14 @@ impl Span {
         })
     }
 
+    /// Adds an attribute. Does nothing without a trace.
     pub fn attribute(&mut self, name: &'static str, value: impl Into<Value>) {
         if let Some(span) = &mut self.open {
             span.attributes.push(KeyValue::new(name, value));
         }
     }
 
+    /// Marks the span as failed. Whether the trace is kept depends only on [`Trace::end`].
     pub fn failed(&mut self, why: impl Into<Cow<'static, str>>) {
         if let Some(span) = &mut self.open {
             span.failure = Some(why.into());
@@ -432,31 +441,31 @@ mod tests {
     const WHOLE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn a_traceparent_is_read_and_written_alike() {
+    fn a_traceparent_is_parsed_and_formatted_alike() {
         let parent: Parent = WHOLE.parse().unwrap();
         assert!(parent.is_sampled);
         assert_eq!(parent.to_string(), WHOLE);
-        let not_drawn = WHOLE.replace("-01", "-00");
-        assert!(!not_drawn.parse::<Parent>().unwrap().is_sampled);
+        let not_sampled = WHOLE.replace("-01", "-00");
+        assert!(!not_sampled.parse::<Parent>().unwrap().is_sampled);
     }
 
     #[test]
     fn an_invalid_traceparent_is_rejected() {
-        let refused = |text: &str| assert_eq!(text.parse::<Parent>(), Err(InvalidTraceparent), "{text}");
-        refused("");
-        refused("00-4bf9");
-        refused(&WHOLE.replace("4bf9", "4BF9"));
-        refused(&WHOLE.replace("4bf9", "+bf9"));
-        refused(&WHOLE.replacen("00", "01", 1));
-        refused(&format!("{WHOLE}-00"));
-        refused("00-00000000000000000000000000000000-00f067aa0ba902b7-01");
-        refused("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01");
+        let rejected = |text: &str| assert_eq!(text.parse::<Parent>(), Err(InvalidTraceparent), "{text}");
+        rejected("");
+        rejected("00-4bf9");
+        rejected(&WHOLE.replace("4bf9", "4BF9"));
+        rejected(&WHOLE.replace("4bf9", "+bf9"));
+        rejected(&WHOLE.replacen("00", "01", 1));
+        rejected(&format!("{WHOLE}-00"));
+        rejected("00-00000000000000000000000000000000-00f067aa0ba902b7-01");
+        rejected("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01");
     }
 
     #[tokio::test]
     async fn without_an_exporter_there_is_no_trace() {
         assert!(begin(Kind::Server, || None).is_none());
-        assert!(client(|| Name::Fixed("ask"), None).parent().is_none());
+        assert!(client(|| Name::Fixed("call"), None).parent().is_none());
         assert!(current().is_none());
     }
 }

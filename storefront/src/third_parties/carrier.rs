@@ -1,7 +1,8 @@
-//! The client of the parcel carrier, for labels. Its webhooks, which report delivered parcels, come to the api.
+//! The client of the parcel carrier, for labels. Its webhooks, which report delivered parcels,
+//! come to the api.
 //!
-//! The order's id is the idempotency key of its label: a repeated request returns the first label, so that one parcel
-//! is sent. A request whose response was lost can be retried.
+//! The order's id is the idempotency key of its label: a repeated request returns the first label, so that
+//! one parcel is sent. A request whose response was lost can be retried.
 
 use std::time::Duration;
 
@@ -30,8 +31,8 @@ pub struct CarrierSettings {
           value_parser = parse_millis)]
     pub carrier_timeout: Duration,
 
-    /// Where the carrier reports delivered parcels: the URL of the api's /v1/webhooks/carrier as the carrier reaches
-    /// it. Without it, orders stay `fulfilled`
+    /// Where the carrier reports delivered parcels: the URL of the api's /v1/webhooks/carrier as the carrier
+    /// reaches it. Without it, orders stay `fulfilled`
     #[arg(long, env = "BACKSTOCK_CARRIER_CALLBACK_URL")]
     pub carrier_callback_url: Option<Url>,
 }
@@ -47,6 +48,7 @@ pub struct Parcel<'a> {
     pub address: &'a Value,
 }
 
+/// A shipping label.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Label {
     /// The carrier's id.
@@ -65,6 +67,7 @@ pub enum LabelOutcome {
     Unknown { why: String },
 }
 
+/// The parcel carrier's client. Cheap to clone; all clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Carrier {
     http: reqwest::Client,

@@ -1,7 +1,7 @@
 //! The client of the mail server: sends the mails of `emails/` over SMTP (`smtp.rs`).
 //!
-//! SMTP has no idempotency key: a message whose response was lost is delivered twice when it is sent again. Each
-//! email has a `Message-ID` derived from its cause, so that mailboxes can detect duplicates.
+//! SMTP has no idempotency key: a message whose response was lost is delivered twice when it is sent again.
+//! Each email has a `Message-ID` derived from its cause, so that mailboxes can detect duplicates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,8 +35,8 @@ pub struct MailSettings {
     pub smtp_timeout: Duration,
 
     /// Connections to the mail server, which are kept open; further emails wait for one. Emails per second =
-    /// connections / seconds that the server takes for one: 32 connections send 600 at 0.05 s. Bounded by what the
-    /// server allows a client
+    /// connections / seconds that the server takes for one: 32 connections send 600 at 0.05 s. Bounded by
+    /// what the server allows a client
     #[arg(long, env = "BACKSTOCK_SMTP_CONNECTIONS", default_value_t = 32,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub smtp_connections: u32,
@@ -67,11 +67,13 @@ pub enum MailError {
     /// The address is invalid, or the server rejected the email permanently.
     #[error("the email can't be sent: {0}")]
     Rejected(String),
-    /// No connection, no response, or a transient fault. If the response was lost, the email may have been sent.
+    /// No connection, no response, or a transient fault. If the response was lost, the email
+    /// may have been sent.
     #[error("the mail server is unavailable: {0}")]
     Unavailable(String),
 }
 
+/// The mail server's client. Cheap to clone; all clones share its connections.
 #[derive(Debug, Clone)]
 pub struct Mailer {
     smtp: Arc<Smtp>,
@@ -99,8 +101,8 @@ impl Mailer {
         self.timeout
     }
 
-    /// Sends an email. `cause` identifies why, in letters, digits, `.` and `-`: the same cause gives the same
-    /// `Message-ID`.
+    /// Sends an email. `cause` identifies why, in letters, digits, `.` and `-`: the same cause
+    /// gives the same `Message-ID`.
     ///
     /// # Errors
     /// When it was rejected, or the outcome is unknown.

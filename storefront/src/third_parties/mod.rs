@@ -1,8 +1,8 @@
-//! The shop's third parties: one client file each, shared by api and worker. A fork with another gateway replaces one
-//! file.
+//! The shop's third parties: one client file each, shared by api and worker. A fork with another gateway
+//! replaces one file.
 //!
-//! Each call has a timeout, and its outcome says what is known: a call without a response may have taken effect. Read
-//! next: `payment.rs`.
+//! Each call has a timeout. Its outcome may be unknown, because a call without a response may have taken
+//! effect. Read next: `payment.rs`.
 
 pub mod payment;
 mod smtp;
@@ -20,8 +20,8 @@ use crate::telemetry::ThirdPartyCall;
 /// Connecting to a third party may take this much of the call's timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Idle connections kept open per third party. As many as one process has calls in flight on a busy day; more are
-/// opened when needed and closed afterwards.
+/// Idle connections kept open per third party: the number of calls that one process has in flight on a busy
+/// day. More are opened when needed and closed afterwards.
 const MAX_IDLE_CONNECTIONS: usize = 64;
 
 /// The HTTP client can't be built.

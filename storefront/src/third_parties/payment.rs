@@ -1,8 +1,8 @@
 //! The client of the payment gateway: authorize, capture, void, and look up.
 //!
-//! The order's id is the idempotency key of its payment: a repeated request returns the first payment. So a call
-//! whose response was lost can be retried, or looked up by its key, without charging a customer twice. The outcome
-//! `Unknown` is not a failure: the money may be held.
+//! The order's id is the idempotency key of its payment: a repeated request returns the first payment. So a
+//! call whose response was lost can be retried, or looked up by its key, without charging a customer twice.
+//! The outcome `Unknown` is not a failure: the money may be held.
 
 use std::time::{Duration, Instant};
 
@@ -29,8 +29,8 @@ pub struct PaymentSettings {
     #[arg(long, env = "BACKSTOCK_PAYMENT_URL", default_value = "http://127.0.0.1:8090")]
     pub payment_url: Url,
 
-    /// How long to wait for a response of the payment gateway, in milliseconds. After it the outcome is unknown, and
-    /// the worker reconciles the order later
+    /// How long to wait for a response of the payment gateway, in milliseconds. After it the outcome is
+    /// unknown, and the worker reconciles the order later
     #[arg(long = "payment-timeout-ms", env = "BACKSTOCK_PAYMENT_TIMEOUT_MS", default_value = "5000",
           value_parser = parse_millis)]
     pub payment_timeout: Duration,
@@ -83,12 +83,14 @@ pub enum PaymentLookup {
     },
     /// There is no payment under that key: none was requested, or the gateway didn't know the payment token.
     Nothing,
-    /// The response for this payment can't be interpreted: an unknown status, or a rejection. Other lookups may work.
+    /// The response for this payment can't be interpreted: an unknown status, or a rejection. Other lookups
+    /// may work.
     Unclear,
     /// A timeout or a fault, or the gateway rejects the shop itself: other lookups would fail too.
     Unanswered,
 }
 
+/// A payment's state at the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PaymentStatus {
@@ -102,6 +104,7 @@ pub enum PaymentStatus {
     Declined,
 }
 
+/// The gateway's client. Cheap to clone; all clones share its connections.
 #[derive(Debug, Clone)]
 pub struct PaymentGateway {
     http: reqwest::Client,
@@ -148,7 +151,8 @@ impl PaymentGateway {
         self.timeout
     }
 
-    /// Authorizes the payment of an order. A repeated request for the same order returns its existing payment.
+    /// Authorizes the payment of an order. A repeated request for the same order
+    /// returns its existing payment.
     pub async fn authorize(&self, authorization: Authorization<'_>) -> AuthorizationOutcome {
         let body = NewPayment {
             amount: authorization.total.amount,
@@ -239,13 +243,13 @@ impl PaymentGateway {
         }
     }
 
-    /// Sends a request, with retries on server errors and lost connections, all within one timeout. `None` when there
-    /// is no usable response. All requests are idempotent.
+    /// Sends a request, with retries on server errors and lost connections, all within one timeout. `None`
+    /// when there is no usable response. All requests are idempotent.
     async fn send(&self, operation: &'static str, request: impl Fn() -> RequestBuilder) -> Option<Response> {
         let call = ThirdPartyCall::start("payment", operation);
-        let answer = self.send_with_retry(|| with_traceparent(request(), &call)).await;
-        call.finish(outcome_label(answer.as_ref().map(Response::status)));
-        answer
+        let response = self.send_with_retry(|| with_traceparent(request(), &call)).await;
+        call.finish(outcome_label(response.as_ref().map(Response::status)));
+        response
     }
 
     async fn send_with_retry(&self, request: impl Fn() -> RequestBuilder) -> Option<Response> {

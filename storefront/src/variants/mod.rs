@@ -1,12 +1,12 @@
 //! The lessons and their arms: the one place that parses switches.
 //!
-//! A *lesson* is a technique with two or more *arms*, ways to do the same thing. [`Variants`] is the arm of each
-//! lesson that this process runs; it is parsed once, at startup, and the api builds its router, components and layers
-//! from it. No request ever reads it. README, `--help`, `/internal/variants` and the lab are generated from the table
-//! [`LESSONS`].
+//! A *lesson* is a technique with two or more *arms*, ways to do the same thing. [`Variants`] is the arm of
+//! each lesson that this process runs; it is parsed once, at startup, and the api builds its router,
+//! components and layers from it. No request ever reads it. README, `--help`, `/internal/variants` and the
+//! lab are generated from the table [`LESSONS`].
 //!
-//! Read next: `table.rs`, which declares them, then the arms themselves, each in a file named after its technique, in
-//! the api's slices.
+//! Read next: `table.rs`, which declares them, then the arms themselves, each in a file named after its
+//! technique, in the api's slices.
 
 mod table;
 
@@ -38,7 +38,7 @@ pub struct Lesson {
     pub context: &'static [(&'static str, &'static str)],
 }
 
-/// One way to do what a lesson is about.
+/// One way to implement a lesson's technique.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Arm {
     /// The name in `BACKSTOCK_VARIANTS`, for example `cursor`.
@@ -150,8 +150,8 @@ impl Default for Variants {
 impl FromStr for Variants {
     type Err = ParseVariantsError;
 
-    /// Parses a preset followed by changes: `optimized`, `baseline,pagination=cursor`. Without a preset, `optimized`
-    /// is implied.
+    /// Parses a preset followed by changes: `optimized`, `baseline,pagination=cursor`. Without a preset,
+    /// `optimized` is implied.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut words = text
             .split(',')
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_say_what_exists() {
+    fn errors_list_the_valid_names() {
         let fault = |text: &str| text.parse::<Variants>().unwrap_err().to_string();
         assert!(fault("fastest").contains("`optimized` and `baseline`"));
         assert!(fault("optimized,pages=cursor").contains("indexes, pagination, listing"));
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     #[cfg(not(feature = "baselines"))]
-    fn the_bare_build_has_one_arm_a_lesson() {
+    fn a_build_without_baselines_has_one_arm_per_lesson() {
         for lesson in LESSONS {
             assert_eq!(lesson.arms.len(), 1, "{} still has baselines", lesson.name);
         }

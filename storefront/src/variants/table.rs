@@ -170,7 +170,7 @@ lessons! {
     }
     /// How products are found by search words.
     search: Search {
-        summary: "How products are found by words",
+        summary: "How products are found by search words",
         question: "What does an inverted index save over reading every text, and what does each find that the other does not?",
         switch_point: Component,
         context: [catalog_cache = none],
@@ -200,7 +200,7 @@ lessons! {
     }
     /// Where responses of the catalogue are cached.
     catalog_cache: CatalogCache {
-        summary: "Where finished answers of the catalogue are kept",
+        summary: "Where responses of the catalogue are cached",
         question: "What does a cache of finished responses save, and when does it only add cost?",
         switch_point: Component,
         context: [],
@@ -220,7 +220,7 @@ lessons! {
     }
     /// How responses are compressed.
     compression: Compression {
-        summary: "How answers are compressed",
+        summary: "How responses are compressed",
         question: "How many bytes does compression save, for how much CPU, and from which link speed does it pay?",
         switch_point: Layer,
         context: [],
@@ -233,7 +233,7 @@ lessons! {
     }
     /// What an access token is, and where it is verified.
     sessions: Sessions {
-        summary: "What a request is known by, and where that is looked up",
+        summary: "How a request is authenticated, and where its token is looked up",
         question: "What does a session lookup cost each request, and what does a token without a lookup cost at sign-out?",
         switch_point: Component,
         context: [],
@@ -266,10 +266,10 @@ lessons! {
     }
     /// How an order's lines are inserted.
     order_lines: OrderLines {
-        summary: "How the lines of an order are written",
+        summary: "How the lines of an order are inserted",
         question: "What does a statement per line cost while the order's transaction is open?",
         switch_point: Component,
-        context: [],
+        context: [reservation = multi_statement],
         baselines: { RowByRow = row_by_row: "One `insert` per line." },
         preset_baseline: RowByRow,
         optimized: OneStatement = one_statement: "One `insert` for all lines.",
@@ -279,7 +279,7 @@ lessons! {
         summary: "How an order takes its units from the stock",
         question: "How do we prevent overselling, and what does that cost under contention?",
         switch_point: Handler,
-        context: [],
+        context: [reservation = multi_statement],
         baselines: {
             ReadThenWrite = read_then_write: "Reads the stock, compares it, writes what is left: oversells under concurrency.",
             RowLockThroughPayment = row_lock_through_payment: "Locks the stock's rows, and holds the locks through the payment.",
@@ -288,9 +288,19 @@ lessons! {
         preset_baseline: ReadThenWrite,
         optimized: Conditional = conditional: "One conditional update, last in a short transaction.",
     }
+    /// How many statements reserve an order.
+    reservation: Reservation {
+        summary: "How many statements reserve an order: its row, its lines and its stock",
+        question: "What do round trips cost while a transaction is open, and what is saved when it is one statement?",
+        switch_point: Component,
+        context: [],
+        baselines: { MultiStatement = multi_statement: "A transaction with a statement for each step." },
+        preset_baseline: MultiStatement,
+        optimized: SingleStatement = single_statement: "One statement for orders without a coupon, with few lines.",
+    }
     /// When the side work of a paid order is done.
     checkout: Checkout {
-        summary: "When the email, the label and the count of a paid order are made",
+        summary: "When the side work of a paid order is done: email, label and sales count",
         question: "What does a customer wait for when the request does everything, and when is all side work done?",
         switch_point: Component,
         context: [],
@@ -320,7 +330,7 @@ lessons! {
     }
     /// How events of an order are published.
     events: Events {
-        summary: "How others hear of what happened to an order",
+        summary: "How events of an order are published",
         question: "What is lost when a process dies between the database and the broker?",
         switch_point: Component,
         context: [],

@@ -1,11 +1,13 @@
-//! Emails are sent once. SMTP can't be asked twice with the same outcome, so an email is claimed before it is sent (a
-//! lease), and noted when the server has taken it. Both are statements for many messages at once (`crate::batch`).
+//! The inbox of emails, which sends each email once. SMTP isn't idempotent, so a worker takes a lease
+//! on an email before sending it, and marks it as sent when the server has accepted it. Both
+//! statements are batched (`crate::batch`).
 //!
-//! A claim ends by itself, so that a message whose worker died is sent by another; it outlasts the sending, so that nobody
-//! sends what is being sent. What was sent is noted however long Postgres is away, with the message unacknowledged, so that
-//! nobody else gets it. Twice is an email sent only when the server's answer was lost, to a broken connection or to a
-//! timeout; when its worker ended between that answer and the note; or when Postgres was away for longer than a claim and
-//! the broker took the message back meanwhile, as it does when it is cut off.
+//! A lease expires, so that another worker sends the email if this one dies. It lasts longer than sending may
+//! take, so that no two workers send concurrently. A sent email is marked however long Postgres is
+//! unavailable, while the message stays unacknowledged and isn't delivered elsewhere. An email is sent twice
+//! only in these cases: the server's response was lost to a broken connection or a timeout; the worker died
+//! between that response and the mark; or Postgres was unavailable for longer than a lease while the broker
+//! redelivered the message, as it does after a lost connection.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,163 +16,168 @@ use std::time::Duration;
 use sqlx::types::time::OffsetDateTime;
 use storefront::emails::Email;
 use storefront::messages::Consumer;
-use storefront::postgres::MeasuredPool;
+use storefront::postgres::InstrumentedPool;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Done, Fault, Tools};
+use super::{ConsumerContext, HandlerError, HandlerOutcome};
 use crate::batch::{Batcher, StatementError};
 
-/// Between two attempts to note that an email was sent.
-const NOTE_PAUSE: Duration = Duration::from_millis(200);
+/// Between two attempts to mark an email as sent.
+const MARK_RETRY_PAUSE: Duration = Duration::from_millis(200);
 
-/// What is sent.
-pub(super) struct Mail {
+/// An email and its recipient.
+pub(super) struct OutgoingEmail {
     pub(super) to: String,
     /// See [`storefront::third_parties::mail::Mailer::send`].
     pub(super) cause: String,
     pub(super) email: Email,
 }
 
-/// The statements of emails. Cheap to clone.
+/// The batched statements of the inbox. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Emails {
-    pool: MeasuredPool,
-    claims: Batcher<(Uuid, Consumer), Claim>,
-    /// Whether it was noted: not while another has locked the order.
-    notes: Batcher<Note, bool>,
+pub struct EmailInbox {
+    pool: InstrumentedPool,
+    leases: Batcher<(Uuid, Consumer), Lease>,
+    /// Returns `false` when the order is locked, so that nothing was written.
+    marks: Batcher<DoneMark, bool>,
 }
 
-/// That an email is done with.
+/// Marks a message as done.
 #[derive(Debug, Clone, Copy)]
-struct Note {
+struct DoneMark {
     message_id: Uuid,
     consumer: Consumer,
-    /// Whose timeline says so.
+    /// The order whose timeline records `confirmation_sent`.
     order: Option<Uuid>,
 }
 
-impl Emails {
-    /// `most` messages share a statement; the worker that claims one has `lasts` to send it.
-    pub fn new(pool: &MeasuredPool, most: usize, lasts: Duration) -> Self {
-        let of_claims = pool.clone();
-        let of_notes = pool.clone();
+impl EmailInbox {
+    /// Up to `max_batch` messages share a statement.
+    pub fn new(pool: &InstrumentedPool, max_batch: usize, lease_duration: Duration) -> Self {
+        let lease_pool = pool.clone();
+        let mark_pool = pool.clone();
         Self {
             pool: pool.clone(),
-            claims: Batcher::new(most, move |batch: Arc<[(Uuid, Consumer)]>| {
-                let pool = of_claims.clone();
-                async move { claim(&pool, &batch, lasts).await }
+            leases: Batcher::new(max_batch, move |batch: Arc<[(Uuid, Consumer)]>| {
+                let pool = lease_pool.clone();
+                async move { acquire_leases(&pool, &batch, lease_duration).await }
             }),
-            notes: Batcher::new(most, move |batch: Arc<[Note]>| {
-                let pool = of_notes.clone();
-                async move { note(&pool, &batch).await }
+            marks: Batcher::new(max_batch, move |batch: Arc<[DoneMark]>| {
+                let pool = mark_pool.clone();
+                async move { mark_done(&pool, &batch).await }
             }),
         }
     }
 
-    /// While Postgres is away or the order is locked, until it is noted or the process ends: giving up would send the email
-    /// again with the next delivery.
-    async fn insist_on_note(&self, sent: Note) -> Result<(), StatementError> {
-        let mut is_told = false;
+    /// Retries while Postgres is unavailable or the order is locked, until the mark is written or the process
+    /// ends. Giving up would send the email again with the next delivery.
+    async fn mark_sent_with_retry(&self, sent: DoneMark) -> Result<(), StatementError> {
+        let mut is_logged = false;
         loop {
-            let why = match self.notes.call(sent).await {
+            let why = match self.marks.call(sent).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => "its order is locked".to_owned(),
-                Err(error) if error.may_pass => error.to_string(),
+                Err(error) if error.is_retryable => error.to_string(),
                 Err(error) => return Err(error),
             };
-            if !is_told {
-                tracing::error!(why, message = %sent.message_id, "an email was sent, and that can't be noted yet");
-                is_told = true;
+            if !is_logged {
+                tracing::error!(why, message = %sent.message_id, "an email was sent but can't be marked as sent yet; retrying");
+                is_logged = true;
             }
-            tokio::time::sleep(NOTE_PAUSE).await;
+            tokio::time::sleep(MARK_RETRY_PAUSE).await;
         }
     }
 }
 
-/// Sends what `write` writes, unless that was done or somebody is doing it. The timeline of `order`, if there is one, says
-/// so. Where nothing is written, there is nothing to do any more.
-pub(super) async fn once(
-    tools: &Tools,
+/// Sends the email that `compose` returns, unless it was sent or another worker is sending it, and records it
+/// in the timeline of `order`. If `compose` returns `None`, the message is marked as done without an email.
+pub(super) async fn send_once(
+    context: &ConsumerContext,
     consumer: Consumer,
     message_id: Uuid,
     order: Option<Uuid>,
-    write: impl Future<Output = Result<Option<Mail>, Fault>>,
-) -> Result<Done, Fault> {
-    // Earlier than the claim begins, so that what is left of it here is no more than what is left in Postgres.
-    let begun = Instant::now();
-    let claim = match tools.emails.claims.call((message_id, consumer)).await? {
-        Claim::Ours(claim) => claim,
-        Claim::Done => return Ok(Done::Before),
-        Claim::Others => return Err(Fault::Busy),
+    compose: impl Future<Output = Result<Option<OutgoingEmail>, HandlerError>>,
+) -> Result<HandlerOutcome, HandlerError> {
+    // Taken before the lease starts, so that the time left is never overestimated.
+    let started = Instant::now();
+    let leased_until = match context.emails.leases.call((message_id, consumer)).await? {
+        Lease::Acquired(until) => until,
+        Lease::Done => return Ok(HandlerOutcome::AlreadyDone),
+        Lease::HeldElsewhere => return Err(HandlerError::Busy),
     };
-    let note = Note {
+    let mark = DoneMark {
         message_id,
         consumer,
         order: None,
     };
-    match send(tools, begun, write).await {
-        Ok(Sent::Now) => {
-            tools
+    match send(context, started, compose).await {
+        Ok(SendOutcome::Sent) => {
+            context
                 .emails
-                .insist_on_note(Note { order, ..note })
+                .mark_sent_with_retry(DoneMark { order, ..mark })
                 .await
-                .map_err(|error| Fault::Never(format!("it was sent, and that can't be noted: {error}")))?;
-            Ok(Done::Now)
+                .map_err(|error| {
+                    HandlerError::Permanent(format!(
+                        "the email was sent but can't be marked as sent: {error}"
+                    ))
+                })?;
+            Ok(HandlerOutcome::Done)
         }
-        Ok(Sent::Needless) => {
-            tools.emails.notes.call(note).await?;
-            Ok(Done::Before)
+        Ok(SendOutcome::NotNeeded) => {
+            context.emails.marks.call(mark).await?;
+            Ok(HandlerOutcome::AlreadyDone)
         }
-        Err(fault) => {
-            // Not sent, as far as anyone knows: the next attempt needn't wait for the claim's end. If this fails, it does.
-            let _ = give_back(&tools.emails.pool, consumer, message_id, claim).await;
-            Err(fault)
+        Err(error) => {
+            // Probably not sent. Releasing the lease lets the next attempt start early; if it fails, the
+            // lease expires.
+            let _ = release_lease(&context.emails.pool, consumer, message_id, leased_until).await;
+            Err(error)
         }
     }
 }
 
-enum Sent {
-    Now,
-    Needless,
+enum SendOutcome {
+    Sent,
+    NotNeeded,
 }
 
 async fn send(
-    tools: &Tools,
-    begun: Instant,
-    write: impl Future<Output = Result<Option<Mail>, Fault>>,
-) -> Result<Sent, Fault> {
-    let Some(mail) = write.await? else {
-        return Ok(Sent::Needless);
+    context: &ConsumerContext,
+    started: Instant,
+    compose: impl Future<Output = Result<Option<OutgoingEmail>, HandlerError>>,
+) -> Result<SendOutcome, HandlerError> {
+    let Some(email) = compose.await? else {
+        return Ok(SendOutcome::NotNeeded);
     };
-    if begun.elapsed() + tools.mailer.timeout() > tools.settings.email_claim {
-        return Err(Fault::Later(
-            "Postgres took so long that the claim could end before the email is sent".to_owned(),
+    if started.elapsed() + context.mailer.timeout() > context.settings.email_claim {
+        return Err(HandlerError::Retryable(
+            "Postgres was too slow: the lease could expire before the email is sent".to_owned(),
         ));
     }
-    tools.mailer.send(&mail.to, &mail.cause, &mail.email).await?;
-    Ok(Sent::Now)
+    context.mailer.send(&email.to, &email.cause, &email.email).await?;
+    Ok(SendOutcome::Sent)
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Claim {
-    /// By its end it is known: whoever takes it over does so after that, and has a later one.
-    Ours(OffsetDateTime),
+enum Lease {
+    /// Its expiry identifies the lease. A worker can take it over only after that, with a later expiry.
+    Acquired(OffsetDateTime),
     Done,
-    Others,
+    HeldElsewhere,
 }
 
-/// In the order of the messages' ids, so that two workers with the same messages don't wait for each other.
-async fn claim(
-    pool: &MeasuredPool,
+/// Inserts in the order of the messages' ids, so that two workers with the same messages don't deadlock.
+async fn acquire_leases(
+    pool: &InstrumentedPool,
     batch: &[(Uuid, Consumer)],
-    lasts: Duration,
-) -> Result<Vec<Claim>, sqlx::Error> {
-    let mut asked = batch.to_vec();
-    asked.sort_unstable();
-    // The broker may deliver a message again while its first delivery is in this batch.
-    asked.dedup();
-    let (ids, consumers): (Vec<Uuid>, Vec<String>) = asked
+    lease_duration: Duration,
+) -> Result<Vec<Lease>, sqlx::Error> {
+    let mut requested = batch.to_vec();
+    requested.sort_unstable();
+    // The broker may redeliver a message while its first delivery is in this batch.
+    requested.dedup();
+    let (ids, consumers): (Vec<Uuid>, Vec<String>) = requested
         .iter()
         .map(|(id, consumer)| (*id, consumer.as_str().to_owned()))
         .unzip();
@@ -187,74 +194,73 @@ async fn claim(
             returning message_id, consumer, claimed_until
         )
         select asked.message_id as "message_id!", asked.consumer as "consumer!", claimed.claimed_until as "claimed_until?",
-               exists (
-                   select from inbox
-                   where inbox.message_id = asked.message_id and inbox.consumer = asked.consumer and inbox.done_at is not null
-               ) as "is_done!"
+               -- Not `exists`, which the planner may answer with a hash of the whole table while that is small.
+               (select inbox.done_at from inbox
+                where inbox.message_id = asked.message_id and inbox.consumer = asked.consumer) is not null as "is_done!"
         from asked
         left join claimed on claimed.message_id = asked.message_id and claimed.consumer = asked.consumer
         "#,
         &ids,
         &consumers,
-        lasts.as_secs_f64()
+        lease_duration.as_secs_f64()
     )
     .fetch_all(pool)
     .await?;
-    let mut claims: HashMap<(Uuid, String), Claim> = HashMap::with_capacity(rows.len());
+    let mut leases: HashMap<(Uuid, String), Lease> = HashMap::with_capacity(rows.len());
     for row in rows {
-        let claim = match (row.claimed_until, row.is_done) {
-            (Some(claim), _) => Claim::Ours(claim),
-            (None, true) => Claim::Done,
-            (None, false) => Claim::Others,
+        let lease = match (row.claimed_until, row.is_done) {
+            (Some(until), _) => Lease::Acquired(until),
+            (None, true) => Lease::Done,
+            (None, false) => Lease::HeldElsewhere,
         };
-        claims.insert((row.message_id, row.consumer), claim);
+        leases.insert((row.message_id, row.consumer), lease);
     }
-    // Of twins, the first has the claim.
+    // Of duplicates in the batch, the first gets the lease.
     Ok(batch
         .iter()
         .map(|(id, consumer)| {
-            let claim = claims.get_mut(&(*id, consumer.as_str().to_owned()));
-            claim.map_or(Claim::Others, |claim| match claim {
-                Claim::Ours(_) => std::mem::replace(claim, Claim::Others),
-                Claim::Done | Claim::Others => *claim,
+            let lease = leases.get_mut(&(*id, consumer.as_str().to_owned()));
+            lease.map_or(Lease::HeldElsewhere, |lease| match lease {
+                Lease::Acquired(_) => std::mem::replace(lease, Lease::HeldElsewhere),
+                Lease::Done | Lease::HeldElsewhere => *lease,
             })
         })
         .collect())
 }
 
-/// Only this claim: after its end the row may hold another's.
-async fn give_back(
-    pool: &MeasuredPool,
+/// Releases only this lease, because after its expiry the row may hold another worker's.
+async fn release_lease(
+    pool: &InstrumentedPool,
     consumer: Consumer,
     message_id: Uuid,
-    claim: OffsetDateTime,
+    leased_until: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "delete from inbox where message_id = $1 and consumer = $2 and done_at is null and claimed_until = $3",
         message_id,
         consumer.as_str(),
-        claim
+        leased_until
     )
     .execute(pool)
     .await?;
     Ok(())
 }
 
-/// One statement, so that the timeline has it once: it is written by whoever marks the message as done. Done is done,
-/// whoever holds the claim by now, and whether or not it was given back: so nobody else begins. An order that is locked is
-/// left out, so that the others don't wait for it.
-async fn note(pool: &MeasuredPool, batch: &[Note]) -> Result<Vec<bool>, sqlx::Error> {
-    let mut asked = batch.to_vec();
-    asked.sort_unstable_by_key(|note| (note.message_id, note.consumer));
-    asked.dedup_by_key(|note| (note.message_id, note.consumer));
-    let ids: Vec<Uuid> = asked.iter().map(|note| note.message_id).collect();
-    let consumers: Vec<String> = asked
+/// Marks messages as done, in one statement with the timeline, so that the timeline records an email once.
+/// The mark applies no matter which worker holds the lease now, or whether it was released, so that no other
+/// worker starts. An order that is locked is skipped, so that the others don't wait for it.
+async fn mark_done(pool: &InstrumentedPool, batch: &[DoneMark]) -> Result<Vec<bool>, sqlx::Error> {
+    let mut marks = batch.to_vec();
+    marks.sort_unstable_by_key(|mark| (mark.message_id, mark.consumer));
+    marks.dedup_by_key(|mark| (mark.message_id, mark.consumer));
+    let ids: Vec<Uuid> = marks.iter().map(|mark| mark.message_id).collect();
+    let consumers: Vec<String> = marks
         .iter()
-        .map(|note| note.consumer.as_str().to_owned())
+        .map(|mark| mark.consumer.as_str().to_owned())
         .collect();
-    let orders: Vec<Option<Uuid>> = asked.iter().map(|note| note.order).collect();
-    let events: Vec<Uuid> = asked.iter().map(|_| Uuid::now_v7()).collect();
-    let noted = sqlx::query!(
+    let orders: Vec<Option<Uuid>> = marks.iter().map(|mark| mark.order).collect();
+    let events: Vec<Uuid> = marks.iter().map(|_| Uuid::now_v7()).collect();
+    let marked = sqlx::query!(
         r#"
         with free as materialized (
             -- The lock that a row of its timeline takes.
@@ -286,12 +292,12 @@ async fn note(pool: &MeasuredPool, batch: &[Note]) -> Result<Vec<bool>, sqlx::Er
     )
     .fetch_all(pool)
     .await?;
-    let noted: HashSet<(Uuid, String)> = noted
+    let marked: HashSet<(Uuid, String)> = marked
         .into_iter()
         .map(|row| (row.message_id, row.consumer))
         .collect();
     Ok(batch
         .iter()
-        .map(|note| noted.contains(&(note.message_id, note.consumer.as_str().to_owned())))
+        .map(|mark| marked.contains(&(mark.message_id, mark.consumer.as_str().to_owned())))
         .collect())
 }

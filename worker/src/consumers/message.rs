@@ -1,4 +1,4 @@
-//! A delivery, read: who it is, what it says, how often it was worked on.
+//! Parses deliveries: the message's id, event, failed attempts and trace context.
 
 use lapin::BasicProperties;
 use lapin::message::Delivery;
@@ -6,34 +6,33 @@ use lapin::types::{AMQPValue, FieldTable};
 use storefront::messages::{ATTEMPT, Consumer, Event, TRACEPARENT};
 use uuid::Uuid;
 
-/// Why a message is a dead letter, for a person.
+/// The header that tells an operator why a message is a dead letter.
 const REASON: &str = "x-reason";
 
-/// The longest reason that is kept. Headers travel with the message.
+/// Longer reasons are truncated, because headers are sent with every delivery.
 const MAX_REASON_CHARS: usize = 500;
 
-/// What a delivery says.
+/// A parsed delivery.
 #[derive(Debug, Clone)]
 pub struct Message {
-    /// By which consumers know it again.
+    /// Used for deduplication in the inbox.
     pub id: Uuid,
-    /// What happened.
     pub event: Event,
-    /// Failed attempts at it.
+    /// Failed attempts.
     pub attempts: u32,
-    /// The request that caused it.
+    /// The trace of the request that caused the event.
     pub trace_context: Option<String>,
 }
 
 impl Message {
-    /// Reads a delivery to a consumer.
+    /// Parses a delivery to a consumer.
     ///
     /// # Errors
-    /// When it means nothing to this build: which it will not, however often it comes.
-    pub fn read(consumer: Consumer, delivery: &Delivery) -> Result<Self, String> {
+    /// When this build can't parse it. Permanent, because a redelivery has the same content.
+    pub fn parse(consumer: Consumer, delivery: &Delivery) -> Result<Self, String> {
         let properties = &delivery.properties;
         let id = message_id(properties).ok_or("the message has no `message_id` that is a UUID")?;
-        // Not the routing key: after a delay that is the queue's name.
+        // The event isn't taken from the routing key, because after a retry delay that is the queue's name.
         let event = Event::parse(consumer.event(), &delivery.data).map_err(|error| error.to_string())?;
         Ok(Self {
             id,
@@ -44,12 +43,12 @@ impl Message {
     }
 }
 
-/// The id that the relay gave it.
+/// The message's id, set by the relay.
 pub fn message_id(properties: &BasicProperties) -> Option<Uuid> {
     properties.message_id().as_ref()?.as_str().parse().ok()
 }
 
-/// Failed attempts at it.
+/// The number of failed attempts.
 pub fn attempts(properties: &BasicProperties) -> u32 {
     match header(properties, ATTEMPT) {
         Some(AMQPValue::LongInt(attempts)) => u32::try_from(*attempts).unwrap_or(0),
@@ -58,18 +57,19 @@ pub fn attempts(properties: &BasicProperties) -> u32 {
     }
 }
 
-/// Why it is a dead letter: in our words, else in the broker's.
+/// Why the message is a dead letter: the consumer's reason, otherwise the broker's.
 pub fn reason(properties: &BasicProperties) -> String {
     text(properties, REASON)
         .or_else(|| text(properties, "x-first-death-reason").map(|reason| format!("the broker: {reason}")))
         .unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// What the message carries on, with another number of attempts and, for a dead letter, a reason.
-pub fn carried_on(delivery: &Delivery, attempts: u32, why: Option<&str>) -> BasicProperties {
+/// The properties of a retried or dead-lettered message, with a new number of attempts and
+/// a dead letter's reason.
+pub fn redelivery_properties(delivery: &Delivery, attempts: u32, why: Option<&str>) -> BasicProperties {
     let mut headers = FieldTable::default();
     for (name, value) in delivery.properties.headers().iter().flatten() {
-        // The broker's own record of where it died; with each round it would grow.
+        // Drops the broker's own death records, which would grow with each retry.
         if !name.as_str().starts_with("x-") {
             headers.insert(name.clone(), value.clone());
         }
@@ -85,7 +85,7 @@ pub fn carried_on(delivery: &Delivery, attempts: u32, why: Option<&str>) -> Basi
     delivery.properties.clone().with_headers(headers)
 }
 
-/// A header that is a text.
+/// The value of a text header.
 pub fn text(properties: &BasicProperties, name: &str) -> Option<String> {
     match header(properties, name)? {
         AMQPValue::LongString(text) => Some(text.to_string()),

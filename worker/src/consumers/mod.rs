@@ -1,21 +1,22 @@
-//! The consumers: each waits for one event, in a queue of its own, and does one thing about it.
+//! The consumers. Each handles one event, from a queue of its own.
 //!
-//! A message may come twice: after a crash, a lost acknowledgement, a relay that said it again. So a consumer writes
-//! into `inbox`, in the transaction of its work, that it has done a message, and what it does elsewhere is either
-//! idempotent (the label by its key, the capture by the payment) or claimed beforehand (the emails, see `inbox.rs`). Read next:
-//! `session.rs` for the way of a message, then one consumer.
+//! A message may be delivered more than once (at-least-once delivery): after a crash, a lost acknowledgement,
+//! or a repeated publication. So a consumer inserts the message's id into `inbox` in the transaction of its
+//! work (idempotent consumer). Its calls to third parties are either idempotent (the label by its key, the
+//! capture by the payment) or guarded by a lease (the emails, see `inbox.rs`). Read next: `consume_loop.rs`
+//! for a message's path, then one consumer.
 
 mod acks;
 mod confirmation_email;
+mod consume_loop;
 mod inbox;
 pub mod message;
 mod sales_counts;
-mod session;
 mod shipping_label;
 mod welcome_email;
 
 use storefront::messages::{Consumer, Event};
-use storefront::postgres::MeasuredPool;
+use storefront::postgres::InstrumentedPool;
 use storefront::third_parties::carrier::Carrier;
 use storefront::third_parties::mail::{MailError, Mailer};
 use storefront::third_parties::payment::PaymentGateway;
@@ -25,47 +26,38 @@ use uuid::Uuid;
 use crate::batch::StatementError;
 use crate::settings::ConsumerSettings;
 
-use inbox::Emails;
+pub use consume_loop::ConsumeLoop;
+use inbox::EmailInbox;
 use message::Message;
-use sales_counts::{Counted, Direction, SalesCounts};
-pub use session::Consuming;
-use shipping_label::Labels;
+use sales_counts::{Direction, SalesCounts, SalesMessage};
+use shipping_label::LabelStatements;
 
-/// What consumers work with.
+/// The dependencies of the consumers.
 #[derive(Debug, Clone)]
-pub struct Tools {
-    /// The shop.
-    pub pool: MeasuredPool,
-    /// Takes the money.
+pub struct ConsumerContext {
+    pub pool: InstrumentedPool,
     pub payments: PaymentGateway,
-    /// Makes labels.
     pub carrier: Carrier,
-    /// Sends emails.
     pub mailer: Mailer,
-    /// How consumers work.
     pub settings: ConsumerSettings,
-    /// The statements of emails, of what they confirm, and of labels.
-    emails: Emails,
-    confirmed_orders: confirmation_email::Orders,
-    labels: Labels,
+    emails: EmailInbox,
+    confirmed_orders: confirmation_email::OrderReader,
+    labels: LabelStatements,
     sales_counts: SalesCounts,
 }
 
-/// The third parties.
+/// The clients of the third parties.
 #[derive(Debug, Clone)]
 pub struct ThirdParties {
-    /// Takes the money.
     pub payments: PaymentGateway,
-    /// Makes labels.
     pub carrier: Carrier,
-    /// Sends emails.
     pub mailer: Mailer,
 }
 
-impl Tools {
-    /// Connects to nothing yet.
+impl ConsumerContext {
+    /// Doesn't connect yet.
     pub fn new(
-        pool: MeasuredPool,
+        pool: InstrumentedPool,
         third_parties: ThirdParties,
         settings: ConsumerSettings,
         variants: &Variants,
@@ -75,13 +67,13 @@ impl Tools {
             carrier,
             mailer,
         } = third_parties;
-        let most = |consumer| usize::from(settings.in_flight(consumer));
-        let emails = most(Consumer::ConfirmationEmail);
+        let max_batch = |consumer| usize::from(settings.in_flight(consumer));
+        let max_emails = max_batch(Consumer::ConfirmationEmail);
         Self {
-            emails: Emails::new(&pool, emails, settings.email_claim),
-            confirmed_orders: confirmation_email::orders(&pool, emails),
-            labels: Labels::new(&pool, most(Consumer::ShippingLabel)),
-            sales_counts: SalesCounts::new(variants.sales_counts, &pool, most(Consumer::Popularity)),
+            emails: EmailInbox::new(&pool, max_emails, settings.email_claim),
+            confirmed_orders: confirmation_email::order_reader(&pool, max_emails),
+            labels: LabelStatements::new(&pool, max_batch(Consumer::ShippingLabel)),
+            sales_counts: SalesCounts::new(variants.sales_counts, &pool, max_batch(Consumer::Popularity)),
             pool,
             payments,
             carrier,
@@ -91,80 +83,89 @@ impl Tools {
     }
 }
 
-/// How the work on a message ended well.
+/// How a message was handled successfully.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Done {
-    /// It is done.
-    Now,
-    /// It was done before, or there is nothing to do any more.
-    Before,
+pub enum HandlerOutcome {
+    Done,
+    /// It was handled before, or there is nothing left to do.
+    AlreadyDone,
 }
 
-/// How it ended otherwise.
+/// Why a message wasn't handled.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
-    /// It may work later.
+pub enum HandlerError {
+    /// A retry may succeed.
     #[error("{0}")]
-    Later(String),
-    /// It will never work: a person has to look at it.
+    Retryable(String),
+    /// No retry can succeed, so an operator has to look at the message.
     #[error("{0}")]
-    Never(String),
-    /// Somebody else is working on this very message. Looked at again later; it isn't this attempt's fault.
+    Permanent(String),
+    /// Another worker is handling the same message. Retried later, without counting as a failed attempt.
     #[error("another worker is sending this email")]
     Busy,
 }
 
-impl From<sqlx::Error> for Fault {
+impl From<sqlx::Error> for HandlerError {
     fn from(error: sqlx::Error) -> Self {
-        Fault::Later(format!("Postgres: {error}"))
+        HandlerError::Retryable(format!("Postgres: {error}"))
     }
 }
 
-impl From<StatementError> for Fault {
+impl From<StatementError> for HandlerError {
     fn from(error: StatementError) -> Self {
-        Fault::Later(error.to_string())
+        HandlerError::Retryable(error.to_string())
     }
 }
 
-impl From<MailError> for Fault {
+impl From<MailError> for HandlerError {
     fn from(error: MailError) -> Self {
         match error {
-            MailError::Rejected(_) => Fault::Never(error.to_string()),
-            MailError::Unavailable(_) => Fault::Later(error.to_string()),
+            MailError::Rejected(_) => HandlerError::Permanent(error.to_string()),
+            MailError::Unavailable(_) => HandlerError::Retryable(error.to_string()),
         }
     }
 }
 
-/// What the event asks of the consumer.
-async fn work(tools: &Tools, consumer: Consumer, message_id: Uuid, event: Event) -> Result<Done, Fault> {
+/// Dispatches an event to the consumer's handler.
+async fn handle_event(
+    context: &ConsumerContext,
+    consumer: Consumer,
+    message_id: Uuid,
+    event: Event,
+) -> Result<HandlerOutcome, HandlerError> {
     match (consumer, event) {
         (Consumer::ConfirmationEmail, Event::OrderPaid { order_id }) => {
-            confirmation_email::send(tools, message_id, order_id).await
+            confirmation_email::send(context, message_id, order_id).await
         }
         (Consumer::ShippingLabel, Event::OrderPaid { order_id }) => {
-            shipping_label::ship(tools, message_id, order_id).await
+            shipping_label::ship(context, message_id, order_id).await
         }
         (Consumer::Popularity, Event::OrderPaid { order_id }) => {
-            count(tools, message_id, order_id, Direction::Sold).await
+            count_sales(context, message_id, order_id, Direction::Sold).await
         }
         (Consumer::CancelledSales, Event::OrderCancelled { order_id }) => {
-            count(tools, message_id, order_id, Direction::Cancelled).await
+            count_sales(context, message_id, order_id, Direction::Cancelled).await
         }
         (Consumer::WelcomeEmail, Event::CustomerRegistered { customer_id }) => {
-            welcome_email::send(tools, message_id, customer_id).await
+            welcome_email::send(context, message_id, customer_id).await
         }
-        _ => Err(Fault::Never(format!(
-            "`{}` is nothing for this consumer",
+        _ => Err(HandlerError::Permanent(format!(
+            "this consumer doesn't handle `{}`",
             event.name()
         ))),
     }
 }
 
-async fn count(tools: &Tools, message_id: Uuid, order_id: Uuid, direction: Direction) -> Result<Done, Fault> {
-    let counted = Counted {
+async fn count_sales(
+    context: &ConsumerContext,
+    message_id: Uuid,
+    order_id: Uuid,
+    direction: Direction,
+) -> Result<HandlerOutcome, HandlerError> {
+    let message = SalesMessage {
         message_id,
         order_id,
         direction,
     };
-    tools.sales_counts.count(counted).await
+    context.sales_counts.count(message).await
 }

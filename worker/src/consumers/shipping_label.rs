@@ -1,135 +1,143 @@
-//! Has the label of a paid order's parcel made, takes the money that was held for it, and notes both.
+//! Creates the shipping label of a paid order, captures its payment, and records both.
 //!
-//! 1. `shipping_started_at` is set on the paid order. From here on it can't be cancelled, so that no money is taken for
-//!    an order that is given back at the same time.
-//! 2. The carrier makes the label, the gateway captures. Both know the order's id, or its payment's, as a key: asked
-//!    again after a crash, they answer as the first time, and one parcel is sent and paid for once. So nothing is
-//!    claimed, and two workers with the same message do no harm.
+//! 1. `shipping_started_at` is set on the paid order. From then on it can't be cancelled, so that no money is
+//!    captured for an order that is being cancelled concurrently.
+//! 2. The carrier creates the label and the gateway captures the payment. Both calls are idempotent, by the
+//!    order's id and the payment's id: repeated after a crash, they return the first response, so one parcel
+//!    is sent and paid for once. Hence no lease is needed, and two workers with the same message do no harm.
 //! 3. One statement writes inbox, shipment, status and timeline.
 //!
-//! The first and the last are statements for many orders at once (`crate::batch`), so that hundreds of orders that wait for
-//! third parties need no more than two connections.
+//! The first and the last step are batched (`crate::batch`), so hundreds of orders that wait for third
+//! parties need no more than two connections.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 use storefront::messages::Consumer;
-use storefront::postgres::MeasuredPool;
+use storefront::postgres::InstrumentedPool;
 use storefront::telemetry::orders_reached;
 use storefront::third_parties::carrier::{Label, LabelOutcome, Parcel};
 use storefront::third_parties::payment::ChangeOutcome;
 use uuid::Uuid;
 
-use super::{Done, Fault, Tools};
+use super::{ConsumerContext, HandlerError, HandlerOutcome};
 use crate::batch::Batcher;
 
 const CONSUMER: Consumer = Consumer::ShippingLabel;
 
-/// The statements of labels. Cheap to clone.
+/// The batched statements of shipping labels. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Labels {
-    /// A message and its order.
-    starts: Batcher<(Uuid, Uuid), Option<Order>>,
-    finishes: Batcher<Finish, Finished>,
+pub struct LabelStatements {
+    /// Keyed by a message and its order.
+    starts: Batcher<(Uuid, Uuid), Option<ShippableOrder>>,
+    completions: Batcher<Completion, CompletionOutcome>,
 }
 
 #[derive(Debug, Clone)]
-struct Finish {
+struct Completion {
     message_id: Uuid,
     order_id: Uuid,
     label: Label,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Finished {
-    /// By this message.
-    Now,
-    Before,
-    /// Another has locked the order.
+enum CompletionOutcome {
+    /// This message completed the order.
+    Completed,
+    AlreadyCompleted,
+    /// Another transaction has locked the order.
     Locked,
 }
 
-impl Labels {
-    /// `most` orders share a statement.
-    pub fn new(pool: &MeasuredPool, most: usize) -> Self {
-        let of_starts = pool.clone();
-        let of_finishes = pool.clone();
+impl LabelStatements {
+    /// Up to `max_batch` orders share a statement.
+    pub fn new(pool: &InstrumentedPool, max_batch: usize) -> Self {
+        let start_pool = pool.clone();
+        let completion_pool = pool.clone();
         Self {
-            starts: Batcher::new(most, move |batch: Arc<[(Uuid, Uuid)]>| {
-                let pool = of_starts.clone();
-                async move { start(&pool, &batch).await }
+            starts: Batcher::new(max_batch, move |batch: Arc<[(Uuid, Uuid)]>| {
+                let pool = start_pool.clone();
+                async move { start_shipping(&pool, &batch).await }
             }),
-            finishes: Batcher::new(most, move |batch: Arc<[Finish]>| {
-                let pool = of_finishes.clone();
-                async move { finish(&pool, &batch).await }
+            completions: Batcher::new(max_batch, move |batch: Arc<[Completion]>| {
+                let pool = completion_pool.clone();
+                async move { complete_orders(&pool, &batch).await }
             }),
         }
     }
 }
 
 #[derive(Debug, Clone)]
-struct Order {
+struct ShippableOrder {
     payment_id: Option<String>,
     shipping_method: String,
     shipping_address: Value,
 }
 
-/// Ships an order, once.
-pub(super) async fn ship(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Result<Done, Fault> {
-    let Some(order) = tools.labels.starts.call((message_id, order_id)).await? else {
-        return skip(tools, message_id, order_id).await;
+/// Creates the label, captures the payment and completes the order, once.
+pub(super) async fn ship(
+    context: &ConsumerContext,
+    message_id: Uuid,
+    order_id: Uuid,
+) -> Result<HandlerOutcome, HandlerError> {
+    let Some(order) = context.labels.starts.call((message_id, order_id)).await? else {
+        return skip(context, message_id, order_id).await;
     };
     let parcel = Parcel {
         order: order_id,
         service: &order.shipping_method,
         address: &order.shipping_address,
     };
-    let label = match tools.carrier.create_label(parcel).await {
+    let label = match context.carrier.create_label(parcel).await {
         LabelOutcome::Created(label) => label,
         LabelOutcome::Rejected { reason } => {
-            let_go(tools, order_id).await?;
-            return Err(Fault::Never(reason));
+            reset_shipping(context, order_id).await?;
+            return Err(HandlerError::Permanent(reason));
         }
-        LabelOutcome::Unknown { why } => return Err(Fault::Later(why)),
+        LabelOutcome::Unknown { why } => return Err(HandlerError::Retryable(why)),
     };
-    // An order that costs nothing has no payment.
+    // A free order has no payment.
     if let Some(payment_id) = &order.payment_id {
-        match tools.payments.capture(payment_id).await {
+        match context.payments.capture(payment_id).await {
             ChangeOutcome::Done => {}
             ChangeOutcome::Refused => {
-                let_go(tools, order_id).await?;
-                return Err(Fault::Never(format!(
-                    "the gateway refuses to capture payment {payment_id}; label {} is made, and nobody may send its parcel",
+                reset_shipping(context, order_id).await?;
+                return Err(HandlerError::Permanent(format!(
+                    "the gateway refuses to capture payment {payment_id}; label {} exists, but its parcel must not be sent",
                     label.id
                 )));
             }
             ChangeOutcome::Unknown => {
-                return Err(Fault::Later(format!(
-                    "nobody knows whether payment {payment_id} was captured"
+                return Err(HandlerError::Retryable(format!(
+                    "it is unknown whether payment {payment_id} was captured"
                 )));
             }
         }
     }
-    let finish = Finish {
+    let completion = Completion {
         message_id,
         order_id,
         label,
     };
-    match tools.labels.finishes.call(finish).await? {
-        Finished::Now => Ok(Done::Now),
-        Finished::Before => Ok(Done::Before),
-        Finished::Locked => Err(Fault::Later(format!("order {order_id} is locked"))),
+    match context.labels.completions.call(completion).await? {
+        CompletionOutcome::Completed => Ok(HandlerOutcome::Done),
+        CompletionOutcome::AlreadyCompleted => Ok(HandlerOutcome::AlreadyDone),
+        CompletionOutcome::Locked => Err(HandlerError::Retryable(format!("order {order_id} is locked"))),
     }
 }
 
-/// The orders that are to be shipped. None of one that isn't paid, or that was shipped under this message.
-async fn start(pool: &MeasuredPool, batch: &[(Uuid, Uuid)]) -> Result<Vec<Option<Order>>, sqlx::Error> {
-    // In the order of their ids, as all who write several orders at once. One that is locked is left out: its message is tried
-    // again later, and the others don't wait for it.
-    let mut asked = batch.to_vec();
-    asked.sort_unstable_by_key(|(message, order)| (*order, *message));
-    let (messages, orders): (Vec<Uuid>, Vec<Uuid>) = asked.into_iter().unzip();
+/// Returns the orders to ship: `None` for an order that isn't paid, is locked, or was
+/// shipped by this message.
+async fn start_shipping(
+    pool: &InstrumentedPool,
+    batch: &[(Uuid, Uuid)],
+) -> Result<Vec<Option<ShippableOrder>>, sqlx::Error> {
+    // Sorted by order id, the lock order of all writers of several orders. A locked order is skipped, so that
+    // the others don't wait for it, and its message is retried later.
+    let mut requested = batch.to_vec();
+    requested.sort_unstable_by_key(|(message, order)| (*order, *message));
+    let (messages, orders): (Vec<Uuid>, Vec<Uuid>) = requested.into_iter().unzip();
     let rows = sqlx::query!(
         r#"
         with free as materialized (
@@ -149,10 +157,10 @@ async fn start(pool: &MeasuredPool, batch: &[(Uuid, Uuid)]) -> Result<Vec<Option
     )
     .fetch_all(pool)
     .await?;
-    let started: HashMap<Uuid, Order> = rows
+    let started: HashMap<Uuid, ShippableOrder> = rows
         .into_iter()
         .map(|row| {
-            let order = Order {
+            let order = ShippableOrder {
                 payment_id: row.payment_id,
                 shipping_method: row.shipping_method,
                 shipping_address: row.shipping_address,
@@ -160,26 +168,32 @@ async fn start(pool: &MeasuredPool, batch: &[(Uuid, Uuid)]) -> Result<Vec<Option
             (row.id, order)
         })
         .collect();
-    // Twins in one batch both go on: label and capture are asked for under the same keys.
+    // Duplicates in one batch both proceed, which is harmless because label and capture are idempotent.
     Ok(batch
         .iter()
         .map(|(_, order)| started.get(order).cloned())
         .collect())
 }
 
-/// There will be no parcel: the carrier makes no label, or nobody pays. A person decides, and may cancel the order.
-async fn let_go(tools: &Tools, order_id: Uuid) -> Result<(), sqlx::Error> {
+/// Makes the order cancellable again, because the carrier rejected the label or the gateway refused the
+/// capture. An operator decides what to do, and may cancel the order.
+async fn reset_shipping(context: &ConsumerContext, order_id: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "update orders set shipping_started_at = null where id = $1 and status = 'paid'",
         order_id
     )
-    .execute(&tools.pool)
+    .execute(&context.pool)
     .await?;
     Ok(())
 }
 
-/// There is nothing to ship: it was done, or is done by the process that wrote the inbox, or the order was cancelled.
-async fn skip(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Result<Done, Fault> {
+/// Handles a message without an order to ship: it was handled before, the order was cancelled, or it isn't
+/// paid yet.
+async fn skip(
+    context: &ConsumerContext,
+    message_id: Uuid,
+    order_id: Uuid,
+) -> Result<HandlerOutcome, HandlerError> {
     let order = sqlx::query!(
         r#"
         select status,
@@ -191,44 +205,52 @@ async fn skip(tools: &Tools, message_id: Uuid, order_id: Uuid) -> Result<Done, F
         message_id,
         CONSUMER.as_str()
     )
-    .fetch_optional(&tools.pool)
+    .fetch_optional(&context.pool)
     .await?
-    .ok_or_else(|| Fault::Never(format!("order {order_id} doesn't exist")))?;
+    .ok_or_else(|| HandlerError::Permanent(format!("order {order_id} doesn't exist")))?;
     if order.is_noted {
-        return Ok(Done::Before);
+        return Ok(HandlerOutcome::AlreadyDone);
     }
-    // The message came before the payment's transaction, or at the same moment.
+    // The message arrived before the payment's transaction committed, or the order was locked.
     if matches!(order.status.as_str(), "pending_payment" | "paid") {
-        return Err(Fault::Later(format!("order {order_id} isn't paid yet")));
+        return Err(HandlerError::Retryable(format!(
+            "order {order_id} isn't paid yet, or is locked"
+        )));
     }
     sqlx::query!(
         "insert into inbox (message_id, consumer) values ($1, $2) on conflict do nothing",
         message_id,
         CONSUMER.as_str()
     )
-    .execute(&tools.pool)
+    .execute(&context.pool)
     .await?;
-    Ok(Done::Before)
+    Ok(HandlerOutcome::AlreadyDone)
 }
 
-/// Whether it was this message that made each order `fulfilled`. An order that is locked is left out, as in [`start`]: nothing
-/// of it is written, and its message is tried again later.
-async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<Finished>, sqlx::Error> {
-    let mut asked: Vec<&Finish> = batch.iter().collect();
-    asked.sort_unstable_by_key(|finish| (finish.order_id, finish.message_id));
-    // A carrier has one label for an order, for all who ask.
-    asked.dedup_by_key(|finish| (finish.order_id, finish.message_id));
-    let messages: Vec<Uuid> = asked.iter().map(|finish| finish.message_id).collect();
-    let orders: Vec<Uuid> = asked.iter().map(|finish| finish.order_id).collect();
-    let labels: Vec<String> = asked.iter().map(|finish| finish.label.id.clone()).collect();
-    let tracking_numbers: Vec<String> = asked
+/// Makes orders `fulfilled`, and returns whether this message did so. A locked order is skipped, as in
+/// [`start_shipping`]: nothing is written for it, and its message is retried later.
+async fn complete_orders(
+    pool: &InstrumentedPool,
+    batch: &[Completion],
+) -> Result<Vec<CompletionOutcome>, sqlx::Error> {
+    let mut requested: Vec<&Completion> = batch.iter().collect();
+    requested.sort_unstable_by_key(|completion| (completion.order_id, completion.message_id));
+    // Duplicates have the same label, because the carrier creates one per order.
+    requested.dedup_by_key(|completion| (completion.order_id, completion.message_id));
+    let messages: Vec<Uuid> = requested.iter().map(|completion| completion.message_id).collect();
+    let orders: Vec<Uuid> = requested.iter().map(|completion| completion.order_id).collect();
+    let labels: Vec<String> = requested
         .iter()
-        .map(|finish| finish.label.tracking_number.clone())
+        .map(|completion| completion.label.id.clone())
+        .collect();
+    let tracking_numbers: Vec<String> = requested
+        .iter()
+        .map(|completion| completion.label.tracking_number.clone())
         .collect();
     let (created, fulfilled): (Vec<Uuid>, Vec<Uuid>) =
-        asked.iter().map(|_| (Uuid::now_v7(), Uuid::now_v7())).unzip();
+        requested.iter().map(|_| (Uuid::now_v7(), Uuid::now_v7())).unzip();
     let rows = sqlx::query_as!(
-        FinishedRow,
+        CompletionRow,
         r#"
         with free as materialized (
             select id from orders where id = any($2) order by id for no key update skip locked
@@ -280,32 +302,32 @@ async fn finish(pool: &MeasuredPool, batch: &[Finish]) -> Result<Vec<Finished>, 
     Ok(outcomes(batch, rows))
 }
 
-/// What [`finish`] says of an order that was not locked.
-struct FinishedRow {
+/// The result of [`complete_orders`] for an order that was not locked.
+struct CompletionRow {
     message_id: Uuid,
     order_id: Uuid,
     is_fulfilled: bool,
 }
 
-fn outcomes(batch: &[Finish], rows: Vec<FinishedRow>) -> Vec<Finished> {
-    let mut finished: HashMap<(Uuid, Uuid), Finished> = rows
+fn outcomes(batch: &[Completion], rows: Vec<CompletionRow>) -> Vec<CompletionOutcome> {
+    let mut outcomes: HashMap<(Uuid, Uuid), CompletionOutcome> = rows
         .into_iter()
         .map(|row| {
-            let finished = if row.is_fulfilled {
-                Finished::Now
+            let outcome = if row.is_fulfilled {
+                CompletionOutcome::Completed
             } else {
-                Finished::Before
+                CompletionOutcome::AlreadyCompleted
             };
-            ((row.message_id, row.order_id), finished)
+            ((row.message_id, row.order_id), outcome)
         })
         .collect();
-    // Of twins, one was the first.
+    // Of duplicates in the batch, the first one counts.
     batch
         .iter()
-        .map(|finish| {
-            let finished = finished.get_mut(&(finish.message_id, finish.order_id));
-            finished.map_or(Finished::Locked, |finished| {
-                std::mem::replace(finished, Finished::Before)
+        .map(|completion| {
+            let outcome = outcomes.get_mut(&(completion.message_id, completion.order_id));
+            outcome.map_or(CompletionOutcome::Locked, |outcome| {
+                std::mem::replace(outcome, CompletionOutcome::AlreadyCompleted)
             })
         })
         .collect()

@@ -4,23 +4,27 @@ use storefront::emails::Welcome;
 use storefront::messages::Consumer;
 use uuid::Uuid;
 
-use super::inbox::{self, Mail};
-use super::{Done, Fault, Tools};
+use super::inbox::{self, OutgoingEmail};
+use super::{ConsumerContext, HandlerError, HandlerOutcome};
 
 const CONSUMER: Consumer = Consumer::WelcomeEmail;
 
-/// Sends the welcome, once.
-pub(super) async fn send(tools: &Tools, message_id: Uuid, customer_id: Uuid) -> Result<Done, Fault> {
-    let write = async {
+/// Sends the welcome email, once.
+pub(super) async fn send(
+    context: &ConsumerContext,
+    message_id: Uuid,
+    customer_id: Uuid,
+) -> Result<HandlerOutcome, HandlerError> {
+    let compose = async {
         let customer = sqlx::query!("select email, name from customers where id = $1", customer_id)
-            .fetch_optional(&tools.pool)
+            .fetch_optional(&context.pool)
             .await?
-            .ok_or_else(|| Fault::Never(format!("customer {customer_id} doesn't exist")))?;
-        Ok(Some(Mail {
+            .ok_or_else(|| HandlerError::Permanent(format!("customer {customer_id} doesn't exist")))?;
+        Ok(Some(OutgoingEmail {
             to: customer.email,
             cause: format!("{message_id}.welcome"),
             email: Welcome { name: customer.name }.email(),
         }))
     };
-    inbox::once(tools, CONSUMER, message_id, None, write).await
+    inbox::send_once(context, CONSUMER, message_id, None, compose).await
 }

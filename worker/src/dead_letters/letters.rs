@@ -1,4 +1,4 @@
-//! Dead letters, taken from their queues: each can be given back to its consumer or thrown away.
+//! Dead letters fetched from their queues. Each can be redriven to its consumer's queue or discarded.
 
 use std::time::Duration;
 
@@ -14,32 +14,32 @@ use crate::broker::{Broker, Publisher};
 use crate::consumers::message;
 use crate::topology::Topology;
 
-/// How long the broker may take to confirm that a letter is in its queue again.
+/// How long the broker may take to confirm a redriven message.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A message that couldn't be worked off.
-pub(super) struct Letter {
+/// A message that failed permanently.
+pub(super) struct DeadLetter {
     pub(super) consumer: Consumer,
     pub(super) delivery: Delivery,
 }
 
-/// Some of them, in the order of consumers and of age.
-pub(super) struct Letters {
-    pub(super) all: Vec<Letter>,
+/// Fetched dead letters, ordered by consumer, then oldest first.
+pub(super) struct DeadLetterBatch {
+    pub(super) all: Vec<DeadLetter>,
     broker: Broker,
     channel: Channel,
     publisher: Publisher,
 }
 
-impl Letters {
-    /// Takes at most so many from each queue.
+impl DeadLetterBatch {
+    /// Fetches up to `limit` dead letters from each queue.
     pub(super) async fn fetch(
         amqp: &AmqpSettings,
         only: Option<Consumer>,
         limit: u32,
     ) -> anyhow::Result<Self> {
-        // No delays: what is declared here are the queues, which may not exist yet.
-        let broker = Broker::new(amqp.clone(), Topology::new(Vec::new()));
+        // Only the consumers' queues, which may not exist yet, are needed here.
+        let broker = Broker::new(amqp.clone(), Topology::without_delays());
         let channel = broker.channel().await.context("BACKSTOCK_AMQP_URL")?;
         let publisher = Publisher::open(&broker, CONFIRM_TIMEOUT).await?;
         let mut all = Vec::new();
@@ -53,7 +53,7 @@ impl Letters {
                     .basic_get(queue.into(), BasicGetOptions::default())
                     .await?;
                 let Some(got) = got else { break };
-                all.push(Letter {
+                all.push(DeadLetter {
                     consumer,
                     delivery: got.delivery,
                 });
@@ -67,30 +67,31 @@ impl Letters {
         })
     }
 
-    /// In its consumer's queue, confirmed, before it is taken from here.
-    pub(super) async fn redrive(&self, letter: &Letter) -> anyhow::Result<()> {
-        let properties = message::carried_on(&letter.delivery, 0, None);
+    /// Publishes the message to its consumer's queue, and removes it here only after the broker's confirm.
+    pub(super) async fn redrive(&self, letter: &DeadLetter) -> anyhow::Result<()> {
+        let properties = message::redelivery_properties(&letter.delivery, 0, None);
         self.publisher
             .publish("", &letter.consumer.queue(), &letter.delivery.data, properties)
             .await
-            .context("the letter stays where it is")?;
-        self.throw_away(letter).await
+            .context("the message stays a dead letter")?;
+        self.discard(letter).await
     }
 
-    pub(super) async fn throw_away(&self, letter: &Letter) -> anyhow::Result<()> {
+    pub(super) async fn discard(&self, letter: &DeadLetter) -> anyhow::Result<()> {
         letter.delivery.ack(Default::default()).await?;
         Ok(())
     }
 
-    /// What was neither redriven nor thrown away. Closing says the acknowledgements, too.
-    pub(super) async fn put_back(self) {
+    /// Requeues what was neither redriven nor discarded. Closing the channel
+    /// also flushes the acknowledgements.
+    pub(super) async fn requeue_rest(self) {
         let _ = self.channel.close(200, "done".into()).await;
         self.broker.close().await;
     }
 }
 
-/// The letters of a message. One message can be dead for several consumers.
-pub(super) fn of(letters: &[Letter], id: Uuid) -> Vec<&Letter> {
-    let is_it = |letter: &&Letter| message::message_id(&letter.delivery.properties) == Some(id);
+/// The dead letters of a message. One message can have failed for several consumers.
+pub(super) fn with_id(letters: &[DeadLetter], id: Uuid) -> Vec<&DeadLetter> {
+    let is_it = |letter: &&DeadLetter| message::message_id(&letter.delivery.properties) == Some(id);
     letters.iter().filter(is_it).collect()
 }

@@ -1,13 +1,13 @@
-//! How dead letters are shown: to people, or as JSON.
+//! The command's output, as text or JSON.
 
 use serde_json::{Value, json};
 use storefront::messages::TRACEPARENT;
 
-use super::letters::Letter;
+use super::letters::DeadLetter;
 use crate::consumers::message;
 
-/// A line each.
-pub(super) fn list(letters: &[Letter], as_json: bool) {
+/// Prints one line per dead letter.
+pub(super) fn list(letters: &[DeadLetter], as_json: bool) {
     if as_json {
         let all: Vec<Value> = letters.iter().map(describe).collect();
         println!("{}", json!(all));
@@ -28,8 +28,8 @@ pub(super) fn list(letters: &[Letter], as_json: bool) {
     }
 }
 
-/// All that is known of them.
-pub(super) fn whole(letters: &[&Letter], as_json: bool) {
+/// Prints all details of each dead letter.
+pub(super) fn details(letters: &[&DeadLetter], as_json: bool) {
     let all: Vec<Value> = letters.iter().map(|letter| describe(letter)).collect();
     if as_json {
         println!("{}", json!(all));
@@ -48,8 +48,8 @@ pub(super) fn whole(letters: &[&Letter], as_json: bool) {
     }
 }
 
-/// What was done to how many.
-pub(super) fn outcome(done: &str, letters: usize, as_json: bool) {
+/// Prints the action and the number of dead letters.
+pub(super) fn summary(done: &str, letters: usize, as_json: bool) {
     if as_json {
         println!("{}", json!({ done: letters }));
     } else {
@@ -57,13 +57,13 @@ pub(super) fn outcome(done: &str, letters: usize, as_json: bool) {
     }
 }
 
-fn id(letter: &Letter) -> String {
+fn id(letter: &DeadLetter) -> String {
     let id = letter.delivery.properties.message_id();
     id.as_ref()
         .map_or_else(|| "without an id".to_owned(), ToString::to_string)
 }
 
-fn describe(letter: &Letter) -> Value {
+fn describe(letter: &DeadLetter) -> Value {
     let properties = &letter.delivery.properties;
     let text = String::from_utf8_lossy(&letter.delivery.data);
     let body = serde_json::from_slice(&letter.delivery.data).unwrap_or_else(|_| json!(text));

@@ -1,29 +1,35 @@
-//! Hears from Postgres that something was committed. Only a hint: the relay polls as well, so nothing is lost with one.
+//! Wakes the relay when Postgres notifies of a commit (`LISTEN`). Only a hint: the relay also polls, so a
+//! lost notification just delays an event.
 
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use storefront::messages::WAKE_CHANNEL;
 use tokio::sync::Notify;
 
-use crate::parts::{Parts, Stop, keep_alive};
+use crate::components::{HealthRegistry, ShutdownToken, supervise};
 
-/// The name under which health speaks of it.
-const PART: &str = "wake-up";
+/// The component's name in the readiness response.
+const COMPONENT: &str = "wake-up";
 
-/// Rings until the signal comes. The pool is of one connection, which the listener keeps.
-pub async fn listen(pool: &PgPool, wake: &Notify, parts: &Parts, stop: &Stop) {
+/// Wakes the relay until shutdown. The pool has a single connection, which the listener keeps.
+pub async fn listen(pool: &PgPool, wake: &Notify, health: &HealthRegistry, shutdown: &ShutdownToken) {
     tokio::select! {
-        () = keep_alive(PART, parts, stop, || session(pool, wake, parts)) => {}
-        () = stop.given() => {}
+        () = supervise(COMPONENT, health, shutdown, || listen_until_failure(pool, wake, health)) => {}
+        () = shutdown.cancelled() => {}
     }
 }
 
-async fn session(pool: &PgPool, wake: &Notify, parts: &Parts) -> Result<(), sqlx::Error> {
+async fn listen_until_failure(
+    pool: &PgPool,
+    wake: &Notify,
+    health: &HealthRegistry,
+) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(WAKE_CHANNEL).await?;
-    parts.works(PART);
+    health.mark_healthy(COMPONENT);
     loop {
-        // None: the connection was lost and made again. Something may have been said meanwhile.
+        // `None` means that the connection was reopened. A notification may have been lost meanwhile, so wake
+        // in any case.
         listener.try_recv().await?;
         wake.notify_one();
     }

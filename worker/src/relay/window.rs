@@ -1,4 +1,4 @@
-//! One window: claim rows, publish them, wait for the confirms, delete the rows.
+//! One window: claim rows, publish them, wait for the publisher confirms, delete the confirmed rows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,48 +13,48 @@ use storefront::telemetry::trace::{self, KeyValue, Kind, Trace};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::floor::{Floor, Seen};
+use super::low_water_mark::{ClaimedRows, LowWaterMark};
 use super::{Relay, RelayError, must_be_routed};
 use crate::broker::BrokerError;
 
-/// What became of a window.
+/// The outcome of a window.
 #[derive(Debug, Default)]
-pub(super) struct Window {
+pub(super) struct WindowOutcome {
     pub(super) claimed: u32,
     pub(super) confirmed: usize,
-    /// The events of messages that no queue took.
+    /// The event types of unroutable messages.
     pub(super) returned: Vec<String>,
     pub(super) unconfirmed: usize,
 }
 
-struct Row {
+struct OutboxRow {
     id: i64,
     message_id: Uuid,
     event: String,
     body: String,
     trace_context: Option<String>,
-    /// Of the claim's snapshot: transactions from here on hadn't begun, those below `xmin` had ended.
+    /// The claim's snapshot: transactions from here on hadn't begun, those below `xmin` had ended.
     xmax: i64,
     xmin: i64,
 }
 
 impl Relay<'_> {
-    /// The transaction is open while the broker confirms, which keeps the rows from other relays. That is bounded by
-    /// the deadline, and nobody but relays wants these rows.
+    /// The transaction stays open while the broker confirms, so that other relays skip these rows. That is
+    /// acceptable, because the deadline bounds it and only relays lock these rows.
     pub(super) async fn relay_window(
         self,
         channel: &Channel,
-        held_back: &[String],
-        floor: &mut Floor,
-    ) -> Result<Window, RelayError> {
+        unroutable: &[String],
+        low_water_mark: &mut LowWaterMark,
+    ) -> Result<WindowOutcome, RelayError> {
         let mut session = self.pool.session().await?;
         let mut transaction = session.begin().await?;
-        let from = floor.from(Instant::now());
-        let rows = claim(&mut transaction, self.settings.relay_window, held_back, from).await?;
+        let from = low_water_mark.scan_start(Instant::now());
+        let rows = claim(&mut transaction, self.settings.relay_window, unroutable, from).await?;
         let Some(last) = rows.last() else {
-            return Ok(Window::default());
+            return Ok(WindowOutcome::default());
         };
-        floor.claimed(Seen {
+        low_water_mark.advance(ClaimedRows {
             last_id: last.id,
             is_all: rows.len() < self.settings.relay_window as usize,
             xmin: last.xmin,
@@ -74,11 +74,11 @@ impl Relay<'_> {
 async fn claim(
     session: &mut Session<'_, ()>,
     limit: u32,
-    held_back: &[String],
+    unroutable: &[String],
     from: i64,
-) -> Result<Vec<Row>, sqlx::Error> {
+) -> Result<Vec<OutboxRow>, sqlx::Error> {
     sqlx::query_as!(
-        Row,
+        OutboxRow,
         r#"
         select id, message_id, event, body::text as "body!", trace_context,
                pg_current_xact_id()::text::int8 as "xmax!",
@@ -90,22 +90,22 @@ async fn claim(
         for update skip locked
         "#,
         i64::from(limit),
-        held_back,
+        unroutable,
         from
     )
     .fetch_all(session)
     .await
 }
 
-/// The rows that the broker has, and what became of all.
+/// Returns the ids of the confirmed rows, and the outcome of the window.
 async fn publish(
     channel: &Channel,
-    rows: &[Row],
+    rows: &[OutboxRow],
     deadline: Instant,
-) -> Result<(Vec<i64>, Window), BrokerError> {
-    let mut window = Window {
+) -> Result<(Vec<i64>, WindowOutcome), BrokerError> {
+    let mut window = WindowOutcome {
         claimed: u32::try_from(rows.len()).expect("no more than the window's size"),
-        ..Window::default()
+        ..WindowOutcome::default()
     };
     let mut waiting = FuturesUnordered::new();
     let mut traced: HashMap<i64, Arc<Trace>> = HashMap::new();
@@ -132,9 +132,10 @@ async fn publish(
         }
         Ok::<(), lapin::Error>(())
     };
-    // At the deadline, and when the channel fails: what was confirmed by then is deleted, and the rest said again.
+    // At the deadline, or when the channel fails, the rows confirmed so far are deleted and the others
+    // republished later.
     if let Ok(Err(error)) = tokio::time::timeout_at(deadline, sending).await {
-        tracing::warn!(%error, "RabbitMQ failed within a window");
+        tracing::warn!(%error, "RabbitMQ failed while publishing a window");
     }
     for row in rows {
         if let Some(trace) = traced.remove(&row.id) {
@@ -149,14 +150,14 @@ async fn publish(
     Ok((confirmed, window))
 }
 
-/// The publication belongs to the trace of the request that caused the event, where traces are made, and is what the
-/// consumers' work hangs on.
-fn begin_trace(row: &Row) -> Option<Arc<Trace>> {
+/// With tracing enabled, publishing is a span in the trace of the request that caused the event, and the
+/// parent of the consumers' spans.
+fn begin_trace(row: &OutboxRow) -> Option<Arc<Trace>> {
     let cause = row.trace_context.as_deref()?.parse().ok()?;
     trace::begin(Kind::Producer, || Some(cause))
 }
 
-fn end_trace(trace: &Trace, row: &Row, failure: Option<&'static str>) {
+fn end_trace(trace: &Trace, row: &OutboxRow, failure: Option<&'static str>) {
     let attributes = || {
         vec![
             KeyValue::new("messaging.system", "rabbitmq"),
@@ -174,12 +175,16 @@ fn end_trace(trace: &Trace, row: &Row, failure: Option<&'static str>) {
 fn failure(confirmation: &Confirmation) -> Option<&'static str> {
     match confirmation {
         Confirmation::Ack(None) => None,
-        Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => Some("no queue takes it"),
-        Confirmation::Nack(None) | Confirmation::NotRequested => Some("refused"),
+        Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => Some("unroutable"),
+        Confirmation::Nack(None) | Confirmation::NotRequested => Some("rejected"),
     }
 }
 
-async fn send(channel: &Channel, row: &Row, trace: Option<&Trace>) -> Result<PublisherConfirm, lapin::Error> {
+async fn send(
+    channel: &Channel,
+    row: &OutboxRow,
+    trace: Option<&Trace>,
+) -> Result<PublisherConfirm, lapin::Error> {
     let options = BasicPublishOptions {
         mandatory: must_be_routed(&row.event),
         ..Default::default()

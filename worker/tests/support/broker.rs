@@ -1,4 +1,4 @@
-//! The test's own way to RabbitMQ: to count, to publish, to destroy.
+//! The tests' own connection to RabbitMQ, to count and publish messages and to delete queues.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use storefront::messages::{Consumer, EXCHANGE};
 
 use super::servers::VirtualHost;
 use super::worker::RETRY_DELAYS_MS;
-use super::{DEADLINE, PAUSE};
+use super::{DEADLINE, POLL_INTERVAL};
 
 pub struct TestBroker {
     pub host: VirtualHost,
@@ -17,19 +17,19 @@ pub struct TestBroker {
 }
 
 impl TestBroker {
-    /// Without anything that an earlier test left.
+    /// Deletes everything that an earlier test left in the virtual host.
     pub async fn new() -> Self {
-        let host = VirtualHost::take();
+        let host = VirtualHost::acquire();
         let url = host.url();
-        let begun = Instant::now();
-        // The broker resets connections while it makes a virtual host.
+        let started = Instant::now();
+        // The broker resets connections while it creates a virtual host.
         let connection = loop {
             match Connection::connect(&url, ConnectionProperties::default()).await {
                 Ok(connection) => break connection,
-                Err(error) => assert!(begun.elapsed() < DEADLINE, "{error}"),
+                Err(error) => assert!(started.elapsed() < DEADLINE, "{error}"),
             }
-            // Between two attempts: the loop waits for a connection, and fails without it.
-            tokio::time::sleep(PAUSE).await;
+            // A pause between two attempts. The loop fails at the deadline without a connection.
+            tokio::time::sleep(POLL_INTERVAL).await;
         };
         let broker = Self { host, connection };
         let channel = broker.channel().await;
@@ -50,8 +50,8 @@ impl TestBroker {
         self.connection.create_channel().await.unwrap()
     }
 
-    /// How many messages are ready in a queue. None when there is no such queue.
-    pub async fn ready(&self, queue: &str) -> Option<u32> {
+    /// The number of ready messages in a queue. `None` when the queue doesn't exist.
+    pub async fn ready_messages(&self, queue: &str) -> Option<u32> {
         let channel = self.channel().await;
         let options = QueueDeclareOptions {
             passive: true,

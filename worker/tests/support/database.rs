@@ -1,4 +1,4 @@
-//! A database a test, with our schema.
+//! A database per test, with the shop's schema.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::servers;
 
-/// Made once a run, and cloned.
+/// Created once per run, and cloned.
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
 pub struct TestDatabase {
@@ -40,7 +40,7 @@ impl TestDatabase {
         done.unwrap().rows_affected()
     }
 
-    /// The one whole number that a query returns.
+    /// The single integer that a query returns.
     pub async fn number(&self, sql: &str) -> i64 {
         let sql = format!("select ({sql})::bigint");
         sqlx::query_scalar(AssertSqlSafe(sql))
@@ -49,7 +49,7 @@ impl TestDatabase {
             .unwrap()
     }
 
-    /// The one text that a query returns.
+    /// The single text that a query returns.
     pub async fn text(&self, sql: &str) -> String {
         let sql = format!("select coalesce(({sql})::text, '')");
         sqlx::query_scalar(AssertSqlSafe(sql))
@@ -65,7 +65,7 @@ impl TestDatabase {
 }
 
 async fn make_template() -> String {
-    // Named like a test's database: what a run leaves is swept by the same rule.
+    // Named like a test's database, so that the same rule removes what a run leaves.
     let name = format!("test_{}", Uuid::now_v7().simple());
     on_server(&format!("create database {name}")).await;
     let options: PgConnectOptions = servers().database_url(&name).parse().unwrap();
@@ -88,7 +88,7 @@ async fn make_template() -> String {
 async fn on_server(sql: &str) {
     let options: PgConnectOptions = servers().database_url("postgres").parse().unwrap();
     let mut server = options.connect().await.unwrap();
-    // Two tests that clone the template at once would stand in each other's way.
+    // Serialized, because the template can't be cloned concurrently.
     sqlx::query("select pg_advisory_lock(7236411)")
         .execute(&mut server)
         .await

@@ -1,4 +1,4 @@
-//! What the tests share. `shop.rs` is what a test begins with.
+//! Shared by the tests. Each test starts with `shop.rs`.
 
 mod broker;
 mod database;
@@ -14,33 +14,33 @@ pub use servers::servers;
 pub use shop::Shop;
 pub use worker::Worker;
 
-/// Far above anything that is waited for: only a fault reaches it.
+/// Far above any expected wait, so that only a defect reaches it.
 const DEADLINE: Duration = Duration::from_secs(60);
-/// Between two looks.
-const PAUSE: Duration = Duration::from_millis(10);
+/// Between two polls.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Looks until it is so. Panics with `what`, and what was seen last, at the deadline.
+/// Polls until the value is `wanted`. At the deadline, panics with `what` and the last value.
 pub async fn until_equal<T: PartialEq + std::fmt::Debug>(
     what: &str,
     wanted: T,
-    mut look: impl AsyncFnMut() -> T,
+    mut poll: impl AsyncFnMut() -> T,
 ) {
     let started = Instant::now();
     loop {
-        let seen = look().await;
+        let seen = poll().await;
         if seen == wanted {
             return;
         }
         assert!(
             started.elapsed() < DEADLINE,
-            "waited {DEADLINE:?} in vain until {what}: wanted {wanted:?}, saw {seen:?}"
+            "timed out after {DEADLINE:?} waiting until {what}: wanted {wanted:?}, saw {seen:?}"
         );
-        // Between two looks: the loop waits for the event, and fails without it.
-        tokio::time::sleep(PAUSE).await;
+        // A pause between two polls. The loop fails at the deadline without the event.
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// Looks until it is so.
-pub async fn until(what: &str, mut look: impl AsyncFnMut() -> bool) {
-    until_equal(what, true, async || look().await).await;
+/// Polls until the condition holds.
+pub async fn until(what: &str, mut poll: impl AsyncFnMut() -> bool) {
+    until_equal(what, true, async || poll().await).await;
 }

@@ -1,4 +1,4 @@
-//! Postgres and RabbitMQ, private ones unless the environment names others, as long as the tests run.
+//! Postgres and RabbitMQ for the test run: private servers, unless the environment names others.
 
 use std::sync::{Mutex, OnceLock};
 
@@ -10,7 +10,7 @@ pub fn servers() -> &'static Services {
     SERVERS.get_or_init(|| Services::start(Purpose::Tests).unwrap())
 }
 
-/// A virtual host that no other test uses meanwhile. Making one takes seconds, so they are kept and used again.
+/// A virtual host that no other test uses at the same time. Creating one takes seconds, so they are reused.
 pub struct VirtualHost {
     number: u32,
 }
@@ -18,7 +18,7 @@ pub struct VirtualHost {
 static IN_USE: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 impl VirtualHost {
-    pub fn take() -> Self {
+    pub fn acquire() -> Self {
         let mut in_use = IN_USE.lock().unwrap();
         let number = (0..).find(|number| !in_use.contains(number)).unwrap();
         in_use.push(number);

@@ -1,4 +1,5 @@
-//! A shop with nothing but a few products: a database, a virtual host, third parties; orders as the api leaves them.
+//! A shop with a few products: a database, a virtual host and third parties. Orders are inserted as the api
+//! leaves them.
 
 use serde_json::json;
 use storefront::messages::{Consumer, Event};
@@ -7,7 +8,7 @@ use uuid::Uuid;
 use super::broker::TestBroker;
 use super::database::TestDatabase;
 use super::simulators::Simulators;
-use super::worker::{self, Ended, RETRY_DELAYS_MS, Worker};
+use super::worker::{self, CommandOutput, RETRY_DELAYS_MS, Worker};
 
 const PRODUCTS: &str = "
     insert into categories (id, slug, name) values ('00000000-0000-0000-0000-0000000000c1', 'home', 'Home');
@@ -29,7 +30,7 @@ pub struct Shop {
     pub simulators: Simulators,
 }
 
-/// An order to be made.
+/// An order, with the id of its message.
 pub struct Order {
     pub id: Uuid,
     pub message_id: Uuid,
@@ -60,7 +61,7 @@ impl Shop {
         }
     }
 
-    /// What a worker of this shop needs. Later entries replace earlier ones.
+    /// The settings of a worker of this shop. Later entries override earlier ones.
     pub fn settings(&self, changes: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {
         let delays = RETRY_DELAYS_MS.map(|delay| delay.to_string()).join(",");
         let mut settings: Vec<(&'static str, String)> = vec![
@@ -75,7 +76,7 @@ impl Shop {
             ("BACKSTOCK_RETRY_DELAYS_MS", delays),
             ("BACKSTOCK_SMTP_TIMEOUT_MS", "2000".to_owned()),
             ("BACKSTOCK_EMAIL_CLAIM_MS", "4000".to_owned()),
-            // A busy machine's broker may take long; what is said again would be counted twice.
+            // The broker may be slow on a busy machine, and republished events would be counted twice.
             ("BACKSTOCK_CONFIRM_TIMEOUT_MS", "30000".to_owned()),
             ("BACKSTOCK_SETTLE_INTERVAL_MS", "20".to_owned()),
             ("BACKSTOCK_SETTLE_AGAIN_MS", "500".to_owned()),
@@ -90,14 +91,14 @@ impl Shop {
         Worker::start(&self.settings(changes)).await
     }
 
-    /// `backstock-worker dead-letters …`, which needs the broker alone.
-    pub async fn dead_letters(&self, arguments: &[&str]) -> Ended {
+    /// Runs `backstock-worker dead-letters …`, which needs only the broker.
+    pub async fn dead_letters(&self, arguments: &[&str]) -> CommandOutput {
         let settings = [("BACKSTOCK_AMQP_URL", self.broker.host.url())];
         worker::run(&[&["dead-letters"], arguments].concat(), &settings).await
     }
 
-    /// Orders of two lines, 1 × product 1 and 2 × product 2, as they are when they wait for their payment: stock and the
-    /// coupon's use are taken.
+    /// Creates orders of two lines, 1 × product 1 and 2 × product 2, that wait for their payment: stock and a
+    /// coupon use are reserved.
     pub async fn reserve(&self, orders: usize, reserved_until: &str) -> Vec<Order> {
         let orders: Vec<Order> = (0..orders).map(|_| Order::new()).collect();
         let ids: Vec<Uuid> = orders.iter().map(|order| order.id).collect();
@@ -130,7 +131,7 @@ impl Shop {
         orders
     }
 
-    /// Orders that are authorized at the gateway and paid here, without an event.
+    /// Authorizes orders at the gateway and marks them as paid, without an event.
     pub async fn pay(&self, orders: &[Order]) {
         for order in orders {
             let payment = self.simulators.authorize(order.id, 3195, "tok_ok").await.unwrap();
@@ -146,15 +147,16 @@ impl Shop {
         }
     }
 
-    /// Says so in the outbox.
-    pub async fn say_paid(&self, orders: &[Order]) {
+    /// Adds `order.paid` events to the outbox.
+    pub async fn enqueue_paid(&self, orders: &[Order]) {
         for order in orders {
-            self.say(order.message_id, Event::OrderPaid { order_id: order.id })
+            self.enqueue(order.message_id, Event::OrderPaid { order_id: order.id })
                 .await;
         }
     }
 
-    pub async fn say(&self, message_id: Uuid, event: Event) {
+    /// Adds an event to the outbox.
+    pub async fn enqueue(&self, message_id: Uuid, event: Event) {
         sqlx::query("insert into outbox (message_id, event, body, trace_context) values ($1, $2, $3, $4)")
             .bind(message_id)
             .bind(event.name())
@@ -165,15 +167,15 @@ impl Shop {
             .unwrap();
     }
 
-    /// Paid orders whose events are in the outbox.
+    /// Creates paid orders whose events are in the outbox.
     pub async fn paid_orders(&self, orders: usize) -> Vec<Order> {
         let orders = self.reserve(orders, "now() + interval '1 hour'").await;
         self.pay(&orders).await;
-        self.say_paid(&orders).await;
+        self.enqueue_paid(&orders).await;
         orders
     }
 
-    /// The units sold of each product, whether or not lists sort by all of them yet.
+    /// The units sold of each product, including those that are not in the ranking yet.
     pub async fn sold(&self) -> String {
         let sold = "select string_agg((sales_count + coalesce(sold, 0))::text, ',' order by slug)
                     from products left join product_sales on product_id = id";
@@ -196,19 +198,19 @@ impl Shop {
         .await;
     }
 
-    /// Waits until each consumer of paid orders has noted each.
-    pub async fn until_all_done(&self, orders: usize) {
+    /// Waits until each consumer of paid orders has handled each order.
+    pub async fn until_all_handled(&self, orders: usize) {
         self.until_all_fulfilled(orders).await;
         let done = "select count(*) from inbox where done_at is not null";
-        super::until_equal("all is noted", 3 * orders as i64, async || {
+        super::until_equal("all messages are in the inbox", 3 * orders as i64, async || {
             self.database.number(done).await
         })
         .await;
     }
 
-    /// What must be true of so many paid orders, whatever happened on the way: all done, nothing twice, nothing left.
-    /// Emails are counted by the caller, who knows whether one may have come twice.
-    pub async fn assert_done_once(&self, orders: usize) {
+    /// Asserts that all work for this number of paid orders was done exactly once, with nothing left over.
+    /// The caller counts emails, because some tests allow duplicates.
+    pub async fn assert_handled_once(&self, orders: usize) {
         let orders = orders as i64;
         let number = async |sql: &str| self.database.number(sql).await;
         assert_eq!(self.statuses().await, format!("fulfilled: {orders}"));
@@ -232,7 +234,10 @@ impl Shop {
             "{labels}"
         );
         for consumer in Consumer::ALL {
-            assert_eq!(self.broker.ready(&consumer.dead_letter_queue()).await, Some(0));
+            assert_eq!(
+                self.broker.ready_messages(&consumer.dead_letter_queue()).await,
+                Some(0)
+            );
         }
     }
 
@@ -241,5 +246,5 @@ impl Shop {
     }
 }
 
-/// The request that caused what the tests say.
+/// The trace context of the tests' events.
 pub const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -1,4 +1,4 @@
-//! The third parties: the real simulators, in a process a test.
+//! The third parties: the real simulators, in one process per test.
 
 use std::path::Path;
 use std::process::{Command as StdCommand, Stdio};
@@ -17,7 +17,7 @@ pub struct Simulators {
     pub inbox: String,
 }
 
-/// Built by cargo beside the worker: `cargo test -p worker` alone builds no other package's programs.
+/// `cargo test -p worker` doesn't build the programs of other packages, so the simulators are built here.
 fn build() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -42,8 +42,8 @@ impl Simulators {
         let program =
             Path::new(env!("CARGO_BIN_EXE_backstock-worker")).with_file_name("backstock-simulators");
         let mut command = Command::new(program);
-        for party in ["PAYMENT", "CARRIER", "SMTP", "INBOX"] {
-            command.env(format!("BACKSTOCK_{party}_LISTEN"), "127.0.0.1:0");
+        for service in ["PAYMENT", "CARRIER", "SMTP", "INBOX"] {
+            command.env(format!("BACKSTOCK_{service}_LISTEN"), "127.0.0.1:0");
         }
         let mut child = command
             .env("BACKSTOCK_LOG_FORMAT", "json")
@@ -72,16 +72,20 @@ impl Simulators {
         }
     }
 
-    /// Sets how a party behaves: its URL, then what `/control` takes.
-    pub async fn set(&self, party: &str, conduct: Value) {
-        let answer = self
+    /// Sets the faults of a simulated service: its URL, then the body of `/control`.
+    pub async fn set_faults(&self, service: &str, faults: Value) {
+        let response = self
             .http
-            .put(format!("{party}/control"))
-            .json(&conduct)
+            .put(format!("{service}/control"))
+            .json(&faults)
             .send()
             .await
             .unwrap();
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+        assert!(
+            response.status().is_success(),
+            "{}",
+            response.text().await.unwrap()
+        );
     }
 
     pub async fn get(&self, url: String) -> Value {
@@ -96,13 +100,13 @@ impl Simulators {
         self.get(format!("{}/v1/totals", self.carrier)).await
     }
 
-    /// How many mails have arrived.
-    pub async fn mails(&self) -> i64 {
+    /// The number of received mails.
+    pub async fn mail_count(&self) -> i64 {
         let count = self.get(format!("{}/messages/count", self.inbox)).await;
         count["received"].as_i64().unwrap()
     }
 
-    /// The newest mails to an address, whole.
+    /// The newest mails to an address, with their bodies.
     pub async fn mails_to(&self, address: &str) -> Vec<Value> {
         let list = self
             .get(format!("{}/messages?to={address}&limit=1000", self.inbox))
@@ -119,21 +123,25 @@ impl Simulators {
     pub async fn authorize(&self, order: uuid::Uuid, amount: i64, token: &str) -> Option<String> {
         let body = json!({ "amount": amount, "currency": "EUR", "payment_token": token, "reference": order });
         let request = self.http.post(format!("{}/v1/payments", self.payment));
-        let answer = request
+        let response = request
             .header("idempotency-key", order.to_string())
             .json(&body)
             .send()
             .await
             .unwrap();
-        let payment: Value = answer.json().await.unwrap();
+        let payment: Value = response.json().await.unwrap();
         payment["id"].as_str().map(str::to_owned)
     }
 
-    /// As the gateway's owner may: the money is gone for good.
+    /// Voids a payment at the gateway, without the shop's knowledge.
     pub async fn void(&self, payment_id: &str) {
         let url = format!("{}/v1/payments/{payment_id}/void", self.payment);
-        let answer = self.http.post(url).send().await.unwrap();
-        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+        let response = self.http.post(url).send().await.unwrap();
+        assert!(
+            response.status().is_success(),
+            "{}",
+            response.text().await.unwrap()
+        );
     }
 
     /// The gateway's status of an order's payment.

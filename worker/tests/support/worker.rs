@@ -1,4 +1,4 @@
-//! A worker, as an operator runs it.
+//! A worker process, started as an operator starts it.
 
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
@@ -8,10 +8,10 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-/// How long a command may take: far above what any takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Far above the time that any command takes.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Short, so that tests are.
+/// Short, to keep the tests short.
 pub const RETRY_DELAYS_MS: [u32; 2] = [100, 300];
 
 pub struct Worker {
@@ -20,14 +20,14 @@ pub struct Worker {
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// What a command said before it ended.
-pub struct Ended {
+/// The result of a command.
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-impl Ended {
+impl CommandOutput {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|_| panic!("no JSON: {} {}", self.stdout, self.stderr))
@@ -44,18 +44,18 @@ pub fn command(settings: &[(&str, String)]) -> Command {
     command
 }
 
-/// Runs a command to its end.
-pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> Ended {
+/// Runs a command until it exits.
+pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> CommandOutput {
     let running = command(settings)
         .args(arguments)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .output();
-    let output = tokio::time::timeout(PATIENCE, running)
+    let output = tokio::time::timeout(COMMAND_TIMEOUT, running)
         .await
         .expect("it ends by itself")
         .unwrap();
-    Ended {
+    CommandOutput {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
@@ -63,7 +63,7 @@ pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> Ended {
 }
 
 impl Worker {
-    /// Returns when it works.
+    /// Returns when the worker is ready.
     pub async fn start(settings: &[(&str, String)]) -> Self {
         let mut child = command(settings).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -86,7 +86,7 @@ impl Worker {
         Self { child, internal, log }
     }
 
-    /// Where its internal listener is.
+    /// The address of the internal listener.
     pub fn internal(&self) -> &str {
         &self.internal
     }
@@ -95,19 +95,19 @@ impl Worker {
         self.child.id().unwrap()
     }
 
-    /// It ends at once.
+    /// Kills the process.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Ends it in order, and says how it ended.
+    /// Shuts the worker down gracefully, and returns its exit code.
     pub async fn stop(mut self) -> Option<i32> {
         let killed = Command::new("kill")
             .args(["-TERM", &self.pid().to_string()])
             .status()
             .await;
         assert!(killed.unwrap().success());
-        let status = tokio::time::timeout(PATIENCE, self.child.wait())
+        let status = tokio::time::timeout(COMMAND_TIMEOUT, self.child.wait())
             .await
             .expect("it ends")
             .unwrap();
@@ -118,15 +118,16 @@ impl Worker {
         self.log.lock().unwrap().join("\n")
     }
 
-    /// What its internal listener says.
+    /// A GET request to the internal listener.
     pub async fn get(&self, path: &str) -> (u16, String) {
-        let answer = reqwest::get(format!("http://{}{path}", self.internal))
+        let response = reqwest::get(format!("http://{}{path}", self.internal))
             .await
             .unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
+        (response.status().as_u16(), response.text().await.unwrap())
     }
 
-    /// A counter with these labels, for example `{consumer="popularity",outcome="done"}`. 0 when it is not there yet.
+    /// The sum of a counter over all series with these labels, for example `consumer="popularity"`. 0 when
+    /// there is none.
     pub async fn counter(&self, name: &str, labels: &[&str]) -> u64 {
         let (_, metrics) = self.get("/metrics").await;
         let has_all = |line: &&str| line.starts_with(name) && labels.iter().all(|label| line.contains(label));

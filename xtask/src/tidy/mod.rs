@@ -6,6 +6,7 @@ mod alerts;
 mod arms;
 mod dependencies;
 mod doc_numbers;
+mod docs;
 mod files;
 mod lessons;
 mod links;
@@ -60,6 +61,7 @@ pub(crate) fn check() -> Result<ExitCode> {
     findings.extend(arms::check(&files));
     findings.extend(lessons::check(&files)?);
     findings.extend(doc_numbers::check(&files)?);
+    findings.extend(docs::check(&files));
     findings.extend(recorded_results::check(&files));
     findings.extend(settings::check(&files, &root)?);
     findings.extend(sql::check(&files));

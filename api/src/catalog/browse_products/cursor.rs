@@ -1,8 +1,8 @@
-//! **Technique**: the page continues after the last item's sort key and id (keyset, or seek, pagination), which a signed
-//! cursor carries.
+//! **Technique**: keyset pagination, also called the seek method: a page starts after the previous page's last sort key
+//! and id, which a signed cursor carries.
 //! **Cost**: one index descent and the page's rows, at any depth.
-//! **Fails when**: someone wants page 5 000 without the pages before it, or the order's key changes while the list is
-//! followed: a product whose key moves past the cursor is seen twice or not at all.
+//! **Fails when**: a client needs page 5 000 without the pages before it, or sort keys change during pagination: a
+//! product whose key moves past the cursor is returned twice or not at all.
 //! **Source**: <https://use-the-index-luke.com/no-offset>
 
 use axum::extract::{RawQuery, State};
@@ -16,24 +16,24 @@ use crate::http::query::Parameters;
 use crate::http::timings::{RequestTimings, Timings};
 use crate::state::{App, AppState};
 
-/// A page of products.
+/// Lists products.
 #[utoipa::path(
     get,
     path = "/v1/products",
     tag = "Catalog",
     security(()),
     params(
-        ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
+        ("category" = Option<String>, Query, description = "Slug of a category; its descendants are included"),
         ("brand" = Option<String>, Query, description = "Slug of a brand"),
-        ("q" = Option<String>, Query, description = "Words to be found, at most 200 characters; the last is a beginning, from three letters on"),
+        ("q" = Option<String>, Query, description = "Words to search for, at most 200 characters; the last word also matches as a prefix, from three letters on"),
         ("min_price" = Option<i64>, Query, description = "Lowest price, in minor units"),
         ("max_price" = Option<i64>, Query, description = "Highest price, in minor units"),
-        ("in_stock" = Option<bool>, Query, description = "Only what is in stock, or only what isn't"),
+        ("in_stock" = Option<bool>, Query, description = "Only products in stock, or only products out of stock"),
         ("sort" = Option<String>, Query, description = "relevance (default with `q`: products with the words in their title first, the best-selling among them), newest (default without), price_asc, price_desc, best_selling, rating"),
         ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated; of each product the first 100 of each (BACKSTOCK_MAX_LIST_DETAILS), `/v1/products/{slug}` has the rest"),
+        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated; at most 100 of each per product (BACKSTOCK_MAX_LIST_DETAILS), `/v1/products/{slug}` has all"),
         ("fields" = Option<String>, Query, description = "Only these fields of each product, comma-separated"),
-        ("after" = Option<String>, Query, description = "From `next`: where the page before ended"),
+        ("after" = Option<String>, Query, description = "The cursor from `next`"),
     ),
     responses(
         (status = 200, body = ProductPage),
@@ -78,7 +78,7 @@ async fn page(
     let page = read_page(app, &mut session, list, bounds).await?;
     drop(session);
 
-    let next = match page.last_of_more() {
+    let next = match page.last_if_more() {
         None => None,
         Some((last, columns)) => {
             let key = list.sort.key_of(last)?;

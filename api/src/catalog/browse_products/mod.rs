@@ -1,8 +1,8 @@
-//! `GET /v1/products`: a page of the products that match, in an order. The lesson `pagination` is taught here: its arms
-//! are handlers that differ in how a page says where the next one begins.
+//! `GET /v1/products`: a page of the matching products, sorted. The switch point of the lesson `pagination`: its arms are
+//! handlers that differ in how a page refers to the next one.
 //!
-//! Both arms promise a total order, at most `limit` items, and a `next` that is followed as it is. What they share is
-//! here: reading the request, the statement around the arm's bounds, and the answer.
+//! Both arms promise a total order, at most `limit` items, and a `next` that clients follow unchanged. They share this
+//! module's code: parsing the request, the statement around the arm's bounds, and the response.
 
 #[cfg(feature = "baselines")]
 pub mod offset;
@@ -30,10 +30,10 @@ use crate::state::App;
 
 /// The most items of a page.
 pub const MAX_LIMIT: u32 = 100;
-/// The items of a page when the request doesn't say.
+/// Items of a page without `limit`.
 pub const DEFAULT_LIMIT: u32 = 20;
 
-/// What a request asks for, apart from where its page begins.
+/// A request's parameters, except the start of its page.
 #[derive(Debug)]
 struct ListRequest {
     filters: ProductFilters,
@@ -50,7 +50,7 @@ impl ListRequest {
         if sort == Some(Sort::Relevance) && filters.q.is_none() {
             return Err(ApiError::parameter(
                 "sort",
-                "`relevance` needs `q`: give words to be found, or another order",
+                "`relevance` needs `q`; send words to search for, or choose another order",
             ));
         }
         let default_sort = if filters.q.is_some() {
@@ -69,7 +69,7 @@ impl ListRequest {
         })
     }
 
-    /// Which changes concern its pages.
+    /// Decides which changes invalidate its cached pages.
     fn class(&self) -> Class {
         if self.filters.in_stock.is_some() || self.sort == Sort::Rating {
             Class::ShiftingListings
@@ -78,7 +78,7 @@ impl ListRequest {
         }
     }
 
-    /// Names the list, whatever its pages hold: what a cursor is bound to.
+    /// Identifies the list, independently of the shape of its pages. A cursor is bound to it.
     fn list_name(&self) -> String {
         let mut name = String::with_capacity(160);
         name.push_str("/v1/products?");
@@ -87,7 +87,7 @@ impl ListRequest {
         name
     }
 
-    /// Appends what shapes a page of the list, to its name.
+    /// Appends the parameters that shape a page to the list's name.
     fn with_shape(&self, mut name: String) -> String {
         use std::fmt::Write as _;
         write!(name, "&limit={}", self.limit).expect("writing to a string can't fail");
@@ -113,38 +113,39 @@ fn take_include(parameters: &mut Parameters<'_>) -> Result<Include, ApiError> {
         variants: false,
         images: true,
     };
-    let chosen = parameters.take_choices("include", &[("variants", variants), ("images", images)])?;
-    Ok(chosen.into_iter().fold(Include::default(), |all, one| Include {
-        variants: all.variants || one.variants,
-        images: all.images || one.images,
-    }))
+    let requested = parameters.take_choices("include", &[("variants", variants), ("images", images)])?;
+    Ok(requested
+        .into_iter()
+        .fold(Include::default(), |all, one| Include {
+            variants: all.variants || one.variants,
+            images: all.images || one.images,
+        }))
 }
 
-/// A page as it was read.
 struct PageRows {
     /// At most `limit` rows.
     rows: Vec<PgRow>,
-    /// Where the columns of a row are. `None` without rows.
+    /// The indexes of a row's columns. `None` without rows.
     columns: Option<ItemColumns>,
     details: Vec<Details>,
-    /// Names the brands and categories of the rows.
+    /// Has the brands and categories of the rows.
     reference: Arc<Snapshot>,
-    /// Whether the list goes on.
+    /// More rows follow this page.
     more: bool,
-    /// With what the search text was matched: 0 at first, 1 when that found nothing.
+    /// How the search text was matched: 0 for the first way, 1 for the fallback.
     matching: u8,
     /// The ids of the rows.
     products: Vec<uuid::Uuid>,
 }
 
 impl PageRows {
-    /// The last row, if the list goes on behind it.
-    fn last_of_more(&self) -> Option<(&PgRow, &ItemColumns)> {
+    /// The last row, if more rows follow this page.
+    fn last_if_more(&self) -> Option<(&PgRow, &ItemColumns)> {
         self.rows.last().zip(self.columns.as_ref()).filter(|_| self.more)
     }
 }
 
-/// Reads a page: a statement or two, another for details, and others when a search text matched nothing.
+/// Reads a page in one or two statements, plus one for details, plus the fallback's if a search text matched nothing.
 async fn read_page(
     app: &App,
     session: &mut Session<'_>,
@@ -196,20 +197,23 @@ async fn read_page(
     })
 }
 
-/// The rows, and with what the search text was matched.
+/// The rows, and how the search text was matched.
 async fn read_rows(
     catalog: &Catalog,
     session: &mut Session<'_>,
     reference: &Snapshot,
     mut query: ListQuery<'_>,
 ) -> Result<(Vec<PgRow>, u8), ApiError> {
-    let rows = catalog.statement.read(session, reference, query).await?;
-    let may_match_otherwise =
+    let rows = catalog
+        .statement
+        .read(session, reference, &catalog.statistics, query)
+        .await?;
+    let has_fallback =
         query.matching == 0 && query.filters.q.is_some() && catalog.search.has_second_matching();
-    if !rows.is_empty() || !may_match_otherwise {
+    if !rows.is_empty() || !has_fallback {
         return Ok((rows, query.matching));
     }
-    // Past the end of a list, a page is empty, too.
+    // An empty page doesn't imply an empty list: the request may be past its end.
     let list_is_empty = match query.bounds {
         Bounds::Start => true,
         Bounds::After { .. } => false,
@@ -221,7 +225,10 @@ async fn read_rows(
                 bounds: Bounds::Start,
                 ..query
             };
-            let first = catalog.statement.read(session, reference, first).await?;
+            let first = catalog
+                .statement
+                .read(session, reference, &catalog.statistics, first)
+                .await?;
             first.is_empty()
         }
     };
@@ -229,20 +236,22 @@ async fn read_rows(
         return Ok((rows, query.matching));
     }
     query.matching = 1;
-    let rows = catalog.statement.read(session, reference, query).await?;
+    let rows = catalog
+        .statement
+        .read(session, reference, &catalog.statistics, query)
+        .await?;
     Ok((rows, query.matching))
 }
 
-/// A page of a list, as it is answered.
+/// A page of a product list.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ProductPage<'r> {
     /// In the list's order.
     pub items: Vec<ProductItem<'r>>,
-    /// The next page's address, to be followed as it is; null on the last page. Also in `Link`.
+    /// The next page's address, to be followed unchanged; null on the last page. Also in `Link`.
     pub next: Option<&'r str>,
 }
 
-/// The JSON of a page.
 fn render(page: &PageRows, fields: Fields, next: Option<&str>) -> Result<Vec<u8>, ApiError> {
     let mut items = Vec::with_capacity(page.rows.len());
     if let Some(columns) = &page.columns {

@@ -1,7 +1,7 @@
-//! **Technique**: pages are numbered; the database counts off and drops the rows before the page.
-//! **Cost**: grows with the page's number: every row before the page is read.
-//! **Fails when**: someone goes deep, as crawlers do. And a product that is added meanwhile pushes another onto the next
-//! page, where it is seen twice.
+//! **Technique**: numbered pages; the database reads and discards the rows before the page (`offset`).
+//! **Cost**: grows with the page number, because every row before the page is read.
+//! **Fails when**: clients request deep pages, as crawlers do. A product that is added during pagination also pushes
+//! another one onto the next page, so it is returned twice.
 //! **Source**: <https://www.postgresql.org/docs/current/queries-limit.html>
 
 use axum::extract::{RawQuery, State};
@@ -14,27 +14,27 @@ use crate::http::query::Parameters;
 use crate::http::timings::{RequestTimings, Timings};
 use crate::state::{App, AppState};
 
-/// The highest page that is read: deeper than any catalogue.
+/// The highest page number, deeper than any catalogue.
 const MAX_PAGE: u64 = 100_000_000;
 
-/// A page of products.
+/// Lists products.
 #[utoipa::path(
     get,
     path = "/v1/products",
     tag = "Catalog",
     security(()),
     params(
-        ("category" = Option<String>, Query, description = "Slug of a category; those below it count as well"),
+        ("category" = Option<String>, Query, description = "Slug of a category; its descendants are included"),
         ("brand" = Option<String>, Query, description = "Slug of a brand"),
-        ("q" = Option<String>, Query, description = "Words to be found, at most 200 characters; the last is a beginning, from three letters on"),
+        ("q" = Option<String>, Query, description = "Words to search for, at most 200 characters; the last word also matches as a prefix, from three letters on"),
         ("min_price" = Option<i64>, Query, description = "Lowest price, in minor units"),
         ("max_price" = Option<i64>, Query, description = "Highest price, in minor units"),
-        ("in_stock" = Option<bool>, Query, description = "Only what is in stock, or only what isn't"),
+        ("in_stock" = Option<bool>, Query, description = "Only products in stock, or only products out of stock"),
         ("sort" = Option<String>, Query, description = "relevance (default with `q`: products with the words in their title first, the best-selling among them), newest (default without), price_asc, price_desc, best_selling, rating"),
         ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated; of each product the first 100 of each (BACKSTOCK_MAX_LIST_DETAILS), `/v1/products/{slug}` has the rest"),
+        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated; at most 100 of each per product (BACKSTOCK_MAX_LIST_DETAILS), `/v1/products/{slug}` has all"),
         ("fields" = Option<String>, Query, description = "Only these fields of each product, comma-separated"),
-        ("page" = Option<u64>, Query, description = "Which page, from 1", minimum = 1),
+        ("page" = Option<u64>, Query, description = "The page's number, from 1", minimum = 1),
     ),
     responses(
         (status = 200, body = ProductPage),

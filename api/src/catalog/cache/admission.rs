@@ -1,14 +1,15 @@
-//! Which answers are worth storing (cache admission): what was asked for twice, and of what wasn't yet only so many bytes
-//! a minute. Else requests that never repeat, a crawler's or an attacker's, evict what everybody asks for.
+//! Cache admission: an answer is stored when it was requested twice. Answers that were requested once are stored within
+//! a budget of bytes per minute. Otherwise requests that never repeat, a crawler's or an attacker's, would evict popular
+//! answers (cache pollution).
 
 use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-/// Keys that are remembered for a window: 64 KB for each of two windows. A later key may take an earlier one's place.
+/// Keys remembered per window: 64 KB for each of two windows. On a collision, the later key replaces the earlier one.
 const SLOTS: usize = 1 << 14;
 
-/// A second request within this time, or within twice of it, counts as one.
+/// A request within this time of an earlier one counts as a repetition, and may count up to twice this time later.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// Bounds from the settings, in bytes.
@@ -16,27 +17,28 @@ const WINDOW: Duration = Duration::from_secs(60);
 pub struct AdmissionSettings {
     /// A larger answer is never stored.
     pub max_answer_bytes: usize,
-    /// Answers that were asked for once: so much a minute.
+    /// The budget for answers that were requested once.
     pub first_answers_bytes_per_minute: usize,
 }
 
-/// What was asked for of late.
+/// Remembers recently requested keys.
 pub struct Admission {
     settings: AdmissionSettings,
     hasher: foldhash::quality::RandomState,
     seen: Mutex<Seen>,
 }
 
+/// The keys of two windows, and a token bucket of bytes.
 struct Seen {
     current: Box<[u32]>,
-    before: Box<[u32]>,
+    previous: Box<[u32]>,
     rotated_at: Instant,
     bytes_left: f64,
-    filled_at: Instant,
+    refilled_at: Instant,
 }
 
 impl Admission {
-    /// Nothing was asked for yet.
+    /// Begins with the full budget of a minute, and without known keys.
     pub fn new(settings: AdmissionSettings) -> Self {
         let now = Instant::now();
         Self {
@@ -44,15 +46,15 @@ impl Admission {
             hasher: foldhash::quality::RandomState::default(),
             seen: Mutex::new(Seen {
                 current: vec![0; SLOTS].into(),
-                before: vec![0; SLOTS].into(),
+                previous: vec![0; SLOTS].into(),
                 rotated_at: now,
                 bytes_left: settings.first_answers_bytes_per_minute as f64,
-                filled_at: now,
+                refilled_at: now,
             }),
         }
     }
 
-    /// Whether to store this many bytes under a key. `is_repeated` when it is known that others want it as well.
+    /// Whether to store an answer of this size. `is_repeated` if other requests are known to need it.
     pub fn admits(&self, key: &str, bytes: usize, is_repeated: bool) -> bool {
         self.admits_at(key, bytes, is_repeated, Instant::now())
     }
@@ -63,7 +65,7 @@ impl Admission {
         }
         let hash = self.hasher.hash_one(key);
         let mut seen = self.seen();
-        // Both are done for each: a key that is stored now may be evicted, and come again.
+        // Also for a repeated key, because its answer may be evicted and requested again.
         let was_seen = seen.note(hash, now);
         if is_repeated || was_seen {
             return true;
@@ -77,24 +79,24 @@ impl Admission {
 }
 
 impl Seen {
-    /// Remembers a key, and says whether it was known.
+    /// Remembers a key. `true` if it was known.
     fn note(&mut self, hash: u64, now: Instant) -> bool {
         if now.duration_since(self.rotated_at) > WINDOW {
-            std::mem::swap(&mut self.current, &mut self.before);
+            std::mem::swap(&mut self.current, &mut self.previous);
             self.current.fill(0);
             self.rotated_at = now;
         }
         let slot = hash as usize % SLOTS;
-        // The other half of the hash, and never the empty slot's zero.
+        // The other half of the hash, never zero, because zero marks an empty slot.
         let tag = (hash >> 32) as u32 | 1;
-        let was_seen = self.current[slot] == tag || self.before[slot] == tag;
+        let was_seen = self.current[slot] == tag || self.previous[slot] == tag;
         self.current[slot] = tag;
         was_seen
     }
 
     fn take_bytes(&mut self, bytes: usize, per_minute: usize, now: Instant) -> bool {
-        let passed = now.duration_since(self.filled_at).as_secs_f64();
-        self.filled_at = now;
+        let passed = now.duration_since(self.refilled_at).as_secs_f64();
+        self.refilled_at = now;
         let per_minute = per_minute as f64;
         self.bytes_left = per_minute.min(self.bytes_left + passed / 60.0 * per_minute);
         let is_enough = self.bytes_left >= bytes as f64;
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_never_repeat_store_so_much_and_no_more() {
+    fn requests_that_never_repeat_store_no_more_than_their_budget() {
         let (admission, now) = (admission(), Instant::now());
         let stored = |count: usize, now| {
             let keys = (0..count).map(|_| uuid::Uuid::now_v7().to_string());
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_twice_is_stored_also_when_the_minute_is_used_up() {
+    fn a_repeated_request_is_stored_even_when_the_budget_is_exhausted() {
         let (admission, now) = (admission(), Instant::now());
         let stored = (0..200).filter(|index| admission.admits_at(&format!("{index}"), 100, false, now));
         assert_eq!(stored.count(), 100);

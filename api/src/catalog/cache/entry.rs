@@ -1,4 +1,4 @@
-//! The form of a stored answer: what its maker knew and which products it shows, in front of the answer itself.
+//! The format of a cached answer: a header with its stamp and its products, followed by the answer.
 
 use std::sync::Arc;
 
@@ -8,37 +8,35 @@ use uuid::Uuid;
 use crate::catalog::changes::{Lineage, Snapshot};
 use crate::http::answer::Answer;
 
-/// What a value starts with. Another form gets another mark and another key, so that processes of two releases can share
-/// a Redis.
-const MARK: &[u8] = b"entry 2\n";
+/// The magic bytes at a value's start. A new format gets new magic bytes and new keys, so that processes of two releases
+/// can share a Redis.
+const MAGIC: &[u8] = b"entry 2\n";
 
-/// Transactions that a stored snapshot may name, and products that an answer may show. More are not stored.
+/// The most running transactions in a stored snapshot, and the most products in an answer. Larger answers aren't stored.
 const MAX_IDS: usize = 4_096;
 
-/// What an answer's maker knew when the work began.
+/// The state of the process that made an answer, at the start of the work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
-    /// The answer has at least what this shows.
+    /// The answer reflects at least the transactions that this snapshot includes.
     pub snapshot: Arc<Snapshot>,
-    /// Of the database that the snapshot was taken of.
+    /// The lineage of the snapshot's database.
     pub lineage: Lineage,
     /// In milliseconds since 1970, by the database's clock.
     pub made_at_ms: u64,
 }
 
-/// A value of the cache, read.
+/// A decoded value of the cache.
 #[derive(Debug)]
 pub struct Entry {
-    /// What its maker knew.
     pub stamp: Stamp,
     /// 16 bytes each.
     products: Bytes,
-    /// What is served.
     pub answer: Answer,
 }
 
 impl Entry {
-    /// The bytes to store. None when there are too many ids.
+    /// The bytes to store. `None` if there are too many ids.
     pub fn encode(stamp: &Stamp, answer: &Answer) -> Option<Vec<u8>> {
         let running = stamp.snapshot.running();
         let products = answer.products();
@@ -46,8 +44,8 @@ impl Entry {
             return None;
         }
         let ids = running.len() * 8 + products.len() * 16;
-        let mut bytes = Vec::with_capacity(MARK.len() + 40 + ids + answer.stored().len());
-        bytes.extend_from_slice(MARK);
+        let mut bytes = Vec::with_capacity(MAGIC.len() + 40 + ids + answer.stored().len());
+        bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&stamp.lineage.epoch.to_be_bytes());
         bytes.extend_from_slice(&stamp.lineage.timeline.to_be_bytes());
         for number in [stamp.made_at_ms, stamp.snapshot.oldest(), stamp.snapshot.next()] {
@@ -65,12 +63,12 @@ impl Entry {
         Some(bytes)
     }
 
-    /// Reads a value. None when it is not one of ours.
+    /// Decodes a value. `None` if it has another format.
     pub fn decode(mut bytes: Bytes) -> Option<Self> {
-        if !bytes.starts_with(MARK) {
+        if !bytes.starts_with(MAGIC) {
             return None;
         }
-        let _ = bytes.split_to(MARK.len());
+        let _ = bytes.split_to(MAGIC.len());
         let lineage = Lineage {
             epoch: take_u64(&mut bytes)?.cast_signed(),
             timeline: take_u32(&mut bytes)?,
@@ -97,7 +95,7 @@ impl Entry {
         })
     }
 
-    /// The products that it shows.
+    /// The products in the answer.
     pub fn products(&self) -> impl Iterator<Item = Uuid> {
         self.products
             .chunks_exact(16)
@@ -128,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_read_as_it_was_stored() {
+    fn an_entry_survives_a_round_trip() {
         let stamp = Stamp {
             snapshot: Arc::new(Snapshot::parse("10:20:10,14").unwrap()),
             lineage: Lineage {

@@ -1,5 +1,6 @@
-//! One process at a time makes an answer that all share: a short lock in Redis (`SET NX PX`), which only its owner
-//! releases. It saves work and guards nothing: who doesn't get it in time works without.
+//! A short lock in Redis (`SET NX PX`) against a cache stampede of several processes: only its holder makes the answer
+//! that all share, and only its holder releases it. It saves work but guards no invariant, so a request that doesn't get
+//! it in time does the work without it.
 
 use std::time::Duration;
 
@@ -7,29 +8,29 @@ use redis::Cmd;
 use storefront::redis::{Redis, RedisError};
 use uuid::Uuid;
 
-/// A lock that its owner doesn't release ends by itself. Longer than a list or a search may take in the database.
+/// The lock expires if its holder doesn't release it. Longer than the database may take for a list or a search.
 const LOCK_TTL: Duration = Duration::from_secs(1);
 
-/// Stores the answer, unless it is empty, and releases the lock, if it is still ours: one round trip.
+/// Stores the answer unless it is empty, and releases the lock if this process still holds it, in one round trip.
 const STORE_AND_RELEASE: &str = "
 local stored = 1
 if #ARGV[2] > 0 then stored = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
 if redis.call('GET', KEYS[2]) == ARGV[1] then redis.call('DEL', KEYS[2]) end
 return stored";
 
-/// A lock that this process holds. A request that goes away with its client releases it as well.
+/// A lock held by this process. It is also released when the request is cancelled because its client disconnected.
 pub struct FillLock {
     redis: Redis,
     key: String,
-    /// None once it is released.
+    /// `None` once the lock is released.
     token: Option<String>,
 }
 
 impl FillLock {
-    /// Takes it. None when another process has it.
+    /// Acquires the lock. `None` if another process holds it.
     ///
     /// # Errors
-    /// When Redis doesn't answer, or refuses.
+    /// When Redis is unavailable or returns an error.
     pub async fn try_acquire(redis: &Redis, key: &str) -> Result<Option<Self>, RedisError> {
         let token = Uuid::now_v7().simple().to_string();
         let mut set = Cmd::new();
@@ -39,18 +40,18 @@ impl FillLock {
             .arg("NX")
             .arg("PX")
             .arg(LOCK_TTL.as_millis() as u64);
-        let taken = redis.query::<Option<String>>(&set).await?;
-        Ok(taken.map(|_| Self {
+        let acquired = redis.query::<Option<String>>(&set).await?;
+        Ok(acquired.map(|_| Self {
             redis: redis.clone(),
             key: key.to_owned(),
             token: Some(token),
         }))
     }
 
-    /// Ends it, and stores what was made meanwhile.
+    /// Stores the value and releases the lock.
     ///
     /// # Errors
-    /// When Redis doesn't answer, or refuses. The lock ends by itself then.
+    /// When Redis is unavailable or returns an error. The lock expires then.
     pub async fn release(mut self, value: &[u8], ttl: Duration) -> Result<(), RedisError> {
         match self.token.take() {
             Some(token) => store_and_release(&self.redis, &self.key, &token, value, ttl).await,
@@ -65,7 +66,7 @@ impl Drop for FillLock {
         if let (Some(token), Ok(runtime)) = (self.token.take(), runtime) {
             let (redis, key) = (self.redis.clone(), std::mem::take(&mut self.key));
             runtime.spawn(async move {
-                // What fails here ends by itself.
+                // If this fails, the lock expires.
                 let _ = store_and_release(&redis, &key, &token, &[], LOCK_TTL).await;
             });
         }

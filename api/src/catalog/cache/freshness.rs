@@ -1,17 +1,18 @@
-//! Whether a stored answer still tells the truth: what this process knows of changes, from the feed, against what the
-//! answer's maker knew.
+//! Cache invalidation: decides whether a cached answer is still fresh, from the changes that this process read from the
+//! feed.
 //!
-//! Every answer carries the snapshot of its maker's last look at the feed before the work began, so it has at least what
-//! that snapshot shows. It is stale when a change that concerns it isn't among that. Nothing of this lives in Redis: a
-//! change that is made while Redis is away is seen all the same.
+//! Every answer carries the snapshot of the last read of the feed before the work began, so it reflects at least that
+//! snapshot's transactions. It is stale when a relevant change isn't among them. Nothing of this is stored in Redis, so
+//! changes made while Redis is unavailable aren't missed.
 //!
-//! That holds while the feed is read. When the feed is late, no stored answer is served: others may have changed prices
-//! meanwhile. While Postgres can't be reached, as in a restart, stored answers are served for a bounded time.
+//! This holds only while the feed is read. When the feed is late, no cached answer is served, because other processes may
+//! have changed prices. While Postgres is unreachable, as in a restart, cached answers are served for a bounded time.
 //!
-//! Ages are measured by the database's clock, which all processes share: the clocks of their machines may differ.
+//! Ages are measured by the database's clock, which all processes share, because their machines' clocks may differ.
 //!
-//! Who pays: a customer's review or order touches its product's answers at once, and a list that shows the product at most
-//! once in half of `list_staleness`. Prices and texts, which only admins change, touch all lists, in a bounded rate.
+//! The cost of changes: a customer's review or order invalidates its product's answers immediately, and a list with the
+//! product at most once per half of `list_staleness`. Prices and texts, which only admins change, invalidate all lists, at
+//! a bounded rate.
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -20,21 +21,23 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::Class;
-use super::changed::{Changed, ChangedTogether};
+use super::change_set::{ChangeSet, RateLimitedChangeSet};
 use super::entry::Stamp;
 use crate::catalog::changes::{ChangeKind, Changes, Lineage, Snapshot};
 
-/// How long stored answers are served while Postgres can't be reached, so that requests could not be answered otherwise.
-/// It rides out a restart. Others may have changed the catalogue meanwhile, if it is only this process that is cut off.
+/// How long cached answers are served while Postgres is unreachable, because there is no other way to answer. Long enough
+/// for a restart. If only this process is cut off, others may change the catalogue during this time.
 const TRUSTED_WITHOUT_POSTGRES: Duration = Duration::from_secs(30);
 
-/// How far apart two processes may believe the database's clock to be: each is off by the time that its read took.
+/// The largest difference between two processes' estimates of the database's clock. Each estimate is off by the duration
+/// of its read.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(1);
 
-/// Products that changed within the longest time to live. Beyond this bound all stored answers count as stale.
+/// The most remembered products that changed within the longest time to live. Beyond that, all cached answers count as
+/// stale.
 const MAX_PRODUCTS: usize = 50_000;
 
-/// How often products are looked through for those that may be forgotten.
+/// How often expired changes of products are removed.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Bounds from the settings.
@@ -42,51 +45,51 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(30);
 pub struct FreshnessSettings {
     /// How old stock flags and ratings in lists may be.
     pub list_staleness: Duration,
-    /// How often all lists become stale while changes keep coming.
+    /// How often frequent changes make all lists stale.
     pub list_refresh: Duration,
-    /// How long after a read of the feed stored answers are served, unless Postgres can't be reached.
+    /// How long after a read of the feed cached answers are served, unless Postgres is unreachable.
     pub max_feed_lag: Duration,
-    /// The longest time that an answer is stored for.
+    /// The longest time to live of an answer.
     pub longest_ttl: Duration,
 }
 
-/// What this process knows of changes.
+/// The changes that this process read from the feed.
 pub struct Freshness {
     settings: FreshnessSettings,
     state: RwLock<State>,
 }
 
 struct State {
-    /// The last read of the feed. None before the first.
+    /// The snapshot of the last read of the feed. `None` before the first.
     snapshot: Option<Arc<Snapshot>>,
     lineage: Lineage,
-    /// When the last read began: changes that were committed later may be missing.
+    /// When the last read began. Changes committed later may be missing.
     read_at: Instant,
-    /// The database's clock then, in milliseconds since 1970.
+    /// The database's clock at `read_at`, in milliseconds since 1970.
     database_ms: u64,
-    /// When an attempt to reach Postgres failed last.
+    /// When an attempt to reach Postgres last failed.
     unreachable_at: Option<Instant>,
-    /// Nothing is known of what changed before it.
+    /// Changes before this snapshot are unknown.
     floor: Arc<Snapshot>,
-    reference: Changed,
-    /// What lists and facets show and how they are ordered: prices and texts.
-    lists: ChangedTogether,
-    /// Which products there are and what they are called.
-    names: ChangedTogether,
+    reference: ChangeSet,
+    /// Prices and texts, which lists and facets contain and are sorted by.
+    lists: RateLimitedChangeSet,
+    /// The set of products and their titles.
+    names: RateLimitedChangeSet,
     products: HashMap<Uuid, ProductChanges, foldhash::fast::RandomState>,
     pruned_at: Instant,
 }
 
 struct ProductChanges {
-    /// Texts and prices: stale wherever they are shown.
-    at_once: Changed,
-    /// Stock and ratings: lists may lag behind.
-    may_lag: Changed,
+    /// Texts and prices, which make every answer with the product stale.
+    immediate: ChangeSet,
+    /// Stock and ratings, which may be stale in lists for a while.
+    may_lag: ChangeSet,
     noted_at: Instant,
 }
 
 impl Freshness {
-    /// Knows nothing until the feed was read.
+    /// Treats all answers as stale until the first read of the feed.
     pub fn new(settings: FreshnessSettings) -> Self {
         let now = Instant::now();
         let state = State {
@@ -96,9 +99,9 @@ impl Freshness {
             database_ms: 0,
             unreachable_at: None,
             floor: Arc::default(),
-            reference: Changed::default(),
-            lists: ChangedTogether::new(settings.list_refresh, now),
-            names: ChangedTogether::new(settings.list_refresh, now),
+            reference: ChangeSet::default(),
+            lists: RateLimitedChangeSet::new(settings.list_refresh, now),
+            names: RateLimitedChangeSet::new(settings.list_refresh, now),
             products: HashMap::default(),
             pruned_at: now,
         };
@@ -108,12 +111,12 @@ impl Freshness {
         }
     }
 
-    /// Whether enough is known of changes to serve stored answers.
+    /// Whether the known changes are recent enough to serve cached answers.
     pub fn is_known(&self) -> bool {
         self.read().is_known(Instant::now(), self.settings.max_feed_lag)
     }
 
-    /// What an answer has at least, whose work begins now. None while nothing may be read from the cache or put into it.
+    /// The stamp of an answer whose work begins now. `None` while the cache may be neither read nor written.
     pub fn stamp(&self) -> Option<Stamp> {
         let now = Instant::now();
         let state = self.read();
@@ -127,7 +130,7 @@ impl Freshness {
         })
     }
 
-    /// Takes over what was read from the feed.
+    /// Records the changes of a read of the feed.
     pub fn apply(&self, changes: &Changes) {
         let now = Instant::now();
         let snapshot = Arc::new(changes.snapshot.clone());
@@ -137,7 +140,7 @@ impl Freshness {
         state.unreachable_at = None;
         state.lineage = changes.lineage;
         if changes.everything {
-            state.forget_all(&snapshot);
+            state.invalidate_all(&snapshot);
         }
         for transaction in &changes.reference_transactions {
             state.reference.note(*transaction, &snapshot);
@@ -151,19 +154,19 @@ impl Freshness {
         state.snapshot = Some(snapshot);
     }
 
-    /// Postgres could not be reached just now.
+    /// An attempt to reach Postgres failed.
     pub fn note_unreachable(&self) {
         self.write().unreachable_at = Some(Instant::now());
     }
 
-    /// Whether an answer may be served that has this stamp and shows these products.
+    /// Whether an answer with this stamp and these products may be served.
     pub fn is_fresh(&self, class: Class, stamp: &Stamp, products: impl Iterator<Item = Uuid>) -> bool {
         let now = Instant::now();
         let state = self.read();
         let database_ms = state.database_ms(now);
-        let is_of_the_future = stamp.made_at_ms > database_ms + CLOCK_TOLERANCE.as_millis() as u64;
+        let is_in_future = stamp.made_at_ms > database_ms + CLOCK_TOLERANCE.as_millis() as u64;
         let age = Duration::from_millis(database_ms.saturating_sub(stamp.made_at_ms));
-        if is_of_the_future || class.shifts() && age > self.settings.list_staleness * 3 / 4 {
+        if is_in_future || class.shifts() && age > self.settings.list_staleness * 3 / 4 {
             return false;
         }
         let may_lag = class.may_lag() && age < self.settings.list_staleness / 2;
@@ -171,10 +174,10 @@ impl Freshness {
         state.is_known(now, self.settings.max_feed_lag)
             && stamp.lineage == state.lineage
             && seen.includes(&state.floor)
-            && state.reference.is_shown_by(seen)
+            && state.reference.is_visible_in(seen)
             && match class {
-                Class::Listings | Class::ShiftingListings | Class::Facets => state.lists.is_shown_by(seen),
-                Class::Suggestions | Class::Categories => state.names.is_shown_by(seen),
+                Class::Listings | Class::ShiftingListings | Class::Facets => state.lists.is_visible_in(seen),
+                Class::Suggestions | Class::Categories => state.names.is_visible_in(seen),
                 Class::Products | Class::Reviews => true,
             }
             && (state.products.is_empty() || state.products_are_fresh(seen, products, may_lag))
@@ -192,7 +195,7 @@ impl Freshness {
 }
 
 impl State {
-    /// The feed was read a moment ago, or Postgres can't be reached, and that hasn't lasted long.
+    /// The feed was read recently, or Postgres became unreachable recently.
     fn is_known(&self, now: Instant, max_feed_lag: Duration) -> bool {
         let since_read = now.duration_since(self.read_at);
         let is_unreachable = self
@@ -216,15 +219,15 @@ impl State {
         now: Instant,
     ) {
         let changes = self.products.entry(product).or_insert_with(|| ProductChanges {
-            at_once: Changed::default(),
-            may_lag: Changed::default(),
+            immediate: ChangeSet::default(),
+            may_lag: ChangeSet::default(),
             noted_at: now,
         });
         changes.noted_at = now;
         match kind {
             ChangeKind::Stock | ChangeKind::Rating => changes.may_lag.note(transaction, snapshot),
             ChangeKind::Price | ChangeKind::Product => {
-                changes.at_once.note(transaction, snapshot);
+                changes.immediate.note(transaction, snapshot);
                 self.lists.note(transaction, snapshot);
                 if kind == ChangeKind::Product {
                     self.names.note(transaction, snapshot);
@@ -242,23 +245,23 @@ impl State {
         products
             .filter_map(|product| self.products.get(&product))
             .all(|changes| {
-                changes.at_once.is_shown_by(seen) && (may_lag || changes.may_lag.is_shown_by(seen))
+                changes.immediate.is_visible_in(seen) && (may_lag || changes.may_lag.is_visible_in(seen))
             })
     }
 
-    /// From here on, only answers count that were made with this snapshot or a later one.
-    fn forget_all(&mut self, snapshot: &Arc<Snapshot>) {
+    /// Makes all answers stale that were made before this snapshot.
+    fn invalidate_all(&mut self, snapshot: &Arc<Snapshot>) {
         self.floor = snapshot.clone();
         self.products.clear();
-        self.reference = Changed::default();
-        self.lists.forget();
-        self.names.forget();
+        self.reference = ChangeSet::default();
+        self.lists.clear();
+        self.names.clear();
     }
 
-    /// Forgets what no stored answer can be older than.
+    /// Removes changes that are older than any cached answer.
     fn prune(&mut self, longest_ttl: Duration, snapshot: &Arc<Snapshot>, now: Instant) {
         if self.products.len() > MAX_PRODUCTS {
-            self.forget_all(snapshot);
+            self.invalidate_all(snapshot);
         }
         if now.duration_since(self.pruned_at) > PRUNE_INTERVAL {
             self.pruned_at = now;
@@ -302,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_read_that_is_late_nothing_is_known_unless_postgres_cannot_be_reached() {
+    fn after_a_late_read_no_answer_is_fresh_unless_postgres_is_unreachable() {
         let ago = |ms| Instant::now().checked_sub(Duration::from_millis(ms)).unwrap();
         let freshness = freshness();
         assert!(!freshness.is_known());
@@ -317,7 +320,7 @@ mod tests {
         freshness.note_unreachable();
         assert!(is_fresh(&freshness, Class::Products, &stamp));
 
-        // Whether it is still away, nothing has told for too long.
+        // The last failed attempt is too long ago to prove that Postgres is still unreachable.
         freshness.write().unreachable_at = Some(ago(1_001));
         assert!(!freshness.is_known());
 
@@ -327,11 +330,11 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_a_timeline_that_was_lost_is_stale_however_far_the_next_one_has_come() {
+    fn an_answer_of_a_lost_timeline_is_stale_even_if_the_new_one_reaches_its_transaction_ids() {
         let freshness = freshness();
         freshness.apply(&read(1, "900:900:", Instant::now(), 0));
         let lost = freshness.stamp().unwrap();
-        // The standby that took over had not received the last transactions.
+        // The promoted standby had not received the last transactions.
         for snapshot in ["800:800:", "900:900:", "1000:1000:"] {
             freshness.apply(&read(2, snapshot, Instant::now(), 0));
             assert!(!is_fresh(&freshness, Class::Products, &lost), "{snapshot}");
@@ -340,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_measured_by_the_databases_clock_and_an_answer_of_the_future_is_stale() {
+    fn ages_are_measured_by_the_databases_clock_and_an_answer_from_the_future_is_stale() {
         const HOUR_MS: u64 = 3_600_000;
         let freshness = freshness();
         freshness.apply(&read(1, "10:10:", Instant::now(), HOUR_MS));

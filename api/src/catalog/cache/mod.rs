@@ -1,6 +1,6 @@
-//! Where finished answers of the catalogue are kept: the lesson `catalog_cache`.
+//! The cache of the catalogue's serialized answers: the lesson `catalog_cache`.
 //!
-//! An arm is asked for an answer under a key, and given the work that makes the answer when it has none.
+//! An arm gets a key and the work that makes the answer on a miss.
 
 #[cfg(feature = "baselines")]
 pub mod none;
@@ -8,7 +8,7 @@ pub mod none;
 pub mod redis;
 
 mod admission;
-mod changed;
+mod change_set;
 mod entry;
 mod fill_lock;
 mod freshness;
@@ -24,7 +24,7 @@ use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::settings::CacheSettings;
 
-/// The arm of `catalog_cache` that this process was built with.
+/// The arm of `catalog_cache` that this process runs.
 pub enum CatalogCache {
     /// See [`none`].
     #[cfg(feature = "baselines")]
@@ -33,16 +33,16 @@ pub enum CatalogCache {
     Redis(Box<redis::RedisCache>),
 }
 
-/// What kind of answer is kept. It decides for how long, and which changes concern the answer.
+/// The class of a cached answer. It decides the time to live, and which changes make the answer stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
     /// Lists of products.
     Listings,
-    /// Lists that stock or ratings select or order.
+    /// Lists that are filtered by stock or sorted by rating.
     ShiftingListings,
-    /// Counts, also of what is in stock.
+    /// Counts, including counts of products in stock.
     Facets,
-    /// Texts that a search text may go on to.
+    /// Completions of a search text.
     Suggestions,
     /// The reviews of one product.
     Reviews,
@@ -53,31 +53,30 @@ pub enum Class {
 }
 
 impl Class {
-    /// Stock and ratings decide what is in it, of products that it doesn't show as well: it is made again before it is
-    /// too old, whatever changes.
+    /// Depends on stock and ratings of products that it doesn't contain, so it expires early even without a known change.
     fn shifts(self) -> bool {
         matches!(self, Self::ShiftingListings | Self::Facets)
     }
 
-    /// What it says of a product's stock and rating may lag behind, so that no client can have it made again and again.
+    /// Stock and ratings in it may be stale for a while. Otherwise clients could invalidate it again and again.
     fn may_lag(self) -> bool {
         !matches!(self, Self::Products | Self::Reviews)
     }
 }
 
-/// How an answer that is missing is made when several want it.
+/// How concurrent misses of one key are handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fill {
     /// Each request does the work: a cache stampede.
     EachRequest,
-    /// One request of a process does it, and the others share what it made.
+    /// Single flight: one request of a process does the work, and the others share its result.
     OncePerProcess,
-    /// One process does it, and the others wait a moment for what it stores.
+    /// Single flight, and a lock in Redis: one process does the work, and the others wait a moment for its result.
     OnceOverall,
 }
 
 impl CatalogCache {
-    /// Builds the arm. It connects when it is first used.
+    /// Builds the arm. It connects lazily.
     pub fn new(
         arm: variants::CatalogCache,
         redis: Redis,
@@ -88,7 +87,8 @@ impl CatalogCache {
             #[cfg(feature = "baselines")]
             variants::CatalogCache::None => Self::None(none::NoCache),
             variants::CatalogCache::Redis => {
-                // Answers hold `next` links: those of another signing key are not served, because they may be refused.
+                // Answers contain signed `next` links. Links signed with another key may be rejected, so answers with
+                // them must not be served.
                 let cursor_key = cursors.signing_key_name();
                 let cache = redis::RedisCache::new(redis, settings, Fill::OnceOverall, &cursor_key);
                 Self::Redis(Box::new(cache))
@@ -96,11 +96,11 @@ impl CatalogCache {
         }
     }
 
-    /// The answer under a key, or what `work` makes. `key` names the request in canonical form. The work is a closure,
-    /// so that a hit doesn't even lay out its state.
+    /// The cached answer, or the result of `work`. `key` is the request in canonical form. `work` is a closure, so that a
+    /// hit doesn't allocate the state of its future.
     ///
     /// # Errors
-    /// Those of `work`. A cache that is slow or gone is none.
+    /// Those of `work`. A slow or unavailable cache is no error.
     pub async fn answer<W>(
         &self,
         class: Class,
@@ -118,7 +118,7 @@ impl CatalogCache {
         }
     }
 
-    /// Lets go of what changed.
+    /// Makes answers stale that depend on these changes.
     pub fn apply(&self, changes: &Changes) {
         match self {
             #[cfg(feature = "baselines")]
@@ -127,7 +127,7 @@ impl CatalogCache {
         }
     }
 
-    /// Postgres could not be reached just now.
+    /// An attempt to reach Postgres failed.
     pub fn note_unreachable(&self) {
         match self {
             #[cfg(feature = "baselines")]
@@ -136,7 +136,7 @@ impl CatalogCache {
         }
     }
 
-    /// Whether the feed was read, and a moment ago: otherwise, nothing is read from the cache or put into it.
+    /// Whether the feed was read recently. Otherwise the cache is neither read nor written.
     pub fn knows_changes(&self) -> bool {
         match self {
             #[cfg(feature = "baselines")]
@@ -145,7 +145,7 @@ impl CatalogCache {
         }
     }
 
-    /// For the readiness probe: a cache that is away makes the shop slower, not unready.
+    /// For the readiness probe. Without its cache the shop is slower, but still ready.
     pub fn health(&self) -> &'static str {
         match self {
             #[cfg(feature = "baselines")]

@@ -1,6 +1,6 @@
-//! **Technique**: none: every answer is made from Postgres.
+//! **Technique**: none; every answer is made from Postgres.
 //! **Cost**: the statements of each request.
-//! **Fails when**: the same answers are asked for more often than the database can make them.
+//! **Fails when**: the same answers are requested more often than the database can make them.
 //! **Source**: the absence of <https://learn.microsoft.com/azure/architecture/patterns/cache-aside>
 
 use crate::http::answer::Answer;

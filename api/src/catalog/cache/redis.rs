@@ -1,12 +1,12 @@
-//! **Technique**: cache-aside: a finished answer is kept in Redis under its request, and made from Postgres when Redis
-//! has none. It carries what its maker knew of changes and which products it shows; whether that still holds is decided
-//! by the process that serves it, from the change feed (`freshness.rs`). A miss is worked on once: in a process by single
-//! flight, over processes by a short lock.
-//! **Cost**: one round trip to Redis on a hit; on a miss three, besides the work. A review or a sell-out costs its product's
-//! answers; lists that show it follow within a minute, prices and texts within a second.
+//! **Technique**: cache-aside: serialized answers are cached in Redis under their request, and made from Postgres on a
+//! miss. An answer carries a snapshot of the changes that it reflects, and its products. The serving process decides from
+//! the change feed whether the answer is still fresh (`freshness.rs`). Concurrent misses do the work once: within a
+//! process by single flight, across processes by a short lock.
+//! **Cost**: one round trip to Redis on a hit; three on a miss, plus the work. A review or a sell-out invalidates its
+//! product's answers; in lists, stock and ratings follow within a minute, prices and texts within a second.
 //! **Fails when**: few requests repeat within the time to live, or an admin changes products all the time: then it adds
-//! round trips and saves little. A process that can't reach Postgres, but Redis and its customers, serves what was kept
-//! for up to half a minute. One that reads changes late serves nothing of it.
+//! round trips and saves little. A process that reaches Redis and its customers but not Postgres serves cached answers
+//! for up to half a minute. A process that reads changes late serves none.
 //! **Source**: <https://learn.microsoft.com/azure/architecture/patterns/cache-aside>; leases against stale sets and
 //! thundering herds as in Nishtala et al., "Scaling Memcache at Facebook", NSDI 2013.
 
@@ -29,10 +29,11 @@ use crate::http::error::ApiError;
 use crate::http::timings::{CacheOutcome, Timings};
 use crate::settings::CacheSettings;
 
-/// The form of entries. With the release, it is part of every key: no process reads what another release meant otherwise.
+/// The format of entries. It is part of every key together with the release, so that releases don't read each other's
+/// entries.
 const FORMAT: &str = concat!(env!("CARGO_PKG_VERSION"), "/3");
 
-/// How often a process looks whether another has made the answer.
+/// How often a process polls for an answer that another process makes.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The arm `catalog_cache=redis`.
@@ -40,22 +41,20 @@ pub struct RedisCache {
     redis: Redis,
     settings: CacheSettings,
     fill: Fill,
-    /// What every key starts with.
     prefix: String,
     freshness: Freshness,
     admission: Admission,
-    flights: Flights<Shared>,
+    flights: Flights<SharedOutcome>,
 }
 
-/// What followers get of a leader. Without a stamp while too little is known of changes.
-type Shared = Arc<Result<(Option<Stamp>, Answer), ApiError>>;
+/// A leader's outcome for its followers. Without a stamp while the feed is read late.
+type SharedOutcome = Arc<Result<(Option<Stamp>, Answer), ApiError>>;
 
-/// What Redis has under a key.
-enum Found {
+/// The result of a look-up in Redis.
+enum LookupResult {
     Fresh(Answer),
-    /// Something, which a change has overtaken.
     Stale,
-    Nothing,
+    Missing,
     Unavailable,
 }
 
@@ -70,7 +69,7 @@ impl RedisCache {
                 list_staleness: settings.list_staleness,
                 list_refresh: settings.list_refresh,
                 max_feed_lag: settings.max_feed_lag,
-                // 10 % more at most, and what a slow request takes until it is stored.
+                // Plus 10 % for the jitter, and the time until a slow request's answer is stored.
                 longest_ttl: Duration::from_secs(u64::from(longest_ttl_s)) * 11 / 10
                     + Duration::from_secs(120),
             }),
@@ -93,56 +92,56 @@ impl RedisCache {
     where
         W: Future<Output = Result<Answer, ApiError>>,
     {
-        let asked = Instant::now();
+        let started = Instant::now();
         let key = [self.prefix.as_str(), request].concat();
         let found = if self.freshness.is_known() {
             self.look_up(class, &key).await
         } else {
-            Found::Unavailable
+            LookupResult::Unavailable
         };
         let outcome = match &found {
-            Found::Fresh(_) => CacheOutcome::Hit,
-            Found::Stale | Found::Nothing => CacheOutcome::Miss,
-            Found::Unavailable => CacheOutcome::Unavailable,
+            LookupResult::Fresh(_) => CacheOutcome::Hit,
+            LookupResult::Stale | LookupResult::Missing => CacheOutcome::Miss,
+            LookupResult::Unavailable => CacheOutcome::Unavailable,
         };
-        timings.set_cache(outcome, asked.elapsed());
+        timings.set_cache(outcome, started.elapsed());
         match found {
-            Found::Fresh(answer) => Ok(answer),
-            // Kilobytes of state, which only a miss pays for: held here, they would be part of every request's.
+            LookupResult::Fresh(answer) => Ok(answer),
+            // Boxed, because a miss has kilobytes of state, which would otherwise be part of every request's future.
             missing => Box::pin(self.miss(class, &key, &missing, timings, work)).await,
         }
     }
 
-    async fn look_up(&self, class: Class, key: &str) -> Found {
+    async fn look_up(&self, class: Class, key: &str) -> LookupResult {
         let stored = self
             .redis
             .query::<Option<Vec<u8>>>(Cmd::new().arg("GET").arg(key))
             .await;
         match stored {
-            Ok(None) => Found::Nothing,
+            Ok(None) => LookupResult::Missing,
             Ok(Some(stored)) => match Entry::decode(Bytes::from(stored)) {
                 Some(entry) if self.freshness.is_fresh(class, &entry.stamp, entry.products()) => {
-                    Found::Fresh(entry.answer)
+                    LookupResult::Fresh(entry.answer)
                 }
-                Some(_) => Found::Stale,
+                Some(_) => LookupResult::Stale,
                 None => {
-                    tracing::warn!(key, "a cached value is not one of ours; it is replaced");
-                    Found::Stale
+                    tracing::warn!(key, "a cached value has an unknown format; it is replaced");
+                    LookupResult::Stale
                 }
             },
             Err(error) => {
                 log(&error);
-                Found::Unavailable
+                LookupResult::Unavailable
             }
         }
     }
 
-    /// Makes the answer, or shares that of another request that is making it.
+    /// Makes the answer, or shares the answer of a concurrent request.
     async fn miss<W>(
         &self,
         class: Class,
         key: &str,
-        found: &Found,
+        found: &LookupResult,
         timings: &Timings,
         work: impl FnOnce() -> W,
     ) -> Result<Answer, ApiError>
@@ -155,8 +154,8 @@ impl RedisCache {
                 .await
                 .map(|(_, answer)| answer);
         }
-        // Work that began before this request came may miss a change that it must show. The next has begun later: so two
-        // flights are followed at most, unless leaders go away. The request's own deadline bounds that.
+        // A flight that began before this request may miss a change that the response must reflect; the next flight can't.
+        // So a request follows at most two flights, unless leaders are cancelled, which its own timeout bounds.
         let mut began_before = true;
         loop {
             match self.flights.join(key) {
@@ -188,15 +187,15 @@ impl RedisCache {
         &self,
         class: Class,
         key: &str,
-        found: &Found,
-        leader: Leader<'_, Shared>,
+        found: &LookupResult,
+        leader: Leader<'_, SharedOutcome>,
         work: impl FnOnce() -> W,
     ) -> Result<Answer, ApiError>
     where
         W: Future<Output = Result<Answer, ApiError>>,
     {
         let made = match found {
-            Found::Unavailable => self.make(class, key, found, Some(&leader), work).await,
+            LookupResult::Unavailable => self.make(class, key, found, Some(&leader), work).await,
             _ if self.fill == Fill::OnceOverall => {
                 self.make_once_overall(class, key, found, &leader, work).await
             }
@@ -214,13 +213,13 @@ impl RedisCache {
         }
     }
 
-    /// Under the lock that processes share, or with what the process made that had it.
+    /// Makes the answer while holding the lock, or returns the answer of the process that held it.
     async fn make_once_overall<W>(
         &self,
         class: Class,
         key: &str,
-        found: &Found,
-        leader: &Leader<'_, Shared>,
+        found: &LookupResult,
+        leader: &Leader<'_, SharedOutcome>,
         work: impl FnOnce() -> W,
     ) -> Result<(Option<Stamp>, Answer), ApiError>
     where
@@ -244,9 +243,9 @@ impl RedisCache {
                 }
                 Ok(None) if Instant::now() < until => {
                     tokio::time::sleep(POLL_INTERVAL).await;
-                    // Before the look, so that followers hold it against what is known by then.
+                    // Taken before the look-up, so that followers judge the answer by the changes known by then.
                     let stamp = self.freshness.stamp();
-                    if let Found::Fresh(answer) = self.look_up(class, key).await {
+                    if let LookupResult::Fresh(answer) = self.look_up(class, key).await {
                         return Ok((stamp, answer));
                     }
                 }
@@ -255,23 +254,23 @@ impl RedisCache {
         }
     }
 
-    /// Does the work and stores what it gives.
+    /// Does the work and stores the answer.
     async fn make<W>(
         &self,
         class: Class,
         key: &str,
-        found: &Found,
-        leader: Option<&Leader<'_, Shared>>,
+        found: &LookupResult,
+        leader: Option<&Leader<'_, SharedOutcome>>,
         work: impl FnOnce() -> W,
     ) -> Result<(Option<Stamp>, Answer), ApiError>
     where
         W: Future<Output = Result<Answer, ApiError>>,
     {
-        // Read before the work: what changes meanwhile isn't in it.
+        // Taken before the work, because the answer may lack changes made during it.
         let stamp = self.freshness.stamp();
         let answer = work().await?;
         if let Some(stamp) = &stamp
-            && !matches!(found, Found::Unavailable)
+            && !matches!(found, LookupResult::Unavailable)
             && let Some(value) = self.value(key, stamp, &answer, found, leader)
         {
             let mut set = Cmd::new();
@@ -287,26 +286,26 @@ impl RedisCache {
         Ok((stamp, answer))
     }
 
-    /// What to store, if it is worth it.
+    /// The bytes to store, if the answer is admitted.
     fn value(
         &self,
         key: &str,
         stamp: &Stamp,
         answer: &Answer,
-        found: &Found,
-        leader: Option<&Leader<'_, Shared>>,
+        found: &LookupResult,
+        leader: Option<&Leader<'_, SharedOutcome>>,
     ) -> Option<Vec<u8>> {
         if answer.is_provisional() {
             return None;
         }
-        let is_repeated = matches!(found, Found::Stale) || leader.is_some_and(Leader::has_followers);
+        let is_repeated = matches!(found, LookupResult::Stale) || leader.is_some_and(Leader::has_followers);
         self.admission
             .admits(key, answer.stored().len(), is_repeated)
             .then(|| Entry::encode(stamp, answer))
             .flatten()
     }
 
-    /// The class's time to live, 10 % more or less, so that what was put in together doesn't expire together.
+    /// The class's time to live with 10 % jitter, so that answers stored together don't expire together.
     fn ttl(&self, class: Class) -> Duration {
         let seconds = match class {
             Class::Products => self.settings.products_ttl_s,
@@ -337,10 +336,10 @@ impl RedisCache {
     }
 }
 
-/// Redis being away is expected: one line when it begins, none for each request that it is left alone for.
+/// Logs no line for requests that skip Redis because the circuit breaker is open.
 fn log(error: &RedisError) {
     if !matches!(error, RedisError::CircuitOpen) {
-        tracing::warn!(%error, "the cache gave no answer; Postgres is asked instead");
+        tracing::warn!(%error, "the cache is unavailable; falling back to Postgres");
     }
 }
 
@@ -348,7 +347,7 @@ fn jittered(ttl: Duration, fraction: f64) -> Duration {
     ttl.mul_f64(0.9 + 0.2 * fraction)
 }
 
-/// From 0 up to 1, of the random bits of a UUID.
+/// From 0 up to 1, from the random bits of a UUID.
 fn random_fraction() -> f64 {
     (uuid::Uuid::now_v7().as_u128() as u32) as f64 / (f64::from(u32::MAX) + 1.0)
 }
@@ -372,7 +371,7 @@ mod tests {
         cache: CacheSettings,
     }
 
-    /// A cache that has read no changes, so that it can judge no answer. Its Redis isn't asked.
+    /// A cache without any read of the feed. It treats all answers as stale and doesn't use Redis.
     fn blind_cache() -> Arc<RedisCache> {
         let flags = Flags::parse_from(["test", "--redis-url", "redis://127.0.0.1:1/"]);
         let redis = Redis::new(&flags.redis).unwrap();
@@ -387,7 +386,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_judged_is_shared_by_those_that_came_before_it_began() {
+    async fn without_a_stamp_an_answer_is_shared_only_by_requests_that_came_before_its_work_began() {
         let cache = blind_cache();
         let works = Arc::new(AtomicUsize::new(0));
         let (open, gate) = watch::channel(false);
@@ -418,7 +417,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn however_many_leaders_go_away_one_request_works_at_a_time() {
+    async fn one_request_works_at_a_time_even_if_leaders_are_cancelled() {
         let cache = blind_cache();
         let (began, mut beginnings) = mpsc::unbounded_channel();
         let mut requests = Vec::new();
@@ -437,7 +436,7 @@ mod tests {
         for _ in 0..requests.len() {
             settle().await;
             let leader: usize = beginnings.recv().await.unwrap();
-            assert!(beginnings.try_recv().is_err(), "a second one works");
+            assert!(beginnings.try_recv().is_err(), "a second request works");
             requests[leader].abort();
         }
     }

@@ -1,32 +1,32 @@
-//! Single flight: equal requests that miss at one time do the work once, and share the answer or the error.
+//! Single flight: concurrent requests that miss on one key do the work once, and share the answer or the error.
 //!
-//! A leader that goes away, because its client did, leaves no one stuck: the next follower leads, and there is one leader at
-//! a time. Followers hold no database connection, and wait no longer than their own request may take.
+//! If a leader is cancelled because its client disconnected, the next follower becomes the leader, so there is always
+//! exactly one. Followers hold no database connection, and wait no longer than their own request's timeout.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::watch;
 
-/// Different keys that may be worked on at a time. Above it, requests work for themselves.
+/// The most concurrent flights. Beyond that, requests do the work alone.
 const MAX_FLIGHTS: usize = 4_096;
 
-/// The work that is under way, by key.
+/// The flights in progress, by key.
 pub struct Flights<T> {
     open: Mutex<HashMap<String, watch::Receiver<Option<T>>, foldhash::fast::RandomState>>,
 }
 
-/// What a request does about a key.
+/// A request's role in a flight.
 pub enum Role<'f, T> {
-    /// It does the work for all.
+    /// Does the work for all.
     Leader(Leader<'f, T>),
-    /// Another does.
+    /// Waits for the leader's outcome.
     Follower(Follower<T>),
-    /// It does the work for itself.
+    /// Does the work only for itself.
     Alone,
 }
 
-/// Ends the flight when it is dropped, with an outcome or without.
+/// Ends the flight when it is dropped, with or without an outcome.
 pub struct Leader<'f, T> {
     flights: &'f Flights<T>,
     key: String,
@@ -34,18 +34,18 @@ pub struct Leader<'f, T> {
     result: Option<T>,
 }
 
-/// Waits for a leader.
+/// Receives the leader's outcome, or notices that the leader was cancelled.
 pub struct Follower<T>(watch::Receiver<Option<T>>);
 
 impl<T: Clone> Flights<T> {
-    /// None yet.
+    /// Without flights. One instance serves all requests of a process.
     pub fn new() -> Self {
         Self {
             open: Mutex::new(HashMap::default()),
         }
     }
 
-    /// Leads the work under a key, or follows who does.
+    /// Joins the key's flight as a follower, or starts one as its leader.
     pub fn join(&self, key: &str) -> Role<'_, T> {
         let mut open = self.open();
         if let Some(outcome) = open.get(key) {
@@ -72,12 +72,13 @@ impl<T: Clone> Flights<T> {
 }
 
 impl<T> Leader<'_, T> {
-    /// Whether anyone follows. Besides the receiver that is found under the key.
+    /// Whether other requests are waiting for the outcome at this moment.
     pub fn has_followers(&self) -> bool {
+        // The first receiver is the map's.
         self.outcome.receiver_count() > 1
     }
 
-    /// Gives the outcome to the followers.
+    /// Sends the outcome to the followers.
     pub fn finish(mut self, outcome: T) {
         self.result = Some(outcome);
     }
@@ -92,7 +93,7 @@ impl<T> Drop for Leader<'_, T> {
             .unwrap_or_else(|poisoned| poisoned.into_inner());
         open.remove(&self.key);
         drop(open);
-        // Only now: a follower that joins again joins another flight.
+        // After the removal, so that a follower that joins again joins a new flight.
         if let Some(result) = self.result.take() {
             self.outcome.send_replace(Some(result));
         }
@@ -100,7 +101,7 @@ impl<T> Drop for Leader<'_, T> {
 }
 
 impl<T: Clone> Follower<T> {
-    /// The leader's outcome. None when it went away without one: join again.
+    /// The leader's outcome. `None` if the leader was cancelled: join again.
     pub async fn outcome(mut self) -> Option<T> {
         let outcome = self.0.wait_for(Option::is_some).await.ok()?;
         outcome.clone()
@@ -114,19 +115,19 @@ mod tests {
     fn leader<'f>(flights: &'f Flights<u8>, key: &str) -> Leader<'f, u8> {
         match flights.join(key) {
             Role::Leader(leader) => leader,
-            _ => panic!("it doesn't lead"),
+            _ => panic!("not the leader"),
         }
     }
 
     fn follower(flights: &Flights<u8>, key: &str) -> Follower<u8> {
         match flights.join(key) {
             Role::Follower(follower) => follower,
-            _ => panic!("it doesn't follow"),
+            _ => panic!("not a follower"),
         }
     }
 
     #[tokio::test]
-    async fn followers_share_the_outcome_and_later_requests_start_anew() {
+    async fn followers_share_the_outcome_and_later_requests_start_a_new_flight() {
         let flights = Flights::new();
         let first = leader(&flights, "key");
         assert!(!first.has_followers());
@@ -139,12 +140,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn when_a_leader_goes_away_a_follower_leads() {
+    async fn when_a_leader_is_cancelled_a_follower_leads() {
         let flights = Flights::new();
         let first = leader(&flights, "key");
-        let waits = follower(&flights, "key");
+        let waiting = follower(&flights, "key");
         drop(first);
-        assert_eq!(waits.outcome().await, None);
+        assert_eq!(waiting.outcome().await, None);
         leader(&flights, "key").finish(1);
     }
 }

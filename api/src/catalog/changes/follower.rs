@@ -1,4 +1,4 @@
-//! The loop that applies the feed to what this process keeps, until the process ends.
+//! The loop that applies the feed to this process's cache and replicas, until the process ends.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use sqlx::postgres::PgConnection;
 use super::{Changes, Feed};
 use crate::state::App;
 
-/// How often the feed is read. A change must be seen within a second; this leaves room for a slow database.
+/// How often the feed is read. A change must be visible within a second; this leaves room for a slow database.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long applying one read may take.
+/// The limit on applying one read.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long it may take when all is loaded again, at the start or after a restore.
+/// The limit on reloading everything, at start-up or after a restore.
 const APPLY_ALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Follows the feed over the connection beside the requests.
+/// Follows the feed over the control connection.
 pub async fn follow(app: &App) {
     let mut feed = Feed::default();
     let mut interval = tokio::time::interval(INTERVAL);
@@ -24,7 +24,7 @@ pub async fn follow(app: &App) {
     loop {
         interval.tick().await;
         if let Err(error) = step(app, &mut feed).await {
-            tracing::warn!(%error, "the catalogue's changes can't be read");
+            tracing::warn!(%error, "could not read the catalogue's changes");
             if is_unreachable(&error) {
                 app.catalog.cache.note_unreachable();
             }
@@ -32,11 +32,12 @@ pub async fn follow(app: &App) {
     }
 }
 
-/// Whether Postgres is away, for all. A statement that times out says no such thing: others may be served meanwhile.
+/// Whether Postgres is unreachable for all processes. A statement's timeout doesn't prove that, because other processes
+/// may still be served.
 fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::TimedOut,
-        // It shuts down, has crashed, or starts.
+        // Postgres is shutting down, crashed, or is starting.
         sqlx::Error::Database(error) => {
             matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03"))
         }
@@ -44,7 +45,7 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Reads once, and moves on only when all is applied: what failed half-way is applied again.
+/// Reads once, and advances only after all changes were applied, so that partly applied changes are applied again.
 async fn step(app: &App, feed: &mut Feed) -> Result<(), sqlx::Error> {
     let mut connection = app.control.lease().await?;
     let (changes, position) = connection
@@ -64,7 +65,7 @@ async fn step(app: &App, feed: &mut Feed) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// In this order: an answer that the cache takes for new is made from what stands before it here.
+/// The cache is last, because answers that it considers fresh are made from the reference data and the replicas.
 async fn apply(app: &App, connection: &mut PgConnection, changes: &Changes) -> Result<(), sqlx::Error> {
     app.catalog.reference.apply(connection, changes).await?;
     app.catalog.replicas.apply(connection, changes).await?;

@@ -1,20 +1,20 @@
-//! Which transactions an earlier read saw: Postgres' `pg_snapshot`.
+//! Postgres' `pg_snapshot`: the transactions that an earlier read could see.
 
 use std::fmt;
 
-/// All transactions before `next`, except those that were running.
+/// Includes all transactions before `next`, except the running ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// All before it had ended.
+    /// All transactions before this one had ended (`xmin`).
     oldest: u64,
-    /// The first that had not begun.
+    /// This transaction and all later ones had not begun (`xmax`).
     next: u64,
-    /// Those between that had not ended, in order.
+    /// Transactions in progress, sorted (`xip`).
     running: Vec<u64>,
 }
 
 impl Snapshot {
-    /// From its parts. `running` is sorted.
+    /// `running` must be sorted.
     pub fn new(oldest: u64, next: u64, running: Vec<u64>) -> Self {
         Self {
             oldest,
@@ -23,15 +23,15 @@ impl Snapshot {
         }
     }
 
-    /// Reads the text form, for example `10:20:10,14,15`.
+    /// Parses the text form, for example `10:20:10,14,15`.
     ///
     /// # Errors
-    /// When it is none.
+    /// When the text isn't a `pg_snapshot`.
     pub fn parse(text: &str) -> Result<Self, sqlx::Error> {
-        Self::parts(text).ok_or_else(|| sqlx::Error::Protocol(format!("`{text}` is no pg_snapshot")))
+        Self::parse_parts(text).ok_or_else(|| sqlx::Error::Protocol(format!("`{text}` is no pg_snapshot")))
     }
 
-    fn parts(text: &str) -> Option<Self> {
+    fn parse_parts(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, ':');
         let oldest = parts.next()?.parse().ok()?;
         let next = parts.next()?.parse().ok()?;
@@ -44,13 +44,14 @@ impl Snapshot {
         })
     }
 
-    /// Whether a reader with this snapshot sees what the transaction wrote, given that it has committed by now.
-    pub fn shows(&self, transaction: u64) -> bool {
+    /// Whether a reader with this snapshot sees the transaction's writes, provided that it has committed by now.
+    pub fn sees(&self, transaction: u64) -> bool {
         transaction < self.oldest
             || transaction < self.next && self.running.binary_search(&transaction).is_err()
     }
 
-    /// Whether this shows all that the other shows: it was taken at the same time or later, of one database.
+    /// Whether this snapshot sees everything that the other sees: it was taken at the same time or later. Both must be of
+    /// one database.
     pub fn includes(&self, other: &Self) -> bool {
         let before = |transaction: &&u64| **transaction < other.next;
         self.next >= other.next
@@ -58,26 +59,26 @@ impl Snapshot {
                 .running
                 .iter()
                 .take_while(before)
-                .all(|transaction| !other.shows(*transaction))
+                .all(|transaction| !other.sees(*transaction))
     }
 
-    /// All transactions before this had ended.
+    /// All transactions before this one had ended.
     pub fn oldest(&self) -> u64 {
         self.oldest
     }
 
-    /// No transaction from this on had begun.
+    /// This transaction and all later ones had not begun.
     pub fn next(&self) -> u64 {
         self.next
     }
 
-    /// Those that had begun and not ended, in order.
+    /// Transactions in progress, sorted.
     pub fn running(&self) -> &[u64] {
         &self.running
     }
 }
 
-/// As Postgres writes it.
+/// Postgres' text form.
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:", self.oldest, self.next)?;
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_snapshot_is_read_and_written_as_postgres_does() {
+    fn a_snapshot_is_parsed_and_formatted_as_by_postgres() {
         for text in ["10:20:10,14,15", "730:730:", "5:9:7"] {
             assert_eq!(Snapshot::parse(text).unwrap().to_string(), text);
         }
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_includes_those_that_were_taken_before_it() {
+    fn a_snapshot_includes_earlier_snapshots() {
         let includes = |later: &str, earlier: &str| {
             Snapshot::parse(later)
                 .unwrap()
@@ -117,9 +118,9 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_shows_what_had_ended() {
+    fn a_snapshot_sees_the_transactions_that_had_ended() {
         let snapshot = Snapshot::parse("10:20:10,14,15").unwrap();
-        let shown: Vec<u64> = (8..22).filter(|id| snapshot.shows(*id)).collect();
-        assert_eq!(shown, [8, 9, 11, 12, 13, 16, 17, 18, 19]);
+        let seen: Vec<u64> = (8..22).filter(|id| snapshot.sees(*id)).collect();
+        assert_eq!(seen, [8, 9, 11, 12, 13, 16, 17, 18, 19]);
     }
 }

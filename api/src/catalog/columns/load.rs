@@ -1,4 +1,4 @@
-//! Reads the columns from Postgres: all products in pages by id, or those that have changed.
+//! Reads the columns from Postgres: all products in pages by id, or changed products.
 
 use std::collections::HashSet;
 
@@ -9,13 +9,12 @@ use uuid::Uuid;
 use super::{ProductColumns, ProductRow};
 use crate::catalog::replica::Content;
 
-/// What the columns are made of.
 const SELECT: &str = "select id, brand_id, category_id, price_cents, in_stock, active from products";
 
-/// How the columns are loaded.
+/// Bounds of a load of the columns.
 #[derive(Debug, Clone, Copy)]
 pub struct ColumnLimits {
-    /// Products that one statement reads.
+    /// Products read by one statement.
     pub page_rows: u32,
 }
 
@@ -57,7 +56,7 @@ impl Content for ProductColumns {
     }
 }
 
-/// What the last `analyze` or `vacuum` counted, and a little more, so that the columns needn't grow while they load.
+/// The count of the last `analyze` or `vacuum` plus 2 %, so that the columns don't have to grow during the load.
 async fn estimated_products(connection: &mut PgConnection) -> Result<usize, sqlx::Error> {
     let estimate: f32 = sqlx::query_scalar("select reltuples from pg_class where oid = 'products'::regclass")
         .fetch_one(connection)
@@ -65,7 +64,7 @@ async fn estimated_products(connection: &mut PgConnection) -> Result<usize, sqlx
     Ok((estimate.max(0.0) * 1.02) as usize)
 }
 
-/// A page in the order of the primary key. Its size is written out, not bound: with an unknown limit the planner
+/// A page in primary key order. Its size is a literal, not a bound parameter, because with an unknown limit the planner
 /// assumes a tenth of the table.
 async fn page_after(
     connection: &mut PgConnection,

@@ -1,11 +1,11 @@
-//! What facets and category counts need of each product, in columns in the process: some 40 bytes a product, counted in one
-//! pass. Postgres would read the products' whole rows for that, with descriptions of 1 KB.
+//! An in-process column store of the product data that facets and category counts need: about 40 bytes per product, counted
+//! in one pass. Postgres would have to read whole rows, with descriptions of 1 KB.
 //!
-//! They are a replica (`catalog/replica.rs`): loaded in the background, then kept by the change feed. Read next:
-//! `rows.rs`, the columns, and `show_facets/columns.rs`, which counts them.
+//! It is a replica (`catalog/replica.rs`): loaded in the background, then kept up to date by the change feed. Read next:
+//! `rows.rs`, the columns, and `facets/columns.rs`, which uses their counts.
 
+mod dictionary;
 pub mod load;
-mod numbers;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -19,56 +19,46 @@ use self::rows::{Rows, Tally};
 /// Lower bounds of the price bands, in minor units.
 pub const PRICE_BANDS: [i64; 7] = [0, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000];
 
-/// Products that are counted while the columns are locked, so that a change waits for a fraction of a millisecond.
-const COUNT_AT_ONCE: usize = 65_536;
+/// Products counted per lock, so that a change waits for only a fraction of a millisecond.
+const COUNT_BATCH: usize = 65_536;
 
-/// From so many products on, a pass takes longer than a thread that runs requests should be held up.
-const BLOCKING_FROM: usize = 500_000;
+/// With this many products, a pass would block a thread of the async runtime for too long.
+const BLOCKING_THRESHOLD: usize = 500_000;
 
-/// A product, as its row says.
+/// The data of one product that the columns hold.
 #[derive(Debug, Clone, Copy, sqlx::FromRow)]
 pub struct ProductRow {
-    /// The product, by id.
     pub id: Uuid,
-    /// Its brand.
     pub brand_id: Uuid,
-    /// Its own category.
     pub category_id: Uuid,
     /// The lowest of its variants' prices.
     pub price_cents: i64,
-    /// Whether any variant is in stock.
+    /// At least one variant is in stock.
     pub in_stock: bool,
-    /// Whether it is shown.
     pub active: bool,
 }
 
-/// Which products are counted. Only those that are shown, in any case.
+/// Selects products to count. Inactive products never pass.
 #[derive(Debug, Clone, Default)]
 pub struct RowFilter {
-    /// Of this brand.
     pub brand: Option<Uuid>,
-    /// Of any of these categories.
+    /// Any of these categories.
     pub categories: Option<Vec<Uuid>>,
-    /// For no less.
     pub min_price: Option<i64>,
-    /// For no more.
     pub max_price: Option<i64>,
-    /// In stock, or not.
     pub in_stock: Option<bool>,
 }
 
-/// How the products that pass divide. What has no products is left out.
+/// Counts of the selected products, without zeros for brands and categories.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// By brand, in no order.
+    /// By brand, unordered.
     pub brands: Vec<(Uuid, u32)>,
-    /// By category, in no order.
+    /// By category, unordered.
     pub categories: Vec<(Uuid, u32)>,
     /// By price band, in the order of [`PRICE_BANDS`].
     pub bands: [u32; PRICE_BANDS.len()],
-    /// In stock.
     pub in_stock: u32,
-    /// Not in stock.
     pub out_of_stock: u32,
 }
 
@@ -76,12 +66,12 @@ pub struct Counts {
 pub struct ProductColumns(RwLock<Rows>);
 
 impl ProductColumns {
-    /// No products yet, and room for so many.
+    /// Empty, with capacity for these products.
     pub fn with_capacity(products: usize) -> Self {
         Self(RwLock::new(Rows::with_capacity(products)))
     }
 
-    /// Writes products, in place of what was known of them.
+    /// Inserts or replaces products.
     pub fn put(&self, products: &[ProductRow]) {
         let mut rows = self.write();
         for product in products {
@@ -89,7 +79,7 @@ impl ProductColumns {
         }
     }
 
-    /// Forgets products.
+    /// Removes deleted products. Unknown ids are ignored.
     pub fn remove(&self, products: impl IntoIterator<Item = Uuid>) {
         let mut rows = self.write();
         for id in products {
@@ -97,22 +87,22 @@ impl ProductColumns {
         }
     }
 
-    /// Counts the products that pass, on a thread for blocking work where there are many.
+    /// Counts the selected products. A long pass runs on a thread for blocking work.
     pub async fn count(self: Arc<Self>, filter: RowFilter) -> Counts {
-        if self.read().len() < BLOCKING_FROM {
+        if self.read().len() < BLOCKING_THRESHOLD {
             return self.count_now(&filter);
         }
         let counting = tokio::task::spawn_blocking(move || self.count_now(&filter));
         counting
             .await
-            .expect("counting doesn't panic, and is not cancelled")
+            .expect("counting doesn't panic and isn't cancelled")
     }
 
-    /// Counts the products that pass. The columns are locked for a part of the pass at a time: each product is counted
-    /// as it is at some moment of the pass.
+    /// Counts the selected products. The lock is released between parts of the pass, so each product is counted in its
+    /// state at some moment of the pass.
     pub fn count_now(&self, filter: &RowFilter) -> Counts {
         let rows = self.read();
-        let Some(filter) = rows.numbered(filter) else {
+        let Some(filter) = rows.encode_filter(filter) else {
             return Counts::default();
         };
         if filter.passes_all() {
@@ -124,19 +114,19 @@ impl ProductColumns {
         loop {
             let rows = self.read();
             if rows
-                .count_range(from..from + COUNT_AT_ONCE, &filter, &mut tally)
+                .count_range(from..from + COUNT_BATCH, &filter, &mut tally)
                 .is_break()
             {
                 return rows.counts(&tally);
             }
-            from += COUNT_AT_ONCE;
+            from += COUNT_BATCH;
         }
     }
 
-    /// Counts those of these products that pass.
+    /// Counts the selected products among these.
     pub fn count_ids(&self, ids: &[Uuid], filter: &RowFilter) -> Counts {
         let rows = self.read();
-        let Some(filter) = rows.numbered(filter) else {
+        let Some(filter) = rows.encode_filter(filter) else {
             return Counts::default();
         };
         let mut tally = Tally::default();
@@ -144,7 +134,8 @@ impl ProductColumns {
         rows.counts(&tally)
     }
 
-    /// Products that are shown, by their category, without those below it. No pass: they are kept.
+    /// Counts of active products by their own category, excluding its descendants. They are maintained by writes, so this
+    /// needs no pass.
     pub fn by_category(&self) -> Vec<(Uuid, u32)> {
         self.read().by_category()
     }

@@ -1,5 +1,4 @@
-//! The columns themselves: one array for each, a product at the same index of all of them, 33 bytes a product and about
-//! 10 more for the index that finds a product by its id.
+//! The columns as parallel arrays (struct of arrays): 33 bytes per product, and about 10 more for the hash index by id.
 
 use std::ops::{ControlFlow, Range};
 
@@ -7,33 +6,33 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use uuid::Uuid;
 
-use super::numbers::Numbers;
+use super::dictionary::Dictionary;
 use super::{Counts, PRICE_BANDS, ProductRow, RowFilter};
 
 const ACTIVE: u8 = 1;
 const IN_STOCK: u8 = 2;
-/// The bits above hold the number of the price band.
+/// The remaining bits are the index of the price band.
 const BAND_SHIFT: u8 = 2;
 
-/// Products in columns. An entry that holds no product is not `ACTIVE`, and is used again.
+/// Products in columns. An entry without a product isn't `ACTIVE`, and is reused.
 #[derive(Default)]
 pub(super) struct Rows {
     ids: Vec<Uuid>,
     brands: Vec<u32>,
     categories: Vec<u32>,
     prices: Vec<i64>,
-    /// Whether it is shown, whether it is in stock, and its price band.
+    /// `ACTIVE`, `IN_STOCK`, and the price band.
     flags: Vec<u8>,
     by_id: HashTable<u32>,
     hasher: foldhash::fast::RandomState,
     free: Vec<u32>,
-    brand_numbers: Numbers,
-    category_numbers: Numbers,
-    /// The counts of all products that are shown, kept with every write, so that they cost no pass.
+    brand_codes: Dictionary,
+    category_codes: Dictionary,
+    /// The counts of all active products, updated by every write, so that they need no pass.
     totals: Tally,
 }
 
-/// Counts by number.
+/// Counts by code.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {
     brands: Vec<u32>,
@@ -43,18 +42,18 @@ pub(super) struct Tally {
     out_of_stock: u32,
 }
 
-/// A filter with numbers in place of ids.
-pub(super) struct NumberedFilter {
+/// A filter with codes instead of ids.
+pub(super) struct EncodedFilter {
     brand: Option<u32>,
-    /// By category number: whether it is wanted. A number beyond is not.
+    /// Selected categories, indexed by code. Codes past the end aren't selected.
     categories: Option<Vec<bool>>,
     prices: Option<Range<i64>>,
-    /// Flags that are looked at, and what they must be.
+    /// A mask of flags, and their required values.
     flags: (u8, u8),
 }
 
-impl NumberedFilter {
-    /// Whether every product that is shown passes.
+impl EncodedFilter {
+    /// Whether every active product passes.
     pub(super) fn passes_all(&self) -> bool {
         self.brand.is_none()
             && self.categories.is_none()
@@ -64,7 +63,6 @@ impl NumberedFilter {
 }
 
 impl Rows {
-    /// With room for so many products.
     pub(super) fn with_capacity(products: usize) -> Self {
         let mut rows = Self::default();
         rows.reserve(products);
@@ -72,16 +70,16 @@ impl Rows {
         rows
     }
 
-    /// How many entries there are, those without a product among them.
+    /// The number of entries, including entries without a product.
     pub(super) fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Writes a product, in place of what was known of it.
+    /// Inserts or replaces a product.
     pub(super) fn put(&mut self, product: &ProductRow) {
         let (brand, category) = (
-            self.brand_numbers.of(product.brand_id),
-            self.category_numbers.of(product.category_id),
+            self.brand_codes.encode(product.brand_id),
+            self.category_codes.encode(product.category_id),
         );
         let at = self.entry_of(product.id);
         self.uncount(at);
@@ -89,13 +87,13 @@ impl Rows {
         self.categories[at] = category;
         self.prices[at] = product.price_cents;
         self.flags[at] = flags(product);
-        self.totals.make_room(&self.brand_numbers, &self.category_numbers);
+        self.totals.make_room(&self.brand_codes, &self.category_codes);
         if self.flags[at] & ACTIVE != 0 {
             self.totals.add(brand, category, self.flags[at]);
         }
     }
 
-    /// Forgets a product, if it is known.
+    /// Removes a product if it exists.
     pub(super) fn remove(&mut self, id: Uuid) {
         let Self {
             ids, by_id, hasher, ..
@@ -110,15 +108,15 @@ impl Rows {
         self.free.push(at);
     }
 
-    /// The filter in numbers. `None` when no product can pass it.
-    pub(super) fn numbered(&self, filter: &RowFilter) -> Option<NumberedFilter> {
+    /// Encodes a filter. `None` if no product can pass it.
+    pub(super) fn encode_filter(&self, filter: &RowFilter) -> Option<EncodedFilter> {
         let brand = match filter.brand {
-            Some(id) => Some(self.brand_numbers.find(id)?),
+            Some(id) => Some(self.brand_codes.find(id)?),
             None => None,
         };
         let categories = filter.categories.as_ref().map(|ids| {
-            let mut wanted = vec![false; self.category_numbers.len()];
-            for number in ids.iter().filter_map(|id| self.category_numbers.find(*id)) {
+            let mut wanted = vec![false; self.category_codes.len()];
+            for number in ids.iter().filter_map(|id| self.category_codes.find(*id)) {
                 wanted[number as usize] = true;
             }
             wanted
@@ -135,7 +133,7 @@ impl Rows {
             Some(true) => (ACTIVE | IN_STOCK, ACTIVE | IN_STOCK),
             Some(false) => (ACTIVE | IN_STOCK, ACTIVE),
         };
-        Some(NumberedFilter {
+        Some(EncodedFilter {
             brand,
             categories,
             prices,
@@ -143,24 +141,24 @@ impl Rows {
         })
     }
 
-    /// The counts of all products that are shown.
+    /// The counts of all active products.
     pub(super) fn totals(&self) -> &Tally {
         &self.totals
     }
 
-    /// Products that are shown, by their category, without those below it.
+    /// Counts of active products by their own category, excluding its descendants.
     pub(super) fn by_category(&self) -> Vec<(Uuid, u32)> {
-        self.category_numbers.named(&self.totals.categories)
+        self.category_codes.decode_counts(&self.totals.categories)
     }
 
-    /// Counts the entries of a range. `Break` when it reaches the end.
+    /// Counts the entries of a range. `Break` at the end of the columns.
     pub(super) fn count_range(
         &self,
         range: Range<usize>,
-        filter: &NumberedFilter,
+        filter: &EncodedFilter,
         tally: &mut Tally,
     ) -> ControlFlow<()> {
-        tally.make_room(&self.brand_numbers, &self.category_numbers);
+        tally.make_room(&self.brand_codes, &self.category_codes);
         let end = range.end.min(self.len());
         for at in range.start.min(end)..end {
             self.count_entry(at, filter, tally);
@@ -173,8 +171,8 @@ impl Rows {
     }
 
     /// Counts these products.
-    pub(super) fn count_ids(&self, ids: &[Uuid], filter: &NumberedFilter, tally: &mut Tally) {
-        tally.make_room(&self.brand_numbers, &self.category_numbers);
+    pub(super) fn count_ids(&self, ids: &[Uuid], filter: &EncodedFilter, tally: &mut Tally) {
+        tally.make_room(&self.brand_codes, &self.category_codes);
         for id in ids {
             let found = self
                 .by_id
@@ -186,7 +184,7 @@ impl Rows {
     }
 
     #[inline]
-    fn count_entry(&self, at: usize, filter: &NumberedFilter, tally: &mut Tally) {
+    fn count_entry(&self, at: usize, filter: &EncodedFilter, tally: &mut Tally) {
         let (brand, category, flags) = (self.brands[at], self.categories[at], self.flags[at]);
         let passes = flags & filter.flags.0 == filter.flags.1
             && filter.brand.is_none_or(|wanted| wanted == brand)
@@ -203,11 +201,11 @@ impl Rows {
         }
     }
 
-    /// A tally with ids in place of numbers.
+    /// Converts a tally to counts by id.
     pub(super) fn counts(&self, tally: &Tally) -> Counts {
         Counts {
-            brands: self.brand_numbers.named(&tally.brands),
-            categories: self.category_numbers.named(&tally.categories),
+            brands: self.brand_codes.decode_counts(&tally.brands),
+            categories: self.category_codes.decode_counts(&tally.categories),
             bands: tally.bands,
             in_stock: tally.in_stock,
             out_of_stock: tally.out_of_stock,
@@ -219,14 +217,14 @@ impl Rows {
         self.ids.capacity() * ROW
             + self.by_id.allocation_size()
             + self.free.capacity() * size_of::<u32>()
-            + self.brand_numbers.bytes()
-            + self.category_numbers.bytes()
+            + self.brand_codes.bytes()
+            + self.category_codes.bytes()
     }
 
-    /// The index of a product's entry, which is made if there is none.
+    /// The index of a product's entry, which is created if necessary.
     fn entry_of(&mut self, id: Uuid) -> usize {
         if self.free.is_empty() && self.ids.len() == self.ids.capacity() {
-            // By an eighth: doubling would leave up to half of the memory unused.
+            // Grows by an eighth, because doubling would leave up to half of the memory unused.
             self.reserve(self.ids.len() / 8 + 64);
         }
         let next = self.free.last().copied().unwrap_or(self.ids.len() as u32);
@@ -271,7 +269,7 @@ impl Rows {
 }
 
 impl Tally {
-    fn make_room(&mut self, brands: &Numbers, categories: &Numbers) {
+    fn make_room(&mut self, brands: &Dictionary, categories: &Dictionary) {
         self.brands.resize(brands.len(), 0);
         self.categories.resize(categories.len(), 0);
     }

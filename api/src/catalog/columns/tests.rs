@@ -1,4 +1,4 @@
-//! Counts are those of a count over rows, whatever was written in which order.
+//! The columns count like a model that counts rows, for any sequence of writes.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ enum Write {
     Remove(Uuid),
 }
 
-/// Few ids, so that products are written again, removed, and come back.
+/// Few ids, so that products are replaced, removed and inserted again.
 fn id(kind: u128, number: u8) -> Uuid {
     Uuid::from_u128(kind << 64 | u128::from(number))
 }
@@ -48,7 +48,7 @@ fn writes() -> impl Strategy<Value = Vec<Write>> {
     prop::collection::vec(write, 0..200)
 }
 
-/// Brands and categories that no product has are among them.
+/// Includes brands and categories without products.
 fn filter() -> impl Strategy<Value = RowFilter> {
     let price = || prop::option::of(0..60_000_i64);
     (
@@ -105,7 +105,7 @@ fn count_rows<'p>(products: impl Iterator<Item = &'p ProductRow>, filter: &RowFi
     counts
 }
 
-fn in_order(mut counts: Counts) -> Counts {
+fn sorted(mut counts: Counts) -> Counts {
     counts.brands.sort_unstable();
     counts.categories.sort_unstable();
     counts
@@ -113,7 +113,7 @@ fn in_order(mut counts: Counts) -> Counts {
 
 proptest! {
     #[test]
-    fn counts_are_those_of_the_rows(writes in writes(), filters in prop::collection::vec(filter(), 1..8)) {
+    fn columns_count_like_rows(writes in writes(), filters in prop::collection::vec(filter(), 1..8)) {
         let columns = ProductColumns::with_capacity(0);
         let mut rows = BTreeMap::new();
         for write in writes {
@@ -131,13 +131,13 @@ proptest! {
         let everything = RowFilter::default();
         let by_category = count_rows(rows.values(), &everything).categories;
         let counted = Counts { categories: columns.by_category(), ..Counts::default() };
-        prop_assert_eq!(in_order(counted).categories, by_category);
+        prop_assert_eq!(sorted(counted).categories, by_category);
         for filter in filters.iter().chain([&everything]) {
-            prop_assert_eq!(in_order(columns.count_now(filter)), count_rows(rows.values(), filter));
-            // Every second product, and one that is not there.
+            prop_assert_eq!(sorted(columns.count_now(filter)), count_rows(rows.values(), filter));
+            // Every second product, and an unknown one.
             let ids: Vec<Uuid> = rows.keys().copied().step_by(2).chain([id(0, 255)]).collect();
             let expected = count_rows(ids.iter().filter_map(|id| rows.get(id)), filter);
-            prop_assert_eq!(in_order(columns.count_ids(&ids, filter)), expected);
+            prop_assert_eq!(sorted(columns.count_ids(&ids, filter)), expected);
         }
     }
 }
@@ -159,8 +159,8 @@ fn many(products: u128) -> ProductColumns {
 }
 
 #[test]
-fn a_pass_that_locks_part_by_part_counts_each_product_once() {
-    let products = 2 * COUNT_AT_ONCE as u128 + 77;
+fn a_pass_that_releases_the_lock_in_between_counts_each_product_once() {
+    let products = 2 * COUNT_BATCH as u128 + 77;
     let columns = many(products);
     let filter = RowFilter {
         min_price: Some(0),
@@ -168,10 +168,7 @@ fn a_pass_that_locks_part_by_part_counts_each_product_once() {
     };
     let counts = columns.count_now(&filter);
     assert_eq!(u128::from(counts.in_stock + counts.out_of_stock), products);
-    assert_eq!(
-        in_order(counts),
-        in_order(columns.count_now(&RowFilter::default()))
-    );
+    assert_eq!(sorted(counts), sorted(columns.count_now(&RowFilter::default())));
 }
 
 #[test]
@@ -180,7 +177,7 @@ fn a_product_takes_at_most_64_bytes() {
         let columns = many(products);
         let bytes = columns.read().bytes();
         assert!(bytes <= 64 * products as usize, "{bytes} for {products}");
-        // One by one as well, with room that grows.
+        // Inserted one by one as well, with growing capacity.
         let grown = ProductColumns::with_capacity(0);
         for number in 0..products {
             let row = ProductRow {
@@ -199,7 +196,7 @@ fn a_product_takes_at_most_64_bytes() {
 }
 
 #[test]
-fn an_entry_is_used_again() {
+fn a_removed_entry_is_reused() {
     let columns = many(1_000);
     let before = columns.read().len();
     for number in 0..100 {

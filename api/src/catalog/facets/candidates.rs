@@ -1,28 +1,47 @@
 //! The products that facets with words count: at most so many that a common word costs no more than a rare one.
 
-use std::sync::Arc;
-
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;
+use crate::catalog::search::expected_rows::explain;
+use crate::catalog::search::indexed_search::{IndexedSearch, filter_lexemes};
 use crate::database::Session;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::state::App;
+
+/// With more expected matches than this many times the bound, the inverted index collects a prefix for longer than reading a
+/// sample of the table takes.
+const COMMON_PREFIX: f64 = 10.0;
+
+/// The most rows that a sample reads, as a multiple of the bound.
+const MAX_SAMPLED: f64 = 5.0;
+
+/// A sample is expected to hold at least the bound divided by this.
+const LEAST_SAMPLE: f64 = 8.0;
 
 /// Products that have the words.
 #[derive(Debug, Default)]
 pub struct Candidates {
     /// At most the bound.
     pub ids: Vec<Uuid>,
-    /// Whether there are more.
+    /// Whether more products have the words, or may have them.
     pub are_cut: bool,
 }
 
-/// Finds them. Which of them, when there are more than the bound, is not said: there is no order to sort all of them by.
+/// How candidates are found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Access {
+    /// By the inverted index.
+    Index,
+    /// In a sample of this percentage of the table's pages: the same pages in each request.
+    Sample(f64),
+}
+
+/// Finds them: any of them, when there are more than the bound, because sorting would read them all.
 ///
 /// # Errors
 /// When a statement fails.
@@ -34,63 +53,144 @@ pub async fn find(
 ) -> Result<Candidates, ApiError> {
     let bound = app.catalog.limits.facet_candidates as usize;
     let mut session = app.database.session(timings).await?;
-    let Some(mut sql) = compose(app, &mut session, filters, matching).await? else {
+    let Some((mut sql, access)) = compose(app, &mut session, filters, matching).await? else {
         return Ok(Candidates::default());
     };
     // Written out, and planned for its words: with an unknown limit the planner assumes a tenth of the table.
-    sql.push(" limit ").push(bound as u64 + 1);
-    let candidates = sql.build_query_scalar().persistent(false);
-    let mut ids: Vec<Uuid> = candidates.fetch_all(&mut session).await?;
+    sql.push(" limit ").push(bound + 1);
+    let candidates = sql.build_query_as().persistent(false);
+    let visited: Vec<(Uuid, bool)> = candidates.fetch_all(&mut session).await?;
     drop(session);
-    let are_cut = ids.len() > bound;
-    ids.truncate(bound);
-    Ok(Candidates { ids, are_cut })
+    let are_cut = access != Access::Index || visited.len() > bound;
+    let candidates = visited.into_iter().take(bound);
+    let ids = candidates.filter_map(|(id, matches)| matches.then_some(id));
+    Ok(Candidates {
+        ids: ids.collect(),
+        are_cut,
+    })
 }
 
-/// The statement but for its limit. `None` when nothing can match.
+/// The statement but for its limit: products, and whether each matches. `None` when nothing can match.
 async fn compose(
     app: &App,
     session: &mut Session<'_>,
     filters: &ProductFilters,
     matching: &Matching,
-) -> Result<Option<QueryBuilder<Postgres>>, ApiError> {
+) -> Result<Option<(QueryBuilder<Postgres>, Access)>, ApiError> {
     let Some(query) = matching.text_query(session).await? else {
-        let mut sql = QueryBuilder::new("select p.id from products p");
+        let mut sql = QueryBuilder::new("select p.id, true from products p");
         matching.push_join(&mut sql);
         sql.push(" where p.active and ");
         matching.push_condition(&mut sql);
-        return Ok(Some(sql));
+        return Ok(Some((sql, Access::Index)));
     };
     let (brand, category) = (filters.brand.as_deref(), filters.category.as_deref());
     let reference = app.catalog.reference.with_slugs(session, brand, category).await?;
     let (Some(query), Some(lexemes)) = (query, lexemes(filters, &reference)) else {
         return Ok(None);
     };
+    let mut search = IndexedSearch::new(&query, &lexemes);
+    let access = choose_access(app, session, &mut search).await?;
     // Also those that are not shown: they are not counted, and a row more to read for each of them would have no bound.
-    let mut sql = QueryBuilder::new("select s.product_id from search_rows s where numnode(");
-    query.push(&mut sql);
-    sql.push(") > 0 and s.document @@ (");
-    query.push(&mut sql);
-    if !lexemes.is_empty() {
-        sql.push(" && ").push_bind(lexemes).push("::text::tsquery");
+    let mut sql = QueryBuilder::new("select s.product_id, ");
+    search.push_filter(&mut sql);
+    sql.push(" from search_rows s");
+    if let Access::Sample(percentage) = access {
+        sql.push(format!(" tablesample system ({percentage}) repeatable (1)"));
     }
-    sql.push(")");
-    Ok(Some(sql))
+    sql.push(" where true");
+    search.push_indexed(&mut sql);
+    Ok(Some((sql, access)))
 }
 
-/// Brand, category and what is sold out, as a query of the lexemes that stand for them; empty without. `None` when no product
-/// can have them.
-fn lexemes(filters: &ProductFilters, reference: &Arc<Snapshot>) -> Option<String> {
-    let mut all = Vec::new();
-    if let Some(slug) = &filters.brand {
-        all.push(format!("'b:{}'", reference.brand_by_slug(slug)?.id));
+/// Chooses by what the planner expects. For a prefix, it may leave the prefix to the filter of `search`.
+async fn choose_access(
+    app: &App,
+    session: &mut Session<'_>,
+    search: &mut IndexedSearch<'_>,
+) -> Result<Access, ApiError> {
+    if search.query.prefix().is_none() {
+        return Ok(Access::Index);
     }
-    if let Some(slug) = &filters.category {
-        // A product has the lexemes of all categories above it.
-        all.push(format!("'c:{}'", reference.category_by_slug(slug)?.id));
+    let bound = f64::from(app.catalog.limits.facet_candidates);
+    let products = app.catalog.statistics.get(session).await?.products;
+    let mut sql = QueryBuilder::new("explain (format json) select from search_rows s where true");
+    search.push(&mut sql);
+    if !search.has_prefix_and_others() {
+        let matches = explain(&mut sql, session).await?.total;
+        return Ok(sample(bound, products, matches));
     }
-    if filters.in_stock == Some(false) {
-        all.push("'o:'".to_owned());
+    search.push_parts(&mut sql);
+    // A condition that can't hold is left out.
+    if let [matches, prefix, others] = explain(&mut sql, session).await?.selects[..] {
+        let access = sample(bound, products, matches);
+        if access != Access::Index {
+            return Ok(access);
+        }
+        // What is discarded counts as visited, so it is bounded as well: by the bound itself, when the prefix is common, the
+        // rest of the query is not, and enough of what is visited matches.
+        let is_rest_rarer = prefix > COMMON_PREFIX * bound && others < prefix / 2.0;
+        if is_rest_rarer && matches * LEAST_SAMPLE > others {
+            search.filters_prefix = true;
+        } else {
+            search.plan_prefix(bound, [prefix, others, matches], (bound / matches).min(1.0));
+        }
     }
-    Some(all.join("&"))
+    Ok(Access::Index)
+}
+
+/// A sample that is expected to hold as many matches as the bound, or as [`MAX_SAMPLED`] permits. Before the table's first
+/// `analyze`, `products` is 0 and nothing is known.
+fn sample(bound: f64, products: f64, matches: f64) -> Access {
+    if products < matches {
+        return Access::Index;
+    }
+    let sampled = (bound * products / matches).min(bound * MAX_SAMPLED);
+    let is_large_enough = matches * sampled >= products * bound / LEAST_SAMPLE;
+    if matches > COMMON_PREFIX * bound && is_large_enough {
+        Access::Sample((100.0 * sampled / products).min(100.0))
+    } else {
+        Access::Index
+    }
+}
+
+/// `None` when no product can have them.
+fn lexemes(filters: &ProductFilters, reference: &Snapshot) -> Option<String> {
+    let brand = match &filters.brand {
+        Some(slug) => Some(reference.brand_by_slug(slug)?.id),
+        None => None,
+    };
+    let category = match &filters.category {
+        Some(slug) => Some(reference.category_by_slug(slug)?.id),
+        None => None,
+    };
+    Some(filter_lexemes(brand, category, filters.in_stock))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_holds_the_bound_or_an_eighth_of_it() {
+        // Expected: products × share × matches / products.
+        assert_eq!(sample(100.0, 20_000.0, 10_000.0), Access::Sample(1.0));
+        assert_eq!(sample(100.0, 20_000.0, 2_000.0), Access::Sample(2.5));
+        assert_eq!(
+            sample(100.0, 20_000.0, 1_000.0),
+            Access::Index,
+            "the index collects few"
+        );
+        assert_eq!(
+            sample(100.0, 1_000_000.0, 20_000.0),
+            Access::Index,
+            "a sample would hold ten"
+        );
+        assert_eq!(sample(100.0, 1_000_000.0, 25_000.0), Access::Sample(0.05));
+    }
+
+    #[test]
+    fn nothing_is_sampled_before_the_first_analyze() {
+        assert_eq!(sample(100.0, 0.0, 5_000.0), Access::Index);
+    }
 }

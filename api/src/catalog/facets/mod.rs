@@ -73,8 +73,8 @@ pub struct Availability {
 pub struct FacetCounts {
     /// All that match.
     pub total: i64,
-    /// There with `true` when so many products have the words that not all of them were looked at: 1,800 were
-    /// (`BACKSTOCK_FACET_CANDIDATES`), of which those that pass the other filters are counted. Absent when the counts are exact.
+    /// `true` if too many products have the words to count them all: then at most `BACKSTOCK_FACET_CANDIDATES` of them were
+    /// looked at, and those that pass the other filters are counted. Absent if the counts are exact.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     pub approximate: bool,

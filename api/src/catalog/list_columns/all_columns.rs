@@ -1,8 +1,7 @@
 //! **Technique**: `select *`.
-//! **Cost**: reads and sends every column of every row of the page, among them a description of about 1 KB that a list
+//! **Cost**: reads and transfers every column of the page's rows, including a description of about 1 KB that a list
 //! doesn't show.
-//! **Fails when**: rows are wide, or become wide: a column that someone adds later is paid by every list.
+//! **Fails when**: rows are wide, or become wide, because every list pays for each column that is added later.
 //! **Source**: <https://www.postgresql.org/docs/current/queries-select-lists.html>
 
-/// Whatever the table has.
 pub const COLUMNS: &str = "p.*";

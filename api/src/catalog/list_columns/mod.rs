@@ -1,5 +1,5 @@
-//! Which columns a list reads: the lesson `projection`. An arm is the column list that a list's statement selects from
-//! `products p`; the answer shows the same part of them.
+//! The columns that a list reads: the lesson `projection`. An arm is the select list of a list's statement for
+//! `products p`. The response is the same for all arms.
 
 #[cfg(feature = "baselines")]
 pub mod all_columns;
@@ -11,7 +11,7 @@ use storefront::variants::Projection;
 
 use super::product::ItemColumns;
 
-/// The arm of `projection` that this process was built with.
+/// The arm of `projection` that this process runs.
 #[derive(Debug, Clone, Copy)]
 pub enum ListColumns {
     /// See [`all_columns`].
@@ -40,10 +40,10 @@ impl ListColumns {
         }
     }
 
-    /// Where these columns are in a row, behind the sort key.
+    /// The indexes of these columns in a row, after the sort key.
     ///
     /// # Errors
-    /// When one is missing.
+    /// When a column is missing.
     pub fn positions(self, row: &PgRow) -> Result<ItemColumns, sqlx::Error> {
         match self {
             #[cfg(feature = "baselines")]

@@ -1,15 +1,14 @@
-//! **Technique**: name the columns that the answer shows.
-//! **Cost**: the bytes that are needed.
-//! **Fails when**: it doesn't; a list that shows a new column has to name it.
+//! **Technique**: select only the columns that the response shows.
+//! **Cost**: reads and transfers only the needed bytes.
+//! **Fails when**: it doesn't; but a list that shows a new column must select it.
 //! **Source**: <https://www.postgresql.org/docs/current/queries-select-lists.html>
 
 use crate::catalog::product::ItemColumns;
 
-/// What a product in a list is made of.
 pub const COLUMNS: &str = "p.id, p.slug, p.title, p.brand_id, p.category_id, p.price_cents, p.compare_at_cents, \
      p.currency, p.in_stock, p.rating_hundredths, p.review_count, p.image_url, p.image_alt";
 
-/// Where they are, behind the sort key: known, so that no row's columns are looked up by name.
+/// The indexes of these columns, after the sort key. They are constants, so no column is looked up by name.
 pub const POSITIONS: ItemColumns = ItemColumns {
     id: 1,
     slug: 2,
@@ -31,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_are_those_of_the_columns() {
+    fn positions_match_the_columns() {
         let names: Vec<&str> = COLUMNS
             .split(',')
             .map(|column| column.trim().trim_start_matches("p."))

@@ -1,52 +1,43 @@
-//! What the planner expects of a list with words, asked with `explain`: it answers from statistics and runs nothing. From
-//! that follows which shape of the list's statement reads the fewest pages.
+//! What the planner expects of a list with words. From that follows how its page is read with the fewest pages of Postgres.
 //!
-//! The costs are shared buffers, counted with `explain (analyze, buffers)` on 200,000 products of the generator.
+//! The costs are shared buffers, counted with `explain (analyze, buffers)` on 200,000 products of the generator. Where a step
+//! takes time and few buffers, it counts as the buffers that take as long (about 5 µs each).
 
-use serde_json::Value;
-use sqlx::types::Json;
-use sqlx::{Postgres, QueryBuilder, Row};
+use sqlx::{Postgres, QueryBuilder};
 
+use crate::catalog::search::expected_rows::explain;
+use crate::catalog::search::indexed_search::ROWS_A_POSTING;
 use crate::database::Session;
 
-/// Looking a product up in the hash index: 774 pages for 700 products, as some buckets have an overflow page.
-const PAGES_A_LOOKUP: f64 = 1.1;
+/// Looking a product up: 2,704 pages for 1,297 products. One is the hash index's, as few buckets have an overflow page; one
+/// is the row's.
+const PAGES_A_LOOKUP: f64 = 2.1;
 
 /// An entry of the index of an order: 225 pages for 1,000 of them. Few are the index's own; an index-only scan also looks at
 /// the visibility map, and at another page of it where the next row of the table is far away.
 const PAGES_AN_ENTRY: f64 = 0.23;
 
-/// Entries that are read for each product, where the orders of several categories are merged.
-pub(super) const ENTRIES_MERGED: f64 = 4.0;
+/// An entry of a range's bitmap: 0.12 µs.
+const PAGES_A_RANGE_ENTRY: f64 = 0.025;
 
-/// And where only what is sold out is listed: one product in 25, and no order has an index of these alone.
-pub(super) const ENTRIES_SOLD_OUT: f64 = 25.0;
+/// The most products that are expected to be looked up one by one. With [`MAX_OVERRUN`], they take less than 2,000 pages.
+const MAX_ONE_BY_ONE: f64 = 550.0;
 
-/// A match's row: 6,817 pages for 7,414 matches, since six rows share a page.
-const PAGES_A_MATCH: f64 = 0.95;
+/// A walk is abandoned after this many times the expected number of look-ups.
+const MAX_OVERRUN: f64 = 1.5;
 
-/// Up to so many products are looked up one by one, which stops at the page's last row and takes one statement. From there
-/// on the inverted index is read beside, and only matches are visited: half the pages, in more statements.
-const ONE_BY_ONE: f64 = 200.0;
+/// The weight of the planner's estimate, in products, beside the products that were found in ranges (a prior).
+const PRIOR_WEIGHT: f64 = 4.0;
 
-/// How many times as many products as expected are looked up one by one before that is given up.
-const PATIENCE: f64 = 2.0;
+/// The most products that a range is enlarged to, only because its fixed costs are high.
+const MAX_LEAST: f64 = 100.0;
 
-/// The most products of a chunk. A walk that finds too little is noticed after one.
-const MAX_CHUNK: f64 = 500.0;
+/// A range that follows others is at most as many times as large as all of them, or large enough that the estimate expects
+/// [`MAX_MORE`] products in it.
+const MAX_GROWTH: f64 = 3.0;
 
-/// The fewest: each takes two statements.
-const MIN_CHUNK: f64 = 60.0;
-
-/// The first chunk, which shows whether the words are where the order begins.
-const FIRST_CHUNK: f64 = 300.0;
-
-/// A chunk has room for so much more than is expected, so that it is the last more often than not.
-const MARGIN: f64 = 1.05;
-
-/// For how many found products the estimate counts beside those that a walk has found. More of them go on too long where the
-/// words aren't, fewer give up too early: of 48 lists with words near the crossing, this took the fewest pages.
-const TRUST: f64 = 4.0;
+/// See [`MAX_GROWTH`].
+const MAX_MORE: f64 = 500.0;
 
 /// Rows, as the planner expects them.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,103 +48,82 @@ pub(super) struct Estimate {
     pub(super) matched: f64,
     /// Products that would be in the list without its words.
     pub(super) without_words: f64,
-    /// Entries of the order's index that are read for each product that is walked.
-    pub(super) entries: f64,
-}
-
-/// How the page of a list with words is found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
-    /// From all products that the inverted index leads to.
-    Matches,
-    /// From the list without its words: so many of its products are looked up one by one.
-    OneByOne(u64),
-    /// From the list without its words: the next so many of its products are intersected with the inverted index.
-    Chunk(u64),
+    /// Products with the prefix, whatever the rest of the query is, and with the rest of the query.
+    pub(super) prefix: f64,
+    pub(super) others: f64,
 }
 
 impl Estimate {
     /// Runs `explain (format json) select … union all select … union all select …`: the list, what its words lead to, and
-    /// the list without its words.
+    /// the list without its words. Two more, if there are any: what the prefix leads to, and what the rest does.
     pub(super) async fn read(
         sql: &mut QueryBuilder<Postgres>,
         session: &mut Session<'_>,
-        entries: f64,
     ) -> Result<Self, sqlx::Error> {
-        let row = sql.build().persistent(false).fetch_one(session).await?;
-        let Json(plan) = row.try_get::<Json<Value>, _>(0)?;
-        Ok(Self::of(&plan[0]["Plan"], entries))
-    }
-
-    fn of(plan: &Value, entries: f64) -> Self {
-        // Should the server let several processes work on a statement, what each of them does is below.
-        let append = match plan["Node Type"] == "Gather" {
-            true => &plan["Plans"][0],
-            false => plan,
+        let expected = explain(sql, session).await?;
+        let (rows, matched, without_words, prefix, others) = match expected.selects[..] {
+            [rows, matched, without_words] => (rows, matched, without_words, 1.0, 1.0),
+            [rows, matched, without_words, prefix, others] => (rows, matched, without_words, prefix, others),
+            // A condition that can't hold is left out.
+            _ => (1.0, 1.0, expected.total, 1.0, 1.0),
         };
-        let rows_of = |plan: &Value| plan["Plan Rows"].as_f64().unwrap_or(1.0).max(1.0);
-        // A condition that can't hold is left out.
-        match append["Plans"].as_array().map(Vec::as_slice) {
-            Some([list, words, without_words]) if append["Node Type"] == "Append" => Self {
-                rows: rows_of(list),
-                matched: rows_of(words),
-                without_words: rows_of(without_words),
-                entries,
-            },
-            _ => Self {
-                rows: 1.0,
-                matched: 1.0,
-                without_words: rows_of(append),
-                entries,
-            },
+        Ok(Self {
+            rows,
+            matched,
+            without_words,
+            prefix,
+            others,
+        })
+    }
+
+    /// What the inverted index returns has its price for each range, so a range with few more matches costs little.
+    pub(super) fn least_in_range(self) -> f64 {
+        (self.matched * ROWS_A_POSTING * 0.2).min(MAX_LEAST)
+    }
+
+    /// The same, for so many matches at least.
+    pub(super) fn at_least(self, matched: f64) -> Self {
+        let factor = (matched / self.matched).max(1.0);
+        Self {
+            rows: self.rows * factor,
+            matched: self.matched * factor,
+            ..self
         }
     }
 
-    /// The shape that reads the fewest pages for so many rows.
-    pub(super) fn shape(self, wanted: u64) -> Shape {
-        let walked = (wanted as f64 * self.without_words / self.rows).min(self.without_words);
-        if walked <= ONE_BY_ONE
-            && self.entries <= 1.0
-            && walked * (self.pages_a_product() + 1.0) < self.pages_of_matches()
-        {
-            Shape::OneByOne((walked * PATIENCE) as u64 + 1)
-        } else if walked * self.pages_a_product() < self.pages_of_matches() {
-            Shape::Chunk((walked * MARGIN).min(FIRST_CHUNK) as u64 + 1)
-        } else {
-            Shape::Matches
-        }
+    /// How many products of the order have to be looked up one by one until the page is full, if that costs less than to
+    /// read this share of it. `density` is the number of matches in the whole order, `products` the number of all products.
+    pub(super) fn one_by_one(self, wanted: u64, share: f64, density: f64, products: f64) -> Option<u64> {
+        let walked = wanted as f64 * self.without_words / self.rows;
+        let range = share * (density + products * PAGES_A_RANGE_ENTRY) + self.matched * ROWS_A_POSTING;
+        let is_cheaper = walked * (PAGES_A_LOOKUP + PAGES_AN_ENTRY) < range;
+        (is_cheaper && walked <= MAX_ONE_BY_ONE).then_some((walked * MAX_OVERRUN) as u64 + 1)
     }
+}
 
-    /// The next shape when so many were found in a walk that hasn't filled the page: words may be missing just where the
-    /// order begins, and some are never together. What was found corrects the estimate.
-    pub(super) fn next_shape(self, walked: u64, found: u64, wanted: u64) -> Shape {
-        let a_match = (walked as f64 + TRUST * self.without_words / self.rows) / (found as f64 + TRUST);
-        let further = wanted.saturating_sub(found) as f64 * a_match;
-        // The list may end before. Where it is longer than expected, nothing is known of its end.
-        let left = match self.without_words - walked as f64 {
-            left if left > 0.0 => left,
-            _ => f64::INFINITY,
-        };
-        if further.min(left) * self.pages_a_product() < self.pages_of_matches() {
-            Shape::Chunk((further * MARGIN).clamp(MIN_CHUNK, MAX_CHUNK) as u64)
-        } else {
-            Shape::Matches
-        }
+/// How large a share of the order holds the missing products, but `least` at least, when so many were found in the share that
+/// was read. `density` is the expected number of matches in the whole order.
+pub(super) fn share_with(missing: f64, least: f64, density: f64, found: f64, read: f64) -> f64 {
+    let density = density.max(1.0);
+    let share = with_margin(missing).max(least) / ((found + PRIOR_WEIGHT) / (read + PRIOR_WEIGHT / density));
+    if read == 0.0 {
+        return share;
     }
+    // Few ranges are read where the words aren't. But where one was nearly empty, the next one may not be.
+    let growth = if found == 0.0 { MAX_GROWTH } else { 1.0 };
+    share
+        .max(read * growth)
+        .min((MAX_MORE / density).max(read * MAX_GROWTH))
+}
 
-    fn pages_a_product(self) -> f64 {
-        PAGES_A_LOOKUP + PAGES_AN_ENTRY * self.entries
-    }
-
-    fn pages_of_matches(self) -> f64 {
-        PAGES_A_MATCH * self.matched
-    }
+/// So many are expected in a range that it has the wanted ones with a probability of about 97 % (two standard deviations of
+/// a Poisson distribution).
+fn with_margin(wanted: f64) -> f64 {
+    wanted + 2.0 * wanted.sqrt()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn estimate(rows: f64, matched: f64, without_words: f64) -> Estimate {
@@ -161,92 +131,51 @@ mod tests {
             rows,
             matched,
             without_words,
-            entries: 1.0,
-        }
-    }
-
-    /// Of 200,000 products, so many match.
-    fn words(matched: f64) -> Estimate {
-        estimate(matched, matched, 200_000.0)
-    }
-
-    #[test]
-    fn rare_words_are_fetched_and_common_words_walk_the_order() {
-        assert_eq!(words(8.0).shape(21), Shape::Matches);
-        assert_eq!(words(2_000.0).shape(21), Shape::Matches);
-        assert_eq!(words(3_000.0).shape(21), Shape::Chunk(301));
-        assert_eq!(words(50_000.0).shape(21), Shape::OneByOne(169));
-    }
-
-    #[test]
-    fn both_shapes_cost_the_same_where_they_cross() {
-        for (wanted, crossing, pages) in [(21, 2_425.0, 2_310.0), (101, 5_318.0, 5_060.0)] {
-            assert_eq!(words(crossing - 10.0).shape(wanted), Shape::Matches);
-            assert_eq!(words(crossing + 10.0).shape(wanted), Shape::Chunk(301));
-            assert!((words(crossing).pages_of_matches() - pages).abs() < 10.0);
+            prefix: 1.0,
+            others: 1.0,
         }
     }
 
     #[test]
-    fn a_short_list_is_walked_to_its_end() {
-        assert_eq!(estimate(10.0, 50_000.0, 150.0).shape(21), Shape::OneByOne(301));
-        assert_eq!(estimate(10.0, 50_000.0, 700.0).shape(21), Shape::Chunk(301));
-        assert_eq!(
-            estimate(10.0, 50_000.0, 700.0).next_shape(301, 0, 21),
-            Shape::Chunk(500)
+    fn common_words_walk_the_order_and_others_read_a_range() {
+        let one_by_one = |matches: f64, share| {
+            estimate(matches, matches, 200_000.0).one_by_one(21, share, matches, 200_000.0)
+        };
+        assert_eq!(one_by_one(100_000.0, 0.0005), Some(64));
+        assert_eq!(one_by_one(8_000.0, 0.004), None);
+        // A band may be larger than what is needed of it.
+        assert_eq!(one_by_one(8_000.0, 0.12), Some(788));
+        assert_eq!(one_by_one(8.0, 1.0), None);
+    }
+
+    #[test]
+    fn what_was_found_corrects_the_next_range() {
+        let first = share_with(21.0, 0.0, 4_000.0, 0.0, 0.0);
+        assert!((0.007..0.008).contains(&first));
+        // As many as expected: the rest is a small range. None: the next one is much larger.
+        let as_expected = share_with(6.0, 0.0, 4_000.0, 15.0, 0.0040);
+        assert!(as_expected < first);
+        let next = share_with(21.0, 0.0, 4_000.0, 0.0, first);
+        assert!((3.0 * first..=0.125).contains(&next));
+    }
+
+    #[test]
+    fn ranges_grow_to_the_end_of_the_order_within_a_bound() {
+        let mut read = share_with(101.0, 0.0, 4_725.0, 0.0, 0.0);
+        let second = share_with(94.0, 0.0, 4_725.0, 7.0, read);
+        assert!(second * 4_725.0 <= 500.0);
+        for _ in 0..3 {
+            read += share_with(101.0, 0.0, 4_725.0, 0.0, read);
+        }
+        assert!(read >= 1.0);
+    }
+
+    #[test]
+    fn words_that_cost_much_for_each_range_have_larger_ones() {
+        let common = estimate(23_000.0, 23_000.0, 30_000.0).least_in_range();
+        assert!(
+            share_with(2.0, common, 23_000.0, 0.0, 0.0) > 10.0 * share_with(2.0, 0.0, 23_000.0, 0.0, 0.0)
         );
-    }
-
-    #[test]
-    fn a_subtree_of_many_categories_costs_more_entries() {
-        let subtree = Estimate {
-            entries: ENTRIES_MERGED,
-            ..words(2_800.0)
-        };
-        assert_eq!(words(2_800.0).shape(21), Shape::Chunk(301));
-        assert_eq!(subtree.shape(21), Shape::Matches);
-    }
-
-    #[test]
-    fn what_is_sold_out_is_rarely_walked() {
-        let sold_out = Estimate {
-            entries: ENTRIES_SOLD_OUT,
-            ..estimate(300.0, 300.0, 800.0)
-        };
-        assert_eq!(estimate(300.0, 300.0, 800.0).shape(21), Shape::OneByOne(113));
-        assert_eq!(sold_out.shape(21), Shape::Matches);
-    }
-
-    #[test]
-    fn a_walk_that_finds_less_than_expected_is_given_up() {
-        let common = words(8_000.0);
-        assert_eq!(common.shape(21), Shape::Chunk(301));
-        // As expected: one in 25.
-        assert_eq!(common.next_shape(301, 12, 21), Shape::Chunk(236));
-        assert_eq!(common.next_shape(301, 5, 21), Shape::Chunk(500));
-        // To walk 1,301 costs less than a quarter of what all matches cost.
-        assert_eq!(common.next_shape(801, 0, 21), Shape::Chunk(500));
-        assert_eq!(common.next_shape(1_301, 0, 21), Shape::Matches);
-    }
-
-    #[test]
-    fn a_list_that_is_longer_than_expected_is_not_walked_for_ever() {
-        let short = estimate(100.0, 50_000.0, 400.0);
-        assert_eq!(short.next_shape(399, 5, 21), Shape::Chunk(500));
-        assert_eq!(short.next_shape(25_000, 5, 21), Shape::Matches);
-    }
-
-    #[test]
-    fn each_select_is_estimated_by_itself() {
-        let plan = json!({"Node Type": "Append", "Plan Rows": 1_400, "Plans": [
-            {"Node Type": "Bitmap Heap Scan", "Plan Rows": 70},
-            {"Node Type": "Bitmap Heap Scan", "Plan Rows": 500},
-            {"Node Type": "Seq Scan", "Plan Rows": 830},
-        ]});
-        assert_eq!(Estimate::of(&plan, 1.0), estimate(70.0, 500.0, 830.0));
-        let gather = json!({"Node Type": "Gather", "Plans": [plan]});
-        assert_eq!(Estimate::of(&gather, 1.0), estimate(70.0, 500.0, 830.0));
-        let nothing = json!({"Node Type": "Seq Scan", "Plan Rows": 830});
-        assert_eq!(Estimate::of(&nothing, 1.0), estimate(1.0, 1.0, 830.0));
+        assert!(estimate(400.0, 400.0, 30_000.0).least_in_range() < 2.0);
     }
 }

@@ -10,6 +10,7 @@
 pub mod hidden;
 
 mod estimate;
+mod ranges;
 pub mod visible;
 mod words;
 
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use super::filters::ProductFilters;
 use super::reference::Snapshot;
 use super::search::Search;
+use super::search_statistics::SearchStatistics;
 use super::sort::Sort;
 use crate::database::Session;
 
@@ -101,12 +103,13 @@ impl ListStatement {
         self,
         session: &mut Session<'_>,
         reference: &Snapshot,
+        statistics: &SearchStatistics,
         list: ListQuery<'_>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         match self {
             #[cfg(feature = "baselines")]
             Self::Hidden => hidden::read(session, list).await,
-            Self::Visible => visible::read(session, reference, list).await,
+            Self::Visible => visible::read(session, reference, statistics, list).await,
         }
     }
 }

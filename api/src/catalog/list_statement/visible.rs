@@ -14,6 +14,7 @@ use super::{Bounds, ListQuery, push_after, push_order, words};
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;
+use crate::catalog::search_statistics::SearchStatistics;
 use crate::database::Session;
 
 /// The most categories of which a page each is merged. Each costs one descent of an index, so that more of them cost more
@@ -58,6 +59,7 @@ impl<'a> Ids<'a> {
 pub(super) async fn read(
     session: &mut Session<'_>,
     reference: &Snapshot,
+    statistics: &SearchStatistics,
     list: ListQuery<'_>,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let Some(ids) = Ids::of(list.filters, reference) else {
@@ -75,7 +77,7 @@ pub(super) async fn read(
         && let Some(query) = matching.text_query(session).await?
     {
         return match query {
-            Some(query) => words::read(session, list, ids, &query).await,
+            Some(query) => words::read(session, statistics, list, ids, &query).await,
             None => Ok(Vec::new()),
         };
     }
@@ -129,7 +131,7 @@ fn compose(list: &ListQuery<'_>, ids: Ids<'_>, matching: Option<&Matching>) -> Q
         list,
         ids,
         matching,
-        Some(list.bounds.skipped() + rows(list.limit)),
+        list.bounds.skipped() + rows(list.limit),
     );
     if list.bounds.skipped() > 0 {
         sql.push(" offset ").push(list.bounds.skipped());
@@ -144,7 +146,7 @@ pub(super) fn push_chosen(
     list: &ListQuery<'_>,
     ids: Ids<'_>,
     matching: Option<&Matching>,
-    limit: Option<u64>,
+    limit: u64,
 ) {
     match ids.merged() {
         Some(subtree) => push_merged(sql, list, subtree, matching, limit),
@@ -153,18 +155,17 @@ pub(super) fn push_chosen(
     push_limit(sql, limit);
 }
 
-/// Keys and ids of the first products of each category, which its index has in order, and which category that is; all of
-/// them in order.
-pub(super) fn push_merged(
+/// Keys and ids of the first products of each category, which its index has in order; all of them in order.
+fn push_merged(
     sql: &mut QueryBuilder<Postgres>,
     list: &ListQuery<'_>,
     subtree: &[Uuid],
     matching: Option<&Matching>,
-    of_each: Option<u64>,
+    of_each: u64,
 ) {
-    sql.push("select k.sort_key, k.id, subtree.number from unnest(")
+    sql.push("select k.sort_key, k.id from unnest(")
         .push_bind(subtree.to_vec())
-        .push(") with ordinality subtree (id, number) cross join lateral (");
+        .push(") as subtree (id) cross join lateral (");
     let any = Ids {
         brand: None,
         categories: None,
@@ -176,10 +177,8 @@ pub(super) fn push_merged(
 }
 
 /// Limits are written out, not bound: with an unknown limit the planner assumes a tenth of the table.
-fn push_limit(sql: &mut QueryBuilder<Postgres>, limit: Option<u64>) {
-    if let Some(limit) = limit {
-        sql.push(" limit ").push(limit);
-    }
+fn push_limit(sql: &mut QueryBuilder<Postgres>, limit: u64) {
+    sql.push(" limit ").push(limit);
 }
 
 /// Opens a statement that chooses keys and ids first.

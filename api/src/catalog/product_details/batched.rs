@@ -1,6 +1,6 @@
-//! **Technique**: one statement for all products of the page, whose rows are dealt out to their products.
-//! **Cost**: one statement and round trip, whatever the page's size; the rows are the same.
-//! **Fails when**: a page could hold so many details that they don't fit in memory at once; its limit prevents that.
+//! **Technique**: batching: one statement for all products of the page, whose rows are then grouped by product.
+//! **Cost**: one statement and round trip for any page size; the rows are the same.
+//! **Fails when**: a page's details don't fit in memory at once; the page's limit prevents that.
 //! **Source**: <https://www.postgresql.org/docs/current/functions-comparisons.html>, `= any(array)`.
 
 use std::collections::HashMap;
@@ -11,7 +11,6 @@ use uuid::Uuid;
 use super::{Details, ImageRow, Include, ProductKey, VariantRow, image, variant};
 use crate::database::Session;
 
-/// See the module.
 pub(super) async fn load(
     session: &mut Session<'_>,
     products: &[ProductKey],
@@ -30,21 +29,21 @@ pub(super) async fn load(
         } => (variants(session, &ids, most).await?, Vec::new()),
         Include { variants: false, .. } => (Vec::new(), images(session, &ids, most).await?),
     };
-    let place: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+    let positions: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
     let empty = || Details {
         variants: include.variants.then(Vec::new),
         images: include.images.then(Vec::new),
     };
     let mut all: Vec<Details> = products.iter().map(|_| empty()).collect();
     for row in variants {
-        let at = place[&row.product_id];
+        let at = positions[&row.product_id];
         all[at]
             .variants
             .get_or_insert_default()
             .push(variant(row, products[at].currency));
     }
     for row in images {
-        all[place[&row.product_id]]
+        all[positions[&row.product_id]]
             .images
             .get_or_insert_default()
             .push(image(row));
@@ -87,7 +86,7 @@ async fn images(session: &mut Session<'_>, ids: &[Uuid], most: i64) -> Result<Ve
     rows.fetch_all(session).await
 }
 
-/// Variants and images in one round trip: a row is one or the other, which its `sku` tells.
+/// Variants and images in one round trip. Only a variant's row has a `sku`.
 async fn both(
     session: &mut Session<'_>,
     ids: &[Uuid],

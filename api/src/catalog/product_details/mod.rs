@@ -1,6 +1,6 @@
-//! How the variants and images of products are loaded: the lesson `listing`.
+//! Loads the variants and images of products: the lesson `listing`.
 //!
-//! Both arms give each product's details in the order that the products were given, variants and images by position.
+//! Both arms return the details in the order of the products, with variants and images sorted by position.
 
 #[cfg(feature = "baselines")]
 pub mod n_plus_one;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::product::{Details, ProductImage, Variant, compare_at_price};
 use crate::database::Session;
 
-/// The arm of `listing` that this process was built with.
+/// The arm of `listing` that this process runs.
 #[derive(Debug, Clone, Copy)]
 pub enum ProductDetails {
     /// See [`n_plus_one`].
@@ -25,22 +25,18 @@ pub enum ProductDetails {
     Batched,
 }
 
-/// A product whose details are asked for. Variants are priced in their product's currency, which whoever asks has
-/// read already.
+/// A product whose details are loaded.
 #[derive(Debug, Clone, Copy)]
 pub struct ProductKey {
-    /// Its id.
     pub id: Uuid,
-    /// What its variants are priced in.
+    /// Its variants are priced in it. The caller has read it with the product.
     pub currency: Currency,
 }
 
-/// What was asked for with `include=`.
+/// The value of `include=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Include {
-    /// Load variants.
     pub variants: bool,
-    /// Load images.
     pub images: bool,
 }
 
@@ -54,8 +50,9 @@ impl ProductDetails {
         }
     }
 
-    /// The details of each product, in the order of `products`, at most `most` variants and images of each: a page of a
-    /// hundred large products would be hundreds of megabytes. No statement when nothing is asked for.
+    /// The details of each product, in the order of `products`. Returns at most `most` variants and images per product,
+    /// because a page of a hundred large products could take hundreds of megabytes. Executes no statement if `include` is
+    /// empty.
     ///
     /// # Errors
     /// When a statement fails.
@@ -77,7 +74,6 @@ impl ProductDetails {
     }
 }
 
-/// A variant from its columns.
 fn variant(row: VariantRow, currency: Currency) -> Variant {
     Variant {
         sku: row.sku,
@@ -92,7 +88,6 @@ fn variant(row: VariantRow, currency: Currency) -> Variant {
     }
 }
 
-/// A row of `variants`.
 #[derive(sqlx::FromRow)]
 struct VariantRow {
     product_id: Uuid,
@@ -104,7 +99,6 @@ struct VariantRow {
     stock_quantity: i32,
 }
 
-/// A row of `images`.
 #[derive(sqlx::FromRow)]
 struct ImageRow {
     product_id: Uuid,
@@ -112,7 +106,6 @@ struct ImageRow {
     alt: String,
 }
 
-/// An image from its columns.
 fn image(row: ImageRow) -> ProductImage {
     ProductImage {
         url: row.url,

@@ -1,12 +1,11 @@
-//! **Technique**: for each product of the page, one statement for its variants and one for its images.
-//! **Cost**: 2 N statements and round trips for N products, after the one for the page.
-//! **Fails when**: pages grow, or the database is farther away than loopback: every round trip is waited for.
+//! **Technique**: N+1 queries: for each product of the page, one statement for its variants and one for its images.
+//! **Cost**: 2 N statements and round trips for N products, after the page's own.
+//! **Fails when**: pages grow, or the database is farther away than loopback, because the round trips are sequential.
 //! **Source**: <https://martinfowler.com/eaaCatalog/lazyLoad.html>, ripple loading.
 
 use super::{Details, ImageRow, Include, ProductKey, VariantRow, image, variant};
 use crate::database::Session;
 
-/// See the module.
 pub(super) async fn load(
     session: &mut Session<'_>,
     products: &[ProductKey],

@@ -1,12 +1,12 @@
 //! **Technique**: `ilike '%text%'` over titles and descriptions.
-//! **Cost**: reads every active product's texts, whatever is found: grows with the catalogue.
-//! **Fails when**: the catalogue is large. And it finds the text as it stands only: no plural, no other order of
-//! words, no typo, but also the middle of a word.
+//! **Cost**: reads the texts of every active product, so it grows with the catalogue, even without a match.
+//! **Fails when**: the catalogue is large. It also finds only the exact text: no plurals, no other word order, no typos;
+//! but also matches within words.
 //! **Source**: <https://www.postgresql.org/docs/current/functions-matching.html>
 
 use sqlx::{Postgres, QueryBuilder};
 
-/// `%text%`, with what is special in a pattern escaped.
+/// `%text%`, with the pattern's special characters escaped.
 #[derive(Debug, Clone)]
 pub struct Pattern(String);
 
@@ -23,7 +23,7 @@ impl Pattern {
             .push(")");
     }
 
-    /// A title that holds the text ranks above a description that does.
+    /// A match in the title ranks above a match in the description.
     pub(super) fn push_rank(&self, sql: &mut QueryBuilder<Postgres>) {
         sql.push("(p.title ilike ")
             .push_bind(self.0.clone())

@@ -1,13 +1,16 @@
-//! How products are found by words: the lesson `search`. An arm turns the text of `q` into a [`Matching`], the SQL
-//! condition and rank that lists and facets put into their statements; that of words is also given as a query that the
-//! planner sees ([`Matching::text_query`]).
+//! Finds products by words: the lesson `search`. An arm converts the text of `q` to a [`Matching`], the SQL condition and
+//! rank for the statements of lists and facets. For words, there is also a query whose value the planner sees
+//! ([`Matching::text_query`]).
 //!
-//! Both arms promise products that hold the words. They differ in what else they find (`docs/lessons/search.md`).
+//! Both arms find products that contain the words. They differ in their other results (`docs/lessons/search.md`).
 
 #[cfg(feature = "baselines")]
 pub mod like;
 
 pub mod full_text;
+
+pub mod expected_rows;
+pub mod indexed_search;
 
 use sqlx::{Postgres, QueryBuilder};
 use storefront::variants;
@@ -15,7 +18,7 @@ use storefront::variants;
 use self::full_text::TextQuery;
 use crate::database::Session;
 
-/// The arm of `search` that this process was built with.
+/// The arm of `search` that this process runs.
 #[derive(Debug, Clone, Copy)]
 pub enum Search {
     /// See [`like`].
@@ -35,7 +38,7 @@ impl Search {
         }
     }
 
-    /// What the text is matched with first.
+    /// The first way to match the text.
     pub fn matching(self, text: &str) -> Matching {
         match self {
             #[cfg(feature = "baselines")]
@@ -44,7 +47,7 @@ impl Search {
         }
     }
 
-    /// Whether there is another matching for texts that the first finds nothing for.
+    /// Whether there is a fallback for texts without a match.
     pub fn has_second_matching(self) -> bool {
         match self {
             #[cfg(feature = "baselines")]
@@ -53,7 +56,7 @@ impl Search {
         }
     }
 
-    /// What the text is matched with when that finds nothing.
+    /// The fallback for texts without a match.
     pub fn second_matching(self, text: &str) -> Option<Matching> {
         match self {
             #[cfg(feature = "baselines")]
@@ -63,7 +66,7 @@ impl Search {
     }
 }
 
-/// A text, ready to be looked for.
+/// A way to match a text.
 #[derive(Debug, Clone)]
 pub enum Matching {
     /// See [`like`].
@@ -71,13 +74,13 @@ pub enum Matching {
     Like(like::Pattern),
     /// Whole words and prefixes.
     Words(full_text::Words),
-    /// The words that are most similar to those of a text that nothing matched.
+    /// The most similar words, for texts without a match.
     Similar(full_text::Similar),
 }
 
 impl Matching {
-    /// The query of words, to be matched with documents: `Some(None)` when it was corrected to nothing, `None` when the arm
-    /// has no such queries.
+    /// The query of words, to be matched with documents. `Some(None)` if the correction has no words, `None` if the arm has
+    /// no such queries.
     ///
     /// # Errors
     /// When a statement fails.
@@ -96,7 +99,7 @@ impl Matching {
         }
     }
 
-    /// Appends what has to be joined to `products p`.
+    /// Appends the joins to `products p`.
     pub fn push_join(&self, sql: &mut QueryBuilder<Postgres>) {
         match self {
             #[cfg(feature = "baselines")]
@@ -117,7 +120,7 @@ impl Matching {
         }
     }
 
-    /// Appends the rank: a `bigint`, the higher the better.
+    /// Appends the rank, a `bigint`. Higher is better.
     pub fn push_rank(&self, sql: &mut QueryBuilder<Postgres>) {
         match self {
             #[cfg(feature = "baselines")]

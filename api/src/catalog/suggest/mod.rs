@@ -1,7 +1,7 @@
-//! `GET /v1/search/suggestions`: titles that go on from what someone has typed so far, the best-selling first.
+//! `GET /v1/search/suggestions`: autocompletion with titles, the best-selling first.
 //!
-//! What is common is found among the best-sellers' titles, which the process holds (`titles.rs`); what is rare by
-//! its words, among a bounded number. So no text costs more in a large catalogue than in a small one.
+//! Common texts are found among the best-sellers' titles, which the process holds (`titles.rs`). Rare ones are found by
+//! their words, among a bounded number of titles. So no text costs more in a large catalogue than in a small one.
 
 pub mod titles;
 
@@ -20,16 +20,15 @@ use crate::http::query::Parameters;
 use crate::http::timings::{RequestTimings, Timings};
 use crate::state::{App, AppState};
 
-/// The fewest characters that are completed. With one, most titles match and none is meant.
+/// The fewest characters that are completed. With one, most titles match and none is relevant.
 const MIN_CHARS: usize = 2;
 
-/// A product whose title has a word that begins with the text.
+/// A product whose title has a word that starts with the text.
 #[derive(Debug, Serialize, ToSchema, sqlx::FromRow)]
 pub struct Suggestion {
-    /// Decides when a cached answer is no longer good.
+    /// A cached answer depends on it.
     #[serde(skip)]
     id: Uuid,
-    /// The title.
     pub title: String,
     /// The product's slug.
     pub slug: String,
@@ -40,17 +39,17 @@ pub struct Suggestion {
 pub struct Suggestions {
     /// The best-selling first.
     pub items: Vec<Suggestion>,
-    /// Always null: there is no second page.
+    /// Always null: there is only one page.
     pub next: Option<String>,
 }
 
-/// Titles that go on from a text.
+/// Suggests titles for a text.
 #[utoipa::path(
     get,
     path = "/v1/search/suggestions",
     tag = "Catalog",
     security(()),
-    params(("q" = String, Query, description = "What was typed so far, 2 to 200 characters")),
+    params(("q" = String, Query, description = "The text typed so far, 2 to 200 characters")),
     responses(
         (status = 200, body = Suggestions),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -69,7 +68,7 @@ pub async fn suggest(
         _ => {
             return Err(ApiError::parameter(
                 "q",
-                format!("give {MIN_CHARS} to {MAX_QUERY_CHARS} characters"),
+                format!("send {MIN_CHARS} to {MAX_QUERY_CHARS} characters"),
             ));
         }
     };
@@ -83,30 +82,36 @@ pub async fn suggest(
         .await
 }
 
-/// Suggestions of an answer.
-const MOST: usize = 8;
+/// Suggestions in a response.
+const MAX_SUGGESTIONS: usize = 8;
 
-/// Titles with the text's words that are compared when the best-sellers don't fill an answer. A text whose words more titles
-/// have than this, and hardly any best-seller, gets the best-selling of these.
+/// Titles with the text's words that are compared if the best-sellers don't fill a response. If more titles have these
+/// words but hardly any best-seller does, the response has the best-selling of the compared ones.
 const MAX_COMPARED: u64 = 1_500;
 
 async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer, ApiError> {
-    let is_old = app.catalog.replicas.titles.is_old();
-    let found = app.catalog.replicas.titles.get().await?.find(text, MOST);
-    // A text without a letter or digit has no words that an index could find.
+    let is_stale = app.catalog.replicas.titles.is_stale();
+    let found = app
+        .catalog
+        .replicas
+        .titles
+        .get()
+        .await?
+        .find(text, MAX_SUGGESTIONS);
+    // A text without a letter or digit has no words for the index.
     let is_rare = found.may_be_more && text.contains(char::is_alphanumeric);
     let items = match (is_rare, found.ids.is_empty()) {
-        (true, _) => suggest_rare(app, timings, text).await?,
-        (false, false) => suggest_of(app, timings, &found.ids).await?,
+        (true, _) => read_rare(app, timings, text).await?,
+        (false, false) => read_products(app, timings, &found.ids).await?,
         (false, true) => Vec::new(),
     };
     let shown = items.iter().map(|item| item.id).collect();
     let body = serde_json::to_vec(&Suggestions { items, next: None }).map_err(ApiError::internal)?;
-    Ok(Answer::new(None, &body).showing(shown).provisional(is_old))
+    Ok(Answer::new(None, &body).showing(shown).provisional(is_stale))
 }
 
-/// Products that were found, as they are now.
-async fn suggest_of(app: &App, timings: &Timings, ids: &[Uuid]) -> Result<Vec<Suggestion>, ApiError> {
+/// The current data of these products.
+async fn read_products(app: &App, timings: &Timings, ids: &[Uuid]) -> Result<Vec<Suggestion>, ApiError> {
     let mut session = app.database.session(timings).await?;
     let rows = sqlx::query_as::<_, Suggestion>(
         "select id, title, slug
@@ -117,11 +122,11 @@ async fn suggest_of(app: &App, timings: &Timings, ids: &[Uuid]) -> Result<Vec<Su
     Ok(rows.bind(ids).fetch_all(&mut session).await?)
 }
 
-/// The best-selling among a bounded number of titles that match.
-async fn suggest_rare(app: &App, timings: &Timings, text: &str) -> Result<Vec<Suggestion>, ApiError> {
+/// The best-selling among a bounded number of matching titles.
+async fn read_rare(app: &App, timings: &Timings, text: &str) -> Result<Vec<Suggestion>, ApiError> {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     let mut sql = QueryBuilder::<Postgres>::new(
-        // Their number is bounded before titles are compared, so that no text reads more.
+        // The limit applies before titles are compared, so that it bounds the work of every text.
         "select p.id, found.title, p.slug
          from (
              select product_id, title, sales_count from (
@@ -136,12 +141,12 @@ async fn suggest_rare(app: &App, timings: &Timings, text: &str) -> Result<Vec<Su
         .push(" or title ilike ")
         .push_bind(format!("% {escaped}%"))
         .push(" order by sales_count desc, product_id desc limit ")
-        .push(MOST as u64)
+        .push(MAX_SUGGESTIONS as u64)
         .push(
             ") found join products p on p.id = found.product_id order by found.sales_count desc, p.id desc",
         );
     let mut session = app.database.session(timings).await?;
-    // Planned each time: how rare it is, only the text tells.
+    // Planned each time, because the selectivity depends on the text.
     let rows = sql
         .build_query_as()
         .persistent(false)

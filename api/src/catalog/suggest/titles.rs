@@ -1,8 +1,8 @@
-//! The titles of the best-selling products, in the process, in the order of their sales: where suggestions look first.
+//! An in-process list of the best-selling products' titles, sorted by sales, which suggestions search first.
 //!
-//! Eight of them that go on from a text are the eight that Postgres would find, because a product that is not held sells
-//! less than each that is. A text that is common enough to be slow to look up in an index is found here, and one that
-//! isn't found here is rare.
+//! If it has eight matches for a text, they are the eight that Postgres would find, because products outside the list sell
+//! less than all products in it. A text that is common enough to be slow in an index is found here, and a text that isn't
+//! found here is rare.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -15,13 +15,13 @@ use uuid::Uuid;
 
 use crate::catalog::replica::Content;
 
-/// Products whose titles one statement reads.
-const READ_AT_ONCE: usize = 1_000;
+/// Titles read by one statement.
+const READ_BATCH: usize = 1_000;
 
-/// How many titles are held.
+/// Bounds of the list of titles.
 #[derive(Debug, Clone, Copy)]
 pub struct TitleLimits {
-    /// Products.
+    /// The most titles in the list.
     pub products: u32,
 }
 
@@ -32,11 +32,10 @@ struct TitleRow {
     title: String,
 }
 
-/// A product.
 struct Title {
     sales: i64,
     id: Uuid,
-    /// In lower case, after a space: so that each of its words, the first as well, begins after one.
+    /// In lower case, with a leading space, so that a space precedes every word.
     words: Box<str>,
 }
 
@@ -54,27 +53,27 @@ impl Title {
     }
 }
 
-/// The form in which a title is searched, and a text searched for.
+/// Normalizes a title, or a text to search for.
 fn words(text: &str) -> Box<str> {
     format!(" {}", text.to_lowercase()).into()
 }
 
-/// What was found.
+/// The products whose titles match a text.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct TitleMatches {
     /// The products, the best-selling first.
     pub ids: Vec<Uuid>,
-    /// Whether there may be others that were not looked at, because they sell less than all that are held.
+    /// Products outside the list, which sell less, may match as well.
     pub may_be_more: bool,
 }
 
-/// The titles that are held.
+/// The titles of the best-selling products, searched in the process.
 pub struct BestSellers(RwLock<Ranked>);
 
 struct Ranked {
     /// The best-selling first.
     titles: Vec<Title>,
-    /// Whether products are shown that are not held.
+    /// There are active products outside the list.
     is_cut: bool,
     most: usize,
 }
@@ -92,8 +91,8 @@ impl BestSellers {
         Self(RwLock::new(ranked))
     }
 
-    /// The best-selling products with a word that begins with the text.
-    pub fn find(&self, text: &str, most: usize) -> Found {
+    /// The best-selling products with a word that starts with the text.
+    pub fn find(&self, text: &str, most: usize) -> TitleMatches {
         let text = words(text);
         let finder = Finder::new(text.as_bytes());
         let ranked = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -102,38 +101,38 @@ impl BestSellers {
             .iter()
             .filter(|title| finder.find(title.words.as_bytes()).is_some());
         let ids: Vec<Uuid> = matching.map(|title| title.id).take(most).collect();
-        Found {
+        TitleMatches {
             may_be_more: ranked.is_cut && ids.len() < most,
             ids,
         }
     }
 
-    /// The titles that are held of these products, with their sales of now, and the products of which none is.
-    fn take_over(&self, order: &[(Uuid, i64)]) -> (Vec<Title>, Vec<Uuid>) {
+    /// The titles of these products that are in the list, with their current sales, and the products without a title in it.
+    fn reuse(&self, order: &[(Uuid, i64)]) -> (Vec<Title>, Vec<Uuid>) {
         let sales: HashMap<Uuid, i64> = order.iter().copied().collect();
         let ranked = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let taken_over = ranked.titles.iter().filter_map(|title| {
+        let reused = ranked.titles.iter().filter_map(|title| {
             Some(Title {
                 sales: *sales.get(&title.id)?,
                 id: title.id,
                 words: title.words.clone(),
             })
         });
-        let titles: Vec<Title> = taken_over.collect();
+        let titles: Vec<Title> = reused.collect();
         drop(ranked);
-        let held: HashSet<Uuid> = titles.iter().map(|title| title.id).collect();
-        let missing = order.iter().map(|(id, _)| *id).filter(|id| !held.contains(id));
+        let known: HashSet<Uuid> = titles.iter().map(|title| title.id).collect();
+        let missing = order.iter().map(|(id, _)| *id).filter(|id| !known.contains(id));
         (titles, missing.collect())
     }
 
-    /// Puts in what these products are now; those that are not among the rows are gone, or no longer shown.
+    /// Replaces these products by their current rows. Products without a row were deleted or became inactive.
     fn replace(&self, products: &[Uuid], rows: &[TitleRow]) {
         let changed: HashSet<&Uuid> = products.iter().collect();
         let mut ranked = self.0.write().unwrap_or_else(PoisonError::into_inner);
         ranked.titles.retain(|title| !changed.contains(&title.id));
         for title in rows.iter().map(Title::of) {
             let at = ranked.titles.partition_point(|other| other.rank() < title.rank());
-            // After the last one that is held, others may sell more that are not held.
+            // Not past the end of a list that was cut, because products outside it may sell more.
             if at < ranked.titles.len() || !ranked.is_cut {
                 ranked.titles.insert(at, title);
             }
@@ -151,7 +150,7 @@ impl Ranked {
     }
 }
 
-/// What is held of those of these products that are shown.
+/// Reads the rows of these products, without inactive ones.
 async fn read(connection: &mut PgConnection, products: &[Uuid]) -> Result<Vec<TitleRow>, sqlx::Error> {
     let mut sql = QueryBuilder::<Postgres>::new(
         "select id, sales_count, title from products where active and id = any(",
@@ -166,7 +165,7 @@ impl Content for BestSellers {
     const NAME: &'static str = "the best-sellers' titles";
     const BYTES_GAUGE: &'static str = "backstock_catalog_titles_bytes";
 
-    /// The order is read from the index of sales alone, and titles only of products that are not held yet.
+    /// The order is read with an index-only scan of the sales, and titles only for products that aren't in `known`.
     async fn load(
         connection: &mut PgConnection,
         limits: TitleLimits,
@@ -175,14 +174,14 @@ impl Content for BestSellers {
         let mut sql = QueryBuilder::<Postgres>::new(
             "select id, sales_count from products where active order by sales_count desc, id desc limit ",
         );
-        // One more than is held tells whether there are more.
+        // One more than the list holds, to detect whether there are more.
         sql.push(u64::from(limits.products) + 1);
         let order: Vec<(Uuid, i64)> = sql.build_query_as().fetch_all(&mut *connection).await?;
         let (mut titles, missing) = known.map_or_else(
             || (Vec::new(), order.iter().map(|(id, _)| *id).collect()),
-            |known| known.take_over(&order),
+            |known| known.reuse(&order),
         );
-        for products in missing.chunks(READ_AT_ONCE) {
+        for products in missing.chunks(READ_BATCH) {
             titles.extend(read(connection, products).await?.iter().map(Title::of));
         }
         Ok(Self::of(titles, limits.products as usize))
@@ -213,7 +212,7 @@ mod tests {
         }
     }
 
-    fn numbers(found: &Found) -> Vec<u128> {
+    fn numbers(found: &TitleMatches) -> Vec<u128> {
         found.ids.iter().map(Uuid::as_u128).collect()
     }
 
@@ -221,7 +220,7 @@ mod tests {
         numbers.iter().copied().map(Uuid::from_u128).collect()
     }
 
-    fn held(most: usize) -> BestSellers {
+    fn best_sellers(most: usize) -> BestSellers {
         let rows = [
             row(1, 5, "Navy wool coat"),
             row(2, 9, "Copper kettle"),
@@ -232,8 +231,8 @@ mod tests {
     }
 
     #[test]
-    fn any_word_may_begin_with_the_text_and_the_best_selling_come_first() {
-        let titles = held(10);
+    fn any_word_may_start_with_the_text_and_the_best_selling_come_first() {
+        let titles = best_sellers(10);
         assert_eq!(numbers(&titles.find("wool", 8)), [3, 1, 4]);
         assert_eq!(numbers(&titles.find("WOOL", 2)), [3, 1]);
         assert_eq!(numbers(&titles.find("navy wo", 8)), [1]);
@@ -242,15 +241,15 @@ mod tests {
     }
 
     #[test]
-    fn there_may_be_more_only_where_products_are_left_out() {
-        let titles = held(3);
+    fn there_may_be_more_only_if_the_list_was_cut() {
+        let titles = best_sellers(3);
         assert!(titles.find("wool", 8).may_be_more);
         assert!(!titles.find("wool", 2).may_be_more);
     }
 
     #[test]
-    fn a_change_moves_a_title_and_takes_it_away() {
-        let titles = held(10);
+    fn changes_insert_move_and_remove_titles() {
+        let titles = best_sellers(10);
         titles.replace(
             &ids(&[3, 4, 5]),
             &[row(3, 5, "Cotton blanket"), row(5, 7, "Woolly hat")],
@@ -260,22 +259,22 @@ mod tests {
     }
 
     #[test]
-    fn a_new_order_takes_over_the_titles_that_are_held() {
-        let titles = held(10);
+    fn a_new_order_reuses_known_titles() {
+        let titles = best_sellers(10);
         let order = [
             (Uuid::from_u128(4), 99),
             (Uuid::from_u128(1), 5),
             (Uuid::from_u128(8), 3),
         ];
-        let (taken_over, missing) = titles.take_over(&order);
+        let (reused, missing) = titles.reuse(&order);
         assert_eq!(missing, ids(&[8]));
-        let titles = BestSellers::of(taken_over, 10);
+        let titles = BestSellers::of(reused, 10);
         assert_eq!(numbers(&titles.find("wool", 8)), [4, 1]);
     }
 
     #[test]
-    fn what_sells_less_than_all_that_are_held_is_not_held_where_some_are_left_out() {
-        let titles = held(3);
+    fn a_product_that_sells_less_than_all_others_is_not_inserted_into_a_cut_list() {
+        let titles = best_sellers(3);
         titles.replace(&ids(&[6, 7]), &[row(6, 0, "Wool hat"), row(7, 8, "Wool scarf")]);
         assert_eq!(numbers(&titles.find("wool", 8)), [7, 3]);
     }

@@ -1,6 +1,7 @@
 //! How an order's lines are inserted: the lesson `order_lines`.
 //!
-//! Both arms insert the same rows, in the transaction of the reservation.
+//! Both arms insert the same rows, in the transaction of the reservation. An order that is reserved in one statement
+//! (`place_order/reservation/`) inserts its lines there.
 
 #[cfg(feature = "baselines")]
 pub mod row_by_row;
@@ -31,6 +32,11 @@ impl OrderLines {
             Arm::RowByRow => Self::RowByRow,
             Arm::OneStatement => Self::OneStatement,
         }
+    }
+
+    /// Whether the lines can be inserted in the statement of their order.
+    pub fn is_one_statement(self) -> bool {
+        matches!(self, Self::OneStatement)
     }
 
     /// Inserts the lines of an order, in the order of its items.

@@ -1,6 +1,6 @@
 //! **Technique**: one conditional update of all SKUs of the order, on the condition that each has enough stock and
-//! still has the price that was read, at the end of a short transaction. The payment follows with no transaction
-//! open.
+//! still has the price that was read, at the end of a short transaction, or in the single statement of `reservation/`.
+//! The payment follows with no transaction open.
 //! **Cost**: one statement. A SKU's row is locked from that statement to the end of the commit.
 //! **Fails when**: one SKU is so hot that its commits, which serialize, are the bottleneck: then stock is sharded, or
 //! one writer takes it in batches for many orders.
@@ -49,6 +49,8 @@ pub async fn place_order(
 struct Conditional;
 
 impl TakeStock for Conditional {
+    const IS_CONDITIONAL: bool = true;
+
     /// The next attempt reads the cart again and reports why: too little stock, or another price.
     async fn take_stock(transaction: &mut Session<'_>, draft: &OrderDraft) -> Result<(), ReserveError> {
         match storefront::orders::take_stock(transaction, &draft.units()).await? {

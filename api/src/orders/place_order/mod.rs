@@ -1,7 +1,7 @@
 //! `POST /v1/orders`: from a cart to an order, and the lesson `stock`.
 //!
 //! The flow of an order: the cart is read and priced (`basket.rs`); the order queues for its SKUs
-//! (`../sku_queue.rs`); a short transaction creates it and reserves its stock (`reservation.rs` and the arm); the
+//! (`../sku_queue.rs`); a short transaction creates it and reserves its stock (`reservation/` and the arm); the
 //! payment is authorized with no transaction open; one statement marks it paid and enqueues the event
 //! (`../payment.rs`). The client's idempotency key is bound to the order from the first transaction on, so that a
 //! request whose response was lost is resumed, never repeated.
@@ -129,6 +129,7 @@ pub struct OrderDraft {
     pub cart_version: OffsetDateTime,
     /// When its prices were read.
     pub priced_at: Instant,
+    pub is_first_attempt: bool,
 }
 
 /// How a request starts.
@@ -167,6 +168,9 @@ impl From<sqlx::Error> for ReserveError {
 
 /// How an arm of `stock` takes an order's units, in the transaction of the reservation.
 pub(super) trait TakeStock {
+    /// Whether the units are taken by [`storefront::orders::take_stock`], on a condition.
+    const IS_CONDITIONAL: bool = false;
+
     /// Takes all units, or returns an error, which rolls the transaction back.
     fn take_stock(
         transaction: &mut Session<'_>,
@@ -181,11 +185,12 @@ pub(super) async fn place<S: TakeStock + 'static>(
     request: PlaceOrder,
 ) -> Result<Response, ApiError> {
     run_to_completion(async move {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let mut draft = match start(&app, &timings, &request).await? {
                 StartOutcome::Answered(answer) => return Ok(answer),
                 StartOutcome::Draft(draft) => draft,
             };
+            draft.is_first_attempt = attempt == 0;
             let turn = take_turn(&app, &draft).await?;
             let reserved = reserve::<S>(&app, &timings, &request, &mut draft).await;
             drop(turn);
@@ -208,9 +213,10 @@ async fn reserve<S: TakeStock>(
     draft: &mut OrderDraft,
 ) -> Result<(), ReserveError> {
     let mut session = app.database.session(timings).await?;
-    let mut transaction = session.begin().await?;
-    reservation::reserve_within::<S>(app, &mut transaction, request, draft).await?;
-    transaction.commit().await?;
+    let reservation = app.orders.reservation;
+    reservation
+        .reserve::<S>(app, &mut session, request, draft)
+        .await?;
     order_reached("pending_payment");
     Ok(())
 }
@@ -358,5 +364,6 @@ fn draft(
         items: basket.items,
         cart_version: basket.version,
         priced_at,
+        is_first_attempt: true,
     })
 }

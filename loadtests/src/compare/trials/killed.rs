@@ -92,6 +92,9 @@ async fn round(
         "{}: an event was lost before anything was killed",
         arm.name
     );
+    // The queue shows a message before its publisher has the confirmation. A confirmation that was still on its way
+    // would be swallowed, and the relay would wait for it instead of publishing the orders.
+    town.wait_until_said(PATIENCE).await?;
 
     let made = carts.make(&mut town.monitor, orders).await?;
     let ids: Vec<Uuid> = made.iter().map(|cart| cart.id).collect();
@@ -114,8 +117,9 @@ async fn round(
         let all = before + 1 + u32::try_from(orders)?;
         ensure!(
             tap.wait_for(all, PATIENCE).await?,
-            "{}: the broker did not hear of the orders",
-            arm.name
+            "{}: the broker received {} of {all} events within {PATIENCE:?}",
+            arm.name,
+            tap.waiting().await?
         );
     }
     town.kill();

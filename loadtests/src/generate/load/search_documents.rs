@@ -76,8 +76,10 @@ pub async fn fill(
 pub async fn fill_rows(transaction: &mut PgConnection) -> Result<()> {
     sqlx::raw_sql(
         "insert into search_rows
-             (product_id, created_at, price_cents, sales_count, rating_hundredths, in_stock, active, title, document)
-         select p.id, p.created_at, p.price_cents, p.sales_count, p.rating_hundredths, p.in_stock, p.active, p.title,
+             (product_id, created_at, price_cents, price_band, sales_count, sales_band, rating_hundredths, in_stock,
+              active, title, document)
+         select p.id, p.created_at, p.price_cents, price_band(p.price_cents), p.sales_count, sales_band(p.sales_count),
+                p.rating_hundredths, p.in_stock, p.active, p.title,
                 search_row_document(s.document, p.brand_id, c.path, p.in_stock)
          from products p
          join product_search s on s.product_id = p.id

@@ -4,9 +4,11 @@
 //! database of its own. So orders that get cheaper come nearer to it, or pass it.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use super::cpu_by_process::{CpuMeter, without_lab};
 use super::expect_right_books;
 use crate::costs::LAB_MARK;
 use crate::frozen;
@@ -50,28 +52,20 @@ pub(super) async fn checkout_against_pgbench(
         slice, connections, ..
     } = turns;
     let target = town.shop().target();
-    let preparing = carts.orders(&mut town.monitor, PREPARING * connections).await?;
-    let prepared = closed_loop(
-        &target,
-        &preparing,
-        connections,
-        std::time::Duration::from_millis(200),
-        0,
-    )
-    .await?;
-    ensure!(
-        prepared.completed > 0,
-        "no order was placed: {:?}",
-        prepared.errors
-    );
+    prepare_statements(town, &mut carts, connections).await?;
     expect_right_books(town, &goods, PLENTY).await?;
 
     let enough = (MOST_PER_S * slice.as_secs_f64()) as usize;
     let mut paid = 0;
+    let cpu = CpuMeter::of(town);
+    let mut spent: Vec<(String, f64)> = Vec::new();
     let monitor = &mut town.monitor;
     let ours = async |seed| {
         let requests = carts.orders(monitor, enough).await?;
+        let before = cpu.read()?;
         let outcome = closed_loop(&target, &requests, connections, slice, seed).await?;
+        let of_slice = cpu.read()?.per_order_since(&before, 1);
+        add(&mut spent, of_slice);
         ensure!(
             outcome.errors.total() == 0,
             "orders failed under load: {:?}",
@@ -81,9 +75,15 @@ pub(super) async fn checkout_against_pgbench(
         paid += outcome.completed;
         Ok(outcome.throughput())
     };
-    let rivalry = turns
-        .take(ours, async |_| pgbench.run(connections, slice).await)
-        .await?;
+    let mut pgbench_cpu = (0.0, 0.0);
+    let theirs = async |_| {
+        let (before, begun) = (cpu.read()?, Instant::now());
+        let rate = pgbench.run(connections, slice).await?;
+        pgbench_cpu.0 += cpu.read()?.postgres_since(&before);
+        pgbench_cpu.1 += rate * begun.elapsed().as_secs_f64();
+        Ok(rate)
+    };
+    let rivalry = turns.take(ours, theirs).await?;
     expect_right_books(town, &goods, PLENTY).await?;
 
     let share = rivalry.ratio.value;
@@ -98,5 +98,38 @@ pub(super) async fn checkout_against_pgbench(
     result.limit = Some(rivalry.theirs);
     result.details.push(("orders_per_s".to_owned(), rivalry.ours));
     result.details.push(("orders".to_owned(), paid as f64));
+    result.details.extend(cpu_details(spent, paid, pgbench_cpu));
     Ok(result)
+}
+
+/// Places orders until each connection of the pool has prepared its statements.
+async fn prepare_statements(town: &mut Town, carts: &mut Carts, connections: usize) -> Result<()> {
+    let preparing = carts.orders(&mut town.monitor, PREPARING * connections).await?;
+    let lasts = Duration::from_millis(200);
+    let prepared = closed_loop(&town.shop().target(), &preparing, connections, lasts, 0).await?;
+    ensure!(
+        prepared.completed > 0,
+        "no order was placed: {:?}",
+        prepared.errors
+    );
+    Ok(())
+}
+
+/// Microseconds per order of each process, and of Postgres per transaction of pgbench: `pgbench` has their sum and the
+/// number of transactions.
+fn cpu_details(spent: Vec<(String, f64)>, orders: u64, pgbench: (f64, f64)) -> Vec<(String, f64)> {
+    let per_order = |(name, us): (String, f64)| (name, us / orders as f64);
+    let mut details: Vec<(String, f64)> = without_lab(spent).map(per_order).collect();
+    details.push(("pgbench_postgres_us".to_owned(), pgbench.0 / pgbench.1));
+    details
+}
+
+fn add(sums: &mut Vec<(String, f64)>, figures: [(String, f64); 6]) {
+    if sums.is_empty() {
+        sums.extend(figures);
+        return;
+    }
+    for (sum, (_, figure)) in sums.iter_mut().zip(figures) {
+        sum.1 += figure;
+    }
 }

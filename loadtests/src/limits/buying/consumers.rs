@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
+use super::cpu_by_process::{CpuMeter, LAB};
 use super::expect_right_books;
-use crate::costs::{Cpu, CpuReading, Processes, ThreadTimes};
 use crate::limits::LimitResult;
 use crate::load::closed_loop;
 use crate::trials::{Carts, Goods, PLENTY, ThirdParties, Town};
@@ -19,8 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How often the simulators are asked what has arrived.
 const POLL: Duration = Duration::from_millis(100);
 
-/// What the lab's own use is called, and the share of all that it may be.
-const LAB: &str = "lab_us";
+/// The share of all CPU time that the lab may take.
 const MOST_MEASURING: f64 = 0.02;
 
 /// The clients that place the orders, which isn't measured.
@@ -55,14 +54,6 @@ pub(super) const USUAL: Plan = Plan {
     orders: 6_000,
 };
 
-/// The CPU time so far of everything that works.
-struct Reading {
-    shop: CpuReading,
-    simulators: CpuReading,
-    lab: ThreadTimes,
-    at: Instant,
-}
-
 /// Orders a second through all steps of one worker, and the CPU time of each process an order.
 pub(super) async fn consumer_rate(town: &mut Town, plan: Plan) -> Result<LimitResult> {
     let goods = Goods::choose(&mut town.monitor, VARIANTS, 2, PLENTY).await?;
@@ -72,11 +63,12 @@ pub(super) async fn consumer_rate(town: &mut Town, plan: Plan) -> Result<LimitRe
     town.start_worker("relay,consumers").await?;
 
     // Steps of one order are done at different times: a later start would leave out what is done of all orders by then.
-    let before = Reading::take(town)?;
+    let cpu = CpuMeter::of(town);
+    let before = cpu.read()?;
     wait_for(town, mails_before, paid).await?;
     // The last ones' labels and counts, by Postgres, which was not asked before.
     let left = town.drain(PATIENCE).await?;
-    let after = Reading::take(town)?;
+    let after = cpu.read()?;
     ensure!(
         left == 0,
         "{left} of {paid} orders were not done within {PATIENCE:?}"
@@ -92,11 +84,11 @@ pub(super) async fn consumer_rate(town: &mut Town, plan: Plan) -> Result<LimitRe
     expect_right_books(town, &goods, PLENTY).await?;
 
     let rate = paid as f64 / (after.at - before.at).as_secs_f64();
-    let spent = after.microseconds_since(&before, paid);
+    let spent = after.per_order_since(&before, paid);
     let all: f64 = spent.iter().map(|(_, microseconds)| microseconds).sum();
     let measuring = spent
         .iter()
-        .find(|(name, _)| *name == LAB)
+        .find(|(name, _)| name == LAB)
         .map_or(0.0, |(_, us)| us / all);
     let what = format!(
         "of {paid} paid orders that waited, through all steps of one worker, {}",
@@ -105,7 +97,7 @@ pub(super) async fn consumer_rate(town: &mut Town, plan: Plan) -> Result<LimitRe
     let target = format!("at least {}/s, measuring below 2 %", plan.least_per_s);
     let met = rate >= plan.least_per_s && measuring < MOST_MEASURING;
     let mut result = LimitResult::new(plan.name, what, &target, rate, "/s", met);
-    result.details = spent.iter().map(|(name, us)| ((*name).to_owned(), *us)).collect();
+    result.details = spent.into();
     result.details.push(("measuring_share".to_owned(), measuring));
     Ok(result)
 }
@@ -123,37 +115,6 @@ async fn place_orders(town: &mut Town, goods: &Goods, count: u64) -> Result<u64>
         paid += outcome.completed;
     }
     Ok(paid)
-}
-
-impl Reading {
-    fn take(town: &Town) -> Result<Reading> {
-        let simulators = Processes {
-            api: Some(town.simulators.pid()),
-            ..Processes::default()
-        };
-        Ok(Reading {
-            shop: Cpu::read(&town.processes())?,
-            simulators: Cpu::read(&simulators)?,
-            lab: ThreadTimes::read(std::process::id())?,
-            at: Instant::now(),
-        })
-    }
-
-    /// By process, in µs an order.
-    fn microseconds_since(&self, before: &Reading, orders: u64) -> [(&'static str, f64); 6] {
-        let used = self.shop.since(&before.shop);
-        let by_simulators = self.simulators.since(&before.simulators).api;
-        let by_lab = Some(self.lab.since(&before.lab).total());
-        [
-            ("worker_us", used.worker),
-            ("postgres_us", used.postgres),
-            ("rabbitmq_us", used.rabbitmq),
-            ("api_us", used.api),
-            ("simulators_us", by_simulators),
-            (LAB, by_lab),
-        ]
-        .map(|(name, time)| (name, time.unwrap_or_default().as_secs_f64() * 1e6 / orders as f64))
-    }
 }
 
 /// Waits until so many mails came and, of orders that wait, as many payments were captured.

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use super::cpu_by_process::{CpuMeter, without_lab};
 use super::expect_right_books;
-use super::pages::{Pages, VISITORS};
+use super::pages::{Pages, VISITORS, p99_by_page};
 use super::server_log::LockTimeouts;
 use crate::limits::LimitResult;
 use crate::load::{Outcome, closed_loop, open_loop};
@@ -46,11 +47,14 @@ pub(super) async fn hot_sale(
     let target = town.shop().target();
     let deadlocks_before = town.books(&goods).await?.deadlocks;
     let timeouts = LockTimeouts::since_now(server_log)?;
+    let cpu = CpuMeter::of(town);
+    let before = cpu.read()?;
 
     let (sale, others) = tokio::try_join!(
         closed_loop(&target, &orders, BUYERS, lasts, 0),
         open_loop(&target, &others, OTHERS_PER_S, lasts, OTHERS_CONNECTIONS, 2),
     )?;
+    let cpu = cpu.read()?.per_order_since(&before, sale.completed.max(1));
     ensure!(sale.completed < orders.len() as u64, "there were too few carts");
     // What the worker still has to do must do no harm, either.
     let left = town.drain(PATIENCE).await?;
@@ -90,6 +94,9 @@ pub(super) async fn hot_sale(
         ("others_p50_ms".to_owned(), others.p50_ms().unwrap_or_default()),
         ("sale_p50_ms".to_owned(), sale.p50_ms().unwrap_or_default()),
     ];
+    result.details.extend(p99_by_page(&others));
+    // Of sale and visitors together.
+    result.details.extend(without_lab(cpu));
     if let Some(lock_timeouts) = lock_timeouts {
         result
             .details

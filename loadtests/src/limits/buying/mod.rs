@@ -7,6 +7,7 @@
 mod bad_order;
 mod checkout;
 mod consumers;
+mod cpu_by_process;
 mod fault;
 mod flash_sale;
 mod hot_sale;

@@ -214,6 +214,18 @@ pub(super) fn failures(outcome: &Outcome) -> Vec<(String, u64)> {
         .collect()
 }
 
+/// The p99 of each page in milliseconds, by name.
+pub(super) fn p99_by_page(outcome: &Outcome) -> Vec<(String, f64)> {
+    let of_page = |page: Page| {
+        let times = outcome.by_class.get(&(page as u16))?;
+        Some((
+            format!("{}_p99_ms", page.name()),
+            times.value_at_quantile(0.99) as f64 / 1e6,
+        ))
+    };
+    ALL.into_iter().filter_map(of_page).collect()
+}
+
 impl Page {
     /// As its name, with `_` between words.
     fn name(self) -> String {

@@ -1,10 +1,11 @@
 //! Persistent connections to the mail server, over which an email takes two round trips.
 //!
-//! lettre implements the protocol: it connects, greets, starts TLS, authenticates, formats commands and parses
-//! responses. Its own pool, however, checks a connection (`NOOP`) before each email, and its `send` waits for the
-//! response to each command, five round trips in all. Here a connection is used without a check, and sender,
-//! recipient and `DATA` are pipelined if the server allows it (PIPELINING, RFC 2920). A connection that the server
-//! has closed meanwhile fails before an email's text is sent, so the email is sent over another.
+//! lettre implements the protocol: it connects, greets, starts TLS, authenticates, formats commands and
+//! parses responses. Its own pool, however, checks a connection (`NOOP`) before each email, and its `send`
+//! waits for the response to each command, five round trips in all. Here a connection is used without a
+//! check, and sender, recipient and `DATA` are pipelined if the server allows it (PIPELINING, RFC 2920). A
+//! connection that the server has closed meanwhile fails before an email's text is sent, so the email is sent
+//! over another.
 
 mod server;
 
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 
 use self::server::Server;
 
-/// IdleConnection connections are closed after this; servers close theirs after some minutes.
+/// Idle connections are closed after this; servers close theirs after some minutes.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why an email wasn't accepted.
@@ -49,7 +50,7 @@ fn with_cause(error: &Error) -> String {
 }
 
 impl SmtpError {
-    /// Whether every retry would fail too.
+    /// Whether a retry would fail as well.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
             Self::Smtp(error) => error.is_permanent(),
@@ -187,8 +188,8 @@ impl Smtp {
             match connection.begin(envelope, is_ascii).await {
                 Ok(()) => return Ok(connection),
                 Err(error) if error.is_permanent() => return Err(error),
-                // The server said goodbye while it was idle, which is read as this response; a new connection
-                // decides.
+                // The server closed the connection with a farewell while it was idle, which is read as this
+                // response. A new connection decides.
                 Err(error) if error.is_response() => break,
                 // The server closed it while it was idle.
                 Err(error) => tracing::debug!(%error, "an idle connection to the mail server was lost"),
@@ -250,8 +251,8 @@ mod tests {
                 let (stream, _) = listener.accept().await.unwrap();
                 let mut stream = BufReader::new(stream);
                 stream.write_all(b"220 ready\r\n").await.unwrap();
-                let mut taken = 0;
-                while taken < mails {
+                let mut accepted = 0;
+                while accepted < mails {
                     let mut line = String::new();
                     if stream.read_line(&mut line).await.unwrap() == 0 {
                         break;
@@ -261,19 +262,19 @@ mod tests {
                         "{command}{}",
                         if stream.buffer().is_empty() { "" } else { "+" }
                     ));
-                    let answer = match command.as_str() {
+                    let reply = match command.as_str() {
                         "EHLO" => format!("250-mail.example\r\n250 {extension}\r\n"),
                         "DATA" => "354 go on\r\n".to_owned(),
                         _ => "250 ok\r\n".to_owned(),
                     };
-                    stream.write_all(answer.as_bytes()).await.unwrap();
+                    stream.write_all(reply.as_bytes()).await.unwrap();
                     if command == "DATA" {
                         while line != ".\r\n" {
                             line.clear();
                             stream.read_line(&mut line).await.unwrap();
                         }
-                        stream.write_all(b"250 taken\r\n").await.unwrap();
-                        taken += 1;
+                        stream.write_all(b"250 accepted\r\n").await.unwrap();
+                        accepted += 1;
                     }
                 }
             }
@@ -296,7 +297,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_email_takes_one_write_for_its_commands_and_one_for_its_text_over_an_open_connection() {
-        // `+`: further bytes arrived in the same read.
+        // `+` marks that further bytes arrived in the same read.
         let sent = sent("PIPELINING", 100).await;
         assert_eq!(sent[..2], ["EHLO", "EHLO"]);
         assert_eq!(sent[2..], ["MAIL+", "RCPT+", "DATA", "MAIL+", "RCPT+", "DATA"]);

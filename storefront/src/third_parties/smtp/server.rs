@@ -32,8 +32,8 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// The URLs are lettre's: `smtp://`, with `?tls=required` or `?tls=opportunistic`, and `smtps://`; the path is
-    /// the client's name in the greeting.
+    /// The URLs are lettre's: `smtp://`, with `?tls=required` or `?tls=opportunistic`, and `smtps://`; the
+    /// path is the client's name in the greeting.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         let host = url.host_str()?.to_owned();

@@ -1,60 +1,62 @@
-//! **Technique**: write coalescing in a table of its own. What has arrived while the last statement ran is counted by the
-//! next: one note in `inbox` for each message, and one upsert into the narrow `product_sales` for each product, whatever
-//! number of orders it is in. A bounded job moves the sums to the column that lists sort by (`upkeep/refresh_sales.rs`).
-//! **Cost**: a row of 48 bytes a product and batch, in place (HOT), with one index; the product's own row, and an entry in each
-//! of its indexes, once a round of the job instead of once an order.
-//! **Fails when**: a rank has to be exact at once: it is as old as the job's interval. And where each product is sold once
-//! between two rounds, the job writes what the plain update would have written, and the narrow row besides.
+//! **Technique**: write coalescing in a separate table. All messages that arrive while one statement
+//! runs are counted by the next: one `inbox` row per message, and one upsert into the narrow
+//! `product_sales` per product, in however many orders it occurs. A bounded job moves the sums to the
+//! column that lists sort by (`background_tasks/refresh_sales.rs`).
+//! **Cost**: a row of 48 bytes per product and batch, updated in place (HOT), with one index; the product's
+//! own row, and an entry in each of its indexes, once per round of the job instead of once per order.
+//! **Fails when**: a rank must be exact immediately, because it is as stale as the job's interval. If each
+//! product is sold only once between two rounds, the job writes as much as the plain update would, plus the
+//! narrow row.
 //! **Source**: <https://github.com/rust-lang/crates.io>, whose `crate_downloads` is such a table, and
 //! <https://www.postgresql.org/docs/current/storage-hot.html>
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use storefront::postgres::MeasuredPool;
+use storefront::postgres::InstrumentedPool;
 use uuid::Uuid;
 
-use super::Counted;
+use super::SalesMessage;
 use crate::batch::{Batcher, StatementError};
 
 /// The arm `sales_counts=batched`.
 #[derive(Debug, Clone)]
 pub struct Batched {
-    counts: Batcher<Counted, bool>,
+    counts: Batcher<SalesMessage, bool>,
 }
 
 impl Batched {
-    pub(super) fn new(pool: &MeasuredPool, most: usize) -> Self {
+    pub(super) fn new(pool: &InstrumentedPool, max_batch: usize) -> Self {
         let pool = pool.clone();
-        let counts = Batcher::new(most, move |batch: Arc<[Counted]>| {
+        let counts = Batcher::new(max_batch, move |batch: Arc<[SalesMessage]>| {
             let pool = pool.clone();
-            async move { count(&pool, &batch).await }
+            async move { count_batch(&pool, &batch).await }
         });
         Self { counts }
     }
 
-    /// Whether it was counted now, and not before.
-    pub(super) async fn count(&self, counted: Counted) -> Result<bool, StatementError> {
-        self.counts.call(counted).await
+    /// Returns whether this delivery counted the message.
+    pub(super) async fn count(&self, message: SalesMessage) -> Result<bool, StatementError> {
+        self.counts.call(message).await
     }
 }
 
-/// One statement, so that the notes in the inbox and the counts are there together or not at all. Messages are noted in the
-/// order of their ids and products counted in the order of theirs, after all messages: two workers that were given the
-/// same messages can't wait for each other. (`asked` is in order, and the sums are sorted, which reads all of `first`
-/// before the first of them is written.)
-async fn count(pool: &MeasuredPool, batch: &[Counted]) -> Result<Vec<bool>, sqlx::Error> {
-    let mut asked: Vec<&Counted> = batch.iter().collect();
-    asked.sort_by_key(|counted| (counted.message_id, counted.direction.sign()));
-    // The broker may deliver a message again while its first delivery is in this batch.
-    asked.dedup_by_key(|counted| (counted.message_id, counted.direction.sign()));
-    let ids: Vec<Uuid> = asked.iter().map(|counted| counted.message_id).collect();
-    let consumers: Vec<String> = asked
+/// One statement, so that the inbox rows and the counts are written atomically. Inbox rows are inserted in
+/// the order of message ids, then products are counted in the order of their ids, so two workers with the
+/// same messages can't deadlock. (`asked` is ordered, and sorting the sums reads all of `first` before the
+/// first of them is written.)
+async fn count_batch(pool: &InstrumentedPool, batch: &[SalesMessage]) -> Result<Vec<bool>, sqlx::Error> {
+    let mut messages: Vec<&SalesMessage> = batch.iter().collect();
+    messages.sort_by_key(|message| (message.message_id, message.direction.sign()));
+    // The broker may redeliver a message while its first delivery is in this batch.
+    messages.dedup_by_key(|message| (message.message_id, message.direction.sign()));
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.message_id).collect();
+    let consumers: Vec<String> = messages
         .iter()
-        .map(|counted| counted.direction.consumer().as_str().to_owned())
+        .map(|message| message.direction.consumer().as_str().to_owned())
         .collect();
-    let orders: Vec<Uuid> = asked.iter().map(|counted| counted.order_id).collect();
-    let signs: Vec<i64> = asked.iter().map(|counted| counted.direction.sign()).collect();
+    let orders: Vec<Uuid> = messages.iter().map(|message| message.order_id).collect();
+    let signs: Vec<i64> = messages.iter().map(|message| message.direction.sign()).collect();
     let first = sqlx::query_scalar!(
         r#"
         with asked as (
@@ -69,9 +71,9 @@ async fn count(pool: &MeasuredPool, batch: &[Counted]) -> Result<Vec<bool>, sqlx
             from first
             join asked a on a.message_id = first.message_id and a.consumer = first.consumer
             join order_lines l on l.order_id = a.order_id
-            -- What was never paid was never counted.
+            -- What was never paid was never counted. Not `exists`, which the planner may answer with a hash of all events.
             where a.sign > 0
-               or exists (select from order_events e where e.order_id = a.order_id and e.event = 'paid')
+               or (select true from order_events e where e.order_id = a.order_id and e.event = 'paid' limit 1)
             group by l.product_id
             order by l.product_id
         ), counted as (
@@ -89,9 +91,9 @@ async fn count(pool: &MeasuredPool, batch: &[Counted]) -> Result<Vec<bool>, sqlx
     .fetch_all(pool)
     .await?;
     let mut first: HashSet<Uuid> = first.into_iter().collect();
-    // Of twins, one was counted.
+    // Of duplicates in the batch, one was counted.
     Ok(batch
         .iter()
-        .map(|counted| first.remove(&counted.message_id))
+        .map(|message| first.remove(&message.message_id))
         .collect())
 }

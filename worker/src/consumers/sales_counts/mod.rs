@@ -1,9 +1,9 @@
-//! Counts what was sold, by which the catalogue orders its best sellers: the lesson `sales_counts`.
+//! Counts sold units, which the catalogue ranks its best sellers by: the lesson `sales_counts`.
 //!
-//! A paid order's units are added, a cancelled one's are taken off again if it had been paid: what an order comes to in the
-//! end is counted, in whichever order the two messages come. Either arm counts a message once, however often it comes, and
-//! both come to the same `products.sales_count`; they differ in when, and in what it costs. Each message is counted by
-//! the arm that runs, so a shop may change its arm at any time.
+//! The units of a paid order are added, those of a cancelled order are subtracted if it had been paid. The
+//! result is the same in whichever order the two messages arrive. Both arms count a message once, however
+//! often it is delivered, and both arrive at the same `products.sales_count`; they differ in latency and
+//! cost. A message is counted by whichever arm is running, so a shop can switch arms at any time.
 
 #[cfg(feature = "baselines")]
 mod per_order;
@@ -11,22 +11,22 @@ mod per_order;
 mod batched;
 
 use storefront::messages::Consumer;
-use storefront::postgres::MeasuredPool;
+use storefront::postgres::InstrumentedPool;
 use storefront::variants::SalesCounts as Arm;
 use uuid::Uuid;
 
 use self::batched::Batched;
-use super::{Done, Fault};
+use super::{HandlerError, HandlerOutcome};
 
-/// A message whose order's units are counted.
+/// A message with the order whose units are counted.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Counted {
+pub(super) struct SalesMessage {
     pub(super) message_id: Uuid,
     pub(super) order_id: Uuid,
     pub(super) direction: Direction,
 }
 
-/// Whether units were sold or come back.
+/// Whether units were sold or returned by a cancellation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Direction {
     Sold,
@@ -34,7 +34,7 @@ pub(super) enum Direction {
 }
 
 impl Direction {
-    /// Under which a message is noted in `inbox`.
+    /// The consumer that the message is recorded for in `inbox`.
     const fn consumer(self) -> Consumer {
         match self {
             Direction::Sold => Consumer::Popularity,
@@ -42,7 +42,7 @@ impl Direction {
         }
     }
 
-    /// What a unit counts.
+    /// The change of the count per unit.
     const fn sign(self) -> i64 {
         match self {
             Direction::Sold => 1,
@@ -56,28 +56,32 @@ impl Direction {
 pub enum SalesCounts {
     /// See [`per_order`].
     #[cfg(feature = "baselines")]
-    PerOrder(MeasuredPool),
+    PerOrder(InstrumentedPool),
     /// See [`batched`].
     Batched(Batched),
 }
 
 impl SalesCounts {
-    /// Builds the arm. `most` messages are counted by one statement.
-    pub fn new(arm: Arm, pool: &MeasuredPool, most: usize) -> Self {
+    /// Builds the arm. `batched` counts up to `max_batch` messages in one statement.
+    pub fn new(arm: Arm, pool: &InstrumentedPool, max_batch: usize) -> Self {
         match arm {
             #[cfg(feature = "baselines")]
             Arm::PerOrder => Self::PerOrder(pool.clone()),
-            Arm::Batched => Self::Batched(Batched::new(pool, most)),
+            Arm::Batched => Self::Batched(Batched::new(pool, max_batch)),
         }
     }
 
     /// Counts an order's units, once.
-    pub(super) async fn count(&self, counted: Counted) -> Result<Done, Fault> {
+    pub(super) async fn count(&self, message: SalesMessage) -> Result<HandlerOutcome, HandlerError> {
         let is_first = match self {
             #[cfg(feature = "baselines")]
-            Self::PerOrder(pool) => per_order::count(pool, counted).await?,
-            Self::Batched(batched) => batched.count(counted).await?,
+            Self::PerOrder(pool) => per_order::count(pool, message).await?,
+            Self::Batched(batched) => batched.count(message).await?,
         };
-        Ok(if is_first { Done::Now } else { Done::Before })
+        Ok(if is_first {
+            HandlerOutcome::Done
+        } else {
+            HandlerOutcome::AlreadyDone
+        })
     }
 }

@@ -1,19 +1,21 @@
 //! **Technique**: `update products set sales_count = sales_count + n`, for each product of each order.
-//! **Cost**: the count is in two indexes, so no update is HOT: each writes a new version of the product's whole row, about a kilobyte of
-//! texts included, and an entry in every index of the table. Each is a transaction of its own.
-//! **Fails when**: a product is hot: its counts take turns at its row, and so does the order that sells its last unit,
-//! whose trigger needs that row. Not by a deadlock: no more than one product's row is locked at a time, and it is updated
-//! without being locked before.
+//! **Cost**: the count is in two indexes, so no update is HOT. Each writes a new version of the product's
+//! whole row, including about a kilobyte of text, and an entry in every index of the table (write
+//! amplification). Each update is a transaction of its own.
+//! **Fails when**: a product is hot. Its counts queue for its row, and so does the order that sells its last
+//! unit, whose trigger needs that row. It can't deadlock, because it locks at most one product's row at a
+//! time, and updates it without a previous lock.
 //! **Source**: <https://www.postgresql.org/docs/current/storage-hot.html>
 
-use storefront::postgres::MeasuredPool;
+use storefront::postgres::InstrumentedPool;
 
-use super::{Counted, Direction};
+use super::{Direction, SalesMessage};
 
-/// Whether it was counted now, and not before. Each product's count is noted with it: under the message and the product's
-/// place in the order, and the last one under the message itself. So a count that was cut off goes on where it was.
-pub(super) async fn count(pool: &MeasuredPool, counted: Counted) -> Result<bool, sqlx::Error> {
-    let consumer = counted.direction.consumer().as_str();
+/// Returns whether this delivery counted the message. Each product's update records its position under the
+/// message in `inbox`, and the last one records the message itself, so that an interrupted count resumes
+/// where it stopped.
+pub(super) async fn count(pool: &InstrumentedPool, message: SalesMessage) -> Result<bool, sqlx::Error> {
+    let consumer = message.direction.consumer().as_str();
     let products = sqlx::query!(
         r#"
         select product_id, sum(quantity)::int8 as "units!"
@@ -23,16 +25,16 @@ pub(super) async fn count(pool: &MeasuredPool, counted: Counted) -> Result<bool,
         group by product_id
         order by product_id
         "#,
-        counted.order_id,
-        counted.direction == Direction::Sold
+        message.order_id,
+        message.direction == Direction::Sold
     )
     .fetch_all(pool)
     .await?;
-    for (place, product) in products.iter().enumerate() {
-        let noted_as = if place + 1 == products.len() {
+    for (position, product) in products.iter().enumerate() {
+        let inbox_key = if position + 1 == products.len() {
             consumer.to_owned()
         } else {
-            format!("{consumer}/{place}")
+            format!("{consumer}/{position}")
         };
         let is_first = sqlx::query_scalar!(
             r#"
@@ -47,22 +49,22 @@ pub(super) async fn count(pool: &MeasuredPool, counted: Counted) -> Result<bool,
             )
             select exists (select from first) as "is_first!"
             "#,
-            counted.message_id,
-            noted_as,
+            message.message_id,
+            inbox_key,
             product.product_id,
-            product.units * counted.direction.sign()
+            product.units * message.direction.sign()
         )
         .fetch_one(pool)
         .await?;
-        if noted_as == consumer {
+        if inbox_key == consumer {
             return Ok(is_first);
         }
     }
-    // Nothing to count.
-    let noted = sqlx::query!(
+    // There is nothing to count.
+    let insert = sqlx::query!(
         "insert into inbox (message_id, consumer) values ($1, $2) on conflict do nothing",
-        counted.message_id,
+        message.message_id,
         consumer
     );
-    Ok(noted.execute(pool).await?.rows_affected() > 0)
+    Ok(insert.execute(pool).await?.rows_affected() > 0)
 }

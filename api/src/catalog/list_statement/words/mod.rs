@@ -1,0 +1,275 @@
+//! The visible statements of a list with words.
+//!
+//! The inverted index knows which products match, and an index of the sort order which of them come first. Postgres
+//! intersects the two (a `BitmapAnd`), so that only rows which match and lie in the range are read. The range is chosen to
+//! hold a page; if it holds less, the next one is larger. So a page costs about the same for rare and common words, in a
+//! small and a large catalogue. Only for very common words it is cheaper to walk the list without its words and to look up
+//! each product.
+
+mod statements;
+
+use sqlx::postgres::PgRow;
+use sqlx::{QueryBuilder, Row, ValueRef};
+
+use super::estimate::{Estimate, share_with};
+use super::ranges::Ranges;
+use super::visible::Ids;
+use super::{Bounds, ListQuery};
+use crate::catalog::search::full_text::{TITLE_MATCH, TextQuery};
+use crate::catalog::search::indexed_search::{IndexedSearch, Part, filter_lexemes};
+use crate::catalog::search_statistics::{SearchStatistics, Statistics};
+use crate::catalog::sort::Sort;
+use crate::database::Session;
+
+/// Up to this many expected matches are all ranked by relevance.
+const MAX_RANKED: f64 = 100.0;
+
+/// Up to this many expected matches are all read. For so few, the planner would not intersect the inverted index with a
+/// range: the range's index alone costs more than reading them.
+const MAX_READ_WHOLE: f64 = 300.0;
+
+/// The planner takes words for independent, and knows only the most common ones that begin with a prefix. So more products
+/// may match than it expects. What was expected to be few is abandoned after this many matches, and a smaller range is read.
+const MAX_UNEXPECTED: u64 = 1_000;
+
+/// The most rows that are expected to be discarded by the filter of a prefix. Words and orders may be correlated, so there
+/// may be several times as many.
+const MAX_FILTERED: f64 = 300.0;
+
+/// Reads a page.
+pub(super) async fn read(
+    session: &mut Session<'_>,
+    statistics: &SearchStatistics,
+    list: ListQuery<'_>,
+    ids: Ids<'_>,
+    query: &TextQuery,
+) -> Result<Vec<PgRow>, sqlx::Error> {
+    let statistics = statistics.get(session).await?;
+    // The first of a subtree is its root.
+    let category = ids.categories.and_then(<[_]>::first).copied();
+    let lexemes = filter_lexemes(ids.brand, category, list.filters.in_stock);
+    let mut page = WordsPage {
+        statistics: &statistics,
+        list,
+        ids,
+        search: IndexedSearch::new(query, &lexemes),
+    };
+    let estimate = page.estimate(session).await?;
+    let is_relevance = list.sort == Sort::Relevance;
+    let estimate = match page.read_all_matches(session, estimate).await? {
+        AllMatches::Rows(rows) => return Ok(rows),
+        // Skipped rows of a ranked list are counted off all matches.
+        AllMatches::TooMany(estimate) if !is_relevance || list.bounds.skipped() > 0 => {
+            return page.read(session, estimate).await;
+        }
+        AllMatches::TooMany(estimate) => estimate,
+    };
+    if estimate.rows <= MAX_RANKED {
+        return page.read(session, estimate).await;
+    }
+    // Too many to rank them all: the best-selling of those with the words in the title, then of the others.
+    let mut rows = Vec::new();
+    if !matches!(list.bounds, Bounds::After { key, .. } if key < TITLE_MATCH) {
+        rows = page.read_part(session, Part::InTitle).await?;
+    }
+    if (rows.len() as u64) < wanted(&list) {
+        if matches!(list.bounds, Bounds::After { key, .. } if key >= TITLE_MATCH) {
+            page.list.bounds = Bounds::Start;
+        }
+        rows.extend(page.read_part(session, Part::NotInTitle).await?);
+        rows.truncate(wanted(&list) as usize);
+    }
+    Ok(rows)
+}
+
+/// The page, and the row that tells whether the list goes on. No plan is kept, so that the number may be any.
+fn wanted(list: &ListQuery<'_>) -> u64 {
+    u64::from(list.limit) + 1
+}
+
+/// The outcome of reading all matches, where few are expected.
+enum AllMatches {
+    Rows(Vec<PgRow>),
+    /// With the corrected estimate.
+    TooMany(Estimate),
+}
+
+/// A page to read.
+#[derive(Clone, Copy)]
+struct WordsPage<'a> {
+    statistics: &'a Statistics,
+    list: ListQuery<'a>,
+    ids: Ids<'a>,
+    search: IndexedSearch<'a>,
+}
+
+impl<'a> WordsPage<'a> {
+    /// What the planner expects.
+    async fn estimate(&self, session: &mut Session<'_>) -> Result<Estimate, sqlx::Error> {
+        let mut sql = QueryBuilder::new("explain (format json) select from search_rows s where s.active");
+        self.search.push(&mut sql);
+        self.push_filters(&mut sql);
+        sql.push(" union all select from search_rows s where true");
+        self.search.push(&mut sql);
+        sql.push(" union all select from search_rows s where s.active");
+        if !self.search.lexemes.is_empty() {
+            sql.push(" and s.document @@ ")
+                .push_bind(self.search.lexemes.to_owned())
+                .push("::text::tsquery");
+        }
+        self.push_filters(&mut sql);
+        if self.search.has_prefix_and_others() {
+            self.search.push_parts(&mut sql);
+        }
+        Estimate::read(&mut sql, session).await
+    }
+
+    /// The page of one part of the matches.
+    async fn read_part(mut self, session: &mut Session<'_>, part: Part) -> Result<Vec<PgRow>, sqlx::Error> {
+        self.search.part = part;
+        let estimate = self.estimate(session).await?;
+        match self.read_all_matches(session, estimate).await? {
+            AllMatches::Rows(rows) => Ok(rows),
+            AllMatches::TooMany(estimate) => self.read(session, estimate).await,
+        }
+    }
+
+    /// Reads all matches, if few are expected. When there are more than [`MAX_UNEXPECTED`], the planner doesn't see the
+    /// words from then on: it would trust the same estimate again.
+    async fn read_all_matches(
+        &mut self,
+        session: &mut Session<'_>,
+        estimate: Estimate,
+    ) -> Result<AllMatches, sqlx::Error> {
+        if estimate.matched > MAX_READ_WHOLE {
+            return Ok(AllMatches::TooMany(estimate));
+        }
+        self.plan_prefix(estimate, 1.0);
+        let mut rows = self
+            .all_matches()
+            .build()
+            .persistent(false)
+            .fetch_all(session)
+            .await?;
+        if matches_of(rows.first())? > MAX_UNEXPECTED {
+            self.search.hides_words = true;
+            self.search.filters_prefix = false;
+            return Ok(AllMatches::TooMany(estimate.at_least(MAX_UNEXPECTED as f64)));
+        }
+        // Without any, the number of matches is a row of its own.
+        if let [row] = &rows[..]
+            && row.try_get_raw("sort_key")?.is_null()
+        {
+            rows.clear();
+        }
+        Ok(AllMatches::Rows(rows))
+    }
+
+    fn plan_prefix(&mut self, estimate: Estimate, share: f64) {
+        let expected = [estimate.prefix, estimate.others, estimate.matched];
+        self.search.plan_prefix(MAX_FILTERED, expected, share);
+    }
+
+    async fn read(
+        mut self,
+        session: &mut Session<'_>,
+        estimate: Estimate,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let wanted = wanted(&self.list) + self.list.bounds.skipped();
+        // An order by price is bounded by the limits of the price: within them, they exclude nothing.
+        let density = match self.list.sort {
+            Sort::PriceAsc | Sort::PriceDesc => estimate.matched,
+            _ => estimate.rows,
+        };
+        let mut page = Vec::new();
+        let is_ranked = self.list.sort == Sort::Relevance && self.search.part == Part::All;
+        let least = estimate.least_in_range();
+        let needed = share_with(wanted as f64, least, density, 0.0, 0.0).min(1.0);
+        // The first range may be smaller, before a value that is divided, or larger than needed.
+        let share = self.ranges(&page)?.next(needed).share.max(needed);
+        // Merged categories have several entries for each product that is walked, and no order is indexed for what is sold out.
+        let can_walk = !is_ranked && self.ids.merged().is_none() && self.list.filters.in_stock != Some(false);
+        if can_walk && let Some(limit) = estimate.one_by_one(wanted, share, density, self.statistics.products)
+        {
+            page = self.walk(session, limit).await?;
+            if page.len() as u64 + self.list.bounds.skipped() >= wanted {
+                return Ok(page);
+            }
+            // The list may end there; the ranges tell.
+            if self.list.bounds.skipped() > 0 {
+                page = Vec::new();
+            }
+        }
+        // The limits of the price are in an index of their own.
+        let visited = share * density / estimate.matched;
+        self.plan_prefix(estimate, visited);
+        self.read_ranges(session, least, density, page).await
+    }
+
+    /// The ranges behind a page that is not yet full.
+    fn ranges(&self, page: &[PgRow]) -> Result<Ranges<'a>, sqlx::Error> {
+        let statistics = match self.list.sort {
+            // The order of the rank has no index; and skipped rows are counted off once.
+            Sort::Relevance if self.search.part == Part::All => Statistics::none(),
+            _ if self.list.bounds.skipped() > 0 => Statistics::none(),
+            _ => self.statistics,
+        };
+        let list = self.ordered(after_last(&self.list, page)?);
+        Ok(Ranges::new(statistics, list.sort, list.bounds, list.filters))
+    }
+
+    /// Completes a page, range by range.
+    async fn read_ranges(
+        self,
+        session: &mut Session<'_>,
+        least: f64,
+        mut density: f64,
+        mut page: Vec<PgRow>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let list = &self.list;
+        let wanted = wanted(list) as usize;
+        let mut ranges = self.ranges(&page)?;
+        let (mut found, mut share_read) = (0.0, 0.0);
+        loop {
+            let missing = (wanted - page.len()) as f64;
+            let begin = ranges.clone();
+            let mut range = ranges.next(share_with(missing, least, density, found, share_read));
+            // Skipped rows are counted off all matches.
+            let is_bounded =
+                list.bounds.skipped() == 0 && density * range.share.min(1.0) < MAX_UNEXPECTED as f64 / 2.0;
+            let rest = after_last(list, &page)?;
+            let mut rows = self.read_range(session, &rest, range, is_bounded).await?;
+            if matches_of(rows.first())? > MAX_UNEXPECTED {
+                // A range without a known share says nothing of the others.
+                density = (MAX_UNEXPECTED as f64 / range.share).min(self.statistics.products);
+                ranges = begin;
+                range = ranges.next(share_with(missing, 0.0, density, 0.0, 0.0));
+                rows = self.read_range(session, &rest, range, false).await?;
+            }
+            share_read += range.share;
+            found += rows.len() as f64;
+            page.extend(rows);
+            if page.len() >= wanted || range.is_last() {
+                return Ok(page);
+            }
+        }
+    }
+}
+
+/// How many matches a bounded range had.
+fn matches_of(row: Option<&PgRow>) -> Result<u64, sqlx::Error> {
+    row.map_or(Ok(0), |row| Ok(row.try_get::<i64, _>("matches")?.cast_unsigned()))
+}
+
+/// What comes after a page that is not yet full.
+fn after_last<'a>(list: &ListQuery<'a>, page: &[PgRow]) -> Result<ListQuery<'a>, sqlx::Error> {
+    let mut rest = *list;
+    if let Some(last) = page.last() {
+        rest.bounds = Bounds::After {
+            matching: list.matching,
+            key: list.sort.key_of(last)?,
+            id: last.try_get("id")?,
+        };
+    }
+    Ok(rest)
+}
