@@ -1,6 +1,6 @@
 //! Isolated servers for one test, which it may kill without disturbing other tests.
 
-use std::net::TcpListener;
+use std::net::TcpStream;
 use std::ops::Range;
 use std::process::Command;
 
@@ -49,7 +49,9 @@ pub fn with_isolated_servers(name: &str, ports: Range<u16>, test: impl FnOnce())
 
 /// The first of 20 ports, the second half of which is for tests.
 fn free_port_base(ports: Range<u16>) -> Result<u16> {
+    // It connects instead of binding: a process that another thread starts meanwhile would inherit a bound socket until its
+    // `exec`.
     let is_free =
-        |base: &u16| (base + 10..base + 15).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+        |base: &u16| (base + 10..base + 15).all(|port| TcpStream::connect(("127.0.0.1", port)).is_err());
     ports.step_by(20).find(is_free).context("no twenty free ports")
 }

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -77,10 +77,7 @@ impl Machine {
         for server in ["postgres", "redis", "rabbitmq"] {
             assert_eq!(self.pid(server), None, "{server} still runs");
         }
-        for port in 10..15 {
-            TcpListener::bind(("127.0.0.1", self.port_base + port))
-                .expect("the servers' ports are free again");
-        }
+        assert!(are_free(self.port_base), "the servers' ports are free again");
     }
 
     fn user(&self) -> User {
@@ -143,13 +140,15 @@ fn free_port_base() -> u16 {
     loop {
         let offset = u16::try_from(std::process::id() % 200).unwrap() + NEXT.fetch_add(1, Ordering::Relaxed);
         let base = 20000 + offset * 20;
-        let listeners: Vec<_> = (10..15)
-            .map(|port| TcpListener::bind(("127.0.0.1", base + port)))
-            .collect();
-        if listeners.iter().all(Result::is_ok) {
+        if are_free(base) {
             return base;
         }
     }
+}
+
+/// Connects instead of binding: a process that another test starts meanwhile would inherit a bound socket until its `exec`.
+fn are_free(port_base: u16) -> bool {
+    (10..15).all(|port| TcpStream::connect(("127.0.0.1", port_base + port)).is_err())
 }
 
 fn stderr(output: &Output) -> String {

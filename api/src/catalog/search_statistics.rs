@@ -33,13 +33,31 @@ pub struct Statistics {
     pub steps: HashMap<String, Vec<Step>>,
     /// Ids that divide the products into parts of equal size, ascending.
     pub ids: Vec<Uuid>,
+    /// The shares of the most common categories.
+    pub categories: HashMap<Uuid, f64>,
+    /// The average number of entries of an order's index for which an index-only scan goes to another page of the
+    /// visibility map of `products`, from 0 to 1: rows that follow each other in the order are anywhere in the table.
+    pub visibility_map_switches: f64,
 }
+
+/// The visibility map has two bits for each page of a table.
+const PAGES_A_MAP_PAGE: f64 = 32_672.0;
 
 impl Statistics {
     /// As before the first `analyze`.
     pub fn none() -> &'static Self {
         static NONE: LazyLock<Statistics> = LazyLock::new(Statistics::default);
         &NONE
+    }
+
+    /// The most products that are expected to be in a category itself, as a share of all. 0 when nothing is known.
+    pub fn share_of_category(&self, id: &Uuid) -> f64 {
+        let least = || self.categories.values().copied().reduce(f64::min);
+        self.categories
+            .get(id)
+            .copied()
+            .or_else(least)
+            .unwrap_or_default()
     }
 }
 
@@ -102,7 +120,14 @@ async fn read(session: &mut Session<'_>) -> Result<Statistics, sqlx::Error> {
         r#"select (select greatest(reltuples, 0)::float8 from pg_class where oid = 'search_rows'::regclass) as "products!",
                   coalesce((select histogram_bounds::text::uuid[] from pg_stats
                             where schemaname = current_schema() and tablename = 'search_rows'
-                              and attname = 'product_id'), '{}') as "ids!: Vec<Uuid>""#
+                              and attname = 'product_id'), '{}') as "ids!: Vec<Uuid>",
+                  (select greatest(relpages, 0)::float8 from pg_class where oid = 'products'::regclass) as "pages!",
+                  coalesce((select most_common_vals::text::uuid[] from pg_stats
+                            where schemaname = current_schema() and tablename = 'products'
+                              and attname = 'category_id'), '{}') as "categories!: Vec<Uuid>",
+                  coalesce((select most_common_freqs from pg_stats
+                            where schemaname = current_schema() and tablename = 'products'
+                              and attname = 'category_id'), '{}') as "shares!: Vec<f32>""#
     )
     .fetch_one(session)
     .await?;
@@ -116,7 +141,22 @@ async fn read(session: &mut Session<'_>) -> Result<Statistics, sqlx::Error> {
         products: table.products,
         steps: steps.collect(),
         ids: table.ids,
+        categories: table
+            .categories
+            .into_iter()
+            .zip(table.shares.into_iter().map(f64::from))
+            .collect(),
+        visibility_map_switches: visibility_map_switches(table.pages),
     })
+}
+
+/// Two rows anywhere in a table have different pages of the visibility map, if they are not on the same.
+fn visibility_map_switches(pages: f64) -> f64 {
+    let pages = pages.max(1.0);
+    let full = (pages / PAGES_A_MAP_PAGE).floor();
+    let rest = pages - full * PAGES_A_MAP_PAGE;
+    let same = (full * PAGES_A_MAP_PAGE.powi(2) + rest.powi(2)) / pages.powi(2);
+    1.0 - same
 }
 
 /// Common values are steps of their own. The products with other values are divided by the histogram into parts of equal
@@ -142,6 +182,25 @@ fn steps(common: &[i64], frequencies: &[f32], bounds: &[i64]) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_table_has_many_pages_of_its_visibility_map() {
+        assert_eq!(visibility_map_switches(0.0), 0.0);
+        assert_eq!(visibility_map_switches(PAGES_A_MAP_PAGE), 0.0);
+        assert_eq!(visibility_map_switches(2.0 * PAGES_A_MAP_PAGE), 0.5);
+        assert!((visibility_map_switches(1.25 * PAGES_A_MAP_PAGE) - 0.32).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_category_that_is_not_among_the_most_common_is_rarer_than_those() {
+        let [common, rare] = [1, 2].map(Uuid::from_u128);
+        let statistics = Statistics {
+            categories: [(common, 0.25)].into(),
+            ..Statistics::default()
+        };
+        assert_eq!(statistics.share_of_category(&rare), 0.25);
+        assert_eq!(Statistics::default().share_of_category(&rare), 0.0);
+    }
 
     #[test]
     fn common_values_and_the_parts_of_a_histogram_are_steps() {

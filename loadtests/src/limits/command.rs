@@ -36,7 +36,8 @@ pub struct Command {
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub combinations: u16,
 
-    /// What a run of the same seed recorded of the generated set at another scale: how much its buffers have grown
+    /// A generated set that was recorded at another scale: its requests are measured again, and how much their buffers have
+    /// grown
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
 

@@ -1,12 +1,17 @@
 //! The two local shops. They share no database, Redis database or virtual host, so that one's caches and queues can't
 //! affect the other.
 
+use std::env;
+
 use local_services::Services;
 use storefront::variants::Variants;
 
 use super::processes::{Health, ProcessSpec};
 use super::secrets::Secrets;
 use super::third_parties;
+
+/// The first list of a cold baseline reads its whole table. The default of 500 ms would refuse it, so both shops have more.
+const READ_STATEMENT_TIMEOUT: &str = "BACKSTOCK_DATABASE_READ_STATEMENT_TIMEOUT_MS";
 
 /// One of the two shops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +115,9 @@ impl LocalShop {
             ("BACKSTOCK_LISTEN", format!("127.0.0.1:{}", self.ports()[0])),
             ("BACKSTOCK_OTHER_SHOP_URL", self.other().url()),
         ];
+        if env::var_os(READ_STATEMENT_TIMEOUT).is_none() {
+            environment.push((READ_STATEMENT_TIMEOUT, "10000".to_owned()));
+        }
         environment.extend(third_parties::environment(self, &secrets.carrier));
         environment
     }

@@ -7,7 +7,7 @@ use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;
 use crate::catalog::search::expected_rows::explain;
-use crate::catalog::search::indexed_search::{IndexedSearch, filter_lexemes};
+use crate::catalog::search::indexed_search::{IndexedSearch, lexemes};
 use crate::database::Session;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
@@ -86,7 +86,7 @@ async fn compose(
     };
     let (brand, category) = (filters.brand.as_deref(), filters.category.as_deref());
     let reference = app.catalog.reference.with_slugs(session, brand, category).await?;
-    let (Some(query), Some(lexemes)) = (query, lexemes(filters, &reference)) else {
+    let (Some(query), Some(lexemes)) = (query, filter_lexemes(filters, &reference)) else {
         return Ok(None);
     };
     let mut search = IndexedSearch::new(&query, &lexemes);
@@ -109,7 +109,7 @@ async fn choose_access(
     session: &mut Session<'_>,
     search: &mut IndexedSearch<'_>,
 ) -> Result<Access, ApiError> {
-    if search.query.prefix().is_none() {
+    if !search.has_prefix() {
         return Ok(Access::Index);
     }
     let bound = f64::from(app.catalog.limits.facet_candidates);
@@ -155,7 +155,7 @@ fn sample(bound: f64, products: f64, matches: f64) -> Access {
 }
 
 /// `None` when no product can have them.
-fn lexemes(filters: &ProductFilters, reference: &Snapshot) -> Option<String> {
+fn filter_lexemes(filters: &ProductFilters, reference: &Snapshot) -> Option<String> {
     let brand = match &filters.brand {
         Some(slug) => Some(reference.brand_by_slug(slug)?.id),
         None => None,
@@ -164,7 +164,7 @@ fn lexemes(filters: &ProductFilters, reference: &Snapshot) -> Option<String> {
         Some(slug) => Some(reference.category_by_slug(slug)?.id),
         None => None,
     };
-    Some(filter_lexemes(brand, category, filters.in_stock))
+    Some(lexemes::all_of(brand, category, filters.in_stock))
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@
 pub mod hidden;
 
 mod estimate;
+mod intersection;
+mod merged;
 mod ranges;
 pub mod visible;
-mod words;
 
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};

@@ -119,6 +119,20 @@ fn band(sort: Sort, key: i64) -> i64 {
     }
 }
 
+/// Whether the price limits let products of a step of price bands through.
+fn is_between_prices(step: &Step, filters: &ProductFilters) -> bool {
+    let band = |price| band(Sort::PriceAsc, price);
+    filters.min_price.is_none_or(|price| step.high >= band(price))
+        && filters.max_price.is_none_or(|price| step.low <= band(price))
+}
+
+/// About how large a share of all products is within the price limits.
+pub(super) fn share_between_prices(statistics: &Statistics, filters: &ProductFilters) -> f64 {
+    let steps = statistics.steps.get("price_band").into_iter().flatten();
+    let between = steps.filter(|step| is_between_prices(step, filters));
+    between.map(|step| step.share).sum()
+}
+
 /// Goes through a sort order from where a page begins.
 #[derive(Debug, Clone)]
 pub(super) struct Ranges<'s> {
@@ -143,9 +157,7 @@ impl<'s> Ranges<'s> {
         let is_ascending = sort == Sort::PriceAsc;
         let mut steps = statistics.steps.get(column(sort)).cloned().unwrap_or_default();
         if column(sort) == "price_band" {
-            let least = filters.min_price.map_or(i64::MIN, |price| band(sort, price));
-            let most = filters.max_price.map_or(i64::MAX, |price| band(sort, price));
-            steps.retain(|step| step.high >= least && step.low <= most);
+            steps.retain(|step| is_between_prices(step, filters));
         }
         if !is_ascending {
             steps.sort_by_key(|step| std::cmp::Reverse((step.low, step.high)));
@@ -181,6 +193,13 @@ impl<'s> Ranges<'s> {
             // Ratings are sorted descending, and so are their ids.
             self.behind = 1.0 - smaller as f64 / self.ids.len() as f64;
             self.begin = Some(Edge { value, id: Some(id) });
+        } else if let Some(step) = self.steps.get_mut(self.next)
+            && step.low < step.high
+        {
+            // Within a part of a histogram, values are taken for evenly spread.
+            let above = (step.high - value) as f64 / (step.high - step.low) as f64;
+            let rest = if self.is_ascending { above } else { 1.0 - above };
+            step.share *= rest.clamp(0.0, 1.0);
         }
     }
 
@@ -275,6 +294,7 @@ mod tests {
             products: 1_000.0,
             steps: [(column.to_owned(), steps.collect())].into(),
             ids: (0..=4).map(Uuid::from_u128).collect(),
+            ..Statistics::default()
         }
     }
 
@@ -399,6 +419,13 @@ mod tests {
             " and s.rating_hundredths = $1 and s.product_id < $2"
         );
         assert!((rest.share - 0.08).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_page_that_begins_within_a_part_of_the_histogram_has_less_of_it() {
+        let times = statistics("created_at", &[(0, 100, 0.5), (100, 200, 0.5)]);
+        let mut ranges = Ranges::new(&times, Sort::Newest, after(120, 0), &ANY);
+        assert!((ranges.next(0.05).share - 0.1).abs() < 1e-9);
     }
 
     #[test]

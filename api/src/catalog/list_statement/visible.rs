@@ -10,19 +10,22 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::{Bounds, ListQuery, push_after, push_order, words};
+use super::merged::{self, CategoryLimits};
+use super::{Bounds, ListQuery, intersection, push_after, push_order};
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;
+use crate::catalog::search::full_text::TextQuery;
+use crate::catalog::search::indexed_search::lexemes;
 use crate::catalog::search_statistics::SearchStatistics;
+use crate::catalog::sort::Sort;
 use crate::database::Session;
 
-/// The most categories of which a page each is merged. Each costs one descent of an index, so that more of them cost more
-/// than walking the index of the order.
-const MAX_MERGED: usize = 400;
+/// The most categories whose orders are merged. Each costs a descent of an index, four pages.
+const MAX_MERGED: usize = 100;
 
 /// The ids that a list's slugs stand for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Ids<'a> {
     pub(super) brand: Option<Uuid>,
     /// The category's and those of all below it.
@@ -39,6 +42,29 @@ impl<'a> Ids<'a> {
             } if (2..=MAX_MERGED).contains(&ids.len()) => Some(ids),
             _ => None,
         }
+    }
+
+    /// What the inverted index is asked for in a list without words, when no other index has its order: the category or what
+    /// is sold out, and the other lexemes. A merge would discard many rows of each category.
+    fn intersected(self, filters: &ProductFilters, sort: Sort) -> Option<(TextQuery, String)> {
+        let is_sold_out = filters.in_stock == Some(false);
+        let (main, in_stock) = match self.categories {
+            // The first of a subtree is its root.
+            Some(ids @ [root, ..])
+                if is_sold_out
+                    || self.brand.is_some()
+                    || ids.len() > MAX_MERGED
+                    || (ids.len() > 1 && has_other_prices(filters, sort)) =>
+            {
+                (lexemes::category(*root), filters.in_stock)
+            }
+            None if is_sold_out => (lexemes::sold_out(), None),
+            _ => return None,
+        };
+        Some((
+            TextQuery::Lexemes(main),
+            lexemes::all_of(self.brand, None, in_stock),
+        ))
     }
 
     /// `None` when a slug is unknown: no product has it.
@@ -76,22 +102,62 @@ pub(super) async fn read(
     if let Some(matching) = &matching
         && let Some(query) = matching.text_query(session).await?
     {
-        return match query {
-            Some(query) => words::read(session, statistics, list, ids, &query).await,
-            None => Ok(Vec::new()),
+        let Some(query) = query else {
+            return Ok(Vec::new());
         };
+        let category = ids.categories.and_then(<[_]>::first).copied();
+        let lexemes = lexemes::all_of(ids.brand, category, list.filters.in_stock);
+        return intersection::read(session, statistics, list, ids, &query, &lexemes).await;
     }
     let filters = list.filters;
+    if matching.is_none()
+        && let Some((query, lexemes)) = ids.intersected(filters, list.sort)
+    {
+        let ids = Ids {
+            categories: None,
+            ..ids
+        };
+        return intersection::read(session, statistics, list, ids, &query, &lexemes).await;
+    }
+    if matches!(
+        ids,
+        Ids {
+            brand: None,
+            categories: None
+        }
+    ) && matching.is_none()
+        && has_other_prices(filters, list.sort)
+        && let Some(page) = intersection::read_between_prices(session, statistics, list).await?
+    {
+        return Ok(page);
+    }
+    let mut limits = CategoryLimits::new(list.bounds.skipped() + rows(list.limit));
+    if matching.is_none()
+        && list.bounds.skipped() == 0
+        && let Some(subtree) = ids.merged()
+    {
+        limits.expect(&*statistics.get(session).await?, subtree);
+    }
     // What one plan serves for all values keeps it; where a value decides, each execution is planned for its own.
-    let is_decided_by_values = matching.is_some()
-        || filters.min_price.is_some()
-        || filters.max_price.is_some()
-        || (ids.brand.is_some() && ids.categories.is_some());
-    let mut sql = compose(&list, ids, matching.as_ref());
-    sql.build()
-        .persistent(!is_decided_by_values)
-        .fetch_all(session)
-        .await
+    let is_decided_by_values =
+        matching.is_some() || filters.min_price.is_some() || filters.max_price.is_some();
+    loop {
+        let mut sql = compose(&list, ids, matching.as_ref(), &limits);
+        let page = sql
+            .build()
+            .persistent(!is_decided_by_values)
+            .fetch_all(&mut *session)
+            .await?;
+        if !limits.raise(&page)? {
+            return Ok(page);
+        }
+    }
+}
+
+/// Whether the price is limited, and the list has another order.
+pub(super) fn has_other_prices(filters: &ProductFilters, sort: Sort) -> bool {
+    let has_limits = filters.min_price.is_some() || filters.max_price.is_some();
+    has_limits && !matches!(sort, Sort::PriceAsc | Sort::PriceDesc)
 }
 
 /// How many rows are read for a page. Few different numbers, since each makes a statement of its own; what is too much is
@@ -106,7 +172,12 @@ fn rows(limit: u32) -> u64 {
 
 /// Without filters that an index doesn't have, the index of the order leads straight to the page's rows. With them, keys and
 /// ids are chosen from an index first, so that rows which are filtered out are never read.
-fn compose(list: &ListQuery<'_>, ids: Ids<'_>, matching: Option<&Matching>) -> QueryBuilder<Postgres> {
+fn compose(
+    list: &ListQuery<'_>,
+    ids: Ids<'_>,
+    matching: Option<&Matching>,
+    limits: &CategoryLimits,
+) -> QueryBuilder<Postgres> {
     let filters = list.filters;
     let is_plain = matching.is_none()
         && filters.min_price.is_none()
@@ -125,59 +196,19 @@ fn compose(list: &ListQuery<'_>, ids: Ids<'_>, matching: Option<&Matching>) -> Q
         push_cut(&mut sql, list);
         return sql;
     }
-    push_page_begin(&mut sql);
-    push_chosen(
-        &mut sql,
-        list,
-        ids,
-        matching,
-        list.bounds.skipped() + rows(list.limit),
-    );
-    if list.bounds.skipped() > 0 {
-        sql.push(" offset ").push(list.bounds.skipped());
+    if let Some(subtree) = ids.merged() {
+        merged::push(&mut sql, list, subtree, matching, limits);
+        return sql;
     }
+    push_page_begin(&mut sql);
+    push_keys(&mut sql, list, ids, matching, "p.id");
+    push_cut(&mut sql, list);
     push_page_end(&mut sql, list);
     sql
 }
 
-/// Keys and ids of the first products, in order.
-pub(super) fn push_chosen(
-    sql: &mut QueryBuilder<Postgres>,
-    list: &ListQuery<'_>,
-    ids: Ids<'_>,
-    matching: Option<&Matching>,
-    limit: u64,
-) {
-    match ids.merged() {
-        Some(subtree) => push_merged(sql, list, subtree, matching, limit),
-        None => push_keys(sql, list, ids, matching, "p.id"),
-    }
-    push_limit(sql, limit);
-}
-
-/// Keys and ids of the first products of each category, which its index has in order; all of them in order.
-fn push_merged(
-    sql: &mut QueryBuilder<Postgres>,
-    list: &ListQuery<'_>,
-    subtree: &[Uuid],
-    matching: Option<&Matching>,
-    of_each: u64,
-) {
-    sql.push("select k.sort_key, k.id from unnest(")
-        .push_bind(subtree.to_vec())
-        .push(") as subtree (id) cross join lateral (");
-    let any = Ids {
-        brand: None,
-        categories: None,
-    };
-    push_keys(sql, list, any, matching, "p.id");
-    push_limit(sql, of_each);
-    sql.push(") k");
-    push_order(sql, list.sort, "k.sort_key", "k.id");
-}
-
 /// Limits are written out, not bound: with an unknown limit the planner assumes a tenth of the table.
-fn push_limit(sql: &mut QueryBuilder<Postgres>, limit: u64) {
+pub(super) fn push_limit(sql: &mut QueryBuilder<Postgres>, limit: u64) {
     sql.push(" limit ").push(limit);
 }
 
@@ -195,17 +226,38 @@ pub(super) fn push_page_end(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'
 }
 
 /// The page's rows, behind those that are skipped.
-fn push_cut(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>) {
+pub(super) fn push_cut(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>) {
     sql.push(" limit ").push(rows(list.limit));
     if list.bounds.skipped() > 0 {
         sql.push(" offset ").push(list.bounds.skipped());
     }
 }
 
-fn push_keys(
+/// The condition on a product's category.
+#[derive(Clone, Copy)]
+pub(super) enum InCategory<'a> {
+    Any,
+    OneOf(&'a [Uuid]),
+    /// The one of `subtree` that is merged.
+    Merged,
+}
+
+/// Keys and ids of the first products, in order.
+pub(super) fn push_keys(
     sql: &mut QueryBuilder<Postgres>,
     list: &ListQuery<'_>,
     ids: Ids<'_>,
+    matching: Option<&Matching>,
+    columns: &str,
+) {
+    let category = ids.categories.map_or(InCategory::Any, InCategory::OneOf);
+    push_keys_in(sql, list, (ids.brand, category), matching, columns);
+}
+
+pub(super) fn push_keys_in(
+    sql: &mut QueryBuilder<Postgres>,
+    list: &ListQuery<'_>,
+    (brand, category): (Option<Uuid>, InCategory<'_>),
     matching: Option<&Matching>,
     columns: &str,
 ) {
@@ -218,28 +270,22 @@ fn push_keys(
         sql.push(" and ");
         matching.push_condition(sql);
     }
-    match ids {
-        Ids {
-            brand: Some(brand), ..
-        } => {
-            sql.push(" and p.brand_id = ").push_bind(brand);
-        }
-        // Inside the merge of a subtree.
-        Ids { categories: None, .. } if list.filters.category.is_some() => {
-            sql.push(" and p.category_id = subtree.id");
-        }
-        _ => {}
+    if let Some(brand) = brand {
+        sql.push(" and p.brand_id = ").push_bind(brand);
     }
-    match ids.categories {
-        Some([category]) => {
+    match category {
+        InCategory::Any => {}
+        InCategory::OneOf([category]) => {
             sql.push(" and p.category_id = ").push_bind(*category);
         }
-        Some(categories) => {
+        InCategory::OneOf(categories) => {
             sql.push(" and p.category_id = any(")
                 .push_bind(categories.to_vec())
                 .push(")");
         }
-        None => {}
+        InCategory::Merged => {
+            sql.push(" and p.category_id = subtree.id");
+        }
     }
     push_prices(sql, list.filters, "p");
     match list.filters.in_stock {

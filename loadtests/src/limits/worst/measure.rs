@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 const MOST_PAUSES: usize = 60;
 
 /// How often `next` is followed.
-const FOLLOWED: usize = 2;
+pub(super) const FOLLOWED: usize = 2;
 
 /// How often it is followed, in pages of the most items, to the end of a list. Where a longer list is then is deep enough.
 const FOLLOWED_TO_END: usize = 20;

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use self::draw::{Drawn, draw};
+use self::growth::Recorded;
 use self::vocabulary::Vocabulary;
 use super::LimitResult;
 use crate::generate::Scale;
@@ -39,7 +40,7 @@ pub struct Worst<'a> {
     pub combinations: usize,
     /// Takes what each request cost.
     pub record: PathBuf,
-    /// What a run of the same seed at another scale recorded.
+    /// What a run at another scale recorded: the same requests are measured again, instead of a set that is drawn.
     pub against: Option<PathBuf>,
 }
 
@@ -81,8 +82,14 @@ impl Cost {
 
 /// Measures the set.
 pub async fn worst_of_generated(plan: &Worst<'_>) -> Result<Vec<LimitResult>> {
-    let vocabulary = Vocabulary::read(&plan.settings.database_url, plan.seed).await?;
-    let set: Vec<Drawn> = draw(&vocabulary, plan.seed, plan.combinations);
+    let recorded = plan.against.as_deref().map(Recorded::read).transpose()?;
+    let set: Vec<Drawn> = match &recorded {
+        Some(recorded) => recorded.set(),
+        None => {
+            let vocabulary = Vocabulary::read(&plan.settings.database_url, plan.seed).await?;
+            draw(&vocabulary, plan.seed, plan.combinations)
+        }
+    };
     let costs = measure::measure(plan.settings, &set).await?;
     ensure!(!costs.is_empty(), "no request was measured");
     if let Some(directory) = plan.record.parent() {
@@ -97,9 +104,7 @@ pub async fn worst_of_generated(plan: &Worst<'_>) -> Result<Vec<LimitResult>> {
         list_time(plan, &costs),
         facets_time(plan, &costs),
     ];
-    if let Some(file) = &plan.against {
-        results.push(growth::growth(file, &costs)?);
-    }
+    results.extend(recorded.map(|recorded| recorded.growth(&costs)));
     Ok(results)
 }
 

@@ -1,18 +1,20 @@
-//! The SQL of a page with words.
+//! The SQL of a page.
 
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::{MAX_UNEXPECTED, WordsPage, wanted};
+use super::{IntersectionPage, MAX_UNEXPECTED, wanted};
 use crate::catalog::list_statement::ranges::Range;
-use crate::catalog::list_statement::visible::{push_chosen, push_page_begin, push_page_end, push_prices};
+use crate::catalog::list_statement::visible::{
+    push_keys, push_limit, push_page_begin, push_page_end, push_prices,
+};
 use crate::catalog::list_statement::{Bounds, ListQuery, push_after, push_order};
 use crate::catalog::search::full_text::TITLE_MATCH;
 use crate::catalog::search::indexed_search::{Part, push_title};
 use crate::catalog::sort::Sort;
 use crate::database::Session;
 
-impl<'a> WordsPage<'a> {
+impl<'a> IntersectionPage<'a> {
     /// All matches, unless there are more than [`MAX_UNEXPECTED`]: then a single row has their number. Rows that a filter
     /// discards count as well.
     pub(super) fn all_matches(&self) -> QueryBuilder<Postgres> {
@@ -96,7 +98,8 @@ impl<'a> WordsPage<'a> {
             sql.push(" + ").push(self.added()).push(" as sort_key");
         }
         sql.push(", w.id from (");
-        push_chosen(&mut sql, &ordered, self.ids, None, limit);
+        push_keys(&mut sql, &ordered, self.ids, None, "p.id");
+        push_limit(&mut sql, limit);
         sql.push(") w cross join lateral (select from search_rows s where s.product_id = w.id");
         self.search.push(&mut sql);
         // With its own limit, the look-up stays one: joined, the planner might match all products first.
@@ -153,7 +156,7 @@ impl<'a> WordsPage<'a> {
             }
             (None, Part::All) => {
                 sql.push("s.sales_count + case when s.document @@ ");
-                push_title(sql, |sql| self.search.query.push(sql));
+                push_title(sql, |sql| self.search.push_words(sql));
                 sql.push(" then ").push(TITLE_MATCH).push(" else 0 end");
             }
             (None, Part::InTitle | Part::NotInTitle) => {

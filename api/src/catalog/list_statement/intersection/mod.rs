@@ -1,22 +1,23 @@
-//! The visible statements of a list with words.
+//! The visible statements of lists that no single index has in their order: those with words, those of a brand in a
+//! category, those of what is sold out, and those with price limits in another order.
 //!
 //! The inverted index knows which products match, and an index of the sort order which of them come first. Postgres
 //! intersects the two (a `BitmapAnd`), so that only rows which match and lie in the range are read. The range is chosen to
 //! hold a page; if it holds less, the next one is larger. So a page costs about the same for rare and common words, in a
-//! small and a large catalogue. Only for very common words it is cheaper to walk the list without its words and to look up
-//! each product.
+//! small and a large catalogue. Only for what most products match, it is cheaper to walk the list without its words and to
+//! look up each product. All this applies to the lexeme of a category or a brand as to a word.
 
 mod statements;
 
 use sqlx::postgres::PgRow;
 use sqlx::{QueryBuilder, Row, ValueRef};
 
-use super::estimate::{Estimate, share_with};
-use super::ranges::Ranges;
-use super::visible::Ids;
+use super::estimate::{Estimate, corrected, share_with};
+use super::ranges::{Ranges, share_between_prices};
+use super::visible::{Ids, has_other_prices};
 use super::{Bounds, ListQuery};
 use crate::catalog::search::full_text::{TITLE_MATCH, TextQuery};
-use crate::catalog::search::indexed_search::{IndexedSearch, Part, filter_lexemes};
+use crate::catalog::search::indexed_search::{IndexedSearch, Part};
 use crate::catalog::search_statistics::{SearchStatistics, Statistics};
 use crate::catalog::sort::Sort;
 use crate::database::Session;
@@ -32,27 +33,32 @@ const MAX_READ_WHOLE: f64 = 300.0;
 /// may match than it expects. What was expected to be few is abandoned after this many matches, and a smaller range is read.
 const MAX_UNEXPECTED: u64 = 1_000;
 
+/// So many matches have to be expected in what was read before finding fewer says that the estimate is wrong.
+const MIN_EXPECTED: f64 = 20.0;
+
+/// The planner's default for a query that it doesn't see, as a share of all products.
+const HIDDEN_SHARE: f64 = 0.005;
+
 /// The most rows that are expected to be discarded by the filter of a prefix. Words and orders may be correlated, so there
 /// may be several times as many.
 const MAX_FILTERED: f64 = 300.0;
 
-/// Reads a page.
+/// Reads a page. The rows match the query and have the lexemes; `ids` are conditions that a walk of an order has as well.
 pub(super) async fn read(
     session: &mut Session<'_>,
     statistics: &SearchStatistics,
     list: ListQuery<'_>,
     ids: Ids<'_>,
     query: &TextQuery,
+    lexemes: &str,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let statistics = statistics.get(session).await?;
-    // The first of a subtree is its root.
-    let category = ids.categories.and_then(<[_]>::first).copied();
-    let lexemes = filter_lexemes(ids.brand, category, list.filters.in_stock);
-    let mut page = WordsPage {
+    let mut page = IntersectionPage {
         statistics: &statistics,
         list,
         ids,
-        search: IndexedSearch::new(query, &lexemes),
+        search: IndexedSearch::new(query, lexemes),
+        reads_whole: false,
     };
     let estimate = page.estimate(session).await?;
     let is_relevance = list.sort == Sort::Relevance;
@@ -76,10 +82,37 @@ pub(super) async fn read(
         if matches!(list.bounds, Bounds::After { key, .. } if key >= TITLE_MATCH) {
             page.list.bounds = Bounds::Start;
         }
+        page.list.limit -= rows.len() as u32;
         rows.extend(page.read_part(session, Part::NotInTitle).await?);
-        rows.truncate(wanted(&list) as usize);
     }
     Ok(rows)
+}
+
+/// Reads a page of the products within price limits, in another order. `None` when that costs more than to walk one index.
+pub(super) async fn read_between_prices(
+    session: &mut Session<'_>,
+    statistics: &SearchStatistics,
+    list: ListQuery<'_>,
+) -> Result<Option<Vec<PgRow>>, sqlx::Error> {
+    let statistics = statistics.get(session).await?;
+    let estimate = Estimate::of_rows(share_between_prices(&statistics, list.filters) * statistics.products);
+    let share = Ranges::new(&statistics, list.sort, list.bounds, list.filters)
+        .next(share_with(wanted(&list) as f64, 0.0, estimate.rows, 0.0, 0.0))
+        .share;
+    if list.bounds.skipped() > 0 || !estimate.is_intersection_cheaper(wanted(&list), share, &statistics) {
+        return Ok(None);
+    }
+    let page = IntersectionPage {
+        statistics: &statistics,
+        list,
+        ids: Ids::default(),
+        search: IndexedSearch::default(),
+        reads_whole: false,
+    };
+    let rows = page
+        .read_ranges(session, estimate, estimate.rows, Vec::new())
+        .await?;
+    Ok(Some(rows))
 }
 
 /// The page, and the row that tells whether the list goes on. No plan is kept, so that the number may be any.
@@ -96,14 +129,16 @@ enum AllMatches {
 
 /// A page to read.
 #[derive(Clone, Copy)]
-struct WordsPage<'a> {
+struct IntersectionPage<'a> {
     statistics: &'a Statistics,
     list: ListQuery<'a>,
     ids: Ids<'a>,
     search: IndexedSearch<'a>,
+    /// Whether the range is the whole order.
+    reads_whole: bool,
 }
 
-impl<'a> WordsPage<'a> {
+impl<'a> IntersectionPage<'a> {
     /// What the planner expects.
     async fn estimate(&self, session: &mut Session<'_>) -> Result<Estimate, sqlx::Error> {
         let mut sql = QueryBuilder::new("explain (format json) select from search_rows s where s.active");
@@ -189,21 +224,35 @@ impl<'a> WordsPage<'a> {
         let share = self.ranges(&page)?.next(needed).share.max(needed);
         // Merged categories have several entries for each product that is walked, and no order is indexed for what is sold out.
         let can_walk = !is_ranked && self.ids.merged().is_none() && self.list.filters.in_stock != Some(false);
-        if can_walk && let Some(limit) = estimate.one_by_one(wanted, share, density, self.statistics.products)
-        {
+        if can_walk && let Some(limit) = estimate.one_by_one(wanted, share, self.statistics) {
+            let is_skipping = self.list.bounds.skipped() > 0;
+            if has_other_prices(self.list.filters, self.list.sort)
+                && !is_skipping
+                && estimate.is_scan_cheaper(wanted, share, self.statistics)
+            {
+                // Only in the first range, which is expected to be sufficient.
+                self.search.filters_words = true;
+                return self.read_ranges(session, estimate, density, page).await;
+            }
             page = self.walk(session, limit).await?;
             if page.len() as u64 + self.list.bounds.skipped() >= wanted {
                 return Ok(page);
             }
             // The list may end there; the ranges tell.
-            if self.list.bounds.skipped() > 0 {
+            if is_skipping {
                 page = Vec::new();
             }
         }
+        self.reads_whole = estimate.is_whole_cheaper(share, self.statistics);
         // The limits of the price are in an index of their own.
         let visited = share * density / estimate.matched;
         self.plan_prefix(estimate, visited);
-        self.read_ranges(session, least, density, page).await
+        // The planner knows only the most common words that begin with a prefix. There may be many more of which it expects
+        // few, and then it would read all their rows instead of intersecting them with the range.
+        if self.search.has_prefix() && !self.search.filters_prefix {
+            self.search.hides_words |= estimate.matched < self.statistics.products * HIDDEN_SHARE;
+        }
+        self.read_ranges(session, estimate, density, page).await
     }
 
     /// The ranges behind a page that is not yet full.
@@ -211,7 +260,7 @@ impl<'a> WordsPage<'a> {
         let statistics = match self.list.sort {
             // The order of the rank has no index; and skipped rows are counted off once.
             Sort::Relevance if self.search.part == Part::All => Statistics::none(),
-            _ if self.list.bounds.skipped() > 0 => Statistics::none(),
+            _ if self.reads_whole || self.list.bounds.skipped() > 0 => Statistics::none(),
             _ => self.statistics,
         };
         let list = self.ordered(after_last(&self.list, page)?);
@@ -220,32 +269,55 @@ impl<'a> WordsPage<'a> {
 
     /// Completes a page, range by range.
     async fn read_ranges(
-        self,
+        mut self,
         session: &mut Session<'_>,
-        least: f64,
+        estimate: Estimate,
         mut density: f64,
         mut page: Vec<PgRow>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let list = &self.list;
-        let wanted = wanted(list) as usize;
+        let list = self.list;
+        let wanted = wanted(&list) as usize;
+        // Skipped rows are counted off all matches.
+        let can_be_bounded = list.bounds.skipped() == 0;
+        let is_doubtful = self.search.hides_words || has_other_prices(list.filters, list.sort);
+        let mut can_be_whole = is_doubtful && !self.search.filters_words;
+        let least = estimate.least_in_range();
         let mut ranges = self.ranges(&page)?;
         let (mut found, mut share_read) = (0.0, 0.0);
         loop {
             let missing = (wanted - page.len()) as f64;
             let begin = ranges.clone();
-            let mut range = ranges.next(share_with(missing, least, density, found, share_read));
-            // Skipped rows are counted off all matches.
-            let is_bounded =
-                list.bounds.skipped() == 0 && density * range.share.min(1.0) < MAX_UNEXPECTED as f64 / 2.0;
-            let rest = after_last(list, &page)?;
+            let rest = after_last(&list, &page)?;
+            let share = share_with(missing, least, density, found, share_read);
+            let mut range = ranges.next(share);
+            // The planner takes prices and categories for independent, and knows only the most common words that begin with a
+            // prefix. The others may be so few that all are read.
+            if can_be_whole && share_read * density >= MIN_EXPECTED {
+                let rows = corrected(density, found, share_read);
+                self.reads_whole = rows < MAX_UNEXPECTED as f64
+                    && estimate.is_rest_cheaper(range.share, rows, self.statistics);
+                if self.reads_whole {
+                    self.search.hides_words = false;
+                    range = self.ranges(&page)?.next(1.0);
+                }
+            }
+            let is_small = density * range.share.min(1.0) < MAX_UNEXPECTED as f64 / 2.0;
+            let is_bounded = can_be_bounded && (self.reads_whole || is_small);
             let mut rows = self.read_range(session, &rest, range, is_bounded).await?;
             if matches_of(rows.first())? > MAX_UNEXPECTED {
                 // A range without a known share says nothing of the others.
                 density = (MAX_UNEXPECTED as f64 / range.share).min(self.statistics.products);
                 ranges = begin;
+                can_be_whole = false;
+                if self.reads_whole {
+                    self.reads_whole = false;
+                    self.search.hides_words = self.search.has_prefix();
+                    ranges = self.ranges(&page)?;
+                }
                 range = ranges.next(share_with(missing, 0.0, density, 0.0, 0.0));
                 rows = self.read_range(session, &rest, range, false).await?;
             }
+            self.search.filters_words = false;
             share_read += range.share;
             found += rows.len() as f64;
             page.extend(rows);
@@ -261,7 +333,7 @@ fn matches_of(row: Option<&PgRow>) -> Result<u64, sqlx::Error> {
     row.map_or(Ok(0), |row| Ok(row.try_get::<i64, _>("matches")?.cast_unsigned()))
 }
 
-/// What comes after a page that is not yet full.
+/// What is missing in a page that is not yet full.
 fn after_last<'a>(list: &ListQuery<'a>, page: &[PgRow]) -> Result<ListQuery<'a>, sqlx::Error> {
     let mut rest = *list;
     if let Some(last) = page.last() {
@@ -270,6 +342,7 @@ fn after_last<'a>(list: &ListQuery<'a>, page: &[PgRow]) -> Result<ListQuery<'a>,
             key: list.sort.key_of(last)?,
             id: last.try_get("id")?,
         };
+        rest.limit -= page.len() as u32;
     }
     Ok(rest)
 }
