@@ -95,8 +95,10 @@ async fn events_that_follow_each_other_share_a_window() {
         shop.database.execute("notify outbox").await;
     }
     until_outbox_holds(&shop, 0).await;
+    // The first event may still be in the window of the worker's start.
     let windows = "select string_agg(events::text, ',') from windows where events > 0";
-    assert_eq!(shop.database.text(windows).await, "5");
+    let windows = shop.database.text(windows).await;
+    assert!(["5", "1,4"].contains(&windows.as_str()), "{windows}");
     shop.close().await;
 }
 

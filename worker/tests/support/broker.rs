@@ -1,15 +1,18 @@
 //! The tests' own connection to RabbitMQ, to count and publish messages and to delete queues.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use storefront::messages::{Consumer, EXCHANGE};
 
+use super::POLL_INTERVAL;
 use super::servers::VirtualHost;
 use super::worker::RETRY_DELAYS_MS;
-use super::{DEADLINE, POLL_INTERVAL};
+
+/// All tests of a run create their virtual hosts at the same time, which takes a busy broker more than a minute.
+const CONNECT_DEADLINE: Duration = Duration::from_mins(4);
 
 pub struct TestBroker {
     pub host: VirtualHost,
@@ -26,7 +29,7 @@ impl TestBroker {
         let connection = loop {
             match Connection::connect(&url, ConnectionProperties::default()).await {
                 Ok(connection) => break connection,
-                Err(error) => assert!(started.elapsed() < DEADLINE, "{error}"),
+                Err(error) => assert!(started.elapsed() < CONNECT_DEADLINE, "{error}"),
             }
             // A pause between two attempts. The loop fails at the deadline without a connection.
             tokio::time::sleep(POLL_INTERVAL).await;
