@@ -24,7 +24,7 @@ pub struct Step {
     pub share: f64,
 }
 
-/// The statistics of `search_rows`. Empty before its first `analyze`.
+/// The statistics of `search_rows`, and some of `products`. Empty before its first `analyze`.
 #[derive(Debug, Default)]
 pub struct Statistics {
     /// Estimated rows.
@@ -33,10 +33,10 @@ pub struct Statistics {
     pub steps: HashMap<String, Vec<Step>>,
     /// Ids that divide the products into parts of equal size, ascending.
     pub ids: Vec<Uuid>,
-    /// The shares of the most common categories.
+    /// The shares of the most common categories of `products`.
     pub categories: HashMap<Uuid, f64>,
-    /// The average number of entries of an order's index for which an index-only scan goes to another page of the
-    /// visibility map of `products`, from 0 to 1: rows that follow each other in the order are anywhere in the table.
+    /// The share of an order's index entries at which an index-only scan changes to another page of the visibility map of
+    /// `products`: rows that follow each other in the order are anywhere in the table.
     pub visibility_map_switches: f64,
 }
 

@@ -10,7 +10,7 @@ use super::processes::{Health, ProcessSpec};
 use super::secrets::Secrets;
 use super::third_parties;
 
-/// The first list of a cold baseline reads its whole table. The default of 500 ms would refuse it, so both shops have more.
+/// The first list of a cold baseline reads its whole table. The default of 500 ms would cancel it.
 const READ_STATEMENT_TIMEOUT: &str = "BACKSTOCK_DATABASE_READ_STATEMENT_TIMEOUT_MS";
 
 /// One of the two shops.

@@ -9,9 +9,9 @@
 #[cfg(feature = "baselines")]
 pub mod hidden;
 
+mod category_merge;
 mod estimate;
 mod intersection;
-mod merged;
 mod ranges;
 pub mod visible;
 

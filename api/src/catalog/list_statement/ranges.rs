@@ -196,7 +196,7 @@ impl<'s> Ranges<'s> {
         } else if let Some(step) = self.steps.get_mut(self.next)
             && step.low < step.high
         {
-            // Within a part of a histogram, values are taken for evenly spread.
+            // Within a part of a histogram, values are assumed to be evenly spread.
             let above = (step.high - value) as f64 / (step.high - step.low) as f64;
             let rest = if self.is_ascending { above } else { 1.0 - above };
             step.share *= rest.clamp(0.0, 1.0);

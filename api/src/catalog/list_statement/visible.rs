@@ -1,7 +1,7 @@
 //! **Technique**: the planner sees values: ids of brands and categories from the process, words as a constant query, and a
 //! plan of its own for each execution whose values decide. The page is chosen from indexes alone, and only then are its
 //! rows read.
-//! **Cost**: planning, each time a value decides; a list with words asks the planner first how many it expects.
+//! **Cost**: planning, each time a value decides; a list that intersects indexes asks the planner first how many rows it expects.
 //! **Fails when**: no value decides: then each execution plans the same plan again.
 //! **Source**: <https://www.postgresql.org/docs/current/planner-stats.html>,
 //! <https://www.postgresql.org/docs/current/indexes-index-only-scans.html>
@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-use super::merged::{self, CategoryLimits};
+use super::category_merge::{self, CategoryLimits};
 use super::{Bounds, ListQuery, intersection, push_after, push_order};
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
@@ -46,7 +46,7 @@ impl<'a> Ids<'a> {
 
     /// What the inverted index is asked for in a list without words, when no other index has its order: the category or what
     /// is sold out, and the other lexemes. A merge would discard many rows of each category.
-    fn intersected(self, filters: &ProductFilters, sort: Sort) -> Option<(TextQuery, String)> {
+    fn intersection_query(self, filters: &ProductFilters, sort: Sort) -> Option<(TextQuery, String)> {
         let is_sold_out = filters.in_stock == Some(false);
         let (main, in_stock) = match self.categories {
             // The first of a subtree is its root.
@@ -110,8 +110,10 @@ pub(super) async fn read(
         return intersection::read(session, statistics, list, ids, &query, &lexemes).await;
     }
     let filters = list.filters;
+    // The inverted index finds all matches, of which skipped rows would be counted off.
     if matching.is_none()
-        && let Some((query, lexemes)) = ids.intersected(filters, list.sort)
+        && list.bounds.skipped() == 0
+        && let Some((query, lexemes)) = ids.intersection_query(filters, list.sort)
     {
         let ids = Ids {
             categories: None,
@@ -136,11 +138,13 @@ pub(super) async fn read(
         && list.bounds.skipped() == 0
         && let Some(subtree) = ids.merged()
     {
-        limits.expect(&*statistics.get(session).await?, subtree);
+        limits.lower_to_expected(&*statistics.get(session).await?, subtree);
     }
     // What one plan serves for all values keeps it; where a value decides, each execution is planned for its own.
-    let is_decided_by_values =
-        matching.is_some() || filters.min_price.is_some() || filters.max_price.is_some();
+    let is_decided_by_values = matching.is_some()
+        || filters.min_price.is_some()
+        || filters.max_price.is_some()
+        || (ids.brand.is_some() && ids.categories.is_some());
     loop {
         let mut sql = compose(&list, ids, matching.as_ref(), &limits);
         let page = sql
@@ -148,7 +152,7 @@ pub(super) async fn read(
             .persistent(!is_decided_by_values)
             .fetch_all(&mut *session)
             .await?;
-        if !limits.raise(&page)? {
+        if !limits.raise_saturated(&page)? {
             return Ok(page);
         }
     }
@@ -197,7 +201,7 @@ fn compose(
         return sql;
     }
     if let Some(subtree) = ids.merged() {
-        merged::push(&mut sql, list, subtree, matching, limits);
+        category_merge::push(&mut sql, list, subtree, matching, limits);
         return sql;
     }
     push_page_begin(&mut sql);

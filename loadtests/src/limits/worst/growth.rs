@@ -71,7 +71,7 @@ fn growth_since(recorded: &[Cost], costs: &[Cost], name: &str) -> LimitResult {
     let worst = not_cheap
         .clone()
         .max_by(|left, right| grown(left).total_cmp(&grown(right)));
-    let above = not_cheap.filter(|pair| grown(pair) > MOST_GROWTH).count();
+    let exceeding = not_cheap.filter(|pair| grown(pair) > MOST_GROWTH).count();
     let most = worst.map_or(0.0, |(before, after)| ratio(before.buffers, after.buffers));
     if let Some((before, after)) = worst {
         eprintln!(
@@ -87,7 +87,7 @@ fn growth_since(recorded: &[Cost], costs: &[Cost], name: &str) -> LimitResult {
     let all = ratio(sum(|pair| pair.0.buffers), sum(|pair| pair.1.buffers));
     result.details = vec![
         ("compared".to_owned(), pairs.len() as f64),
-        ("above".to_owned(), above as f64),
+        ("exceeding".to_owned(), exceeding as f64),
         ("of_the_sums".to_owned(), all),
     ];
     result

@@ -1,18 +1,18 @@
-//! The visible statements of lists that no single index has in their order: those with words, those of a brand in a
-//! category, those of what is sold out, and those with price limits in another order.
+//! The visible statements of lists that no single index returns in order: those with words, those that
+//! `Ids::intersection_query` names, and in a large catalogue those with narrow price limits in another order.
 //!
 //! The inverted index knows which products match, and an index of the sort order which of them come first. Postgres
 //! intersects the two (a `BitmapAnd`), so that only rows which match and lie in the range are read. The range is chosen to
 //! hold a page; if it holds less, the next one is larger. So a page costs about the same for rare and common words, in a
-//! small and a large catalogue. Only for what most products match, it is cheaper to walk the list without its words and to
-//! look up each product. All this applies to the lexeme of a category or a brand as to a word.
+//! small and a large catalogue. Only when most products match is it cheaper to walk the list without its words and to look up
+//! each product. All this applies to the lexeme of a category or a brand as to a word.
 
 mod statements;
 
 use sqlx::postgres::PgRow;
 use sqlx::{QueryBuilder, Row, ValueRef};
 
-use super::estimate::{Estimate, corrected, share_with};
+use super::estimate::{Estimate, corrected_density, share_with};
 use super::ranges::{Ranges, share_between_prices};
 use super::visible::{Ids, has_other_prices};
 use super::{Bounds, ListQuery};
@@ -59,6 +59,7 @@ pub(super) async fn read(
         ids,
         search: IndexedSearch::new(query, lexemes),
         reads_whole: false,
+        is_doubtful: false,
     };
     let estimate = page.estimate(session).await?;
     let is_relevance = list.sort == Sort::Relevance;
@@ -88,7 +89,8 @@ pub(super) async fn read(
     Ok(rows)
 }
 
-/// Reads a page of the products within price limits, in another order. `None` when that costs more than to walk one index.
+/// Reads a page of the products within price limits, in another order. `None` unless it costs less than half
+/// of walking one index, and for skipped rows.
 pub(super) async fn read_between_prices(
     session: &mut Session<'_>,
     statistics: &SearchStatistics,
@@ -108,6 +110,7 @@ pub(super) async fn read_between_prices(
         ids: Ids::default(),
         search: IndexedSearch::default(),
         reads_whole: false,
+        is_doubtful: true,
     };
     let rows = page
         .read_ranges(session, estimate, estimate.rows, Vec::new())
@@ -136,6 +139,9 @@ struct IntersectionPage<'a> {
     search: IndexedSearch<'a>,
     /// Whether the range is the whole order.
     reads_whole: bool,
+    /// Whether there may be far fewer matches than estimated: the planner takes prices and categories for independent, and
+    /// knows only the most common words that begin with a prefix.
+    is_doubtful: bool,
 }
 
 impl<'a> IntersectionPage<'a> {
@@ -224,16 +230,21 @@ impl<'a> IntersectionPage<'a> {
         let share = self.ranges(&page)?.next(needed).share.max(needed);
         // Merged categories have several entries for each product that is walked, and no order is indexed for what is sold out.
         let can_walk = !is_ranked && self.ids.merged().is_none() && self.list.filters.in_stock != Some(false);
-        if can_walk && let Some(limit) = estimate.one_by_one(wanted, share, self.statistics) {
-            let is_skipping = self.list.bounds.skipped() > 0;
-            if has_other_prices(self.list.filters, self.list.sort)
-                && !is_skipping
-                && estimate.is_scan_cheaper(wanted, share, self.statistics)
-            {
-                // Only in the first range, which is expected to be sufficient.
-                self.search.filters_words = true;
-                return self.read_ranges(session, estimate, density, page).await;
-            }
+        let walk = if can_walk {
+            estimate.one_by_one(wanted, share, self.statistics)
+        } else {
+            None
+        };
+        let is_skipping = self.list.bounds.skipped() > 0;
+        let has_other_prices = has_other_prices(self.list.filters, self.list.sort);
+        // Only in the first range, which is expected to be sufficient.
+        self.search.filters_words = walk.is_some()
+            && has_other_prices
+            && !is_skipping
+            && estimate.is_scan_cheaper(wanted, share, self.statistics);
+        if let Some(limit) = walk
+            && !self.search.filters_words
+        {
             page = self.walk(session, limit).await?;
             if page.len() as u64 + self.list.bounds.skipped() >= wanted {
                 return Ok(page);
@@ -243,15 +254,20 @@ impl<'a> IntersectionPage<'a> {
                 page = Vec::new();
             }
         }
-        self.reads_whole = estimate.is_whole_cheaper(share, self.statistics);
+        self.reads_whole = !self.search.filters_words
+            && estimate.rows < MAX_UNEXPECTED as f64
+            && estimate.is_whole_cheaper(share, self.statistics);
         // The limits of the price are in an index of their own.
         let visited = share * density / estimate.matched;
-        self.plan_prefix(estimate, visited);
+        self.plan_prefix(estimate, if self.reads_whole { 1.0 } else { visited });
         // The planner knows only the most common words that begin with a prefix. There may be many more of which it expects
         // few, and then it would read all their rows instead of intersecting them with the range.
-        if self.search.has_prefix() && !self.search.filters_prefix {
-            self.search.hides_words |= estimate.matched < self.statistics.products * HIDDEN_SHARE;
-        }
+        let hides_prefix = self.search.has_prefix()
+            && !self.search.filters_prefix
+            && !self.search.hides_words
+            && estimate.matched < self.statistics.products * HIDDEN_SHARE;
+        self.search.hides_words |= hides_prefix;
+        self.is_doubtful = hides_prefix || has_other_prices;
         self.read_ranges(session, estimate, density, page).await
     }
 
@@ -279,9 +295,10 @@ impl<'a> IntersectionPage<'a> {
         let wanted = wanted(&list) as usize;
         // Skipped rows are counted off all matches.
         let can_be_bounded = list.bounds.skipped() == 0;
-        let is_doubtful = self.search.hides_words || has_other_prices(list.filters, list.sort);
-        let mut can_be_whole = is_doubtful && !self.search.filters_words;
+        let mut can_be_whole = self.is_doubtful && !self.search.filters_words;
+        let hides_words = self.search.hides_words;
         let least = estimate.least_in_range();
+        let mut begins_whole = self.reads_whole;
         let mut ranges = self.ranges(&page)?;
         let (mut found, mut share_read) = (0.0, 0.0);
         loop {
@@ -290,14 +307,14 @@ impl<'a> IntersectionPage<'a> {
             let rest = after_last(&list, &page)?;
             let share = share_with(missing, least, density, found, share_read);
             let mut range = ranges.next(share);
-            // The planner takes prices and categories for independent, and knows only the most common words that begin with a
-            // prefix. The others may be so few that all are read.
             if can_be_whole && share_read * density >= MIN_EXPECTED {
-                let rows = corrected(density, found, share_read);
+                // The others may be so few that all are read.
+                let rows = corrected_density(density, found, share_read);
                 self.reads_whole = rows < MAX_UNEXPECTED as f64
                     && estimate.is_rest_cheaper(range.share, rows, self.statistics);
                 if self.reads_whole {
                     self.search.hides_words = false;
+                    self.search.filters_prefix = false;
                     range = self.ranges(&page)?.next(1.0);
                 }
             }
@@ -306,14 +323,21 @@ impl<'a> IntersectionPage<'a> {
             let mut rows = self.read_range(session, &rest, range, is_bounded).await?;
             if matches_of(rows.first())? > MAX_UNEXPECTED {
                 // A range without a known share says nothing of the others.
-                density = (MAX_UNEXPECTED as f64 / range.share).min(self.statistics.products);
-                ranges = begin;
+                density = (MAX_UNEXPECTED as f64 / range.share)
+                    .max(density)
+                    .min(self.statistics.products);
                 can_be_whole = false;
+                (found, share_read) = (0.0, 0.0);
                 if self.reads_whole {
+                    // The planner would trust its estimate again.
+                    self.search.hides_words = hides_words || self.search.has_prefix();
                     self.reads_whole = false;
-                    self.search.hides_words = self.search.has_prefix();
-                    ranges = self.ranges(&page)?;
                 }
+                ranges = match begins_whole {
+                    true => self.ranges(&page)?,
+                    false => begin,
+                };
+                begins_whole = false;
                 range = ranges.next(share_with(missing, 0.0, density, 0.0, 0.0));
                 rows = self.read_range(session, &rest, range, false).await?;
             }

@@ -1,8 +1,7 @@
 //! A list of a category and those below it, merged from the orders of each, which an index has.
 //!
-//! Reading a whole page of each category would read 36 pages of keys for one. So of each only as many are read as the page is
-//! expected to have of it. If the page has all that were read of a category, there may be more, and the list is read again
-//! with more of that category.
+//! Of each category, only as many products are read as a page is expected to have of it. When every product read from a category
+//! is on the page, that category may have more of them, and the list is read again with a whole page of that category.
 
 use std::collections::HashMap;
 
@@ -17,9 +16,9 @@ use crate::catalog::search_statistics::Statistics;
 
 /// How many products of each category are read, when their orders are merged.
 pub(super) struct CategoryLimits {
-    /// Of all together, and of any.
+    /// Of the whole page.
     pub(super) most: u64,
-    /// Of each that is expected to have fewer of the page.
+    /// Of categories that are expected to have fewer.
     expected: HashMap<Uuid, u64>,
 }
 
@@ -33,7 +32,7 @@ impl CategoryLimits {
 
     /// Expects products of a page to be spread over the categories as those of the catalogue are, with a margin of three
     /// standard deviations of a Poisson distribution.
-    pub(super) fn expect(&mut self, statistics: &Statistics, subtree: &[Uuid]) {
+    pub(super) fn lower_to_expected(&mut self, statistics: &Statistics, subtree: &[Uuid]) {
         let share_of = |id| statistics.share_of_category(id);
         let total: f64 = subtree.iter().map(share_of).sum();
         if total == 0.0 {
@@ -48,12 +47,12 @@ impl CategoryLimits {
         }
     }
 
-    fn of(&self, category: &Uuid) -> u64 {
+    fn limit_of(&self, category: &Uuid) -> u64 {
         self.expected.get(category).copied().unwrap_or(self.most)
     }
 
     /// Raises the limits of categories that may have more products of the page. Returns whether there are any.
-    pub(super) fn raise(&mut self, page: &[PgRow]) -> Result<bool, sqlx::Error> {
+    pub(super) fn raise_saturated(&mut self, page: &[PgRow]) -> Result<bool, sqlx::Error> {
         if self.expected.is_empty() {
             return Ok(false);
         }
@@ -76,8 +75,9 @@ impl CategoryLimits {
     }
 }
 
-/// Keys and ids of the first products of each category, of these the first, and their rows. When the page has all that were
-/// read of a category, no row is looked up.
+/// Appends the statement: keys and ids of the first products of each category, of these the first, and their rows. When every
+/// product read from a category is on the page, no row is looked up. The planner doesn't see the categories' limits and assumes
+/// a tenth of each category; the index of the order is the cheapest for that as well.
 pub(super) fn push(
     sql: &mut QueryBuilder<Postgres>,
     list: &ListQuery<'_>,
@@ -85,7 +85,7 @@ pub(super) fn push(
     matching: Option<&Matching>,
     limits: &CategoryLimits,
 ) {
-    let of_each = subtree.iter().map(|id| limits.of(id).cast_signed());
+    let of_each = subtree.iter().map(|id| limits.limit_of(id).cast_signed());
     sql.push(
         "select page.sort_key, item.*, case when page.is_insufficient then page.category_id end as insufficient from (
              select counted.*, bool_or(counted.products >= counted.most and counted.most < ",
@@ -126,8 +126,8 @@ mod tests {
             ..Statistics::default()
         };
         let mut limits = CategoryLimits::new(21);
-        limits.expect(&statistics, &ids);
-        let of_each: Vec<u64> = ids.iter().map(|id| limits.of(id)).collect();
+        limits.lower_to_expected(&statistics, &ids);
+        let of_each: Vec<u64> = ids.iter().map(|id| limits.limit_of(id)).collect();
         // The others are at most as common as the rarest of those that are known: a quarter of a product is expected.
         assert_eq!(of_each, [21, 3, 3, 3]);
     }
@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn without_statistics_a_whole_page_of_each_is_read() {
         let mut limits = CategoryLimits::new(21);
-        limits.expect(&Statistics::default(), &ids());
-        assert!(ids().iter().all(|id| limits.of(id) == 21));
+        limits.lower_to_expected(&Statistics::default(), &ids());
+        assert!(ids().iter().all(|id| limits.limit_of(id) == 21));
     }
 }
