@@ -5,17 +5,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::Cost;
 use super::draw::Drawn;
 use super::measure::FOLLOWED;
-use super::{Cost, MOST_BUFFERS};
 use crate::limits::LimitResult;
 
 /// √5 is what walking an index costs more when the catalogue is five times as large.
 const MOST_GROWTH: f64 = 2.5;
 
-/// A request that stays below the limit of the default scale is cheap, however many more products match it in a larger
-/// catalogue.
-const CHEAP_BUFFERS: f64 = MOST_BUFFERS;
+/// Below this a request is cheap, however much dearer than before: a rare word has five times as many matches.
+const CHEAP_BUFFERS: f64 = 500.0;
 
 /// What a run at another scale recorded.
 pub(super) struct Recorded {
@@ -118,8 +117,8 @@ mod tests {
         let after = [
             cost(0, 0, 3_080.0),
             cost(0, 1, 2_400.0),
-            // A hundred times as much, and still cheap.
-            cost(1, 0, 1_000.0),
+            // Ten times as much, and still cheap.
+            cost(1, 0, 100.0),
             // There was none before.
             cost(2, 0, 9_000.0),
         ];
