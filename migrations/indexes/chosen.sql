@@ -24,8 +24,8 @@ create index products_brand_price_idx on products (brand_id, price_cents, id) in
 create index products_brand_best_selling_idx on products (brand_id, sales_count, id) include (category_id, price_cents, in_stock) where active;
 create index products_brand_rating_idx on products (brand_id, rating_hundredths, id) include (category_id, price_cents, in_stock) where active;
 
--- GET /v1/products?in_stock=false. Sold-out products are few, so they are found first and then sorted. A scan in sort order
--- would filter out nearly all rows.
+-- GET /v1/products?in_stock=false with skipped pages or hidden values. Sold-out products are few, so they are found first and
+-- then sorted. A scan in sort order would filter out nearly all rows.
 create index products_sold_out_idx on products (category_id, brand_id, id) include (created_at, price_cents, sales_count, rating_hundredths) where active and not in_stock;
 
 -- The variants and images of a product, in display order.
@@ -35,17 +35,19 @@ create index images_product_id_idx on images (product_id, position, id);
 -- GET /v1/products/{slug}/reviews, newest first.
 create index reviews_product_id_idx on reviews (product_id, created_at, id);
 
--- q=…: words, prefixes, brands and categories. `fastupdate = off`, so that no reader has to scan a list of pending entries.
+-- q=…, a brand in a category, and what is sold out: words, prefixes, brands, categories. `fastupdate = off`, so that no
+-- reader has to scan a list of pending entries.
 create index search_rows_document_idx on search_rows using gin (document) with (fastupdate = off);
 
--- q=… in a sort order: ranges of these columns, which Postgres intersects with the inverted index.
+-- The same in a sort order, and price limits in another order: ranges of these columns, which Postgres intersects with the
+-- inverted index or with each other.
 create index search_rows_created_at_idx on search_rows (created_at);
 create index search_rows_price_band_idx on search_rows (price_band);
 create index search_rows_sales_band_idx on search_rows (sales_band);
 -- Many products have the same rating, so a range may have to end between two of their ids.
 create index search_rows_rating_idx on search_rows (rating_hundredths, product_id);
 
--- The same for processes of the previous release, which search this table. It is dropped with the table.
+-- The inverted index for processes of the previous release, which search this table. It is dropped with the table.
 create index product_search_document_idx on product_search using gin (document) with (fastupdate = off);
 
 -- q=… with common words: the document of a product, by id. A hash look-up reads one page, where a B-tree descends through
