@@ -24,34 +24,37 @@ ARG CARGO_FLAGS=
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY api/Cargo.toml api/
+COPY dev/dataset/Cargo.toml dev/dataset/
+COPY dev/local-services/Cargo.toml dev/local-services/
+COPY dev/simulators/Cargo.toml dev/simulators/
+COPY dev/xtask/Cargo.toml dev/xtask/
 COPY loadtests/Cargo.toml loadtests/
-COPY local-services/Cargo.toml local-services/
-COPY simulators/Cargo.toml simulators/
-COPY storefront/Cargo.toml storefront/
+COPY platform/Cargo.toml platform/
+COPY shop/Cargo.toml shop/
+COPY techniques/Cargo.toml techniques/
 COPY worker/Cargo.toml worker/
-COPY xtask/Cargo.toml xtask/
 RUN set -eu; \
-    for crate in api loadtests local-services simulators storefront worker xtask; do \
+    for crate in api dev/* loadtests platform shop techniques worker; do \
         mkdir -p $crate/src $crate/tests $crate/benches; \
         echo 'fn main() {}' | tee $crate/src/main.rs $crate/tests/main.rs > $crate/benches/cpu_bound.rs; \
         : > $crate/src/lib.rs; \
     done; \
     echo "Compiling the libraries, optimized. This takes many minutes, and is kept until Cargo.lock changes."; \
     cargo build --release --locked -p api -p worker -p simulators -p loadtests $CARGO_FLAGS; \
-    rm -rf */src
+    rm -rf */src dev/*/src
 
 # Our own crates. cargo compares modification times, and the sources are older than the placeholders, so touch them.
 COPY .sqlx .sqlx
 COPY migrations migrations
-COPY storefront storefront
-COPY local-services local-services
-COPY simulators simulators
+COPY platform platform
+COPY techniques techniques
+COPY shop shop
+COPY dev dev
 COPY api api
 COPY worker worker
 COPY loadtests loadtests
 RUN set -eu; \
-    find api loadtests local-services simulators storefront worker -name '*.rs' -exec touch {} +; \
-    mkdir -p xtask/src; echo 'fn main() {}' > xtask/src/main.rs; \
+    find . -name '*.rs' -exec touch {} +; \
     echo "Compiling the shop."; \
     cargo build --release --locked -p api -p worker -p simulators -p loadtests $CARGO_FLAGS; \
     mkdir /programs; \

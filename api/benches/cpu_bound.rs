@@ -15,8 +15,8 @@ use api::http::cursor::{Cursor, CursorKeys};
 use api::http::query::Parameters;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::RawValue;
-use storefront::access_token::AccessTokens;
-use storefront::money::{Currency, Money};
+use shop::access_token::AccessTokens;
+use shop::money::{Currency, Money};
 use uuid::Uuid;
 
 /// Items of a page when a request doesn't say.

@@ -15,7 +15,7 @@ use api::settings::HttpSettings;
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use storefront::server::{self, ConnectionSettings};
+use platform::server::{self, ConnectionSettings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tower::Layer;

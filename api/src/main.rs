@@ -12,13 +12,13 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use platform::settings::{DatabaseSettings, LogSettings};
+use platform::telemetry;
 use secrecy::{ExposeSecret, SecretString};
+use shop::email_address::EmailAddress;
+use shop::money::Currency;
 use sqlx::{ConnectOptions, PgConnection};
-use storefront::email_address::EmailAddress;
-use storefront::money::Currency;
-use storefront::settings::{DatabaseSettings, LogSettings};
-use storefront::telemetry;
-use storefront::variants::Variants;
+use techniques::Selection;
 
 use api::accounts::create_admin::{AdminOutcome, create_admin};
 use api::accounts::password::NewPassword;
@@ -63,9 +63,14 @@ struct MigrateCommand {
     #[arg(long, value_name = "ARM")]
     indexes: Option<String>,
 
-    /// The default index set is taken from these variants
-    #[arg(long, env = "BACKSTOCK_VARIANTS", default_value = "optimized")]
-    variants: Variants,
+    /// The default index set is taken from these arms
+    #[arg(
+        long = "variants",
+        value_name = "VARIANTS",
+        env = "BACKSTOCK_VARIANTS",
+        default_value = "optimized"
+    )]
+    selection: Selection,
 
     #[command(flatten)]
     migration: MigrationSettings,
@@ -123,7 +128,7 @@ struct HealthCommand {
 
 fn main() -> ExitCode {
     let arguments = with_default_command(std::env::args_os().collect());
-    let Cli { command } = match storefront::command_line::read(&arguments) {
+    let Cli { command } = match platform::command_line::read(&arguments) {
         Ok(cli) => cli,
         Err(code) => return code,
     };
@@ -132,7 +137,7 @@ fn main() -> ExitCode {
         Command::Migrate(command) => on_one_thread(run_migrate(command)),
         Command::Import(command) => on_one_thread(run_import(command)),
         Command::CreateAdmin(command) => on_one_thread(run_create_admin(command)),
-        Command::Health(command) => return storefront::healthcheck::run(command.internal_listen),
+        Command::Health(command) => return platform::healthcheck::run(command.internal_listen),
     };
     match outcome {
         Ok(code) => code,
@@ -167,7 +172,7 @@ fn on_one_thread(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow
 }
 
 async fn connect(settings: &DatabaseSettings) -> anyhow::Result<PgConnection> {
-    let options = storefront::postgres::connect_options(settings, "backstock-api")?;
+    let options = platform::postgres::connect_options(settings, "backstock-api")?;
     options
         .connect()
         .await
@@ -176,11 +181,11 @@ async fn connect(settings: &DatabaseSettings) -> anyhow::Result<PgConnection> {
 
 async fn run_migrate(command: MigrateCommand) -> anyhow::Result<ExitCode> {
     telemetry::init_logs(&command.log)?;
-    let mut variants = command.variants;
+    let mut selection = command.selection;
     if let Some(arm) = &command.indexes {
         // The one parser of switches reports an unknown arm and lists the known ones.
-        variants = match format!("optimized,indexes={arm}").parse() {
-            Ok(variants) => variants,
+        selection = match format!("optimized,indexes={arm}").parse() {
+            Ok(selection) => selection,
             Err(error) => {
                 eprintln!("backstock-api: --indexes {arm}: {error}");
                 return Ok(ExitCode::from(2));
@@ -188,10 +193,10 @@ async fn run_migrate(command: MigrateCommand) -> anyhow::Result<ExitCode> {
         };
     }
     let mut connection = connect(&command.database).await?;
-    migrate::migrate(&mut connection, variants.indexes, &command.migration).await?;
+    migrate::migrate(&mut connection, selection.indexes, &command.migration).await?;
     println!(
         "The schema is up to date, with the index set `{}`.",
-        variants.indexes.as_str()
+        selection.indexes.as_str()
     );
     Ok(ExitCode::SUCCESS)
 }

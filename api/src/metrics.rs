@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
-use storefront::postgres::bulkhead::ClassUse;
+use platform::postgres::bulkhead::ClassUse;
 
 use crate::database::Class;
 use crate::http::timings::{CacheOutcome, Timings};
@@ -19,7 +19,7 @@ pub fn describe() {
         "Time to answer a request, by route and status."
     );
     metrics::describe_gauge!("http_requests_in_flight", "Requests in flight.");
-    storefront::server::describe_metrics();
+    platform::server::describe_metrics();
     metrics::describe_gauge!(
         "database_class_connections",
         "Connections to Postgres in use by requests of a class."

@@ -1,9 +1,9 @@
-//! Shipping prices as the API names them. Totals are computed in [`storefront::pricing`].
+//! Shipping prices as the API names them. Totals are computed in [`shop::pricing`].
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use storefront::pricing::{Coupon, CouponRefusal, PricedLine, price};
+pub use shop::pricing::{Coupon, CouponRefusal, PricedLine, price};
 
 use crate::http::error::ApiError;
 

@@ -20,11 +20,12 @@ use api::migrate::{self, UnusableDatabase};
 use api::passwords::pool::hashes_at_once;
 use api::settings::Settings;
 use api::state::build_app;
-use storefront::server::{self, ConnectionSettings, MAX_INTERNAL_CONNECTIONS};
-use storefront::shutdown::ShutdownSignals;
-use storefront::startup::{POSTGRES, Startup};
-use storefront::systemd_notify::{self, ServiceState};
-use storefront::{postgres, telemetry};
+use platform::server::{self, ConnectionSettings, MAX_INTERNAL_CONNECTIONS};
+use platform::shutdown::ShutdownSignals;
+use platform::startup::{POSTGRES, Startup};
+use platform::systemd_notify::{self, ServiceState};
+use platform::{postgres, telemetry};
+use shop::orders::init_order_metrics;
 
 use crate::graceful_shutdown::PublicServer;
 use crate::listen_socket::ListenSocket;
@@ -69,7 +70,9 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     // Installed before anything slow, so that no signal is missed.
     let mut signals = ShutdownSignals::install()?;
-    let metrics = telemetry::init_metrics(&settings.telemetry, &settings.variants, "backstock-api");
+    let metrics = telemetry::init_metrics(&settings.telemetry, "backstock-api");
+    settings.selection.record_metrics();
+    init_order_metrics();
     api::metrics::describe();
     let traces = match telemetry::init_traces(&settings.telemetry, "backstock-api") {
         Ok(traces) => traces,
@@ -87,7 +90,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let draining = Arc::new(AtomicBool::new(false));
     let internal = internal::router(Internal {
         app: app_builder.state.clone(),
-        variants: app_builder.variants,
+        selection: app_builder.selection,
         metrics,
         startup: startup.clone(),
         draining: draining.clone(),
@@ -96,7 +99,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let (keep_answering, stopped) = watch::channel(false);
     let internal_server = tokio::spawn(server::serve(private, internal, operators, stopped));
     let options = postgres::connect_options(&settings.database, "backstock-api")?;
-    let connecting = async || migrate::connect(&options, settings.variants.indexes).await;
+    let connecting = async || migrate::connect(&options, settings.selection.indexes).await;
     tokio::select! {
         reached = startup.wait_for(POSTGRES, UnusableDatabase::is_transient, connecting) => {
             app_builder.state.catalog.reference.load(&mut reached?).await?;
@@ -157,7 +160,7 @@ fn log_serving(
     started: Instant,
 ) {
     tracing::info!(
-        variants = %settings.variants,
+        variants = %settings.selection,
         // The port that the system chose, if the setting ends in `:0`.
         listen = %public_server.listen,
         %internal_listen,

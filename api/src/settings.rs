@@ -5,17 +5,17 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use secrecy::SecretString;
-use storefront::keyring::Keyring;
-use storefront::postgres::bulkhead::Share;
-use storefront::server::ConnectionSettings;
-use storefront::settings::{
+use platform::keyring::Keyring;
+use platform::postgres::bulkhead::Share;
+use platform::server::ConnectionSettings;
+use platform::settings::{
     DatabaseSettings, LogSettings, RedisSettings, TelemetrySettings, parse_amqp_url, parse_millis,
 };
-use storefront::third_parties::carrier::CarrierSettings;
-use storefront::third_parties::mail::MailSettings;
-use storefront::third_parties::payment::PaymentSettings;
-use storefront::variants::Variants;
+use secrecy::SecretString;
+use shop::third_parties::carrier::CarrierSettings;
+use shop::third_parties::mail::MailSettings;
+use shop::third_parties::payment::PaymentSettings;
+use techniques::Selection;
 
 /// Everything that `backstock-api serve` needs.
 #[derive(Debug, Clone, Args)]
@@ -24,13 +24,18 @@ pub struct Settings {
     #[arg(long, env = "BACKSTOCK_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where operators connect: health, metrics, variants. Never expose it to the internet
+    /// Where operators connect: health, metrics, selected arms. Never expose it to the internet
     #[arg(long, env = "BACKSTOCK_INTERNAL_LISTEN", default_value = "127.0.0.1:9080")]
     pub internal_listen: SocketAddr,
 
     /// A preset, then changes: optimized | baseline[,lesson=arm…], for example optimized,pagination=offset
-    #[arg(long, env = "BACKSTOCK_VARIANTS", default_value = "optimized")]
-    pub variants: Variants,
+    #[arg(
+        long = "variants",
+        value_name = "VARIANTS",
+        env = "BACKSTOCK_VARIANTS",
+        default_value = "optimized"
+    )]
+    pub selection: Selection,
 
     /// Secrets as kid:secret, comma-separated; the first signs, all verify. Each needs at least 32 bytes
     #[arg(long, env = "BACKSTOCK_JWT_SECRETS", hide_env_values = true)]

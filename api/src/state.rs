@@ -1,11 +1,11 @@
-//! The application's state: every component, built once at startup as the arm that the variants select.
+//! The application's state: every component, built once at startup as the arm that is selected.
 
 use std::sync::Arc;
 
-use storefront::redis::{Redis, RedisError};
-use storefront::third_parties::ClientError;
-use storefront::third_parties::mail::{MailUrlError, Mailer};
-use storefront::variants::Variants;
+use platform::redis::{Redis, RedisError};
+use shop::third_parties::ClientError;
+use shop::third_parties::mail::{MailUrlError, Mailer};
+use techniques::Selection;
 
 use crate::accounts::Accounts;
 use crate::admin::Administration;
@@ -19,7 +19,7 @@ use crate::settings::{HttpSettings, ReservationTooShort, Settings};
 /// What handlers share.
 pub type AppState = Arc<App>;
 
-/// The components. Each knows which arm it is; `Variants` isn't part of the state.
+/// The components. Each knows which arm it is; the `Selection` isn't part of the state.
 pub struct App {
     pub database: Database,
     pub control: ControlConnection,
@@ -35,7 +35,7 @@ pub struct App {
 pub struct AppBuilder {
     pub state: AppState,
     /// Read while the router is built, and shown by `/` and `/internal/variants`.
-    pub variants: Variants,
+    pub selection: Selection,
     pub http: HttpSettings,
     /// The address that `/` links to.
     pub other_shop_url: Option<String>,
@@ -45,7 +45,7 @@ pub struct AppBuilder {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildAppError {
     #[error(transparent)]
-    DatabaseUrl(#[from] storefront::postgres::UrlError),
+    DatabaseUrl(#[from] platform::postgres::UrlError),
     #[error(transparent)]
     Database(#[from] DatabaseError),
     #[error("BACKSTOCK_REDIS_URL is not a Redis URL ({0}); an example: redis://127.0.0.1:6379/0")]
@@ -63,28 +63,28 @@ pub enum BuildAppError {
 /// # Errors
 /// When a URL can't be parsed or settings contradict each other.
 pub fn build_app(settings: &Settings) -> Result<AppBuilder, BuildAppError> {
-    let variants = settings.variants;
-    let database = Database::new(variants.connections, &settings.database, &settings.bulkheads)?;
-    let control = ControlConnection::new(storefront::postgres::connect_options(
+    let selection = settings.selection;
+    let database = Database::new(selection.connections, &settings.database, &settings.bulkheads)?;
+    let control = ControlConnection::new(platform::postgres::connect_options(
         &settings.database,
         "backstock-api control",
     )?);
-    let replicas = storefront::postgres::connect_options(&settings.database, "backstock-api replicas")?;
+    let replicas = platform::postgres::connect_options(&settings.database, "backstock-api replicas")?;
     let redis = Redis::new(&settings.redis)?;
     let sessions = Sessions::new(
-        variants.sessions,
+        selection.sessions,
         &settings.jwt_secrets,
         redis.clone(),
         settings.sessions,
     );
-    let passwords = Passwords::new(variants.password_hashing, settings.passwords);
-    let catalog = Catalog::new(&variants, redis, replicas, settings);
+    let passwords = Passwords::new(selection.password_hashing, settings.passwords);
+    let catalog = Catalog::new(&selection, redis, replicas, settings);
     let accounts = Accounts::new(
-        &variants,
+        &selection,
         &Mailer::new(&settings.mail)?,
         settings.accounts.clone(),
     );
-    let orders = Orders::new(&variants, settings)?;
+    let orders = Orders::new(&selection, settings)?;
     Ok(AppBuilder {
         state: Arc::new(App {
             database,
@@ -96,7 +96,7 @@ pub fn build_app(settings: &Settings) -> Result<AppBuilder, BuildAppError> {
             accounts,
             orders,
         }),
-        variants,
+        selection,
         http: settings.http,
         other_shop_url: settings.other_shop_url.clone(),
     })

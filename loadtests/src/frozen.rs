@@ -13,9 +13,9 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use crate::database::Server;
-use crate::generate::Scale;
-use crate::generate::tables::hex;
 use crate::limits::Pgbench;
+use dataset::Scale;
+use dataset::tables::hex;
 
 /// The last migration of the frozen schema.
 pub const LAST_MIGRATION: i64 = 20_261_121_000_006;

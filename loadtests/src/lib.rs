@@ -7,7 +7,6 @@ pub mod compare;
 pub mod costs;
 pub mod database;
 pub mod frozen;
-pub mod generate;
 pub mod lessons;
 pub mod limits;
 pub mod load;

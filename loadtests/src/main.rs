@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use loadtests::{compare, database, generate, lessons, limits, load, report, side_by_side};
+use loadtests::{compare, database, lessons, limits, load, report, side_by_side};
 
 /// Measures what each technique of the storefront costs and saves.
 #[derive(Debug, Parser)]
@@ -17,7 +17,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Fills a database with a catalogue that is the same for the same seed
-    Generate(generate::Command),
+    Generate(dataset::Command),
     /// Makes, lists and drops databases of generated data
     #[command(subcommand)]
     Database(database::Command),

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use storefront::variants::LESSONS;
+use techniques::LESSONS;
 
 fn lab(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_backstock-lab"))

@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
+use dataset::load;
 use loadtests::database::{
     ImportFile, Server, clone_database, drop_database, ensure_imported_template, template,
 };
-use loadtests::generate::load;
 use loadtests::lessons::Facts;
 use local_services::{Purpose, Services};
 use serde_json::Value;

@@ -10,10 +10,10 @@ mod generate_support;
 
 use std::collections::BTreeSet;
 
+use dataset::load::{self, Existing};
+use dataset::series::{self, WORDS};
+use dataset::{Catalogue, Command, Scale};
 use generate_support::TestDatabase;
-use loadtests::generate::load::{self, Existing};
-use loadtests::generate::series::{self, WORDS};
-use loadtests::generate::{Catalogue, Command, Scale};
 use sqlx::{Connection, PgConnection};
 
 fn command(database: &TestDatabase, replace: bool) -> Command {

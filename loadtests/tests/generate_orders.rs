@@ -9,11 +9,9 @@
 mod generate_support;
 
 use argon2::{Argon2, PasswordVerifier};
+use dataset::tables::customers::{ADMIN_EMAIL, CUSTOMER_EMAIL, DEMO_PASSWORD, DEMO_PASSWORD_HASH};
+use dataset::{Command, Scale};
 use generate_support::TestDatabase;
-use loadtests::generate::tables::customers::{
-    ADMIN_EMAIL, CUSTOMER_EMAIL, DEMO_PASSWORD, DEMO_PASSWORD_HASH,
-};
-use loadtests::generate::{Command, Scale};
 use sqlx::PgConnection;
 
 fn command(database: &TestDatabase, replace: bool) -> Command {

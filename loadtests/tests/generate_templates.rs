@@ -10,9 +10,9 @@ mod generate_support;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use dataset::{Scale, load};
 use generate_support::server_url;
 use loadtests::database::{Server, clone_database, drop_database, ensure_template, template};
-use loadtests::generate::{Scale, load};
 
 /// A program in place of `backstock-api`, which another crate builds.
 struct StandIn(PathBuf);

@@ -7,7 +7,7 @@ use loadtests::report::{
     StatementCost, Verdict, read, render, table, write,
 };
 use serde_json::{Value, json};
-use storefront::variants::{LESSONS, Lesson};
+use techniques::{LESSONS, Lesson};
 
 /// A histogram of nanoseconds around a median.
 fn histogram(median_ms: f64) -> String {

@@ -6,9 +6,9 @@ mod town_support;
 
 use std::path::Path;
 
+use dataset::Scale;
 use loadtests::database::{Server, drop_database};
 use loadtests::frozen;
-use loadtests::generate::Scale;
 use loadtests::limits::{UpgradePlan, upgrade_under_traffic};
 use loadtests::load::{Request, fetch};
 use loadtests::shop::{Shop, ShopSettings};

@@ -15,8 +15,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use storefront::postgres::is_unavailable;
-use storefront::telemetry::trace::{self, Trace};
+use platform::postgres::is_unavailable;
+use platform::telemetry::trace::{self, Trace};
 use tokio::sync::{mpsc, oneshot};
 
 /// After this many retryable failures in a row, mostly timeouts, the rest of a batch isn't tried: it would take minutes.
@@ -26,7 +26,7 @@ const MAX_RETRYABLE_IN_A_ROW: u32 = 3;
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("Postgres: {why}")]
 pub struct StatementError {
-    /// As [`storefront::postgres::is_unavailable`]: a retry of a single message would fail, too.
+    /// As [`platform::postgres::is_unavailable`]: a retry of a single message would fail, too.
     pub is_unavailable: bool,
     /// A retry may help: Postgres is unavailable, or a statement or a lock took too long.
     pub is_retryable: bool,

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use lapin::options::BasicPublishOptions;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
-use storefront::amqp::{self, ConnectError};
-use storefront::settings::AmqpSettings;
+use platform::amqp::{self, ConnectError};
+use platform::settings::AmqpSettings;
 use tokio::sync::Mutex;
 
 use crate::topology::Topology;

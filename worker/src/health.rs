@@ -1,4 +1,4 @@
-//! The internal listener: liveness, readiness, metrics and variants, for operators and probes.
+//! The internal listener: liveness, readiness, metrics and selected arms, for operators and probes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +9,11 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use platform::postgres::InstrumentedPool;
+use platform::startup::Startup;
+use platform::telemetry::Metrics;
 use serde_json::{Value, json};
-use storefront::postgres::InstrumentedPool;
-use storefront::startup::Startup;
-use storefront::telemetry::Metrics;
-use storefront::variants::Variants;
+use techniques::Selection;
 
 use crate::broker::Broker;
 use crate::components::HealthRegistry;
@@ -28,7 +28,7 @@ pub struct InternalState {
     pub broker: Arc<Broker>,
     pub components: HealthRegistry,
     /// Shown by `/internal/variants`.
-    pub variants: Variants,
+    pub selection: Selection,
     pub metrics: Metrics,
     pub startup: Startup,
     /// Set when graceful shutdown begins.
@@ -41,7 +41,7 @@ pub fn router(state: InternalState) -> Router {
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/internal/variants", get(variants))
+        .route("/internal/variants", get(selection))
         .with_state(state)
 }
 
@@ -91,6 +91,6 @@ async fn metrics(State(state): State<InternalState>) -> impl IntoResponse {
     )
 }
 
-async fn variants(State(InternalState { variants, .. }): State<InternalState>) -> impl IntoResponse {
-    Json(json!({ "preset": variants.preset.as_str(), "lessons": variants.to_map() }))
+async fn selection(State(InternalState { selection, .. }): State<InternalState>) -> impl IntoResponse {
+    Json(json!({ "preset": selection.preset.as_str(), "lessons": selection.to_map() }))
 }

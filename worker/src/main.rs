@@ -55,7 +55,7 @@ struct HealthCommand {
 
 fn main() -> ExitCode {
     let arguments = with_default_command(std::env::args_os().collect());
-    let Cli { command } = match storefront::command_line::read(&arguments) {
+    let Cli { command } = match platform::command_line::read(&arguments) {
         Ok(cli) => cli,
         Err(code) => return code,
     };
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
             .build()
             .map_err(anyhow::Error::from)
             .and_then(|runtime| runtime.block_on(dead_letters::run(*command))),
-        Command::Health(command) => return storefront::healthcheck::run(command.internal_listen),
+        Command::Health(command) => return platform::healthcheck::run(command.internal_listen),
     };
     match outcome {
         Ok(code) => code,

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use storefront::messages::Consumer;
+use shop::messages::Consumer;
 
 /// Outcomes of handling a message.
 const OUTCOMES: [&str; 5] = ["done", "repeated", "busy", "retried", "dead"];
 
 /// Describes every metric, so that `/metrics` has a `# HELP` line for each.
 pub fn describe() {
-    storefront::server::describe_metrics();
+    platform::server::describe_metrics();
     metrics::describe_counter!("outbox_relayed_total", "Events that the broker confirmed.");
     metrics::describe_counter!(
         "outbox_returned_total",

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
-use storefront::messages::Consumer;
-use storefront::postgres::InstrumentedPool;
+use platform::postgres::InstrumentedPool;
+use shop::messages::Consumer;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 

@@ -7,18 +7,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use platform::postgres::InstrumentedPool;
+use platform::server::{self, ConnectionSettings, MAX_INTERNAL_CONNECTIONS};
+use platform::shutdown::ShutdownSignals;
+use platform::startup::{POSTGRES, RABBITMQ, Startup};
+use platform::systemd_notify::{self, ServiceState};
+use platform::{postgres, telemetry};
+use shop::messages::Consumer;
+use shop::orders::init_order_metrics;
+use shop::schema::{self, SchemaError};
+use shop::third_parties::carrier::Carrier;
+use shop::third_parties::mail::Mailer;
+use shop::third_parties::payment::PaymentGateway;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use storefront::messages::Consumer;
-use storefront::postgres::InstrumentedPool;
-use storefront::schema::{self, SchemaError};
-use storefront::server::{self, ConnectionSettings, MAX_INTERNAL_CONNECTIONS};
-use storefront::shutdown::ShutdownSignals;
-use storefront::startup::{POSTGRES, RABBITMQ, Startup};
-use storefront::systemd_notify::{self, ServiceState};
-use storefront::third_parties::carrier::Carrier;
-use storefront::third_parties::mail::Mailer;
-use storefront::third_parties::payment::PaymentGateway;
-use storefront::{postgres, telemetry};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -61,7 +62,9 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     // Installed before anything slow, so that no signal is missed.
     let mut signals = ShutdownSignals::install()?;
-    let metrics = telemetry::init_metrics(&settings.telemetry, &settings.variants, "backstock-worker");
+    let metrics = telemetry::init_metrics(&settings.telemetry, "backstock-worker");
+    settings.selection.record_metrics();
+    init_order_metrics();
     crate::metrics::describe();
     let traces = match telemetry::init_traces(&settings.telemetry, "backstock-worker") {
         Ok(traces) => traces,
@@ -84,7 +87,7 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         pool: context.pool.clone(),
         broker: broker.clone(),
         components: health.clone(),
-        variants: settings.variants,
+        selection: settings.selection,
         metrics,
         startup: startup.clone(),
         draining: draining.clone(),
@@ -131,7 +134,7 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
 
 fn log_working(settings: &Settings, internal_listen: SocketAddr, started: Instant) {
     tracing::info!(
-        variants = %settings.variants,
+        variants = %settings.selection,
         %internal_listen,
         ready_after_ms = started.elapsed().as_millis() as u64,
         "working"
@@ -198,7 +201,7 @@ fn build_context(settings: &Settings) -> anyhow::Result<(PgConnectOptions, Arc<C
         pool,
         third_parties,
         settings.consumers.clone(),
-        &settings.variants,
+        &settings.selection,
     );
     Ok((options, Arc::new(context)))
 }

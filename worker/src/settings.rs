@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use storefront::messages::Consumer;
-use storefront::settings::{AmqpSettings, DatabaseSettings, LogSettings, TelemetrySettings, parse_millis};
-use storefront::third_parties::carrier::CarrierSettings;
-use storefront::third_parties::mail::MailSettings;
-use storefront::third_parties::payment::PaymentSettings;
-use storefront::variants::Variants;
+use platform::settings::{AmqpSettings, DatabaseSettings, LogSettings, TelemetrySettings, parse_millis};
+use shop::messages::Consumer;
+use shop::third_parties::carrier::CarrierSettings;
+use shop::third_parties::mail::MailSettings;
+use shop::third_parties::payment::PaymentSettings;
+use techniques::Selection;
 
 use crate::topology::RetryDelays;
 
@@ -25,13 +25,18 @@ pub struct Settings {
     )]
     pub components: Vec<Component>,
 
-    /// The internal address for health, metrics and variants. Never expose it to the internet
+    /// The internal address for health, metrics and selected arms. Never expose it to the internet
     #[arg(long, env = "BACKSTOCK_INTERNAL_LISTEN", default_value = "127.0.0.1:9090")]
     pub internal_listen: SocketAddr,
 
     /// A preset, then changes: optimized | baseline[,lesson=arm…]
-    #[arg(long, env = "BACKSTOCK_VARIANTS", default_value = "optimized")]
-    pub variants: Variants,
+    #[arg(
+        long = "variants",
+        value_name = "VARIANTS",
+        env = "BACKSTOCK_VARIANTS",
+        default_value = "optimized"
+    )]
+    pub selection: Selection,
 
     /// How long graceful shutdown waits for work in flight after SIGTERM, in milliseconds
     #[arg(long = "drain-timeout-ms", env = "BACKSTOCK_DRAIN_TIMEOUT_MS", default_value = "10000",

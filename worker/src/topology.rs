@@ -19,7 +19,7 @@ use std::time::Duration;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
-use storefront::messages::{Consumer, EXCHANGE};
+use shop::messages::{Consumer, EXCHANGE};
 
 /// Deliveries after which the broker treats a message as poison: one that crashes its workers. Far above the
 /// number of redeliveries that restarts cause. Failed attempts that a consumer reports are counted

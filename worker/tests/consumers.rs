@@ -1,7 +1,7 @@
 //! The consumers: the work after a purchase is done once, despite duplicate messages and transient failures.
 
 use serde_json::json;
-use storefront::messages::{Consumer, Event};
+use shop::messages::{Consumer, Event};
 use uuid::Uuid;
 
 use crate::support::{Shop, Worker, until, until_equal};

@@ -1,7 +1,7 @@
 //! Workers that are killed mid-work, or that lose Postgres: nothing is lost, and nothing is done twice.
 
 use serde_json::json;
-use storefront::messages::Consumer;
+use shop::messages::Consumer;
 
 use crate::support::{Shop, until, until_equal};
 

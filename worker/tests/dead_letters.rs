@@ -2,7 +2,7 @@
 
 use lapin::BasicProperties;
 use serde_json::json;
-use storefront::messages::{Consumer, properties};
+use shop::messages::{Consumer, properties};
 use uuid::Uuid;
 
 use crate::support::{Shop, until_equal};

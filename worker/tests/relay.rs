@@ -1,7 +1,7 @@
 //! The relay: everything in the outbox is published, and nothing is deleted before the
 //! broker has confirmed it.
 
-use storefront::messages::{Consumer, EXCHANGE, Event};
+use shop::messages::{Consumer, EXCHANGE, Event};
 use uuid::Uuid;
 
 use crate::support::{Shop, until, until_equal};

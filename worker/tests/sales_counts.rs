@@ -1,8 +1,8 @@
 //! The lesson `sales_counts`: both arms arrive at the same counts, despite duplicated and reordered messages.
 //! They differ in the number of writes, and neither can be part of a deadlock.
 
-use storefront::messages::{Consumer, Event};
-use storefront::variants::SalesCounts;
+use shop::messages::{Consumer, Event};
+use techniques::SalesCounts;
 use uuid::Uuid;
 
 use crate::support::{Shop, until, until_equal};

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::body::{BoundedString, JsonBody};
 use crate::http::error::{ApiError, Problem};
 use crate::http::identity::Customer;
@@ -78,7 +78,7 @@ pub async fn list_addresses(
     customer: Customer,
     _: NoParameters,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut session = app.database.session(&timings).await?;
+    let mut connection = app.database.acquire(&timings).await?;
     let items = sqlx::query_as!(
         StoredAddress,
         "select id, name, line1, line2, city, postal_code, region, country
@@ -86,7 +86,7 @@ pub async fn list_addresses(
         customer.id,
         i64::from(app.accounts.settings.max_addresses),
     )
-    .fetch_all(&mut session)
+    .fetch_all(&mut connection)
     .await?;
     Ok(Json(StoredAddresses { items, next: None }))
 }
@@ -113,8 +113,8 @@ pub async fn add_address(
     JsonBody(address): JsonBody<PostalAddress>,
 ) -> Result<impl IntoResponse, ApiError> {
     let max = i64::from(app.accounts.settings.max_addresses);
-    let mut session = app.database.session(&timings).await?;
-    let mut transaction = session.begin().await?;
+    let mut connection = app.database.acquire(&timings).await?;
+    let mut transaction = connection.begin().await?;
     // The row lock serializes concurrent requests of a customer, so that they can't exceed the limit together.
     let owner = sqlx::query_scalar!(
         "select id from customers where id = $1 for no key update",
@@ -132,7 +132,7 @@ pub async fn add_address(
 }
 
 async fn insert(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     customer: Uuid,
     address: &PostalAddress,
     max: i64,
@@ -154,7 +154,7 @@ async fn insert(
         address.country.as_str(),
         max,
     )
-    .fetch_optional(session)
+    .fetch_optional(connection)
     .await
 }
 
@@ -181,7 +181,7 @@ pub async fn change_address(
     _: NoParameters,
     JsonBody(address): JsonBody<PostalAddress>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut session = app.database.session(&timings).await?;
+    let mut connection = app.database.acquire(&timings).await?;
     let changed = sqlx::query_as!(
         StoredAddress,
         "update addresses
@@ -198,7 +198,7 @@ pub async fn change_address(
         address.region.as_ref().map(BoundedString::as_str),
         address.country.as_str(),
     )
-    .fetch_optional(&mut session)
+    .fetch_optional(&mut connection)
     .await?;
     Ok(Json(changed.ok_or_else(unknown_address)?))
 }
@@ -223,13 +223,13 @@ pub async fn remove_address(
     AddressId(id): AddressId,
     _: NoParameters,
 ) -> Result<StatusCode, ApiError> {
-    let mut session = app.database.session(&timings).await?;
+    let mut connection = app.database.acquire(&timings).await?;
     let removed = sqlx::query!(
         "delete from addresses where id = $1 and customer_id = $2",
         id,
         customer.id
     )
-    .execute(&mut session)
+    .execute(&mut connection)
     .await?;
     match removed.rows_affected() {
         0 => Err(unknown_address()),

@@ -7,10 +7,10 @@
 //! can lock out an email for the rest of a window. A shop that can't accept that requires a proof of work instead.
 
 use sha2::{Digest, Sha256};
-use storefront::email_address::EmailAddress;
+use shop::email_address::EmailAddress;
 use time::{Duration, OffsetDateTime};
 
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::client_address::ClientAddress;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
@@ -63,7 +63,7 @@ fn client_key(client: ClientAddress) -> [u8; 32] {
 /// # Errors
 /// [`ApiError::TooManyAttempts`] when the limit is exceeded.
 pub async fn count_attempt(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     attempt: &Attempt,
     settings: &AccountSettings,
 ) -> Result<(), ApiError> {
@@ -80,7 +80,7 @@ pub async fn count_attempt(
         now,
         now + Duration::seconds(i64::from(settings.sign_in_window_s)),
     )
-    .fetch_all(session)
+    .fetch_all(connection)
     .await?;
     let exceeded = counted
         .iter()
@@ -95,25 +95,28 @@ pub async fn count_attempt(
 ///
 /// # Errors
 /// When a statement fails.
-pub async fn record_success(session: &mut Session<'_>, attempt: &Attempt) -> Result<(), sqlx::Error> {
+pub async fn record_success(
+    connection: &mut InstrumentedConnection<'_>,
+    attempt: &Attempt,
+) -> Result<(), sqlx::Error> {
     if let Some(email) = &attempt.email {
         sqlx::query!(
             "delete from sign_in_failures where counted_under = $1",
             email.as_slice()
         )
-        .execute(&mut *session)
+        .execute(&mut *connection)
         .await?;
     }
-    decrement(session, &attempt.client).await
+    decrement(connection, &attempt.client).await
 }
 
 /// Releases an attempt that failed because of the shop, and returns its error for the client. If that fails too, the
 /// attempt stays counted.
 pub async fn release_attempt(app: &App, timings: &Timings, attempt: &Attempt, error: ApiError) -> ApiError {
     let release_all = async {
-        let mut session = app.database.session(timings).await?;
+        let mut connection = app.database.acquire(timings).await?;
         for key in attempt.rate_limit_keys() {
-            decrement(&mut session, key).await?;
+            decrement(&mut connection, key).await?;
         }
         Ok::<(), ApiError>(())
     };
@@ -124,7 +127,7 @@ pub async fn release_attempt(app: &App, timings: &Timings, attempt: &Attempt, er
 }
 
 /// Safe under concurrency, because `merge` re-evaluates a row after it waited for its lock.
-async fn decrement(session: &mut Session<'_>, key: &[u8; 32]) -> Result<(), sqlx::Error> {
+async fn decrement(connection: &mut InstrumentedConnection<'_>, key: &[u8; 32]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "merge into sign_in_failures as known
          using (select $1::bytea as counted_under) as attempt on known.counted_under = attempt.counted_under
@@ -132,7 +135,7 @@ async fn decrement(session: &mut Session<'_>, key: &[u8; 32]) -> Result<(), sqlx
          when matched then update set failures = known.failures - 1",
         key.as_slice()
     )
-    .execute(session)
+    .execute(connection)
     .await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `backstock-api create-admin EMAIL`: creates a shop's first admin, or promotes a customer. No route can do this.
 
+use shop::email_address::EmailAddress;
 use sqlx::PgConnection;
-use storefront::email_address::EmailAddress;
 use uuid::Uuid;
 
 use super::password::NewPassword;

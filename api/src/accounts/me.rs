@@ -56,13 +56,13 @@ pub async fn show_me(
     customer: Customer,
     _: NoParameters,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut session = app.database.session(&timings).await?;
+    let mut connection = app.database.acquire(&timings).await?;
     let me = sqlx::query_as!(
         Me,
         "select id, email, name, role, created_at from customers where id = $1",
         customer.id
     )
-    .fetch_optional(&mut session)
+    .fetch_optional(&mut connection)
     .await?;
     // An access token may outlive its customer.
     let me = me.ok_or(ApiError::Unauthenticated)?;
@@ -89,7 +89,7 @@ pub async fn change_me(
     _: NoParameters,
     JsonBody(changed): JsonBody<ChangedMe>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut session = app.database.session(&timings).await?;
+    let mut connection = app.database.acquire(&timings).await?;
     let me = sqlx::query_as!(
         Me,
         "update customers set name = coalesce($2, name) where id = $1
@@ -97,7 +97,7 @@ pub async fn change_me(
         customer.id,
         changed.name.as_ref().map(BoundedString::as_str),
     )
-    .fetch_optional(&mut session)
+    .fetch_optional(&mut connection)
     .await?;
     let me = me.ok_or(ApiError::Unauthenticated)?;
     Ok(Json(me))

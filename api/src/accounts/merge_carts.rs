@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::carts::{MAX_LINES, MAX_QUANTITY};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::opaque_token::TokenHash;
 
 /// Merges the guest's cart of a token into the customer's, and returns the resulting cart. `None` when the token has
@@ -13,11 +13,11 @@ use crate::opaque_token::TokenHash;
 /// # Errors
 /// When a statement fails; the transaction is rolled back.
 pub async fn merge(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     customer: Uuid,
     cart_token: &TokenHash,
 ) -> Result<Option<Uuid>, sqlx::Error> {
-    let mut transaction = session.begin().await?;
+    let mut transaction = connection.begin().await?;
     // Both rows are locked before the check for orders: a concurrent order of the cart holds the lock until its
     // commit, and is visible to the next statement.
     let guest_cart = sqlx::query_scalar!(
@@ -68,7 +68,7 @@ pub async fn merge(
 }
 
 async fn assign_to_customer(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     cart: Uuid,
     customer: Uuid,
 ) -> Result<(), sqlx::Error> {
@@ -80,14 +80,18 @@ async fn assign_to_customer(
         cart,
         customer
     )
-    .execute(session)
+    .execute(connection)
     .await?;
     Ok(())
 }
 
 /// Adds up the quantities of variants in both carts, within the limits. The customer's own lines take precedence, then
 /// the guest's in the order they were added. The guest's coupon is kept if the customer's cart has none.
-async fn merge_items(session: &mut Session<'_>, from: Uuid, into: Uuid) -> Result<(), sqlx::Error> {
+async fn merge_items(
+    connection: &mut InstrumentedConnection<'_>,
+    from: Uuid,
+    into: Uuid,
+) -> Result<(), sqlx::Error> {
     // The column's type.
     let max_quantity = MAX_QUANTITY as i32;
     sqlx::query!(
@@ -108,7 +112,7 @@ async fn merge_items(session: &mut Session<'_>, from: Uuid, into: Uuid) -> Resul
         max_quantity,
         MAX_LINES
     )
-    .execute(&mut *session)
+    .execute(&mut *connection)
     .await?;
     sqlx::query!(
         "with gone as (delete from carts where id = $1 returning coupon_code)
@@ -119,7 +123,7 @@ async fn merge_items(session: &mut Session<'_>, from: Uuid, into: Uuid) -> Resul
         from,
         into
     )
-    .execute(session)
+    .execute(connection)
     .await?;
     Ok(())
 }

@@ -17,8 +17,8 @@ pub mod password;
 pub mod create_admin;
 
 use serde::Serialize;
-use storefront::third_parties::mail::Mailer;
-use storefront::variants::Variants;
+use shop::third_parties::mail::Mailer;
+use techniques::Selection;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -36,10 +36,10 @@ pub struct Accounts {
 
 impl Accounts {
     /// Builds each component as its arm.
-    pub fn new(variants: &Variants, mailer: &Mailer, settings: AccountSettings) -> Self {
+    pub fn new(selection: &Selection, mailer: &Mailer, settings: AccountSettings) -> Self {
         Self {
             settings,
-            welcome: Welcome::new(variants.welcome_email, mailer),
+            welcome: Welcome::new(selection.welcome_email, mailer),
         }
     }
 }

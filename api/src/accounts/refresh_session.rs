@@ -43,10 +43,10 @@ pub async fn refresh_session(
     _: NoParameters,
     JsonBody(given): JsonBody<RefreshToken>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut session = app.database.session(&timings).await?;
+    let mut connection = app.database.acquire(&timings).await?;
     let grant = app
         .sessions
-        .refresh(&mut session, given.refresh_token.as_str())
+        .refresh(&mut connection, given.refresh_token.as_str())
         .await?;
     Ok((StatusCode::CREATED, Json(Tokens::from(grant))))
 }

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::Deserialize;
-use storefront::email_address::EmailAddress;
+use shop::email_address::EmailAddress;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -67,10 +67,10 @@ pub async fn register(
     } = registration;
     // This route reveals whether an email has an account, so it is rate limited like failed sign-ins.
     let attempt = Attempt::to_register(client);
-    let mut session = app.database.session(&timings).await?;
-    attempts::count_attempt(&mut session, &attempt, &app.accounts.settings).await?;
+    let mut connection = app.database.acquire(&timings).await?;
+    attempts::count_attempt(&mut connection, &attempt, &app.accounts.settings).await?;
     // Hashing is CPU-bound and slow, so the connection is returned to the pool first.
-    drop(session);
+    drop(connection);
     let new = NewCustomer {
         id: Uuid::now_v7(),
         email: &email,
@@ -102,8 +102,8 @@ async fn insert(
     attempt: &Attempt,
 ) -> Result<Option<OffsetDateTime>, ApiError> {
     let password_hash = app.passwords.hash(password.into_string()).await?;
-    let mut session = app.database.session(timings).await?;
-    let mut transaction = session.begin().await?;
+    let mut connection = app.database.acquire(timings).await?;
+    let mut transaction = connection.begin().await?;
     let created_at = sqlx::query_scalar!(
         "insert into customers (id, email, name, password_hash) values ($1, $2, $3, $4)
          on conflict (email) do nothing

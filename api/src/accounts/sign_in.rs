@@ -8,14 +8,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
-use storefront::email_address::EmailAddress;
+use shop::email_address::EmailAddress;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::attempts::{self, Attempt};
 use super::password::Password;
 use super::{Tokens, merge_carts};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::body::JsonBody;
 use crate::http::client_address::ClientAddress;
 use crate::http::error::{ApiError, Problem};
@@ -70,20 +70,20 @@ pub async fn sign_in(
     JsonBody(credentials): JsonBody<Credentials>,
 ) -> Result<impl IntoResponse, ApiError> {
     let attempt = Attempt::to_sign_in(&credentials.email, client);
-    let mut session = app.database.session(&timings).await?;
-    attempts::count_attempt(&mut session, &attempt, &app.accounts.settings).await?;
-    let verified = verify_credentials(&app, &timings, session, credentials, &attempt).await;
-    let (mut session, customer) = match verified {
+    let mut connection = app.database.acquire(&timings).await?;
+    attempts::count_attempt(&mut connection, &attempt, &app.accounts.settings).await?;
+    let verified = verify_credentials(&app, &timings, connection, credentials, &attempt).await;
+    let (mut connection, customer) = match verified {
         Ok(customer) => customer.ok_or(ApiError::WrongCredentials)?,
         Err(error) => return Err(attempts::release_attempt(&app, &timings, &attempt, error).await),
     };
     let cart_id = match &cart_token {
-        Some(token) => merge_carts::merge(&mut session, customer.id, token).await?,
+        Some(token) => merge_carts::merge(&mut connection, customer.id, token).await?,
         None => None,
     };
     let grant = app
         .sessions
-        .open(&mut session, customer.id, customer.role)
+        .open(&mut connection, customer.id, customer.role)
         .await?;
     let signed_in = SignedIn {
         tokens: grant.into(),
@@ -101,28 +101,28 @@ struct VerifiedCustomer {
 async fn verify_credentials<'t>(
     app: &App,
     timings: &'t Timings,
-    mut session: Session<'t>,
+    mut connection: InstrumentedConnection<'t>,
     Credentials { email, password }: Credentials,
     attempt: &Attempt,
-) -> Result<Option<(Session<'t>, VerifiedCustomer)>, ApiError> {
+) -> Result<Option<(InstrumentedConnection<'t>, VerifiedCustomer)>, ApiError> {
     let customer = sqlx::query!(
         "select id, role, password_hash from customers where email = $1",
         email.as_str()
     )
-    .fetch_optional(&mut session)
+    .fetch_optional(&mut connection)
     .await?;
     // Hashing is CPU-bound and slow, so the connection is returned to the pool first.
-    drop(session);
+    drop(connection);
     let stored_hash = customer.as_ref().map(|customer| customer.password_hash.clone());
     let is_right = app.passwords.verify(password.into_string(), stored_hash).await?;
     let Some(customer) = customer.filter(|_| is_right) else {
         return Ok(None);
     };
-    let mut session = app.database.session(timings).await?;
-    attempts::record_success(&mut session, attempt).await?;
+    let mut connection = app.database.acquire(timings).await?;
+    attempts::record_success(&mut connection, attempt).await?;
     let customer = VerifiedCustomer {
         id: customer.id,
         role: Role::from_name(&customer.role),
     };
-    Ok(Some((session, customer)))
+    Ok(Some((connection, customer)))
 }

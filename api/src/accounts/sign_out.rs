@@ -28,7 +28,7 @@ pub async fn sign_out(
     customer: Customer,
     _: NoParameters,
 ) -> Result<StatusCode, ApiError> {
-    let mut session = app.database.session(&timings).await?;
-    app.sessions.close(&mut session, &customer).await?;
+    let mut connection = app.database.acquire(&timings).await?;
+    app.sessions.close(&mut connection, &customer).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::cursor::Cursor;
 use crate::http::error::{ApiError, Problem};
@@ -80,9 +80,9 @@ pub async fn list_audit_log(
         .map(|text| app.admin.cursors.decode(LIST, &text))
         .transpose()?;
 
-    let mut session = app.database.session(&timings).await?;
-    let mut items = newest(&mut session, cursor, limit + 1).await?;
-    drop(session);
+    let mut connection = app.database.acquire(&timings).await?;
+    let mut items = newest(&mut connection, cursor, limit + 1).await?;
+    drop(connection);
 
     let more = items.len() as i64 > limit;
     items.truncate(limit as usize);
@@ -106,7 +106,7 @@ pub async fn list_audit_log(
 /// Keyset pagination by id: UUIDv7 sorts by time. Texts are truncated, otherwise a page of changed descriptions could
 /// have 13 MB.
 async fn newest(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     after: Option<Cursor>,
     limit: i64,
 ) -> Result<Vec<AuditLogEntry>, sqlx::Error> {
@@ -133,5 +133,5 @@ async fn newest(
         before,
         limit
     );
-    rows.fetch_all(session).await
+    rows.fetch_all(connection).await
 }

@@ -2,12 +2,12 @@
 
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
-use storefront::money::{Currency, Money};
+use shop::money::{Currency, Money};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::cursor::Cursor;
 use crate::http::error::{ApiError, Problem};
@@ -93,12 +93,12 @@ pub async fn list_orders(
     // The first page begins at the largest possible id.
     let before = cursor.map_or(Uuid::max(), |cursor| cursor.id);
 
-    let mut session = app.database.session(&timings).await?;
+    let mut connection = app.database.acquire(&timings).await?;
     let mut rows = match status {
-        Some(status) => newest_with_status(&mut session, status, before, limit + 1).await?,
-        None => newest(&mut session, before, limit + 1).await?,
+        Some(status) => newest_with_status(&mut connection, status, before, limit + 1).await?,
+        None => newest(&mut connection, before, limit + 1).await?,
     };
-    drop(session);
+    drop(connection);
 
     let more = rows.len() as i64 > limit;
     rows.truncate(limit as usize);
@@ -157,7 +157,11 @@ impl OrderRow {
 }
 
 /// Keyset pagination by id: UUIDv7 sorts by time.
-async fn newest(session: &mut Session<'_>, before: Uuid, limit: i64) -> Result<Vec<OrderRow>, sqlx::Error> {
+async fn newest(
+    connection: &mut InstrumentedConnection<'_>,
+    before: Uuid,
+    limit: i64,
+) -> Result<Vec<OrderRow>, sqlx::Error> {
     let rows = sqlx::query_as!(
         OrderRow,
         "select id, number, status, created_at, email, customer_id, shipping_method, total_cents, currency
@@ -168,12 +172,12 @@ async fn newest(session: &mut Session<'_>, before: Uuid, limit: i64) -> Result<V
         before,
         limit
     );
-    rows.fetch_all(session).await
+    rows.fetch_all(connection).await
 }
 
 /// A separate statement, so that it is planned for the index `orders_status_idx`.
 async fn newest_with_status(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     status: &str,
     before: Uuid,
     limit: i64,
@@ -189,5 +193,5 @@ async fn newest_with_status(
         before,
         limit
     );
-    rows.fetch_all(session).await
+    rows.fetch_all(connection).await
 }

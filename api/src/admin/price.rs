@@ -1,7 +1,7 @@
 //! A price in an admin's request.
 
 use serde::{Deserialize, Deserializer};
-use storefront::money::{Currency, Money};
+use shop::money::{Currency, Money};
 use utoipa::ToSchema;
 
 use crate::http::money::MoneySchema;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::not_recorded;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::error::ApiError;
 
 pub(super) struct ProductRow {
@@ -30,7 +30,7 @@ pub(super) struct VariantRow {
 
 /// In the lock order of sales.
 pub(super) async fn lock_variants(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     slug: &str,
 ) -> Result<Vec<VariantRow>, sqlx::Error> {
     let rows = sqlx::query_as!(
@@ -42,11 +42,11 @@ pub(super) async fn lock_variants(
          for no key update",
         slug
     );
-    rows.fetch_all(session).await
+    rows.fetch_all(connection).await
 }
 
 pub(super) async fn lock_product(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     slug: &str,
 ) -> Result<Option<ProductRow>, sqlx::Error> {
     let row = sqlx::query_as!(
@@ -54,7 +54,7 @@ pub(super) async fn lock_product(
         "select id, slug, title, description, active, currency from products where slug = $1 for no key update",
         slug
     );
-    row.fetch_optional(session).await
+    row.fetch_optional(connection).await
 }
 
 /// The changed fields' old and new values.
@@ -81,7 +81,7 @@ impl Log {
 
 /// Writes product, prices and audit-log entry in one statement.
 pub(super) async fn write(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     product: &ProductRow,
     repriced: &[VariantRow],
     admin: Uuid,
@@ -117,7 +117,7 @@ pub(super) async fn write(
         Value::Object(log.before.clone()),
         Value::Object(log.after.clone()),
     )
-    .execute(session)
+    .execute(connection)
     .await
     .map_err(not_recorded)?;
     Ok(())

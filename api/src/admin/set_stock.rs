@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{name_in_path, not_recorded};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::body::JsonBody;
 use crate::http::error::{ApiError, Problem};
@@ -72,12 +72,12 @@ pub async fn set_stock(
     let sku = name_in_path(sku, unknown_sku)?;
     let quantity = quantity.get() as i32;
 
-    let mut session = app.database.session(&timings).await?;
-    let mut transaction = session.begin().await?;
+    let mut connection = app.database.acquire(&timings).await?;
+    let mut transaction = connection.begin().await?;
     let old = write(&mut transaction, &sku, quantity, admin.id).await?;
     let old_quantity = old.ok_or_else(unknown_sku)?;
     transaction.commit().await?;
-    drop(session);
+    drop(connection);
 
     let change = StockChange {
         sku,
@@ -95,7 +95,7 @@ fn unknown_sku() -> ApiError {
 /// Sets the stock, writes the audit-log entry, and returns the old value. The row is locked when it is read, so a
 /// concurrent sale is either included in the old value or applied to the new one.
 async fn write(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     sku: &str,
     quantity: i32,
     admin: Uuid,
@@ -119,5 +119,5 @@ async fn write(
         Uuid::now_v7(),
         admin
     );
-    old.fetch_optional(session).await.map_err(not_recorded)
+    old.fetch_optional(connection).await.map_err(not_recorded)
 }

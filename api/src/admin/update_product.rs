@@ -7,7 +7,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use storefront::money::{Currency, Money};
+use shop::money::{Currency, Money};
 use utoipa::ToSchema;
 
 use super::name_in_path;
@@ -106,8 +106,8 @@ pub async fn update_product(
     let slug = name_in_path(slug, unknown_product)?;
     let change = change.checked()?;
 
-    let mut session = app.database.session(&timings).await?;
-    let mut transaction = session.begin().await?;
+    let mut connection = app.database.acquire(&timings).await?;
+    let mut transaction = connection.begin().await?;
     let mut variants = lock_variants(&mut transaction, &slug).await?;
     let product = lock_product(&mut transaction, &slug).await?;
     let mut product = product.ok_or_else(unknown_product)?;
@@ -118,7 +118,7 @@ pub async fn update_product(
         write(&mut transaction, &product, &repriced, admin.id, &log).await?;
     }
     transaction.commit().await?;
-    drop(session);
+    drop(connection);
 
     variants.sort_by_key(|variant| (variant.position, variant.id));
     let body = serde_json::to_vec(&view(product, variants)).map_err(ApiError::internal)?;

@@ -1,7 +1,7 @@
 //! A cart in responses. `read_cart.rs` reads and prices it.
 
 use serde::Serialize;
-use storefront::money::{Currency, Money};
+use shop::money::{Currency, Money};
 use utoipa::ToSchema;
 use uuid::Uuid;
 

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::cart::CartView;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::body;
 use crate::http::error::{ApiError, Problem};
@@ -52,15 +52,15 @@ pub async fn create_cart(
     let token = customer.is_none().then(OpaqueToken::random);
     let hash = token.as_ref().map(OpaqueToken::hash);
 
-    let mut session = app.database.session(&timings).await?;
+    let mut connection = app.database.acquire(&timings).await?;
     insert(
-        &mut session,
+        &mut connection,
         id,
         hash.as_ref(),
         customer.map(|customer| customer.id),
     )
     .await?;
-    drop(session);
+    drop(connection);
 
     let cart = CartView::empty(id, token.map(|token| token.text()));
     let body = serde_json::to_vec(&cart).map_err(ApiError::internal)?;
@@ -76,7 +76,7 @@ fn reject_fields(bytes: Result<Bytes, BytesRejection>) -> Result<(), ApiError> {
 }
 
 async fn insert(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     id: Uuid,
     token: Option<&TokenHash>,
     customer: Option<Uuid>,
@@ -87,7 +87,7 @@ async fn insert(
         token.map(TokenHash::as_slice),
         customer
     )
-    .execute(session)
+    .execute(connection)
     .await;
     match inserted {
         Ok(_) => Ok(()),

@@ -6,7 +6,7 @@ use super::cart::CartView;
 use super::cart_owner::CartKey;
 use super::read_cart::read_cart;
 use super::{ATTEMPTS, cart_ordered, too_contended, unknown_cart};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::Parameters;
@@ -37,16 +37,16 @@ pub async fn delete_coupon(
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
-    let mut session = app.database.session(&timings).await?;
-    remove(&mut session, &key).await?;
-    let cart = read_cart(&mut session, &key, None).await?;
-    drop(session);
+    let mut connection = app.database.acquire(&timings).await?;
+    remove(&mut connection, &key).await?;
+    let cart = read_cart(&mut connection, &key, None).await?;
+    drop(connection);
     cart.ok_or_else(unknown_cart)?.answer()
 }
 
 /// With an optimistic lock on the cart's version, as in `put_item.rs`, because a concurrently ordered cart must not be
 /// changed.
-async fn remove(session: &mut Session<'_>, key: &CartKey) -> Result<(), ApiError> {
+async fn remove(connection: &mut InstrumentedConnection<'_>, key: &CartKey) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
         let found = sqlx::query!(
             r#"with seen as (
@@ -70,7 +70,7 @@ async fn remove(session: &mut Session<'_>, key: &CartKey) -> Result<(), ApiError
             key.customer,
             key.token()
         )
-        .fetch_optional(&mut *session)
+        .fetch_optional(&mut *connection)
         .await?;
         match found {
             None => return Err(unknown_cart()),

@@ -10,7 +10,7 @@ use super::cart::CartView;
 use super::cart_owner::CartKey;
 use super::read_cart::read_cart;
 use super::{ATTEMPTS, cart_ordered, too_contended, unknown_cart};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::body::{BoundedString, JsonBody};
 use crate::http::error::{ApiError, Problem};
@@ -59,8 +59,8 @@ pub async fn put_coupon(
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
     let code = code.as_str().to_ascii_uppercase();
-    let mut session = app.database.session(&timings).await?;
-    let cart = read_cart(&mut session, &key, Some(&code))
+    let mut connection = app.database.acquire(&timings).await?;
+    let cart = read_cart(&mut connection, &key, Some(&code))
         .await?
         .ok_or_else(unknown_cart)?;
     if cart.ordered {
@@ -72,14 +72,14 @@ pub async fn put_coupon(
     if let Err((code, detail)) = discount {
         return Err(ApiError::Conflict { code, detail });
     }
-    add(&mut session, &key, coupon.code()).await?;
-    drop(session);
+    add(&mut connection, &key, coupon.code()).await?;
+    drop(connection);
     cart.answer()
 }
 
 /// With an optimistic lock on the cart's version, as in `put_item.rs`, because a concurrently ordered cart must not be
 /// changed.
-async fn add(session: &mut Session<'_>, key: &CartKey, code: &str) -> Result<(), ApiError> {
+async fn add(connection: &mut InstrumentedConnection<'_>, key: &CartKey, code: &str) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
         let found = sqlx::query!(
             r#"with seen as (
@@ -99,7 +99,7 @@ async fn add(session: &mut Session<'_>, key: &CartKey, code: &str) -> Result<(),
             key.token(),
             code
         )
-        .fetch_optional(&mut *session)
+        .fetch_optional(&mut *connection)
         .await?;
         match found {
             None => return Err(unknown_cart()),

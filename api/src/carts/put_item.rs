@@ -12,7 +12,7 @@ use super::cart::CartView;
 use super::cart_owner::CartKey;
 use super::read_cart::read_cart;
 use super::{ATTEMPTS, MAX_LINES, MAX_QUANTITY, cart_ordered, too_contended, unknown_cart};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::body::JsonBody;
 use crate::http::error::{ApiError, Problem};
@@ -88,24 +88,24 @@ pub async fn put_item(
     JsonBody(Quantity { quantity }): JsonBody<Quantity>,
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
-    let mut session = app.database.session(&timings).await?;
+    let mut connection = app.database.acquire(&timings).await?;
     match quantity.get() {
-        0 => remove_item(&mut session, &key, &sku).await?,
-        wanted => set_item(&mut session, &key, &sku, wanted as i32).await?,
+        0 => remove_item(&mut connection, &key, &sku).await?,
+        wanted => set_item(&mut connection, &key, &sku, wanted as i32).await?,
     }
-    let cart = read_cart(&mut session, &key, None).await?;
-    drop(session);
+    let cart = read_cart(&mut connection, &key, None).await?;
+    drop(connection);
     cart.ok_or_else(unknown_cart)?.answer()
 }
 
 async fn set_item(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     key: &CartKey,
     sku: &str,
     quantity: i32,
 ) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
-        let outcome = try_set_item(session, key, sku, quantity)
+        let outcome = try_set_item(connection, key, sku, quantity)
             .await?
             .ok_or_else(unknown_cart)?;
         if outcome.written {
@@ -160,7 +160,7 @@ impl WriteOutcome {
 /// of two concurrent writes finds a newer version than it read and writes nothing, so a cart never exceeds its lines
 /// or mixes currencies. Ordering the cart changes the version too.
 async fn try_set_item(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     key: &CartKey,
     sku: &str,
     quantity: i32,
@@ -175,12 +175,16 @@ async fn try_set_item(
         quantity,
         MAX_LINES
     );
-    outcome.fetch_optional(session).await
+    outcome.fetch_optional(connection).await
 }
 
 /// Removes a line, even if its variant is no longer sold; a missing line is no error. Uses the same optimistic lock as
 /// [`try_set_item`].
-async fn remove_item(session: &mut Session<'_>, key: &CartKey, sku: &str) -> Result<(), ApiError> {
+async fn remove_item(
+    connection: &mut InstrumentedConnection<'_>,
+    key: &CartKey,
+    sku: &str,
+) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
         let found = sqlx::query!(
             r#"with seen as (
@@ -210,7 +214,7 @@ async fn remove_item(session: &mut Session<'_>, key: &CartKey, sku: &str) -> Res
             key.token(),
             sku
         )
-        .fetch_optional(&mut *session)
+        .fetch_optional(&mut *connection)
         .await?;
         match found {
             None => return Err(unknown_cart()),

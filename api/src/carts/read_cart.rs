@@ -1,11 +1,11 @@
 //! Reads a cart in one statement; [`crate::pricing`] prices it each time.
 
-use storefront::money::{Currency, Money};
+use shop::money::{Currency, Money};
 use uuid::Uuid;
 
 use super::cart::{CartCoupon, CartImage, CartItem, CartTotals, CartView, ItemProblem};
 use super::cart_owner::CartKey;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::error::ApiError;
 use crate::pricing::{Coupon, CouponRefusal, PricedLine, amount_overflow, price};
@@ -128,7 +128,7 @@ struct CartRow {
 /// # Errors
 /// When the statement fails, or the cart's total overflows.
 pub(super) async fn read_cart(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     key: &CartKey,
     candidate: Option<&str>,
 ) -> Result<Option<StoredCart>, ApiError> {
@@ -140,7 +140,7 @@ pub(super) async fn read_cart(
         key.token(),
         candidate
     )
-    .fetch_all(session)
+    .fetch_all(connection)
     .await?;
     let Some(first) = rows.first() else {
         return Ok(None);

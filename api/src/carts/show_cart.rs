@@ -35,8 +35,8 @@ pub async fn show_cart(
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
-    let mut session = app.database.session(&timings).await?;
-    let cart = read_cart(&mut session, &key, None).await?;
-    drop(session);
+    let mut connection = app.database.acquire(&timings).await?;
+    let cart = read_cart(&mut connection, &key, None).await?;
+    drop(connection);
     cart.ok_or_else(unknown_cart)?.answer()
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::cache::Class;
 use super::cursor::Cursor;
 use super::product_slug::{ProductSlug, unknown_product};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::Parameters;
@@ -103,14 +103,14 @@ struct Page<'a> {
 }
 
 async fn read_page(app: &App, timings: &Timings, page: Page<'_>) -> Result<Answer, ApiError> {
-    let mut session = app.database.session(timings).await?;
+    let mut connection = app.database.acquire(timings).await?;
     let product = sqlx::query_scalar!("select id from products where slug = $1 and active", page.slug);
     let product = product
-        .fetch_optional(&mut session)
+        .fetch_optional(&mut connection)
         .await?
         .ok_or_else(unknown_product)?;
-    let mut reviews = newest_reviews(&mut session, product, page.cursor, page.limit + 1).await?;
-    drop(session);
+    let mut reviews = newest_reviews(&mut connection, product, page.cursor, page.limit + 1).await?;
+    drop(connection);
 
     let more = reviews.len() as i64 > page.limit;
     reviews.truncate(page.limit as usize);
@@ -139,7 +139,7 @@ async fn read_page(app: &App, timings: &Timings, page: Page<'_>) -> Result<Answe
 /// # Errors
 /// When the statement fails.
 pub(super) async fn newest_reviews(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     product: Uuid,
     after: Option<Cursor>,
     limit: i64,
@@ -164,5 +164,5 @@ pub(super) async fn newest_reviews(
         id,
         limit
     );
-    rows.fetch_all(session).await
+    rows.fetch_all(connection).await
 }

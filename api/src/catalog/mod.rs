@@ -29,9 +29,9 @@ pub mod columns;
 pub mod replica;
 pub mod replicas;
 
+use platform::redis::Redis;
 use sqlx::postgres::PgConnectOptions;
-use storefront::redis::Redis;
-use storefront::variants::{Pagination, Variants};
+use techniques::{Pagination, Selection};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -80,16 +80,16 @@ pub struct Catalog {
 
 impl Catalog {
     /// Builds each component as its arm. The replicas use `connect`, because they load over their own connections.
-    pub fn new(variants: &Variants, redis: Redis, connect: PgConnectOptions, settings: &Settings) -> Self {
-        let replicas = Replicas::new(variants.facets, connect, settings.replicas);
+    pub fn new(selection: &Selection, redis: Redis, connect: PgConnectOptions, settings: &Settings) -> Self {
+        let replicas = Replicas::new(selection.facets, connect, settings.replicas);
         let cursors = CursorKeys::new(&settings.jwt_secrets);
         Self {
-            cache: CatalogCache::new(variants.catalog_cache, redis, settings.cache, &cursors),
-            details: ProductDetails::new(variants.listing),
-            columns: ListColumns::new(variants.projection),
-            statement: ListStatement::new(variants.planner_estimates),
-            search: Search::new(variants.search),
-            facets: Facets::new(variants.facets, &replicas),
+            cache: CatalogCache::new(selection.catalog_cache, redis, settings.cache, &cursors),
+            details: ProductDetails::new(selection.listing),
+            columns: ListColumns::new(selection.projection),
+            statement: ListStatement::new(selection.planner_estimates),
+            search: Search::new(selection.search),
+            facets: Facets::new(selection.facets, &replicas),
             reference: Reference::default(),
             statistics: SearchStatistics::default(),
             replicas,
@@ -101,8 +101,8 @@ impl Catalog {
 }
 
 /// The catalogue's routes. The switch point of the lesson `pagination`: each arm is a handler.
-pub fn router(variants: &Variants) -> OpenApiRouter<AppState> {
-    let browse = match variants.pagination {
+pub fn router(selection: &Selection) -> OpenApiRouter<AppState> {
+    let browse = match selection.pagination {
         #[cfg(feature = "baselines")]
         Pagination::Offset => OpenApiRouter::new().routes(routes!(browse_products::offset::browse_products)),
         Pagination::Cursor => OpenApiRouter::new().routes(routes!(browse_products::cursor::browse_products)),

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::list_reviews::Review;
 use super::product_slug::{ProductSlug, unknown_product};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::body::{BoundedString, JsonBody};
 use crate::http::error::{ApiError, Problem};
@@ -85,9 +85,9 @@ pub async fn post_review(
     JsonBody(review): JsonBody<NewReview>,
 ) -> Result<Response, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
-    let mut session = app.database.session(&timings).await?;
-    let review = insert_review(&mut session, &slug, &customer, review).await?;
-    drop(session);
+    let mut connection = app.database.acquire(&timings).await?;
+    let review = insert_review(&mut connection, &slug, &customer, review).await?;
+    drop(connection);
 
     let body = serde_json::to_vec(&review).map_err(ApiError::internal)?;
     Ok((StatusCode::CREATED, Answer::new(None, &body)).into_response())
@@ -102,7 +102,7 @@ struct ReviewOutcome {
 /// Inserts the review if the customer bought the product, in one statement. The unique constraint makes it idempotent
 /// under concurrency: the second of two concurrent reviews inserts nothing.
 async fn insert_review(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     slug: &str,
     customer: &Customer,
     review: NewReview,
@@ -143,7 +143,7 @@ async fn insert_review(
         title,
         review.body
     )
-    .fetch_optional(session)
+    .fetch_optional(connection)
     .await?
     .ok_or_else(unknown_product)?;
     // An access token can outlive its account.

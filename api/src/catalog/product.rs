@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::value::RawValue;
+use shop::money::{Currency, Money};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use storefront::money::{Currency, Money};
 use utoipa::ToSchema;
 use uuid::Uuid;
 

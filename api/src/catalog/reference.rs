@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::changes::Changes;
 use super::product::Named;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// A brand, as lists and filters need it.
 #[derive(Debug, PartialEq, Eq)]
@@ -228,11 +228,17 @@ impl Reference {
     ///
     /// # Errors
     /// When a statement fails.
-    pub async fn loaded(&self, session: &mut Session<'_>) -> Result<Arc<Snapshot>, sqlx::Error> {
+    pub async fn loaded(
+        &self,
+        connection: &mut InstrumentedConnection<'_>,
+    ) -> Result<Arc<Snapshot>, sqlx::Error> {
         let snapshot = self.snapshot();
         match snapshot.is_loaded {
             true => Ok(snapshot),
-            false => self.reload_unless(session, |snapshot| snapshot.is_loaded).await,
+            false => {
+                self.reload_unless(connection, |snapshot| snapshot.is_loaded)
+                    .await
+            }
         }
     }
 
@@ -242,11 +248,11 @@ impl Reference {
     /// When a statement fails.
     pub async fn with_slugs(
         &self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         brand: Option<&str>,
         category: Option<&str>,
     ) -> Result<Arc<Snapshot>, sqlx::Error> {
-        let snapshot = self.loaded(session).await?;
+        let snapshot = self.loaded(connection).await?;
         let missing_brand = brand.filter(|slug| snapshot.brand_by_slug(slug).is_none());
         let missing_category = category.filter(|slug| snapshot.category_by_slug(slug).is_none());
         if missing_brand.is_none() && missing_category.is_none() {
@@ -258,14 +264,14 @@ impl Reference {
             missing_brand,
             missing_category
         );
-        if !exists.fetch_one(&mut *session).await? {
+        if !exists.fetch_one(&mut *connection).await? {
             return Ok(snapshot);
         }
         let has_both = |snapshot: &Snapshot| {
             brand.is_none_or(|slug| snapshot.brand_by_slug(slug).is_some())
                 && category.is_none_or(|slug| snapshot.category_by_slug(slug).is_some())
         };
-        self.reload_unless(session, has_both).await
+        self.reload_unless(connection, has_both).await
     }
 
     /// A snapshot that contains these brands and categories. Products refer to them, so they exist in Postgres.
@@ -274,7 +280,7 @@ impl Reference {
     /// When a statement fails.
     pub async fn with_ids(
         &self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         snapshot: Arc<Snapshot>,
         ids: impl Iterator<Item = (Uuid, Uuid)> + Clone,
     ) -> Result<Arc<Snapshot>, sqlx::Error> {
@@ -285,21 +291,21 @@ impl Reference {
         };
         match has_all(&snapshot) {
             true => Ok(snapshot),
-            false => self.reload_unless(session, has_all).await,
+            false => self.reload_unless(connection, has_all).await,
         }
     }
 
     /// Reloads, unless another request did while this one waited.
     async fn reload_unless(
         &self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         is_enough: impl Fn(&Snapshot) -> bool,
     ) -> Result<Arc<Snapshot>, sqlx::Error> {
         let _reloading = self.reloading.lock().await;
         let snapshot = self.snapshot();
         match is_enough(&snapshot) {
             true => Ok(snapshot),
-            false => self.load(session).await,
+            false => self.load(connection).await,
         }
     }
 }

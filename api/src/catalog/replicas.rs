@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use storefront::variants;
 use uuid::Uuid;
 
 use super::changes::{ChangeKind, Changes};
@@ -27,7 +26,7 @@ pub struct Replicas {
 
 impl Replicas {
     /// Doesn't load yet.
-    pub fn new(facets: variants::Facets, connect: PgConnectOptions, settings: ReplicaSettings) -> Self {
+    pub fn new(facets: techniques::Facets, connect: PgConnectOptions, settings: ReplicaSettings) -> Self {
         let columns = ReplicaOptions {
             connect: connect.clone(),
             wait: settings.replica_wait,
@@ -47,7 +46,7 @@ impl Replicas {
         Self {
             columns: Arc::new(Replica::new(columns)),
             titles: Replica::new(titles),
-            has_columns: matches!(facets, variants::Facets::Columns),
+            has_columns: matches!(facets, techniques::Facets::Columns),
             loads_ahead: AtomicBool::new(false),
         }
     }

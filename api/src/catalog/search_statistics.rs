@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// Postgres samples a table when a tenth of it has changed, so a minute adds little to their age.
 const MAX_AGE: Duration = Duration::from_mins(1);
@@ -70,11 +70,14 @@ impl SearchStatistics {
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn get(&self, session: &mut Session<'_>) -> Result<Arc<Statistics>, sqlx::Error> {
+    pub async fn get(
+        &self,
+        connection: &mut InstrumentedConnection<'_>,
+    ) -> Result<Arc<Statistics>, sqlx::Error> {
         if let Some(fresh) = self.fresh() {
             return Ok(fresh);
         }
-        let statistics = Arc::new(read(session).await?);
+        let statistics = Arc::new(read(connection).await?);
         *self.lock() = Some((Instant::now(), Arc::clone(&statistics)));
         Ok(statistics)
     }
@@ -95,7 +98,7 @@ impl SearchStatistics {
     }
 }
 
-async fn read(session: &mut Session<'_>) -> Result<Statistics, sqlx::Error> {
+async fn read(connection: &mut InstrumentedConnection<'_>) -> Result<Statistics, sqlx::Error> {
     let columns = sqlx::query!(
         r#"with known as (
                select attname::text as name, most_common_vals::text as common, most_common_freqs as frequencies,
@@ -114,7 +117,7 @@ async fn read(session: &mut Session<'_>) -> Result<Statistics, sqlx::Error> {
                       else bounds::bigint[] end, '{}') as "bounds!: Vec<i64>"
            from known"#
     )
-    .fetch_all(&mut *session)
+    .fetch_all(&mut *connection)
     .await?;
     let table = sqlx::query!(
         r#"select (select greatest(reltuples, 0)::float8 from pg_class where oid = 'search_rows'::regclass) as "products!",
@@ -129,7 +132,7 @@ async fn read(session: &mut Session<'_>) -> Result<Statistics, sqlx::Error> {
                             where schemaname = current_schema() and tablename = 'products'
                               and attname = 'category_id'), '{}') as "shares!: Vec<f32>""#
     )
-    .fetch_one(session)
+    .fetch_one(connection)
     .await?;
     let steps = columns.into_iter().map(|column| {
         (

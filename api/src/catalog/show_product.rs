@@ -3,8 +3,8 @@
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use shop::money::Money;
 use sqlx::types::Json;
-use storefront::money::Money;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use super::product::{
 };
 use super::product_details::{Include, ProductKey};
 use super::product_slug::{ProductSlug, unknown_product};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
 use crate::http::query::Parameters;
@@ -114,8 +114,8 @@ pub async fn show_product(
 }
 
 async fn product(app: &App, timings: &Timings, slug: &str, parts: &[Part]) -> Result<Answer, ApiError> {
-    let mut session = app.database.session(timings).await?;
-    let row = read(&mut session, slug).await?.ok_or_else(unknown_product)?;
+    let mut connection = app.database.acquire(timings).await?;
+    let row = read(&mut connection, slug).await?.ok_or_else(unknown_product)?;
     let include = Include {
         variants: parts.contains(&Part::Variants),
         images: parts.contains(&Part::Images),
@@ -127,13 +127,13 @@ async fn product(app: &App, timings: &Timings, slug: &str, parts: &[Part]) -> Re
     let details = app
         .catalog
         .details
-        .load(&mut session, &[key], include, MAX_DETAILS)
+        .load(&mut connection, &[key], include, MAX_DETAILS)
         .await?;
     let reviews = match parts.contains(&Part::Reviews) {
-        true => Some(newest_reviews(&mut session, row.id, None, INCLUDED_REVIEWS).await?),
+        true => Some(newest_reviews(&mut connection, row.id, None, INCLUDED_REVIEWS).await?),
         false => None,
     };
-    drop(session);
+    drop(connection);
     let details = details.into_iter().next().unwrap_or_default();
     let body = serde_json::to_vec(&view(&row, &details, reviews.as_deref())).map_err(ApiError::internal)?;
     Ok(Answer::new(None, &body).showing(vec![row.id]))
@@ -159,7 +159,10 @@ struct ProductRow {
     attributes: Json<Box<RawValue>>,
 }
 
-async fn read(session: &mut Session<'_>, slug: &str) -> Result<Option<ProductRow>, sqlx::Error> {
+async fn read(
+    connection: &mut InstrumentedConnection<'_>,
+    slug: &str,
+) -> Result<Option<ProductRow>, sqlx::Error> {
     let row = sqlx::query_as!(
         ProductRow,
         r#"select p.id, p.slug, p.title, p.description, b.slug as brand_slug, b.name as brand_name,
@@ -172,7 +175,7 @@ async fn read(session: &mut Session<'_>, slug: &str) -> Result<Option<ProductRow
            where p.slug = $1 and p.active"#,
         slug
     );
-    row.fetch_optional(session).await
+    row.fetch_optional(connection).await
 }
 
 fn view<'r>(row: &'r ProductRow, details: &'r Details, reviews: Option<&'r [Review]>) -> ProductView<'r> {

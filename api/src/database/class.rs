@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use axum::http::{Method, Request};
-use storefront::postgres;
-use storefront::postgres::bulkhead::{Bulkhead, Share, ShareError};
-use storefront::settings::DatabaseSettings;
+use platform::postgres;
+use platform::postgres::bulkhead::{Bulkhead, Share, ShareError};
+use platform::settings::DatabaseSettings;
 
 use crate::settings::BulkheadSettings;
 

@@ -4,4 +4,4 @@
 /// How often a transaction is attempted that ends in a deadlock. After that, the response is a 503.
 pub const ATTEMPTS: u32 = 4;
 
-pub use storefront::orders::is_deadlock;
+pub use shop::orders::is_deadlock;

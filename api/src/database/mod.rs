@@ -1,7 +1,7 @@
 //! How a request gets its database connection: the lesson `connections`, the only access to Postgres for requests.
 //!
-//! A handler acquires a [`Session`] when it needs the database, and drops it as early as possible. A session is an
-//! instrumented connection: an sqlx executor that counts statements and their time for the request's `server-timing`, so
+//! A handler acquires an [`InstrumentedConnection`] when it needs the database, and drops it as early as possible. It is an
+//! sqlx executor that counts statements and their time for the request's `server-timing`, so
 //! that no statement of a request goes uncounted. Read next: `pooled.rs`, compared with `per_request.rs`.
 
 mod class;
@@ -15,12 +15,12 @@ pub mod pooled;
 
 use std::time::{Duration, Instant};
 
-pub use storefront::postgres::PoolUse;
-use storefront::postgres::bulkhead::{ClassUse, ShareError};
-use storefront::postgres::{self, UrlError};
-use storefront::settings::DatabaseSettings;
-use storefront::telemetry::statements;
-use storefront::variants::Connections;
+pub use platform::postgres::PoolUse;
+use platform::postgres::bulkhead::{ClassUse, ShareError};
+use platform::postgres::{self, UrlError};
+use platform::settings::DatabaseSettings;
+use platform::telemetry::statements;
+use techniques::Connections;
 
 pub use self::class::{Class, stock_writers};
 pub use self::control_connection::{CONTROL_TIMEOUT, ControlConnection, ControlLease};
@@ -29,9 +29,9 @@ use crate::metrics::class_refused;
 use crate::settings::BulkheadSettings;
 
 /// A connection leased to a request, whose statements are counted for its `server-timing`.
-pub type Session<'t> = postgres::Session<'t, &'t Timings>;
+pub type InstrumentedConnection<'t> = postgres::InstrumentedConnection<'t, &'t Timings>;
 
-/// A session inside a transaction.
+/// A connection inside a transaction.
 pub type Transaction<'t> = postgres::Transaction<'t, &'t Timings>;
 
 impl postgres::Counter for &Timings {
@@ -84,21 +84,21 @@ impl Database {
     ///
     /// # Errors
     /// [`sqlx::Error::PoolTimedOut`] when none came free within the timeout; otherwise why connecting failed.
-    pub async fn session<'t>(&self, timings: &'t Timings) -> Result<Session<'t>, sqlx::Error> {
+    pub async fn acquire<'t>(&self, timings: &'t Timings) -> Result<InstrumentedConnection<'t>, sqlx::Error> {
         let asked = Instant::now();
-        let session = match self {
+        let connection = match self {
             #[cfg(feature = "baselines")]
-            Self::PerRequest(per_request) => per_request.session(timings).await,
-            Self::Pooled(pooled) => pooled.session(timings).await,
+            Self::PerRequest(per_request) => per_request.acquire(timings).await,
+            Self::Pooled(pooled) => pooled.acquire(timings).await,
         };
         let waited = asked.elapsed();
         timings.add_connection_wait(waited);
-        let timed_out = matches!(session, Err(sqlx::Error::PoolTimedOut));
+        let timed_out = matches!(connection, Err(sqlx::Error::PoolTimedOut));
         statements::record_connection_wait(waited, timed_out);
         if timed_out {
             class_refused(timings.class());
         }
-        session
+        connection
     }
 
     /// A class's use of the connections. `None` without a pool.

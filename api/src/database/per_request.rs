@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
+use platform::postgres::{KeptConnection, Lease};
+use platform::settings::DatabaseSettings;
 use sqlx::postgres::PgConnectOptions;
-use storefront::postgres::{KeptConnection, Lease};
-use storefront::settings::DatabaseSettings;
 
-use super::Session;
+use super::InstrumentedConnection;
 use super::class::statement_limits;
 use crate::http::timings::Timings;
 use crate::settings::BulkheadSettings;
@@ -35,10 +35,17 @@ impl PerRequest {
         }
     }
 
-    pub(super) async fn session<'t>(&self, timings: &'t Timings) -> Result<Session<'t>, sqlx::Error> {
+    pub(super) async fn acquire<'t>(
+        &self,
+        timings: &'t Timings,
+    ) -> Result<InstrumentedConnection<'t>, sqlx::Error> {
         let limit = self.statement_limits[timings.class() as usize];
         match tokio::time::timeout(self.timeout, KeptConnection::open(&self.options)).await {
-            Ok(connection) => Ok(Session::new(Lease::own(connection?), timings, limit)),
+            Ok(connection) => Ok(InstrumentedConnection::new(
+                Lease::own(connection?),
+                timings,
+                limit,
+            )),
             Err(_) => Err(sqlx::Error::PoolTimedOut),
         }
     }

@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
+use platform::postgres::bulkhead::{Bulkhead, ClassUse, ShareError};
+use platform::postgres::{ConnectionPool, PoolUse};
+use platform::settings::DatabaseSettings;
 use sqlx::postgres::PgConnectOptions;
-use storefront::postgres::bulkhead::{Bulkhead, ClassUse, ShareError};
-use storefront::postgres::{ConnectionPool, PoolUse};
-use storefront::settings::DatabaseSettings;
 
 use super::class::{bulkhead, statement_limits};
-use super::{Class, Session};
+use super::{Class, InstrumentedConnection};
 use crate::http::timings::Timings;
 use crate::settings::BulkheadSettings;
 
@@ -37,11 +37,18 @@ impl Pooled {
         })
     }
 
-    pub(super) async fn session<'t>(&self, timings: &'t Timings) -> Result<Session<'t>, sqlx::Error> {
+    pub(super) async fn acquire<'t>(
+        &self,
+        timings: &'t Timings,
+    ) -> Result<InstrumentedConnection<'t>, sqlx::Error> {
         let class = timings.class() as usize;
         let admit = async || Some(self.bulkhead.admit(class).await);
         let lease = self.pool.acquire_after(admit).await?;
-        Ok(Session::new(lease, timings, self.statement_limits[class]))
+        Ok(InstrumentedConnection::new(
+            lease,
+            timings,
+            self.statement_limits[class],
+        ))
     }
 
     pub(super) fn usage(&self) -> PoolUse {

@@ -15,7 +15,7 @@ use axum::http::{HeaderName, HeaderValue, Request, Response};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use storefront::telemetry::trace::{self, Kind};
+use platform::telemetry::trace::{self, Kind};
 use tower::{Layer, Service};
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use storefront::keyring::{DerivedKeys, Keyring};
+use platform::keyring::{DerivedKeys, Keyring};
 use uuid::Uuid;
 
 use super::error::ApiError;

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use platform::postgres::StatementTimedOut;
 use serde::Serialize;
-use storefront::postgres::StatementTimedOut;
 
 use super::slow_body::BodyTimedOut;
 use crate::database::deadlock::is_deadlock;

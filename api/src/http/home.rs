@@ -1,4 +1,4 @@
-//! `GET /`: a small page with the running variants and links.
+//! `GET /`: a small page with the selected arms and links.
 
 use std::fmt::Write as _;
 use std::future::{Ready, ready};
@@ -15,7 +15,7 @@ pub fn page(app_builder: &AppBuilder) -> impl Fn() -> Ready<Html<String>> + Clon
 
 fn render(app_builder: &AppBuilder) -> String {
     let mut arms = String::new();
-    for (lesson, arm) in app_builder.variants.arms() {
+    for (lesson, arm) in app_builder.selection.arms() {
         write!(arms, "<tr><td>{lesson}</td><td><code>{arm}</code></td></tr>")
             .expect("writing to a string can't fail");
     }
@@ -36,8 +36,8 @@ fn render(app_builder: &AppBuilder) -> String {
          <li><a href=\"/openapi.json\">The OpenAPI document</a></li>\
          <li><a href=\"/v1/products\">The newest products</a></li>\
          <li><a href=\"/v1/categories\">The categories</a></li>{other}</ul>\
-         <h2>Variants: <code>{}</code></h2><table>{arms}</table></html>",
-        escape(&app_builder.variants.to_string()),
+         <h2>Arms: <code>{}</code></h2><table>{arms}</table></html>",
+        escape(&app_builder.selection.to_string()),
     )
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::MatchedPath;
 use axum::http::{Method, StatusCode, Uri};
-use storefront::telemetry::trace::{KeyValue, Trace};
+use platform::telemetry::trace::{KeyValue, Trace};
 
 use super::timings::Timings;
 use crate::metrics::{InFlightCount, record_request};

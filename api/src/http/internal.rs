@@ -1,4 +1,4 @@
-//! The internal listener: liveness, readiness, metrics, variants. For operators and probes, never for customers.
+//! The internal listener: liveness, readiness, metrics, selected arms. For operators and probes, never for customers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,10 +8,10 @@ use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Json, Router};
+use platform::startup::Startup;
+use platform::telemetry::{Metrics, statements};
 use serde_json::json;
-use storefront::startup::Startup;
-use storefront::telemetry::{Metrics, statements};
-use storefront::variants::Variants;
+use techniques::Selection;
 
 use crate::database::{Class, PoolUse};
 use crate::metrics::{record_class, record_in_flight};
@@ -21,7 +21,7 @@ use crate::state::AppState;
 #[derive(Clone)]
 pub struct Internal {
     pub app: AppState,
-    pub variants: Variants,
+    pub selection: Selection,
     pub metrics: Metrics,
     pub startup: Startup,
     /// True during graceful shutdown: the process is alive but not ready.
@@ -34,7 +34,7 @@ pub fn router(internal: Internal) -> Router {
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .route("/internal/variants", get(variants))
+        .route("/internal/variants", get(selection))
         .with_state(internal)
 }
 
@@ -83,7 +83,7 @@ async fn metrics(State(internal): State<Internal>) -> impl IntoResponse {
     )
 }
 
-async fn variants(State(internal): State<Internal>) -> impl IntoResponse {
-    let Internal { variants, .. } = internal;
-    Json(json!({ "preset": variants.preset.as_str(), "lessons": variants.to_map() }))
+async fn selection(State(internal): State<Internal>) -> impl IntoResponse {
+    let Internal { selection, .. } = internal;
+    Json(json!({ "preset": selection.preset.as_str(), "lessons": selection.to_map() }))
 }

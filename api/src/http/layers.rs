@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use storefront::variants::Compression;
+use techniques::Compression;
 use tower::util::{MapRequestLayer, MapResponseLayer};
 use utoipa_axum::router::OpenApiRouter;
 

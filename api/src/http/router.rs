@@ -11,18 +11,18 @@ use crate::database::Class;
 use crate::state::AppBuilder;
 use crate::{accounts, admin, carts, catalog, orders};
 
-/// The public service. The variants are read here and nowhere later.
+/// The public service. The selection is read here and nowhere later.
 pub fn app(app_builder: &AppBuilder) -> Router {
     // The class of a route selects its share of the database connections (bulkhead). Catalogue requests are browse,
     // or search if they have search words.
     let buying = OpenApiRouter::new()
-        .merge(orders::router(&app_builder.variants))
+        .merge(orders::router())
         .merge(carts::router());
     let accounts = OpenApiRouter::new()
         .merge(accounts::router())
         .merge(admin::router());
     let (routes, document) = OpenApiRouter::with_openapi(docs::Document::openapi())
-        .merge(catalog::router(&app_builder.variants))
+        .merge(catalog::router(&app_builder.selection))
         .merge(layers::private(Class::Buy, buying))
         .merge(layers::private(Class::Account, accounts))
         .with_state(app_builder.state.clone())
@@ -34,5 +34,5 @@ pub fn app(app_builder: &AppBuilder) -> Router {
         .fallback(async || ApiError::NotFound("no such path; see /openapi.json".to_owned()))
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed);
 
-    layers::wrap(routes, app_builder.variants.compression, &app_builder.http)
+    layers::wrap(routes, app_builder.selection.compression, &app_builder.http)
 }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use storefront::telemetry::trace::{self, Parent};
+use platform::telemetry::trace::{self, Parent};
 
 /// The `traceparent` for events: the request's own span, or the client's if tracing is off.
 #[derive(Debug, Clone, Default)]

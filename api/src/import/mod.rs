@@ -13,8 +13,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use shop::money::Currency;
 use sqlx::{Connection, PgConnection};
-use storefront::money::Currency;
 
 pub use self::error::ImportError;
 pub use self::report::{ImportReport, RowRemark};

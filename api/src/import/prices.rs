@@ -1,6 +1,6 @@
 //! Parses Shopify's decimal prices (`12.99`) into minor units (1299), exactly or not at all.
 
-use storefront::money::Currency;
+use shop::money::Currency;
 
 /// Why a text isn't a price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
-use storefront::money::Currency;
+use shop::money::Currency;
 
 use super::columns::{Column, OPTIONS};
 use super::prices::{PriceFault, parse_price};

@@ -4,8 +4,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use shop::money::Currency;
 use sqlx::PgConnection;
-use storefront::money::Currency;
 use uuid::Uuid;
 
 use super::error::ImportError;

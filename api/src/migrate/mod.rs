@@ -9,12 +9,12 @@ mod index_set;
 
 use std::time::Duration;
 
+use platform::settings::parse_millis;
+use shop::schema::{self, SchemaError};
 use sqlx::PgConnection;
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::PgConnectOptions;
-use storefront::schema::{self, SchemaError};
-use storefront::settings::parse_millis;
-use storefront::variants::Indexes;
+use techniques::Indexes;
 
 use self::index_changes::IndexSet;
 
@@ -63,9 +63,9 @@ pub enum UnusableDatabase {
     /// Another schema version, or no connection.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The applied index set is not the variants'.
+    /// The applied index set is not the selected one.
     #[error(
-        "the database has the index set `{applied}`, the variants say `indexes={wanted}`; \
+        "the database has the index set `{applied}`, `indexes={wanted}` is selected; \
          run `backstock-api migrate --indexes {wanted}`, or start with BACKSTOCK_VARIANTS=…,indexes={applied}"
     )]
     Indexes { applied: String, wanted: &'static str },
@@ -215,7 +215,7 @@ async fn applied_indexes(connection: &mut PgConnection) -> Result<String, sqlx::
         .await
 }
 
-/// Connects to a database with this build's schema and the variants' index set.
+/// Connects to a database with this build's schema and the selected index set.
 ///
 /// # Errors
 /// When they differ, or Postgres can't be reached; each message says what to do.

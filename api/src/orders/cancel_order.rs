@@ -3,14 +3,14 @@
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
-use storefront::messages::Event;
-use storefront::orders::{Cancellation, PendingEvent};
-use storefront::telemetry::order_reached;
+use shop::messages::Event;
+use shop::orders::order_reached;
+use shop::orders::{Cancellation, PendingEvent};
 use uuid::Uuid;
 
+use super::after_commit;
 use super::order::{Order, Status, now};
 use super::show_order::{Reader, read_order, unknown_order};
-use super::void::void_payment;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
 use crate::http::identity::{MaybeCustomer, OrderToken};
@@ -68,8 +68,8 @@ pub async fn cancel_order(
 }
 
 async fn read(app: &App, timings: &Timings, id: Uuid, reader: Reader) -> Result<Order, ApiError> {
-    let mut session = app.database.session(timings).await?;
-    let order = read_order(&mut session, id, Some(reader)).await?;
+    let mut connection = app.database.acquire(timings).await?;
+    let order = read_order(&mut connection, id, Some(reader)).await?;
     order.ok_or_else(unknown_order)
 }
 
@@ -91,13 +91,12 @@ async fn cancel(
     };
     let skus = order.items.iter().map(|line| line.sku.as_str());
     let turn = app.orders.sku_queue.acquire(skus).await?;
-    let mut session = app.database.session(timings).await?;
-    let cancelled = storefront::orders::cancel_order(&mut session, &cancellation).await?;
-    drop((session, turn));
+    let mut connection = app.database.acquire(timings).await?;
+    let cancelled = shop::orders::cancel_order(&mut connection, &cancellation).await?;
+    drop((connection, turn));
     if let Some(cancelled) = cancelled {
         order_reached("cancelled");
-        app.orders.events.after_commit(&event).await;
-        void_payment(app, timings, order.id, cancelled.payment_id).await?;
+        after_commit::cancellation(app, timings, order.id, cancelled, &event).await?;
     }
     Ok(())
 }

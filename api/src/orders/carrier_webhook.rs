@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use sha2::Sha256;
-use storefront::telemetry::order_reached;
+use shop::orders::order_reached;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -70,7 +70,7 @@ pub async fn carrier_webhook(
     if event.event != "delivered" {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let mut session = app.database.session(&timings).await?;
+    let mut connection = app.database.acquire(&timings).await?;
     // An order that isn't fulfilled yet can't be delivered: the 404 makes the carrier retry.
     let parcel = sqlx::query!(
         r#"with parcel as (
@@ -90,7 +90,7 @@ pub async fn carrier_webhook(
         event.tracking_number,
         Uuid::now_v7()
     );
-    let parcel = parcel.fetch_one(&mut session).await?;
+    let parcel = parcel.fetch_one(&mut connection).await?;
     if parcel.is_new {
         order_reached("delivered");
     }

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::error::ApiError;
 use crate::opaque_token::TokenHash;
 use crate::settings::OrderSettings;
@@ -93,7 +93,7 @@ impl RequestKey {
     /// When the statement fails.
     pub async fn lock(
         &self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         settings: &OrderSettings,
     ) -> Result<bool, sqlx::Error> {
         let locked = sqlx::query_scalar!(
@@ -119,20 +119,20 @@ impl RequestKey {
             settings.key_lock().as_secs_f64(),
             settings.reservation.as_secs_f64()
         );
-        locked.fetch_one(session).await
+        locked.fetch_one(connection).await
     }
 
     /// Releases the lease without a response: the next request resumes the order.
     ///
     /// # Errors
     /// When the statement fails.
-    pub async fn unlock(&self, session: &mut Session<'_>) -> Result<(), sqlx::Error> {
+    pub async fn unlock(&self, connection: &mut InstrumentedConnection<'_>) -> Result<(), sqlx::Error> {
         let unlocked = sqlx::query!(
             "update idempotency_keys set locked_until = null where owner = $1 and key = $2 and answer_status is null",
             self.owner.as_slice(),
             self.key
         );
-        unlocked.execute(session).await?;
+        unlocked.execute(connection).await?;
         Ok(())
     }
 
@@ -142,7 +142,7 @@ impl RequestKey {
     /// When the statement fails.
     pub async fn store_response(
         &self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         status: i16,
         body: &[u8],
     ) -> Result<(), sqlx::Error> {
@@ -154,7 +154,7 @@ impl RequestKey {
             status,
             body
         );
-        kept.execute(session).await?;
+        kept.execute(connection).await?;
         Ok(())
     }
 }

@@ -2,14 +2,14 @@
 
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
-use storefront::money::Currency;
+use shop::money::Currency;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::history::OrderKey;
 use super::order::{OrderLine, OrderSummary, Status, Totals, currency};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::cursor::Cursor;
 use crate::http::error::{ApiError, Problem};
@@ -66,13 +66,13 @@ pub async fn list_orders(
         .map(|text| app.orders.cursors.decode(&list, &text))
         .transpose()?;
 
-    let mut session = app.database.session(&timings).await?;
-    let mut rows = newest_orders(&mut session, customer.id, status, cursor, limit + 1).await?;
+    let mut connection = app.database.acquire(&timings).await?;
+    let mut rows = newest_orders(&mut connection, customer.id, status, cursor, limit + 1).await?;
     let more = rows.len() as i64 > limit;
     rows.truncate(limit as usize);
     let keys: Vec<OrderKey> = rows.iter().map(OrderRow::key).collect::<Result<_, _>>()?;
-    let lines = app.orders.history.lines(&mut session, &keys).await?;
-    drop(session);
+    let lines = app.orders.history.lines(&mut connection, &keys).await?;
+    drop(connection);
 
     let orders: Vec<OrderSummary> = rows
         .into_iter()
@@ -139,7 +139,7 @@ impl OrderRow {
 
 /// Keyset pagination by id: UUIDv7 sorts by time, and the index `orders_customer_id_idx` has that order.
 async fn newest_orders(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     customer: Uuid,
     status: Option<Status>,
     after: Option<Cursor>,
@@ -165,5 +165,5 @@ async fn newest_orders(
         &statuses,
         limit
     );
-    rows.fetch_all(session).await
+    rows.fetch_all(connection).await
 }

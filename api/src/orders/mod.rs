@@ -1,7 +1,6 @@
-//! Orders: from a cart to a parcel. Read first `place_order/mod.rs`, which describes the whole flow.
+//! Orders: from a cart to a parcel. Read first `place_order.rs`, which has the steps.
 //!
-//! The folders `order_lines`, `history`, `checkout` and `events` are components with lessons; the lesson `stock` is a
-//! handler switch in `place_order`.
+//! The folders `reserve_stock`, `reservation`, `order_lines`, `history`, `checkout` and `events` are components with lessons.
 
 pub mod place_order;
 
@@ -11,40 +10,51 @@ pub mod list_orders;
 pub mod show_order;
 
 pub mod order;
+pub mod order_request;
+pub mod order_tokens;
 
-pub mod idempotency;
+pub mod basket;
+pub mod draft;
+pub mod holdings;
+
+pub mod reservation;
+pub mod reserve_stock;
+
+pub mod after_commit;
 pub mod payment;
 pub mod response;
-pub mod sku_queue;
 pub mod void;
+
+pub mod idempotency;
+pub mod sku_queue;
 
 pub mod checkout;
 pub mod events;
 pub mod history;
 pub mod order_lines;
 
-use storefront::keyring::{DerivedKeys, Keyring};
-use storefront::third_parties::payment::PaymentGateway;
-use storefront::variants::{Stock, Variants};
+use shop::third_parties::payment::PaymentGateway;
+use techniques::Selection;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use uuid::Uuid;
 
 use self::carrier_webhook::CarrierSignatures;
 use self::checkout::Checkout;
 use self::events::Events;
 use self::history::OrderHistory;
 use self::order_lines::OrderLines;
-use self::place_order::reservation::Reservation;
+use self::order_tokens::OrderTokens;
+use self::reservation::Reservation;
+use self::reserve_stock::ReserveStock;
 use self::sku_queue::SkuQueue;
 use crate::database::stock_writers;
 use crate::http::cursor::CursorKeys;
-use crate::opaque_token::{OpaqueToken, TokenHash};
 use crate::settings::{OrderSettings, Settings};
 use crate::state::{AppState, BuildAppError};
 
 /// What the orders' handlers use, each component built as its arm.
 pub struct Orders {
+    pub reserve_stock: ReserveStock,
     pub reservation: Reservation,
     pub lines: OrderLines,
     pub history: OrderHistory,
@@ -67,16 +77,17 @@ impl Orders {
     ///
     /// # Errors
     /// When a setting can't be used.
-    pub fn new(variants: &Variants, settings: &Settings) -> Result<Self, BuildAppError> {
+    pub fn new(selection: &Selection, settings: &Settings) -> Result<Self, BuildAppError> {
         settings.orders.check()?;
         let payments = PaymentGateway::new(&settings.orders.payment)?;
         let stock_writers = stock_writers(&settings.database, &settings.bulkheads);
         Ok(Self {
-            reservation: Reservation::new(variants.reservation),
-            lines: OrderLines::new(variants.order_lines),
-            history: OrderHistory::new(variants.order_history),
-            checkout: Checkout::new(variants, settings, &payments)?,
-            events: Events::new(variants.events, &settings.orders, &settings.database)?,
+            reserve_stock: ReserveStock::new(selection.stock),
+            reservation: Reservation::new(selection.reservation),
+            lines: OrderLines::new(selection.order_lines),
+            history: OrderHistory::new(selection.order_history),
+            checkout: Checkout::new(selection, settings, &payments)?,
+            events: Events::new(selection.events, &settings.orders, &settings.database)?,
             payments,
             cursors: CursorKeys::new(&settings.jwt_secrets),
             tokens: OrderTokens::new(&settings.jwt_secrets),
@@ -87,47 +98,10 @@ impl Orders {
     }
 }
 
-/// Derives the token of a guest's order from the order's id, so that a resumed order whose response was lost returns
-/// the same token, and no token is stored in plain text.
-pub struct OrderTokens(DerivedKeys);
-
-impl OrderTokens {
-    fn new(keyring: &Keyring) -> Self {
-        Self(keyring.derive("order token"))
-    }
-
-    /// The token of a new order.
-    pub fn derive(&self, order: Uuid) -> OpaqueToken {
-        OpaqueToken::from_bytes(self.0.sign(&[order.as_bytes()]))
-    }
-
-    /// The token of an existing order, verified against its stored hash, because keys may have been rotated since.
-    /// `None` when its key has been removed.
-    pub fn derive_again(&self, order: Uuid, hash: &TokenHash) -> Option<OpaqueToken> {
-        self.0
-            .sign_with_each(&[order.as_bytes()])
-            .map(OpaqueToken::from_bytes)
-            .find(|token| token.hash() == *hash)
-    }
-}
-
-/// The orders' routes. The switch point of the lesson `stock`: each arm is a handler.
-pub fn router(variants: &Variants) -> OpenApiRouter<AppState> {
-    let place = match variants.stock {
-        #[cfg(feature = "baselines")]
-        Stock::ReadThenWrite => {
-            OpenApiRouter::new().routes(routes!(place_order::read_then_write::place_order))
-        }
-        #[cfg(feature = "baselines")]
-        Stock::RowLockThroughPayment => {
-            OpenApiRouter::new().routes(routes!(place_order::row_lock_through_payment::place_order))
-        }
-        #[cfg(feature = "baselines")]
-        Stock::RowLock => OpenApiRouter::new().routes(routes!(place_order::row_lock::place_order)),
-        Stock::Conditional => OpenApiRouter::new().routes(routes!(place_order::conditional::place_order)),
-    };
+/// The orders' routes.
+pub fn router() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
-        .merge(place)
+        .routes(routes!(place_order::place_order))
         .routes(routes!(list_orders::list_orders))
         .routes(routes!(show_order::show_order))
         .routes(routes!(cancel_order::cancel_order))

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use storefront::money::{Currency, Money};
+use shop::money::{Currency, Money};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;

@@ -1,30 +1,37 @@
 //! The payment of a reserved order: authorizes it at the gateway, and records the outcome. The transitions are in
-//! `storefront/src/orders/`, which the worker uses too.
+//! `shop/src/orders/`, which the worker uses too.
 //!
 //! An order is settled once: a later attempt, by a client's retry or the worker's reconciliation, changes nothing and
-//! is `PaymentOutcome::AlreadySettled`. Read next: `response.rs` for the response, `checkout/` and `events/` for what
-//! a paid order triggers.
+//! is `PaymentOutcome::AlreadySettled`. Read next: `after_commit.rs` for what a paid order triggers.
 
-use axum::response::Response;
-use storefront::messages::Event;
-use storefront::orders::{
-    self, BoundKey, FailureReason, PendingEvent, discard_order, discard_order_within, fail_order,
-    fail_order_within, pay_order,
+use shop::messages::Event;
+use shop::orders::{
+    BoundKey, FailureReason, Payment, PendingEvent, discard_order, discard_order_within, fail_order,
+    fail_order_within, order_reached, pay_order,
 };
-use storefront::telemetry::order_reached;
-use storefront::third_parties::payment::{Authorization, AuthorizationOutcome};
+use shop::third_parties::payment::{Authorization, AuthorizationOutcome};
 use uuid::Uuid;
 
+use super::Orders;
+use super::idempotency::RequestKey;
 use super::order::{Order, Status, TimelineEvent, now};
-use super::place_order::PlaceOrder;
-use super::response::{respond, respond_settled};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::state::App;
 
 /// How often a connection is requested once the payment is authorized. Each wait has a timeout.
 const CONNECTION_ATTEMPTS: u32 = 5;
+
+/// What a payment needs of the request to place its order.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PaymentRequest<'a> {
+    pub(super) key: &'a RequestKey,
+    /// The gateway's token for the payment method.
+    pub(super) payment_token: &'a str,
+    /// W3C trace context, for the order's event.
+    pub(super) trace_context: Option<&'a str>,
+}
 
 /// The outcome of authorizing a payment.
 #[derive(Debug)]
@@ -49,112 +56,102 @@ pub(super) enum PaymentOutcome {
 /// Authorizes the payment of a reserved order without holding a connection, and records the outcome.
 ///
 /// # Errors
-/// 402 when it is declined; 400 for an unknown payment token.
+/// When a statement fails.
 pub(super) async fn pay(
     app: &App,
     timings: &Timings,
-    request: &PlaceOrder,
+    request: PaymentRequest<'_>,
     order: Order,
-) -> Result<Response, ApiError> {
-    let authorized = authorize(app, request, &order).await;
-    let outcome = match authorized {
+) -> Result<PaymentOutcome, ApiError> {
+    let authorized = authorize(&app.orders, request, &order).await;
+    match authorized {
         AuthorizationOutcome::Declined { .. } | AuthorizationOutcome::UnknownToken => {
-            compensate(app, timings, request, &order, authorized).await?
+            compensate(app, timings, request, &order, authorized).await
         }
         AuthorizationOutcome::Authorized { .. } | AuthorizationOutcome::Unknown => {
-            let mut session = acquire_with_retry(app, timings).await?;
-            record(app, &mut session, request, order, authorized).await?
+            let mut connection = acquire_with_retry(app, timings).await?;
+            record(&app.orders, &mut connection, request, order, authorized).await
         }
-    };
-    respond(app, timings, request, outcome).await
+    }
 }
 
 /// Compensation: returns the stock of a declined order. It queues for the SKUs, because this updates their rows.
 async fn compensate(
     app: &App,
     timings: &Timings,
-    request: &PlaceOrder,
+    request: PaymentRequest<'_>,
     order: &Order,
     authorized: AuthorizationOutcome,
 ) -> Result<PaymentOutcome, ApiError> {
     let skus = order.items.iter().map(|line| line.sku.as_str());
     let _turn = app.orders.sku_queue.acquire_for_compensation(skus).await?;
-    let mut session = acquire_with_retry(app, timings).await?;
+    let mut connection = acquire_with_retry(app, timings).await?;
     if authorized == AuthorizationOutcome::UnknownToken {
-        let is_discarded = discard_order(&mut session, order.id, bound_key(request)).await?;
+        let is_discarded = discard_order(&mut connection, order.id, bound_key(request)).await?;
         return Ok(discarded(order.id, is_discarded));
     }
     let reason = FailureReason::Declined(Some(bound_key(request)));
-    let has_failed = fail_order(&mut session, order.id, reason, now()).await?;
+    let has_failed = fail_order(&mut connection, order.id, reason, now()).await?;
     if has_failed {
         order_reached("payment_failed");
     }
     Ok(declined(order.id, has_failed))
 }
 
-/// Resumes an order whose response was lost: pays it, unless it was settled meanwhile.
-///
-/// # Errors
-/// As [`pay`].
-pub(super) async fn resume(
-    app: &App,
-    timings: &Timings,
-    request: &PlaceOrder,
-    order: Order,
-) -> Result<Response, ApiError> {
-    match order.status {
-        Status::PendingPayment => pay(app, timings, request, order).await,
-        _ => respond_settled(app, timings, request, order).await,
-    }
-}
-
 /// Sends the authorization with the order's id as idempotency key, so that a repeated one finds the same payment.
-pub(super) async fn authorize(app: &App, request: &PlaceOrder, order: &Order) -> AuthorizationOutcome {
+pub(super) async fn authorize(
+    orders: &Orders,
+    request: PaymentRequest<'_>,
+    order: &Order,
+) -> AuthorizationOutcome {
     let authorization = Authorization {
         order: order.id,
         total: order.totals.total,
-        payment_token: request.order.payment_token.as_str(),
+        payment_token: request.payment_token,
     };
-    app.orders.payments.authorize(authorization).await
+    orders.payments.authorize(authorization).await
 }
 
 /// Retries, because the payment is authorized: a 503 now would leave an order for the worker to reconcile.
-async fn acquire_with_retry<'t>(app: &App, timings: &'t Timings) -> Result<Session<'t>, sqlx::Error> {
+async fn acquire_with_retry<'t>(
+    app: &App,
+    timings: &'t Timings,
+) -> Result<InstrumentedConnection<'t>, sqlx::Error> {
     let mut attempt = 1;
     loop {
-        match app.database.session(timings).await {
+        match app.database.acquire(timings).await {
             Err(sqlx::Error::PoolTimedOut) if attempt < CONNECTION_ATTEMPTS => attempt += 1,
-            session => return session,
+            connection => return connection,
         }
     }
 }
 
-/// Records the gateway's result, in the session's transaction if it has one.
+/// Records the gateway's result, in the connection's transaction if it has one.
 ///
 /// # Errors
 /// When a statement fails.
 pub(super) async fn record(
-    app: &App,
-    session: &mut Session<'_>,
-    request: &PlaceOrder,
+    orders: &Orders,
+    connection: &mut InstrumentedConnection<'_>,
+    request: PaymentRequest<'_>,
     order: Order,
     authorized: AuthorizationOutcome,
 ) -> Result<PaymentOutcome, ApiError> {
     match authorized {
         AuthorizationOutcome::Authorized { payment_id } => {
-            record_paid(app, session, request, order, payment_id).await
+            record_paid(orders, connection, request, order, payment_id).await
         }
         AuthorizationOutcome::Declined { .. } => {
             let reason = FailureReason::Declined(Some(bound_key(request)));
-            let has_failed = fail_order_within(session, order.id, reason, now()).await?;
+            let has_failed = fail_order_within(connection, order.id, reason, now()).await?;
             Ok(declined(order.id, has_failed))
         }
         AuthorizationOutcome::UnknownToken => {
-            let is_discarded = discard_order_within(session, order.id, bound_key(request)).await?;
+            let is_discarded = discard_order_within(connection, order.id, bound_key(request)).await?;
             Ok(discarded(order.id, is_discarded))
         }
         AuthorizationOutcome::Unknown => {
-            request.key.unlock(session).await?;
+            request.key.unlock(connection).await?;
             Ok(PaymentOutcome::Unknown(Box::new(order)))
         }
     }
@@ -162,9 +159,9 @@ pub(super) async fn record(
 
 /// The new status, the event and the key's response, in one statement.
 async fn record_paid(
-    app: &App,
-    session: &mut Session<'_>,
-    request: &PlaceOrder,
+    orders: &Orders,
+    connection: &mut InstrumentedConnection<'_>,
+    request: PaymentRequest<'_>,
     mut order: Order,
     payment_id: String,
 ) -> Result<PaymentOutcome, ApiError> {
@@ -177,18 +174,18 @@ async fn record_paid(
     let body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
     let event = PendingEvent::new(
         Event::OrderPaid { order_id: order.id },
-        request.trace_context.clone(),
+        request.trace_context.map(str::to_owned),
     );
-    let payment = orders::Payment {
+    let payment = Payment {
         order: order.id,
         payment_id: &payment_id,
         at: paid_at,
-        event: app.orders.events.row(&event),
+        event: orders.events.row(&event),
         message_id: event.message_id,
-        done_by_caller: app.orders.checkout.handled_in_request(),
+        done_by_caller: orders.checkout.handled_in_request(),
         response: Some((bound_key(request), &body)),
     };
-    if !pay_order(session, payment).await? {
+    if !pay_order(connection, payment).await? {
         return Ok(PaymentOutcome::AlreadySettled {
             order: order.id,
             payment_id: Some(payment_id),
@@ -203,7 +200,7 @@ async fn record_paid(
     })
 }
 
-fn bound_key(request: &PlaceOrder) -> BoundKey<'_> {
+fn bound_key(request: PaymentRequest<'_>) -> BoundKey<'_> {
     BoundKey {
         owner: &request.key.owner,
         key: &request.key.key,

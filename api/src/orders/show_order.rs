@@ -8,7 +8,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::order::{Order, OrderLine, Status, TimelineEvent, Totals, currency, token_hash};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::answer::Answer;
 use crate::http::error::{ApiError, Problem};
 use crate::http::identity::{MaybeCustomer, OrderToken};
@@ -58,9 +58,9 @@ pub async fn show_order(
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
     let Path(id) = id.map_err(|_| unknown_order())?;
-    let mut session = app.database.session(&timings).await?;
-    let order = read_order(&mut session, id, Some(Reader::new(customer, token))).await?;
-    drop(session);
+    let mut connection = app.database.acquire(&timings).await?;
+    let order = read_order(&mut connection, id, Some(Reader::new(customer, token))).await?;
+    drop(connection);
     let order = order.ok_or_else(unknown_order)?;
     let body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
     Ok(Answer::new(None, &body))
@@ -87,7 +87,7 @@ struct LineColumns {
 /// # Errors
 /// When the statement fails.
 pub(super) async fn read_order(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     id: Uuid,
     reader: Option<Reader>,
 ) -> Result<Option<Order>, sqlx::Error> {
@@ -111,7 +111,7 @@ pub(super) async fn read_order(
             .and_then(|reader| reader.token.as_ref())
             .map(<[u8; 32]>::as_slice)
     );
-    let Some(row) = query.fetch_optional(session).await? else {
+    let Some(row) = query.fetch_optional(connection).await? else {
         return Ok(None);
     };
     let currency = currency(&row.currency)?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use storefront::orders::record_void;
-use storefront::third_parties::payment::{ChangeOutcome, PaymentLookup, PaymentStatus};
+use shop::orders::record_void;
+use shop::third_parties::payment::{ChangeOutcome, PaymentLookup, PaymentStatus};
 use uuid::Uuid;
 
 use crate::http::error::ApiError;
@@ -41,7 +41,7 @@ pub(super) async fn void_payment(
     let Ok(Some(payment_id)) = tokio::time::timeout(TIMEOUT, voiding).await else {
         return Ok(());
     };
-    let mut session = app.database.session(timings).await?;
-    record_void(&mut session, order, Some(&payment_id)).await?;
+    let mut connection = app.database.acquire(timings).await?;
+    record_void(&mut connection, order, Some(&payment_id)).await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use argon2::Params;
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier, phc::PasswordHash};
-use storefront::variants::PasswordHashing;
+use techniques::PasswordHashing;
 
 use self::argon2id::Argon2id;
 use crate::http::error::ApiError;

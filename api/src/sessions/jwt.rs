@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use storefront::access_token::AccessTokens;
-use storefront::keyring::Keyring;
+use platform::keyring::Keyring;
+use shop::access_token::AccessTokens;
 
 use super::{Customer, Role};
 

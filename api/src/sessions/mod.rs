@@ -16,13 +16,12 @@ pub mod jwt;
 
 use std::time::Duration;
 
-use storefront::keyring::Keyring;
-use storefront::redis::Redis;
-use storefront::variants;
+use platform::keyring::Keyring;
+use platform::redis::Redis;
 use uuid::Uuid;
 
 use self::refresh_token_family::Lifetimes;
-use crate::database::{Database, Session};
+use crate::database::{Database, InstrumentedConnection};
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::opaque_token::{OpaqueToken, TokenHash};
@@ -81,13 +80,18 @@ impl Sessions {
         not(feature = "baselines"),
         allow(unused_variables, reason = "only a baseline keeps sessions in Redis")
     )]
-    pub fn new(arm: variants::Sessions, keyring: &Keyring, redis: Redis, settings: SessionSettings) -> Self {
+    pub fn new(
+        arm: techniques::Sessions,
+        keyring: &Keyring,
+        redis: Redis,
+        settings: SessionSettings,
+    ) -> Self {
         let arm = match arm {
             #[cfg(feature = "baselines")]
-            variants::Sessions::Table => Arm::Table(table::Table),
+            techniques::Sessions::Table => Arm::Table(table::Table),
             #[cfg(feature = "baselines")]
-            variants::Sessions::Redis => Arm::Redis(redis::RedisSessions::new(redis)),
-            variants::Sessions::Jwt => Arm::Jwt(Box::new(jwt::Jwt::new(keyring))),
+            techniques::Sessions::Redis => Arm::Redis(redis::RedisSessions::new(redis)),
+            techniques::Sessions::Jwt => Arm::Jwt(Box::new(jwt::Jwt::new(keyring))),
         };
         let lifetimes = Lifetimes {
             access: Duration::from_secs(u64::from(settings.access_token_lifetime_s)),
@@ -125,7 +129,7 @@ impl Sessions {
     /// When the statement fails.
     pub async fn open(
         &self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         customer: Uuid,
         role: Role,
     ) -> Result<Grant, ApiError> {
@@ -137,7 +141,7 @@ impl Sessions {
         let access = self.access(&signed_in);
         let refresh = OpaqueToken::with_id(signed_in.session_id);
         refresh_token_family::insert(
-            session,
+            connection,
             &signed_in,
             access.hash.as_ref(),
             &refresh.hash(),
@@ -152,17 +156,26 @@ impl Sessions {
     ///
     /// # Errors
     /// [`ApiError::RefreshRefused`], or when a statement fails.
-    pub async fn refresh(&self, session: &mut Session<'_>, token: &str) -> Result<Grant, ApiError> {
+    pub async fn refresh(
+        &self,
+        connection: &mut InstrumentedConnection<'_>,
+        token: &str,
+    ) -> Result<Grant, ApiError> {
         let used = OpaqueToken::parse(token).ok_or(ApiError::RefreshRefused)?;
         let (family, used) = (used.embedded_id(), used.hash());
         let mut next = OpaqueToken::with_id(family);
         let opaque = self.opaque_access();
         let access_hash = opaque.as_ref().and_then(|access| access.hash);
-        let rotated =
-            refresh_token_family::rotate(session, &used, access_hash.as_ref(), &next.hash(), self.lifetimes)
-                .await?;
+        let rotated = refresh_token_family::rotate(
+            connection,
+            &used,
+            access_hash.as_ref(),
+            &next.hash(),
+            self.lifetimes,
+        )
+        .await?;
         let Some(rotated) = rotated else {
-            if let Some(revoked) = refresh_token_family::revoke_if_used(session, &used, family).await? {
+            if let Some(revoked) = refresh_token_family::revoke_if_used(connection, &used, family).await? {
                 tracing::warn!(session_id = %revoked.session_id, "refresh token reused; its token family is revoked");
                 self.forget(revoked.access_hash.as_deref())
                     .await
@@ -173,7 +186,7 @@ impl Sessions {
         if rotated.customer.session_id != family {
             // A token issued before tokens named their family: its successor does.
             let named = OpaqueToken::with_id(rotated.customer.session_id);
-            refresh_token_family::rename(session, &next.hash(), &named.hash()).await?;
+            refresh_token_family::rename(connection, &next.hash(), &named.hash()).await?;
             next = named;
         }
         self.forget(rotated.old_access_hash.as_deref())
@@ -190,21 +203,25 @@ impl Sessions {
     ///
     /// # Errors
     /// When Postgres or Redis can't be updated; the customer is still signed in then.
-    pub async fn close(&self, session: &mut Session<'_>, customer: &Customer) -> Result<(), ApiError> {
+    pub async fn close(
+        &self,
+        connection: &mut InstrumentedConnection<'_>,
+        customer: &Customer,
+    ) -> Result<(), ApiError> {
         match &self.arm {
             #[cfg(feature = "baselines")]
             Arm::Redis(redis) => {
-                let mut transaction = session.begin().await?;
+                let mut transaction = connection.begin().await?;
                 let access_hash = refresh_token_family::revoke(&mut transaction, customer.session_id).await?;
                 redis.forget(access_hash.as_deref()).await?;
                 transaction.commit().await?;
             }
             #[cfg(feature = "baselines")]
             Arm::Table(_) => {
-                refresh_token_family::revoke(session, customer.session_id).await?;
+                refresh_token_family::revoke(connection, customer.session_id).await?;
             }
             Arm::Jwt(_) => {
-                refresh_token_family::revoke(session, customer.session_id).await?;
+                refresh_token_family::revoke(connection, customer.session_id).await?;
             }
         }
         Ok(())

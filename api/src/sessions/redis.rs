@@ -8,9 +8,9 @@
 //! <https://cheatsheetseries.owasp.org/cheatsheets/Session_Management_Cheat_Sheet.html>
 
 use ::redis::Cmd;
+use platform::redis::{Redis, RedisError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use storefront::redis::{Redis, RedisError};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -72,9 +72,9 @@ impl RedisSessions {
             Ok(None) => {}
             Err(error) => log(&error),
         }
-        let mut session = database.session(timings).await?;
-        let stored = stored::read(&mut session, &hash).await?;
-        drop(session);
+        let mut connection = database.acquire(timings).await?;
+        let stored = stored::read(&mut connection, &hash).await?;
+        drop(connection);
         let Some(stored) = stored else {
             return Ok(None);
         };

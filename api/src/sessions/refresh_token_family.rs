@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Customer, Role};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::opaque_token::TokenHash;
 
 /// Token lifetimes.
@@ -35,7 +35,7 @@ pub(super) struct Revoked {
 
 /// Inserts a new family with its first refresh token.
 pub(super) async fn insert(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     customer: &Customer,
     access_hash: Option<&TokenHash>,
     refresh_hash: &TokenHash,
@@ -57,7 +57,7 @@ pub(super) async fn insert(
         access_expires_at,
         refresh_hash.as_slice(),
     )
-    .execute(session)
+    .execute(connection)
     .await?;
     Ok(())
 }
@@ -68,7 +68,7 @@ pub(super) async fn insert(
 /// One statement: of two concurrent requests with the same token, the second waits for the first's row lock, finds
 /// the token used, and changes nothing.
 pub(super) async fn rotate(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     used: &TokenHash,
     access_hash: Option<&TokenHash>,
     next: &TokenHash,
@@ -99,7 +99,7 @@ pub(super) async fn rotate(
         now + lifetimes.refresh,
         next.as_slice(),
     )
-    .fetch_optional(session)
+    .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| Rotated {
         customer: Customer {
@@ -113,7 +113,7 @@ pub(super) async fn rotate(
 
 /// Replaces the hash of an unused token.
 pub(super) async fn rename(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     from: &TokenHash,
     to: &TokenHash,
 ) -> Result<(), sqlx::Error> {
@@ -122,7 +122,7 @@ pub(super) async fn rename(
         from.as_slice(),
         to.as_slice()
     )
-    .execute(session)
+    .execute(connection)
     .await?;
     Ok(())
 }
@@ -130,7 +130,7 @@ pub(super) async fn rename(
 /// Revokes the family of a reused refresh token. `None` when there is none to revoke: a token that merely expired
 /// revokes nothing. `named` is the family that the token names; the token's own row takes precedence.
 pub(super) async fn revoke_if_used(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     token: &TokenHash,
     named: Uuid,
 ) -> Result<Option<Revoked>, sqlx::Error> {
@@ -144,7 +144,7 @@ pub(super) async fn revoke_if_used(
         token.as_slice(),
         named,
     )
-    .fetch_optional(session)
+    .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| Revoked {
         session_id: row.id,
@@ -153,12 +153,15 @@ pub(super) async fn revoke_if_used(
 }
 
 /// Revokes a family and returns the hash of its access token, if the row has one.
-pub(super) async fn revoke(session: &mut Session<'_>, id: Uuid) -> Result<Option<Vec<u8>>, sqlx::Error> {
+pub(super) async fn revoke(
+    connection: &mut InstrumentedConnection<'_>,
+    id: Uuid,
+) -> Result<Option<Vec<u8>>, sqlx::Error> {
     let hash = sqlx::query_scalar!(
         "update sessions set revoked_at = now() where id = $1 and revoked_at is null returning access_token_hash",
         id
     )
-    .fetch_optional(session)
+    .fetch_optional(connection)
     .await?;
     Ok(hash.flatten())
 }

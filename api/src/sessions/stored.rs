@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use time::OffsetDateTime;
 
 use super::{Access, Customer, Role};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::opaque_token::{OpaqueToken, TokenHash};
 
 /// A session's row.
@@ -27,7 +27,10 @@ pub(super) fn access() -> Access {
 }
 
 /// The session of a valid access token.
-pub(super) async fn read(session: &mut Session<'_>, hash: &TokenHash) -> Result<Option<Stored>, sqlx::Error> {
+pub(super) async fn read(
+    connection: &mut InstrumentedConnection<'_>,
+    hash: &TokenHash,
+) -> Result<Option<Stored>, sqlx::Error> {
     let row = sqlx::query!(
         r#"select s.id, s.customer_id, s.access_expires_at as "access_expires_at!", c.role,
                   s.data as "data: Json<Box<RawValue>>"
@@ -35,7 +38,7 @@ pub(super) async fn read(session: &mut Session<'_>, hash: &TokenHash) -> Result<
            where s.access_token_hash = $1 and s.revoked_at is null and s.access_expires_at > now()"#,
         hash.as_slice(),
     )
-    .fetch_optional(session)
+    .fetch_optional(connection)
     .await?;
     Ok(row.map(|row| Stored {
         customer: Customer {

@@ -25,8 +25,8 @@ impl Table {
         let Some(token) = OpaqueToken::parse(token) else {
             return Ok(None);
         };
-        let mut session = database.session(timings).await?;
-        let stored = stored::read(&mut session, &token.hash()).await?;
+        let mut connection = database.acquire(timings).await?;
+        let stored = stored::read(&mut connection, &token.hash()).await?;
         Ok(stored.map(|stored| stored.customer))
     }
 }

@@ -5,9 +5,9 @@
 //! **Source**: <https://microservices.io/patterns/data/transactional-outbox.html>, the problem that the outbox
 //! solves.
 
-use storefront::emails;
-use storefront::messages::Consumer;
-use storefront::third_parties::mail::Mailer;
+use shop::emails;
+use shop::messages::Consumer;
+use shop::third_parties::mail::Mailer;
 
 use super::{EventRow, NewCustomer};
 use crate::database::Transaction;

@@ -8,10 +8,10 @@ pub mod inline;
 
 pub mod queued;
 
-use storefront::email_address::EmailAddress;
-use storefront::messages::Event;
-use storefront::third_parties::mail::Mailer;
-use storefront::variants::WelcomeEmail;
+use shop::email_address::EmailAddress;
+use shop::messages::Event;
+use shop::third_parties::mail::Mailer;
+use techniques::WelcomeEmail;
 use uuid::Uuid;
 
 use crate::database::Transaction;

@@ -4,7 +4,7 @@ use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
-use storefront::access_token::{AccessTokens, Claims};
+use shop::access_token::{AccessTokens, Claims};
 use uuid::Uuid;
 
 use super::people::Person;

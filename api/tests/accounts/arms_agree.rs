@@ -6,7 +6,7 @@ use axum::http::Request;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
-use storefront::variants::Variants;
+use techniques::Selection;
 
 use super::people::{PASSWORD, Person, address, arms, post, refresh, sign_in};
 use crate::support::response::TestResponse;
@@ -133,7 +133,7 @@ fn masked(mut body: Value) -> Value {
     body
 }
 
-async fn run_on_all(arms: &[Variants], steps: &[Step]) -> Result<(), TestCaseError> {
+async fn run_on_all(arms: &[Selection], steps: &[Step]) -> Result<(), TestCaseError> {
     let mut all = Vec::new();
     for variants in arms {
         all.push(ArmUnderTest {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use storefront::variants::{Indexes, Variants};
+use techniques::{Indexes, Selection};
 
 use super::people::{PASSWORD, Person, sign_in};
 use crate::support::database::{Content, Database};
@@ -11,7 +11,7 @@ use crate::support::shop::{Changes, TestShop};
 
 async fn shop() -> TestShop {
     let database = Database::new(Content::Schema, Indexes::Chosen).await;
-    TestShop::on(Arc::new(database), Variants::optimized(), Changes::default()).await
+    TestShop::on(Arc::new(database), Selection::optimized(), Changes::default()).await
 }
 
 async fn role(shop: &TestShop, email: &str, password: &str) -> String {

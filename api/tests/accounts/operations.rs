@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::request::Builder;
 use axum::http::{Method, Request};
 use serde_json::{Value, json};
-use storefront::access_token::AccessTokens;
+use shop::access_token::AccessTokens;
 use uuid::Uuid;
 
 use crate::support::response::TestResponse;

@@ -3,7 +3,7 @@
 use axum::http::Request;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
-use storefront::variants::Indexes;
+use techniques::Indexes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

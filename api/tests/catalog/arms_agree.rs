@@ -231,7 +231,7 @@ macro_rules! lessons_agree {
         #[test]
         fn every_lesson_is_compared() {
             let compared = [$(stringify!($lesson)),+];
-            for lesson in storefront::variants::LESSONS {
+            for lesson in techniques::LESSONS {
                 let known = compared.contains(&lesson.name) || COMPARED_ELSEWHERE.contains(&lesson.name);
                 assert!(known, "{}", lesson.name);
             }

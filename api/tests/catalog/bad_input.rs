@@ -236,7 +236,7 @@ async fn a_cursor_with_another_key_is_rejected() {
 #[tokio::test]
 async fn sql_metacharacters_are_plain_text() {
     for variants in ["optimized", "baseline"] {
-        let Ok(_) = variants.parse::<storefront::variants::Variants>() else {
+        let Ok(_) = variants.parse::<techniques::Selection>() else {
             continue;
         };
         let shop = TestShop::start(variants).await;

@@ -3,13 +3,13 @@
 
 use api::catalog::changes::{ChangeKind, Changes, Feed};
 use sqlx::PgConnection;
-use storefront::variants::Variants;
+use techniques::Selection;
 use uuid::Uuid;
 
 use crate::support::database::{Content, Database, execute};
 
 async fn database() -> Database {
-    let variants: Variants = "optimized".parse().unwrap();
+    let variants: Selection = "optimized".parse().unwrap();
     Database::new(Content::Catalogue, variants.indexes).await
 }
 

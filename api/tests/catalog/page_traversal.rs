@@ -1,7 +1,7 @@
 //! Following `next` visits every product of a list exactly once, in order, and terminates.
 
 use serde_json::Value;
-use storefront::variants::Variants;
+use techniques::Selection;
 use uuid::Uuid;
 
 use crate::support::arms::{Databases, arms_of, every_arm};
@@ -95,7 +95,7 @@ async fn every_arm_of_pagination_visits_every_product_once_and_in_order() {
 
 #[tokio::test]
 async fn every_other_arm_visits_every_product_once_and_in_order() {
-    let all: Vec<Variants> = every_arm();
+    let all: Vec<Selection> = every_arm();
     let databases = Databases::new(&all).await;
     for variants in all {
         let database = databases.get(&variants);

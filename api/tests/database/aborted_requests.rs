@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use api::database::{Class, Session};
+use api::database::{Class, InstrumentedConnection};
 use api::http::timings::Timings;
 use futures_util::{FutureExt, TryStreamExt};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -28,13 +28,13 @@ fn timings() -> Timings {
     Timings::start(Class::Buy)
 }
 
-async fn session<'t>(shop: &TestShop, timings: &'t Timings) -> Session<'t> {
-    shop.state.database.session(timings).await.unwrap()
+async fn acquire<'t>(shop: &TestShop, timings: &'t Timings) -> InstrumentedConnection<'t> {
+    shop.state.database.acquire(timings).await.unwrap()
 }
 
-async fn backend(session: &mut Session<'_>) -> i32 {
+async fn backend(connection: &mut InstrumentedConnection<'_>) -> i32 {
     sqlx::query_scalar("select pg_backend_pid()")
-        .fetch_one(session)
+        .fetch_one(connection)
         .await
         .unwrap()
 }
@@ -71,13 +71,13 @@ async fn assert_fast(mut measure: impl AsyncFnMut() -> Duration) {
 
 /// Asserts that dropped work leaves its connection to the next user, at least once in five runs. On a busy
 /// machine, draining the results may take too long, and then the connection is closed.
-async fn assert_connection_reused(shop: &TestShop, mut work: impl AsyncFnMut(Session<'_>)) {
+async fn assert_connection_reused(shop: &TestShop, mut work: impl AsyncFnMut(InstrumentedConnection<'_>)) {
     let timings = timings();
     for _ in 0..5 {
-        let mut dropped = session(shop, &timings).await;
-        let connection = backend(&mut dropped).await;
+        let mut dropped = acquire(shop, &timings).await;
+        let pid = backend(&mut dropped).await;
         work(dropped).await;
-        if backend(&mut session(shop, &timings).await).await == connection {
+        if backend(&mut acquire(shop, &timings).await).await == pid {
             return;
         }
     }
@@ -96,8 +96,8 @@ async fn a_dropped_statement_is_cancelled_and_its_transaction_rolled_back() {
             "begin; update variants set title = title where sku = 'SKU-2-0'",
         )
         .await;
-        let mut session = session(&shop, &timings).await;
-        let mut transaction = session.begin().await.unwrap();
+        let mut connection = acquire(&shop, &timings).await;
+        let mut transaction = connection.begin().await.unwrap();
         sqlx::query(lock_stock("SKU-1-0"))
             .execute(&mut *transaction)
             .await
@@ -108,7 +108,7 @@ async fn a_dropped_statement_is_cancelled_and_its_transaction_rolled_back() {
             () = shop.database.until_waiting_for_lock(1) => {}
         }
         drop(transaction);
-        drop(session);
+        drop(connection);
         let dropped_at = Instant::now();
         until_free(&mut other, "SKU-1-0").await;
         let duration = dropped_at.elapsed();
@@ -116,8 +116,8 @@ async fn a_dropped_statement_is_cancelled_and_its_transaction_rolled_back() {
         duration
     })
     .await;
-    let mut session = session(&shop, &timings).await;
-    backend(&mut session).await;
+    let mut connection = acquire(&shop, &timings).await;
+    backend(&mut connection).await;
 }
 
 #[tokio::test]
@@ -126,21 +126,21 @@ async fn a_dropped_transaction_is_rolled_back_and_its_connection_reused() {
     let mut other = shop.database.connect().await;
     let timings = timings();
     assert_fast(async || {
-        let mut session = session(&shop, &timings).await;
-        let mut transaction = session.begin().await.unwrap();
+        let mut connection = acquire(&shop, &timings).await;
+        let mut transaction = connection.begin().await.unwrap();
         sqlx::query(lock_stock("SKU-1-0"))
             .execute(&mut *transaction)
             .await
             .unwrap();
         drop(transaction);
-        drop(session);
+        drop(connection);
         let dropped_at = Instant::now();
         until_free(&mut other, "SKU-1-0").await;
         dropped_at.elapsed()
     })
     .await;
-    assert_connection_reused(&shop, async |mut session| {
-        let mut transaction = session.begin().await.unwrap();
+    assert_connection_reused(&shop, async |mut connection| {
+        let mut transaction = connection.begin().await.unwrap();
         sqlx::query(lock_stock("SKU-1-0"))
             .execute(&mut *transaction)
             .await
@@ -152,16 +152,16 @@ async fn a_dropped_transaction_is_rolled_back_and_its_connection_reused() {
 #[tokio::test]
 async fn a_transaction_dropped_while_it_begins_is_not_left_open() {
     let shop = shop_with_one_connection().await;
-    assert_connection_reused(&shop, async |mut session| {
+    assert_connection_reused(&shop, async |mut connection| {
         // `begin` was sent, and its response is pending. Some responses are there at the first poll.
         let mut polls = 0..1000;
-        while session.begin().now_or_never().is_some() {
+        while connection.begin().now_or_never().is_some() {
             polls.next().expect("one is dropped before its response");
         }
     })
     .await;
     let timings = timings();
-    let mut next = session(&shop, &timings).await;
+    let mut next = acquire(&shop, &timings).await;
     let state = format!(
         "select state from pg_stat_activity where pid = {}",
         backend(&mut next).await
@@ -175,13 +175,13 @@ async fn unread_rows_do_not_leak_into_the_next_use_of_a_connection() {
     let timings = timings();
     // A few rows are drained. With too many to drain, the connection is closed.
     for rows in [100, 50_000_000] {
-        let mut dropped = session(&shop, &timings).await;
+        let mut dropped = acquire(&shop, &timings).await;
         let sql = format!("select number from generate_series(1, {rows}) number");
         let mut stream = sqlx::query_scalar::<_, i32>(AssertSqlSafe(sql)).fetch(&mut dropped);
         assert_eq!(stream.try_next().await.unwrap(), Some(1));
         drop(stream);
         drop(dropped);
-        let mut next = session(&shop, &timings).await;
+        let mut next = acquire(&shop, &timings).await;
         let own: i32 = sqlx::query_scalar("select 7").fetch_one(&mut next).await.unwrap();
         assert_eq!(own, 7);
     }
@@ -190,26 +190,22 @@ async fn unread_rows_do_not_leak_into_the_next_use_of_a_connection() {
 #[tokio::test]
 async fn a_failed_statement_leaves_a_usable_connection() {
     let shop = shop_with_one_connection().await;
-    assert_connection_reused(&shop, async |mut session| {
+    assert_connection_reused(&shop, async |mut connection| {
         sqlx::query("select 1 / 0")
-            .execute(&mut session)
+            .execute(&mut connection)
             .await
             .unwrap_err();
     })
     .await;
-    assert_connection_reused(&shop, async |mut session| {
-        let connection = backend(&mut session).await;
-        let mut transaction = session.begin().await.unwrap();
+    assert_connection_reused(&shop, async |mut connection| {
+        let pid = backend(&mut connection).await;
+        let mut transaction = connection.begin().await.unwrap();
         sqlx::query("select 1 / 0")
             .execute(&mut *transaction)
             .await
             .unwrap_err();
         drop(transaction);
-        assert_eq!(
-            backend(&mut session).await,
-            connection,
-            "the session keeps its connection"
-        );
+        assert_eq!(backend(&mut connection).await, pid, "the connection is kept");
     })
     .await;
 }
@@ -225,12 +221,12 @@ async fn acquiring_and_releasing_a_connection_takes_no_round_trip() {
     shop.stop_following_changes().await;
     let timings = timings();
     // Prepares the statement.
-    backend(&mut session(&shop, &timings).await).await;
+    backend(&mut acquire(&shop, &timings).await).await;
     proxy.take_traffic();
     for _ in 0..10 {
-        backend(&mut session(&shop, &timings).await).await;
+        backend(&mut acquire(&shop, &timings).await).await;
     }
-    let mut last = session(&shop, &timings).await;
+    let mut last = acquire(&shop, &timings).await;
     let transaction = last.begin().await.unwrap();
     transaction.commit().await.unwrap();
     drop(last);
@@ -242,15 +238,15 @@ async fn acquiring_and_releasing_a_connection_takes_no_round_trip() {
 async fn a_connection_that_postgres_closed_is_replaced() {
     let shop = shop_with_one_connection().await;
     let timings = timings();
-    let mut first = session(&shop, &timings).await;
-    let connection = backend(&mut first).await;
+    let mut first = acquire(&shop, &timings).await;
+    let pid = backend(&mut first).await;
     shop.database
-        .execute(&format!("select pg_terminate_backend({connection})"))
+        .execute(&format!("select pg_terminate_backend({pid})"))
         .await;
     until("the connection is closed", async || {
         sqlx::query("select 1").execute(&mut first).await.err()
     })
     .await;
     drop(first);
-    assert_ne!(backend(&mut session(&shop, &timings).await).await, connection);
+    assert_ne!(backend(&mut acquire(&shop, &timings).await).await, pid);
 }

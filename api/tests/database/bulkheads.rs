@@ -1,6 +1,6 @@
 //! Bulkheads: a class of requests that exhausts its connections doesn't affect other classes.
 
-use api::database::{Class, Session};
+use api::database::{Class, InstrumentedConnection};
 use api::http::timings::Timings;
 use axum::http::Request;
 use clap::Parser;
@@ -9,12 +9,12 @@ use crate::carts::Cart;
 use crate::support::people::Person;
 use crate::support::shop::{Changes, TestShop};
 
-/// Acquires sessions of a class until the pool rejects one.
-async fn exhaust<'t>(shop: &TestShop, timings: &'t Timings) -> Vec<Session<'t>> {
+/// Acquires connections of a class until the pool rejects one.
+async fn exhaust<'t>(shop: &TestShop, timings: &'t Timings) -> Vec<InstrumentedConnection<'t>> {
     let mut held = Vec::new();
     loop {
-        match shop.state.database.session(timings).await {
-            Ok(session) => held.push(session),
+        match shop.state.database.acquire(timings).await {
+            Ok(connection) => held.push(connection),
             Err(error) => {
                 assert!(matches!(error, sqlx::Error::PoolTimedOut), "{error}");
                 return held;

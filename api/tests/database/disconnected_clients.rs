@@ -11,7 +11,7 @@ use crate::support::until;
 
 #[tokio::test]
 async fn a_read_is_cancelled_when_its_client_disconnects() {
-    let variants: storefront::variants::Variants = "optimized,catalog_cache=none".parse().unwrap();
+    let variants: techniques::Selection = "optimized,catalog_cache=none".parse().unwrap();
     let database = Database::new(Content::Catalogue, variants.indexes).await;
     let mut all = settings(&database);
     all.push(("BACKSTOCK_VARIANTS", variants.to_string()));

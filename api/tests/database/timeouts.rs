@@ -66,8 +66,8 @@ async fn postgres_ends_an_idle_transaction() {
     let changes = Changes::default().set("--database-idle-transaction-timeout-ms", 100);
     let shop = TestShop::start_with("optimized", changes).await;
     let timings = Timings::start(Class::Buy);
-    let mut session = shop.state.database.session(&timings).await.unwrap();
-    let mut transaction = session.begin().await.unwrap();
+    let mut connection = shop.state.database.acquire(&timings).await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
     let lock = "update variants set stock_quantity = stock_quantity where sku = 'SKU-1-0'";
     sqlx::query(lock).execute(&mut *transaction).await.unwrap();
     // To Postgres, the transaction is idle.
@@ -88,7 +88,7 @@ async fn connections_detect_a_dead_peer() {
     let changes = Changes::default().set("--database-lock-timeout-ms", 1_000);
     let shop = TestShop::start_with("optimized", changes).await;
     let timings = Timings::start(Class::Buy);
-    let mut session = shop.state.database.session(&timings).await.unwrap();
+    let mut connection = shop.state.database.acquire(&timings).await.unwrap();
     for (setting, value) in [
         ("tcp_keepalives_idle", "15"),
         ("tcp_keepalives_interval", "5"),
@@ -100,7 +100,7 @@ async fn connections_detect_a_dead_peer() {
     ] {
         let set: String = sqlx::query_scalar("select current_setting($1)")
             .bind(setting)
-            .fetch_one(&mut session)
+            .fetch_one(&mut connection)
             .await
             .unwrap();
         assert_eq!(set, value, "{setting}");

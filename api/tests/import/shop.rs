@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use api::import::{self, ImportError, ImportOptions, ImportReport};
 use serde_json::Value;
+use shop::money::Currency;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use storefront::money::Currency;
-use storefront::variants::Variants;
+use techniques::Selection;
 
 pub use crate::support::database::execute;
 use crate::support::database::{Content, Database};
@@ -29,7 +29,7 @@ pub const STRICT: ImportOptions = ImportOptions {
 
 impl Shop {
     pub async fn open() -> Self {
-        let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
+        let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
         let options = database.options.clone();
         let pool = PgPoolOptions::new()
             .max_connections(4)

@@ -49,7 +49,7 @@ async fn the_relay_is_notified_after_the_commit() {
     let mut listener = sqlx::postgres::PgListener::connect(&shop.database.url())
         .await
         .unwrap();
-    listener.listen(storefront::messages::WAKE_CHANNEL).await.unwrap();
+    listener.listen(shop::messages::WAKE_CHANNEL).await.unwrap();
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
     expect(shop.buy(&buyer, cart).await, 201);

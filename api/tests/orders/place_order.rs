@@ -1,15 +1,15 @@
 //! Placing an order, in every arm of every lesson that affects orders.
 
 use serde_json::{Value, json};
-use storefront::variants::Variants;
+use techniques::Selection;
 
 use super::shop::{Buyer, Shop, expect, order, with};
 use crate::support::arms::arms_of;
 use crate::support::shop::Changes;
 
 /// The arms of these lessons, without duplicates.
-fn arms() -> Vec<Variants> {
-    let mut all: Vec<Variants> = Vec::new();
+fn arms() -> Vec<Selection> {
+    let mut all: Vec<Selection> = Vec::new();
     for lesson in [
         "stock",
         "reservation",

@@ -3,7 +3,7 @@
 //!
 //! Postgres plans a prepared statement five times for its values. It keeps a plan for any values if that costs no more.
 
-use storefront::variants::Variants;
+use techniques::Selection;
 
 use super::shop::{Buyer, Shop, expect};
 use crate::support::database::{Content, Database};
@@ -17,7 +17,7 @@ const MAX_PLANS: i64 = 20;
 
 /// A shop, which has two connections, in whose database plans are counted.
 async fn shop(price_validity_ms: u32) -> Shop {
-    let variants = Variants::optimized();
+    let variants = Selection::optimized();
     let database = Database::new(Content::Catalogue, variants.indexes).await;
     let count_plans = format!(
         "create extension if not exists pg_stat_statements;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::http::Request;
 use axum::http::request::Builder;
 use serde_json::{Value, json};
-use storefront::access_token::AccessTokens;
-use storefront::variants::Variants;
+use shop::access_token::AccessTokens;
+use techniques::Selection;
 use uuid::Uuid;
 
 use crate::support::database::{Content, Database};
@@ -59,14 +59,14 @@ impl Shop {
     }
 
     /// Starts a shop on a database of its own.
-    pub async fn with(variants: Variants, changes: Changes) -> Self {
+    pub async fn with(variants: Selection, changes: Changes) -> Self {
         let database = Database::new(Content::Catalogue, variants.indexes).await;
         Self::on(database, variants, changes).await
     }
 
     /// Starts a shop with its own payment gateway. Other third parties are unreachable unless `changes` sets
     /// them.
-    pub async fn on(database: Database, variants: Variants, changes: Changes) -> Self {
+    pub async fn on(database: Database, variants: Selection, changes: Changes) -> Self {
         let gateway = Gateway::start().await;
         let mut defaults = Changes::default()
             .set("--payment-url", &gateway.url)

@@ -34,7 +34,7 @@ async fn put_coupon(shop: &Shop, cart: Uuid) {
     shop.database.execute(&sql).await;
 }
 
-async fn shop_with_coupon(variants: storefront::variants::Variants) -> Shop {
+async fn shop_with_coupon(variants: techniques::Selection) -> Shop {
     let changes = Changes::default()
         .set("--database-connections", 4)
         .set("--price-validity-ms", 50);
@@ -74,7 +74,7 @@ async fn an_order_that_waits_for_its_stock_does_not_hold_its_coupon() {
 
 /// Runs an order, with a change made while it waits for its stock.
 async fn order_during_change(
-    variants: storefront::variants::Variants,
+    variants: techniques::Selection,
     change: &str,
     expected_total: bool,
 ) -> (Shop, crate::support::response::TestResponse) {

@@ -1,7 +1,7 @@
 //! Selling out and restocking invalidate cached responses in every process; other sales don't.
 
 use serde_json::Value;
-use storefront::variants::Variants;
+use techniques::Selection;
 
 use super::cancellation::cancel;
 use super::shop::{Buyer, Shop, expect};
@@ -23,7 +23,7 @@ fn availability(product: &Value) -> (bool, bool) {
 }
 
 /// `product-1` has three units of its first variant and no others. Lists show its stock within a second.
-async fn shop(variants: Variants) -> Shop {
+async fn shop(variants: Selection) -> Shop {
     let changes = Changes::default().set("--cache-list-staleness-ms", 1_000);
     let shop = Shop::with(variants, changes).await;
     shop.database

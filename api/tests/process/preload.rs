@@ -1,6 +1,6 @@
 //! In-process replicas of the catalogue are loaded before the first request, and metrics report their size.
 
-use storefront::variants::Variants;
+use techniques::Selection;
 
 use crate::support::database::{Content, Database};
 use crate::support::process::{Process, get, settings};
@@ -8,7 +8,7 @@ use crate::support::until;
 
 #[tokio::test]
 async fn columns_and_titles_are_loaded_without_a_request() {
-    let database = Database::new(Content::Catalogue, Variants::optimized().indexes).await;
+    let database = Database::new(Content::Catalogue, Selection::optimized().indexes).await;
     let shop = Process::serve(&settings(&database)).await;
     for gauge in [
         "backstock_catalog_columns_bytes",

@@ -1,6 +1,6 @@
 //! A shop serves only with the schema and the index set that it expects.
 
-use storefront::variants::Variants;
+use techniques::Selection;
 
 use crate::support::database::{Content, Database, execute};
 use crate::support::process::{Process, run, settings};
@@ -37,7 +37,7 @@ async fn it_rejects_a_database_without_a_schema_and_migrate_creates_it() {
 
 #[tokio::test]
 async fn it_rejects_an_older_and_a_newer_schema() {
-    let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
+    let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
     database
         .execute("insert into _sqlx_migrations select 29990101000000, 'later', now(), true, '', 0")
         .await;
@@ -71,7 +71,7 @@ async fn it_rejects_an_older_and_a_newer_schema() {
 
 #[tokio::test]
 async fn it_rejects_another_index_set() {
-    let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
+    let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
     database.execute("update index_set set arm = 'none'").await;
     let error = startup_error(&database).await;
     assert!(
@@ -84,7 +84,7 @@ async fn it_rejects_another_index_set() {
 #[tokio::test]
 #[cfg(feature = "baselines")]
 async fn an_index_set_can_be_changed_back_and_forth() {
-    let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
+    let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
     for arm in ["none", "foreign_keys", "chosen", "foreign_keys"] {
         let migrated = run(&["migrate", "--indexes", arm], &settings(&database)).await;
         assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
@@ -109,7 +109,7 @@ async fn definition(database: &Database, index: &str) -> serde_json::Value {
 
 #[tokio::test]
 async fn an_index_set_of_another_build_is_updated() {
-    let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
+    let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
     let (missing, changed, half_built) = (
         "sessions_expires_at_idx",
         "addresses_customer_id_idx",
@@ -192,7 +192,7 @@ async fn a_migration_without_its_locks_is_rolled_back_with_advice() {
 
 #[tokio::test]
 async fn concurrent_migrations_both_succeed() {
-    let database = Database::new(Content::Schema, Variants::optimized().indexes).await;
+    let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
     database
         .execute("drop index products_newest_idx, products_rating_idx")
         .await;

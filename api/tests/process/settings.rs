@@ -161,11 +161,7 @@ async fn help_documents_every_setting_with_its_default() {
 #[tokio::test]
 async fn a_port_in_use_is_named_with_its_setting() {
     use crate::support::database::Content;
-    let database = Database::new(
-        Content::Schema,
-        storefront::variants::Variants::optimized().indexes,
-    )
-    .await;
+    let database = Database::new(Content::Schema, techniques::Selection::optimized().indexes).await;
     let occupied = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut all = settings(&database);
     all.retain(|(name, _)| *name != "BACKSTOCK_LISTEN");
@@ -182,11 +178,7 @@ async fn a_port_in_use_is_named_with_its_setting() {
 #[tokio::test]
 async fn only_the_internal_listener_exposes_operational_data() {
     use crate::support::database::Content;
-    let database = Database::new(
-        Content::Catalogue,
-        storefront::variants::Variants::optimized().indexes,
-    )
-    .await;
+    let database = Database::new(Content::Catalogue, techniques::Selection::optimized().indexes).await;
     let shop = Process::serve(&settings(&database)).await;
     let variants = get(shop.internal, "/internal/variants")
         .await
@@ -197,7 +189,7 @@ async fn only_the_internal_listener_exposes_operational_data() {
     assert_eq!(variants["lessons"]["pagination"], "cursor");
     assert_eq!(
         variants["lessons"].as_object().unwrap().len(),
-        storefront::variants::LESSONS.len()
+        techniques::LESSONS.len()
     );
     let ready = get(shop.internal, "/readyz").await.unwrap().ok().json();
     assert_eq!(ready["postgres"], "up");
@@ -222,7 +214,7 @@ async fn only_the_internal_listener_exposes_operational_data() {
 #[tokio::test]
 #[cfg(not(feature = "baselines"))]
 async fn a_build_without_baselines_has_one_arm_per_lesson_and_reports_it() {
-    for lesson in storefront::variants::LESSONS {
+    for lesson in techniques::LESSONS {
         assert_eq!(lesson.arms.len(), 1, "{}", lesson.name);
     }
     let database = Database::empty().await;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use storefront::variants::{Indexes, LESSONS, Lesson, Variants};
+use techniques::{Indexes, LESSONS, Lesson, Selection};
 
 use super::database::{Content, Database};
 
@@ -16,7 +16,7 @@ pub fn has_arm(lesson_name: &str, arm: &str) -> bool {
 }
 
 /// One arm of a lesson. The other lessons have the arms of its comparison.
-pub fn arm(lesson: &Lesson, arm: &str) -> Variants {
+pub fn arm(lesson: &Lesson, arm: &str) -> Selection {
     let mut text = "optimized".to_owned();
     for (other, other_arm) in lesson.context {
         // Without the feature `baselines`, the arm for this context is missing.
@@ -30,20 +30,20 @@ pub fn arm(lesson: &Lesson, arm: &str) -> Variants {
 
 /// All arms of a lesson, baselines first. The arms of `stock` and `order_lines` are compared with `multi_statement`, so the
 /// default of an order, which is no arm of theirs, comes last.
-pub fn arms_of(name: &str) -> Vec<Variants> {
+pub fn arms_of(name: &str) -> Vec<Selection> {
     let lesson = lesson(name);
-    let mut arms: Vec<Variants> = lesson.arms.iter().map(|each| arm(lesson, each.name)).collect();
-    let is_default = |arm: &Variants| arm.arms().eq(Variants::optimized().arms());
+    let mut arms: Vec<Selection> = lesson.arms.iter().map(|each| arm(lesson, each.name)).collect();
+    let is_default = |arm: &Selection| arm.arms().eq(Selection::optimized().arms());
     let is_without_default = lesson.context.iter().any(|(other, _)| *other == "reservation");
     if is_without_default && !arms.iter().any(is_default) {
-        arms.push(Variants::optimized());
+        arms.push(Selection::optimized());
     }
     arms
 }
 
 /// The presets and every arm of every lesson, without duplicates.
-pub fn every_arm() -> Vec<Variants> {
-    let mut all = vec![Variants::optimized()];
+pub fn every_arm() -> Vec<Selection> {
+    let mut all = vec![Selection::optimized()];
     if let Ok(baseline) = "baseline".parse() {
         all.push(baseline);
     }
@@ -61,7 +61,7 @@ pub fn every_arm() -> Vec<Variants> {
 pub struct Databases(Vec<(Indexes, Arc<Database>)>);
 
 impl Databases {
-    pub async fn new(all: &[Variants]) -> Self {
+    pub async fn new(all: &[Selection]) -> Self {
         let mut databases: Vec<(Indexes, Arc<Database>)> = Vec::new();
         for variants in all {
             if databases.iter().all(|(indexes, _)| *indexes != variants.indexes) {
@@ -72,7 +72,7 @@ impl Databases {
         Self(databases)
     }
 
-    pub fn get(&self, variants: &Variants) -> Arc<Database> {
+    pub fn get(&self, variants: &Selection) -> Arc<Database> {
         let found = self.0.iter().find(|(indexes, _)| *indexes == variants.indexes);
         found.unwrap().1.clone()
     }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use api::migrate::{MigrationSettings, migrate};
 use serde_json::Value;
+use shop::schema::MIGRATIONS;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
-use storefront::schema::MIGRATIONS;
-use storefront::variants::Indexes;
+use techniques::Indexes;
 use uuid::Uuid;
 
 use super::servers::servers;

@@ -1,4 +1,4 @@
-//! A fake payment gateway in the test process. It implements `simulators/PROTOCOLS.md` and injects faults at
+//! A fake payment gateway in the test process. It implements `dev/simulators/PROTOCOLS.md` and injects faults at
 //! a moment that the test chooses.
 
 use std::collections::HashMap;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::request::Builder;
-use storefront::access_token::AccessTokens;
+use shop::access_token::AccessTokens;
 use uuid::Uuid;
 
 use super::shop::{SECRETS, TestShop};

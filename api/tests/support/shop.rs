@@ -12,7 +12,7 @@ use axum::http::{Method, Request};
 use clap::Parser;
 use http_body_util::BodyExt;
 use sqlx::ConnectOptions;
-use storefront::variants::Variants;
+use techniques::Selection;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -27,7 +27,7 @@ pub const SECRETS: &str = "test:0123456789abcdef0123456789abcdef";
 
 pub struct TestShop {
     pub database: Arc<Database>,
-    pub variants: Variants,
+    pub variants: Selection,
     pub redis_prefix: String,
     /// For the counters of the components.
     pub state: AppState,
@@ -78,13 +78,13 @@ impl TestShop {
     }
 
     pub async fn start_with(variants: &str, changes: Changes) -> Self {
-        let variants: Variants = variants.parse().unwrap();
+        let variants: Selection = variants.parse().unwrap();
         let database = Database::new(Content::Catalogue, variants.indexes).await;
         Self::on(Arc::new(database), variants, changes).await
     }
 
     /// A shop on a database that other shops can share.
-    pub async fn on(database: Arc<Database>, variants: Variants, changes: Changes) -> Self {
+    pub async fn on(database: Arc<Database>, variants: Selection, changes: Changes) -> Self {
         let redis_prefix = format!("test:{}:", Uuid::now_v7().simple());
         let mut flags = BTreeMap::from([
             ("--database-url", database.url()),

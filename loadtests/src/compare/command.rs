@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use local_services::{Purpose, Services};
-use storefront::variants::LESSONS;
+use techniques::LESSONS;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -18,10 +18,10 @@ use super::progress::Progress;
 use super::stand::{Ground, WAITS};
 use crate::costs::{StoreUrls, machine};
 use crate::database::{ImportFile, measure_alone};
-use crate::generate::{DEFAULT_SEED, Scale};
 use crate::lessons::{Plan, needs_third_parties, plans};
 use crate::report::{self, Mode, Report, SCHEMA};
 use crate::trials::Simulators;
+use dataset::{DEFAULT_SEED, Scale};
 
 /// Measures the arms of each lesson side by side, and writes report.json and index.html.
 #[derive(Debug, clap::Args)]

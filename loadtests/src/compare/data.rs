@@ -7,8 +7,8 @@ use sqlx::{Connection, PgConnection};
 
 use super::stand::Ground;
 use crate::database::{ImportFile, clone_database, drop_database, ensure_imported_template, ensure_template};
-use crate::generate::Scale;
 use crate::lessons::Facts;
+use dataset::Scale;
 
 /// The database in which imported data is looked at before any lesson.
 const LOOKED_AT: &str = "backstock_compare_facts";

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use storefront::variants::LESSONS;
+use techniques::LESSONS;
 
 use super::beside::FastAndSlow;
 use super::clones::next_write;

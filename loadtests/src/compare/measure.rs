@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use serde_json::json;
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::asks::Asks;
 use super::beside::FastAndSlow;

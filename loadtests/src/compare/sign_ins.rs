@@ -13,8 +13,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::client::Client;
 use super::stand::Stand;
 use crate::costs::LAB_MARK;
-use crate::generate::tables::customers::DEMO_PASSWORD;
 use crate::load::Request;
+use dataset::tables::customers::DEMO_PASSWORD;
 
 /// An access token lasts 15 minutes. One that is older than this may not last to the end of a scenario in the full mode.
 const RENEWED_AFTER: Duration = Duration::from_secs(300);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use local_services::Services;
 use sqlx::{Connection, PgConnection};
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::clones::Clones;
 use super::data::Data;

@@ -13,9 +13,9 @@ use sqlx::Connection;
 
 use super::server::Server;
 use super::template::{self, BUILDING, Names, PREFIX};
-use crate::generate::load;
-use crate::generate::progress::Stage;
-use crate::generate::tables::{Table, hex};
+use dataset::load;
+use dataset::progress::Stage;
+use dataset::tables::{Table, hex};
 
 /// What follows the prefix in the name of a template with imported data.
 const KIND: &str = "import_";

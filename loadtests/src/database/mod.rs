@@ -20,7 +20,7 @@ pub(crate) use server::url_of;
 pub use template::ensure_template;
 pub(crate) use template::{migrate, run_api};
 
-use crate::generate::{DEFAULT_SEED, Scale, load};
+use dataset::{DEFAULT_SEED, Scale, load};
 
 /// Makes, lists and drops databases of generated data.
 #[derive(Debug, Clone, Subcommand)]

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::generate::load::explain_full_disk;
+use dataset::load::explain_full_disk;
 
 /// A server, and a connection to the database that its URL names.
 #[derive(Debug)]

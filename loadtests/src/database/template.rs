@@ -15,14 +15,14 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 use sqlx::Connection;
 use sqlx::migrate::Migrator;
-use storefront::variants::{LESSONS, Lesson};
+use techniques::{LESSONS, Lesson};
 use tokio::process::Command as Process;
 
 use super::imported;
 use super::server::Server;
-use crate::generate::load::{self, Existing};
-use crate::generate::progress::Stage;
-use crate::generate::{Catalogue, Scale, tables};
+use dataset::load::{self, Existing};
+use dataset::progress::Stage;
+use dataset::{Catalogue, Scale, tables};
 
 /// What the names of all templates begin with.
 pub const PREFIX: &str = "backstock_template_";

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observations, require};
 use super::{Before, ClaimSpec, Direction, Explanation, Facts, Load, Plan, Scenario, arms_of, suitable};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observations, require};
 use super::{

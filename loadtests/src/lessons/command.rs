@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
-use storefront::variants::{LESSONS, Lesson};
+use techniques::{LESSONS, Lesson};
 
 use super::plan;
 

@@ -1,6 +1,6 @@
 //! `compression`: bytes against CPU, and the link speed from which each arm pays.
 
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observation, Observations, require};
 use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Scenario, arms_of};

@@ -1,6 +1,6 @@
 //! `facets`: counts from rows and from columns, of all products, of a category, of words, and of a brand that has few.
 
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observations, require};
 use super::{Explanation, Facts, LimitKind, Plan, Scenario, arms_of, suitable};

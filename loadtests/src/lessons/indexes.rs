@@ -1,7 +1,7 @@
 //! `indexes`: the storefront's reads route by route under each index set, and what the indexes cost a write.
 
 use serde_json::json;
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observation, Observations, require};
 use super::{ClaimSpec, Direction, Explanation, Facts, Load, Plan, Requests, Scenario, Writes, arms_of};

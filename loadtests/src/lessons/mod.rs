@@ -2,7 +2,7 @@
 //! acts, what others claim for it, and what the measured numbers mean.
 //!
 //! One file a lesson. A lesson's [`Plan`] is data and small functions; how it is carried out is `compare`'s business.
-//! Arms, question and context come from the product's own table, [`storefront::variants::LESSONS`].
+//! Arms, question and context come from the product's own table, [`techniques::LESSONS`].
 //!
 //! Read next: `pagination.rs` as an example, `facts.rs` for where requests come from.
 
@@ -45,7 +45,7 @@ pub use scenario::{Before, Load, Once, Requests, Scenario, SlowOnes, Writes};
 pub use suitable::{lesson_missing, waived};
 pub use trial::{Course, Trial};
 
-use storefront::variants::{LESSONS, Lesson};
+use techniques::{LESSONS, Lesson};
 
 use crate::report::ScenarioReport;
 

@@ -1,6 +1,6 @@
 //! `pagination`: the same pages by number and by cursor, from the first to the deepest.
 
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observation, Observations, require};
 use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Requests, Scenario, arms_of, suitable};

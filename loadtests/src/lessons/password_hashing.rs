@@ -1,6 +1,6 @@
 //! `password_hashing`: what everybody else waits for while people sign in, and what those who sign in wait for.
 
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::facts::SIGNED_IN;
 use super::observation::{Observations, require};

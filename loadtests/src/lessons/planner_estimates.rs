@@ -1,6 +1,6 @@
 //! `planner_estimates`: the same list from a plan that was guessed, and from one that was chosen for its values.
 
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observations, require};
 use super::{Explanation, Facts, Plan, Scenario, arms_of, suitable};

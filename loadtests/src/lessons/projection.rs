@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observations, require};
 use super::{ClaimSpec, Direction, Explanation, Facts, Plan, Scenario, arms_of, suitable};

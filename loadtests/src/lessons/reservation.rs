@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observations, require};
 use super::{Explanation, Facts, Load, Once, Plan, Requests, Scenario, arms_of};
@@ -37,13 +37,10 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
         },
         claims: &[],
         files: &[
-            (
-                "multi_statement",
-                "api/src/orders/place_order/reservation/multi_statement.rs",
-            ),
+            ("multi_statement", "api/src/orders/reservation/multi_statement.rs"),
             (
                 "single_statement",
-                "api/src/orders/place_order/reservation/single_statement.rs",
+                "api/src/orders/reservation/single_statement.rs",
             ),
         ],
         explain,

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observation, Observations, require};
 use super::{Course, Explanation, Facts, LimitKind, Plan, Requests, Scenario, Trial, arms_of};

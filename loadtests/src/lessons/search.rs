@@ -1,6 +1,6 @@
 //! `search`: whole words that both arms find alike, and what each finds besides.
 
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observations, require};
 use super::{ClaimSpec, Direction, Exhibit, Explanation, Facts, Plan, Scenario, arms_of, suitable};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::facts::SIGNED_IN;
 use super::observation::{Observations, require};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observation, Observations, require};
 use super::{ClaimSpec, Course, Explanation, Facts, LimitKind, Plan, Requests, Scenario, Trial, arms_of};
@@ -53,13 +53,16 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
         observed: |seen| how(seen).to_owned(),
         claims: CLAIMS,
         files: &[
-            ("read_then_write", "api/src/orders/place_order/read_then_write.rs"),
+            (
+                "read_then_write",
+                "api/src/orders/reserve_stock/read_then_write.rs",
+            ),
             (
                 "row_lock_through_payment",
-                "api/src/orders/place_order/row_lock_through_payment.rs",
+                "api/src/orders/reserve_stock/row_lock_through_payment.rs",
             ),
-            ("row_lock", "api/src/orders/place_order/row_lock.rs"),
-            ("conditional", "api/src/orders/place_order/conditional.rs"),
+            ("row_lock", "api/src/orders/reserve_stock/row_lock.rs"),
+            ("conditional", "api/src/orders/reserve_stock/conditional.rs"),
         ],
         explain,
         exhibits: |_| Vec::new(),

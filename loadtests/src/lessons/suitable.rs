@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn a_large_catalogue_shows_everything() {
         let facts = Facts::for_tests();
-        for lesson in storefront::variants::LESSONS {
+        for lesson in techniques::LESSONS {
             assert_eq!(lesson_missing(lesson.name, &facts), None, "{}", lesson.name);
             assert_eq!(waived(lesson.name, &facts), None, "{}", lesson.name);
         }

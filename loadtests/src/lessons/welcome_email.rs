@@ -1,6 +1,6 @@
 //! `welcome_email`: registering, with a mail server that takes its time and with one that does not.
 
-use storefront::variants::Lesson;
+use techniques::Lesson;
 
 use super::observation::{Observations, require};
 use super::{ClaimSpec, Direction, Explanation, Facts, Once, Plan, Requests, Scenario, arms_of};

@@ -12,7 +12,7 @@ use super::measure::{Stand, measure};
 use super::terminal::as_table;
 use super::{LimitResult, Turns};
 use crate::database::{clone_database, drop_database, ensure_template, measure_alone};
-use crate::generate::{DEFAULT_SEED, Scale};
+use dataset::{DEFAULT_SEED, Scale};
 
 /// The database of this command: a clone that is dropped in the end.
 pub(super) const DATABASE: &str = "backstock_limits";

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
-use storefront::variants::LESSONS;
+use techniques::LESSONS;
 
 #[derive(Deserialize)]
 struct Active {
@@ -56,7 +56,7 @@ impl Active {
 mod tests {
     use super::*;
 
-    fn answer(preset: impl Fn(&storefront::variants::Lesson) -> &'static str) -> String {
+    fn answer(preset: impl Fn(&techniques::Lesson) -> &'static str) -> String {
         let lessons: HashMap<_, _> = LESSONS
             .iter()
             .map(|lesson| (lesson.name, preset(lesson)))

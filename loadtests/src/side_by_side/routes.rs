@@ -6,8 +6,8 @@ use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderValue};
 use serde_json::{Value, json};
 
 use super::Shop;
-use crate::generate::tables::customers::{CUSTOMER_EMAIL, DEMO_PASSWORD};
 use crate::load::Request;
+use dataset::tables::customers::{CUSTOMER_EMAIL, DEMO_PASSWORD};
 
 /// A request with the name of what it asks for.
 #[derive(Debug)]

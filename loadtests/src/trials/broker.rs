@@ -3,8 +3,8 @@
 use anyhow::{Context, Result};
 use lapin::options::QueueDeleteOptions;
 use lapin::{Channel, Connection, ConnectionProperties};
+use shop::messages::Consumer;
 use std::time::{Duration, Instant};
-use storefront::messages::Consumer;
 
 use super::tap::TAP;
 

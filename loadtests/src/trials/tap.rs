@@ -10,7 +10,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind};
-use storefront::messages::{EXCHANGE, Event};
+use shop::messages::{EXCHANGE, Event};
 use uuid::Uuid;
 
 use super::broker::connect;

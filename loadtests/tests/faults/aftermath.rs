@@ -6,8 +6,8 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use loadtests::trials::{Carts, Goods, Town};
+use shop::messages::Consumer;
 use sqlx::{AssertSqlSafe, PgConnection};
-use storefront::messages::Consumer;
 
 use super::ground::totals;
 

@@ -1,7 +1,7 @@
 //! A database for one test, on the server that `BACKSTOCK_DATABASE_URL` names or on a private one.
 
+use dataset::load;
 use loadtests::database::{Server, drop_database};
-use loadtests::generate::load;
 use local_services::{Purpose, Services};
 use sqlx::PgConnection;
 use sqlx::migrate::Migrator;

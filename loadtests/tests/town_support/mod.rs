@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use dataset::{DEFAULT_SEED, Scale};
 use loadtests::database::ensure_template;
-use loadtests::generate::{DEFAULT_SEED, Scale};
 use loadtests::trials::{Place, Town, TownSettings};
 use local_services::{Purpose, Services};
 

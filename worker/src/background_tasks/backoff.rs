@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use storefront::postgres::is_unavailable;
+use platform::postgres::is_unavailable;
 use uuid::Uuid;
 
 use super::{BATCH, BackgroundTasks, Round, count};

@@ -15,8 +15,8 @@ mod reconcile_payments;
 mod refresh_sales;
 mod void_payments;
 
-use storefront::postgres::InstrumentedPool;
-use storefront::third_parties::payment::PaymentGateway;
+use platform::postgres::InstrumentedPool;
+use shop::third_parties::payment::PaymentGateway;
 
 pub use self::cleanup::task_names as cleanup_tasks;
 use crate::components::{HealthRegistry, ShutdownToken, supervise};

@@ -3,14 +3,14 @@
 //!
 //! The payment is looked up at the gateway by the order's id. If the money is authorized, the order becomes
 //! paid. Otherwise it fails, and its stock, its coupon use and its cart are returned (compensation). Both use
-//! the same transitions as the api, `storefront/src/orders/`. A client's retry that resumes the order extends
+//! the same transitions as the api, `shop/src/orders/`. A client's retry that resumes the order extends
 //! its reservation, so that the order doesn't fail because of an older response from the gateway.
 
+use shop::messages::Event;
+use shop::orders::orders_reached;
+use shop::orders::{FailureReason, Payment, PendingEvent, fail_order, pay_order};
+use shop::third_parties::payment::{PaymentLookup, PaymentStatus};
 use sqlx::types::time::OffsetDateTime;
-use storefront::messages::Event;
-use storefront::orders::{FailureReason, Payment, PendingEvent, fail_order, pay_order};
-use storefront::telemetry::orders_reached;
-use storefront::third_parties::payment::{PaymentLookup, PaymentStatus};
 use uuid::Uuid;
 
 use super::backoff::{Attempt, ClaimedOrder};
@@ -105,7 +105,7 @@ impl BackgroundTasks {
 
     async fn record_paid(&self, order: Uuid, payment_id: &str) -> Result<(), sqlx::Error> {
         let event = PendingEvent::new(Event::OrderPaid { order_id: order }, None);
-        let mut session = self.pool.session().await?;
+        let mut connection = self.pool.acquire().await?;
         let payment = Payment {
             order,
             payment_id,
@@ -115,7 +115,7 @@ impl BackgroundTasks {
             done_by_caller: &[],
             response: None,
         };
-        if pay_order(&mut session, payment).await? {
+        if pay_order(&mut connection, payment).await? {
             tracing::info!(%order, payment_id, "reconciled an order of unknown outcome: it is paid");
             count_order("paid");
         }
@@ -123,8 +123,8 @@ impl BackgroundTasks {
     }
 
     async fn record_failed(&self, order: Uuid, reason: FailureReason<'_>) -> Result<(), sqlx::Error> {
-        let mut session = self.pool.session().await?;
-        if fail_order(&mut session, order, reason, OffsetDateTime::now_utc()).await? {
+        let mut connection = self.pool.acquire().await?;
+        if fail_order(&mut connection, order, reason, OffsetDateTime::now_utc()).await? {
             tracing::info!(%order, "reconciled an order of unknown outcome: it failed unpaid, and its stock was returned");
             count_order("payment_failed");
         }

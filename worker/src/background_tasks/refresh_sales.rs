@@ -65,8 +65,8 @@ impl BackgroundTasks {
     /// Refreshes the products that follow `after`. Returns the last of them, or `None` after the last batch.
     async fn refresh_batch(&self, after: Uuid) -> Result<Option<Uuid>, sqlx::Error> {
         let limit = i64::from(self.settings.sales_refresh_products);
-        let mut session = self.pool.session().await?;
-        let mut transaction = session.begin().await?;
+        let mut connection = self.pool.acquire().await?;
+        let mut transaction = connection.begin().await?;
         let counted = sqlx::query_scalar!(
             "select product_id from product_sales where product_id > $1
              order by product_id limit $2 for update skip locked",

@@ -6,8 +6,8 @@
 //! only then trusted. Declined orders are skipped: no money is held, so the api sets
 //! `payment_voided_at` with the decline.
 
-use storefront::orders::record_void;
-use storefront::third_parties::payment::{ChangeOutcome, PaymentLookup, PaymentStatus};
+use shop::orders::record_void;
+use shop::third_parties::payment::{ChangeOutcome, PaymentLookup, PaymentStatus};
 use uuid::Uuid;
 
 use super::backoff::{Attempt, ClaimedOrder};
@@ -153,8 +153,8 @@ impl BackgroundTasks {
     }
 
     async fn record_voided(&self, order: Uuid, payment_id: Option<&str>) -> Result<(), sqlx::Error> {
-        let mut session = self.pool.session().await?;
-        if record_void(&mut session, order, payment_id).await? {
+        let mut connection = self.pool.acquire().await?;
+        if record_void(&mut connection, order, payment_id).await? {
             count("voided", 1);
         }
         Ok(())

@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use platform::postgres::InstrumentedPool;
 use serde_json::Value;
-use storefront::emails::{Confirmation, ConfirmationLine};
-use storefront::messages::Consumer;
-use storefront::money::{Currency, Money};
-use storefront::postgres::InstrumentedPool;
+use shop::emails::{Confirmation, ConfirmationLine};
+use shop::messages::Consumer;
+use shop::money::{Currency, Money};
 use uuid::Uuid;
 
 use super::inbox::{self, OutgoingEmail};

@@ -13,8 +13,8 @@ use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use storefront::messages::Consumer;
-use storefront::telemetry::trace::{self, KeyValue, Kind, Trace};
+use platform::telemetry::trace::{self, KeyValue, Kind, Trace};
+use shop::messages::Consumer;
 use tokio::task::{JoinError, JoinSet};
 
 use super::acks::{Ack, Acks};

@@ -13,10 +13,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use platform::postgres::InstrumentedPool;
+use shop::emails::Email;
+use shop::messages::Consumer;
 use sqlx::types::time::OffsetDateTime;
-use storefront::emails::Email;
-use storefront::messages::Consumer;
-use storefront::postgres::InstrumentedPool;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -29,7 +29,7 @@ const MARK_RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// An email and its recipient.
 pub(super) struct OutgoingEmail {
     pub(super) to: String,
-    /// See [`storefront::third_parties::mail::Mailer::send`].
+    /// See [`shop::third_parties::mail::Mailer::send`].
     pub(super) cause: String,
     pub(super) email: Email,
 }

@@ -3,7 +3,7 @@
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable};
-use storefront::messages::{ATTEMPT, Consumer, Event, TRACEPARENT};
+use shop::messages::{ATTEMPT, Consumer, Event, TRACEPARENT};
 use uuid::Uuid;
 
 /// The header that tells an operator why a message is a dead letter.

@@ -15,12 +15,12 @@ mod sales_counts;
 mod shipping_label;
 mod welcome_email;
 
-use storefront::messages::{Consumer, Event};
-use storefront::postgres::InstrumentedPool;
-use storefront::third_parties::carrier::Carrier;
-use storefront::third_parties::mail::{MailError, Mailer};
-use storefront::third_parties::payment::PaymentGateway;
-use storefront::variants::Variants;
+use platform::postgres::InstrumentedPool;
+use shop::messages::{Consumer, Event};
+use shop::third_parties::carrier::Carrier;
+use shop::third_parties::mail::{MailError, Mailer};
+use shop::third_parties::payment::PaymentGateway;
+use techniques::Selection;
 use uuid::Uuid;
 
 use crate::batch::StatementError;
@@ -60,7 +60,7 @@ impl ConsumerContext {
         pool: InstrumentedPool,
         third_parties: ThirdParties,
         settings: ConsumerSettings,
-        variants: &Variants,
+        selection: &Selection,
     ) -> Self {
         let ThirdParties {
             payments,
@@ -73,7 +73,7 @@ impl ConsumerContext {
             emails: EmailInbox::new(&pool, max_emails, settings.email_claim),
             confirmed_orders: confirmation_email::order_reader(&pool, max_emails),
             labels: LabelStatements::new(&pool, max_batch(Consumer::ShippingLabel)),
-            sales_counts: SalesCounts::new(variants.sales_counts, &pool, max_batch(Consumer::Popularity)),
+            sales_counts: SalesCounts::new(selection.sales_counts, &pool, max_batch(Consumer::Popularity)),
             pool,
             payments,
             carrier,

@@ -13,12 +13,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use platform::postgres::InstrumentedPool;
 use serde_json::Value;
-use storefront::messages::Consumer;
-use storefront::postgres::InstrumentedPool;
-use storefront::telemetry::orders_reached;
-use storefront::third_parties::carrier::{Label, LabelOutcome, Parcel};
-use storefront::third_parties::payment::ChangeOutcome;
+use shop::messages::Consumer;
+use shop::orders::orders_reached;
+use shop::third_parties::carrier::{Label, LabelOutcome, Parcel};
+use shop::third_parties::payment::ChangeOutcome;
 use uuid::Uuid;
 
 use super::{ConsumerContext, HandlerError, HandlerOutcome};

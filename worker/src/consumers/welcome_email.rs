@@ -1,7 +1,7 @@
 //! Welcomes a new customer by email.
 
-use storefront::emails::Welcome;
-use storefront::messages::Consumer;
+use shop::emails::Welcome;
+use shop::messages::Consumer;
 use uuid::Uuid;
 
 use super::inbox::{self, OutgoingEmail};

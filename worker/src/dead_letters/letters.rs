@@ -6,8 +6,8 @@ use anyhow::Context;
 use lapin::Channel;
 use lapin::message::Delivery;
 use lapin::options::BasicGetOptions;
-use storefront::messages::Consumer;
-use storefront::settings::AmqpSettings;
+use platform::settings::AmqpSettings;
+use shop::messages::Consumer;
 use uuid::Uuid;
 
 use crate::broker::{Broker, Publisher};

@@ -10,9 +10,9 @@ mod show;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use storefront::messages::Consumer;
-use storefront::settings::{AmqpSettings, LogSettings};
-use storefront::telemetry;
+use platform::settings::{AmqpSettings, LogSettings};
+use platform::telemetry;
+use shop::messages::Consumer;
 use uuid::Uuid;
 
 use self::letters::{DeadLetterBatch, with_id};

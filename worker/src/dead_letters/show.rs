@@ -1,7 +1,7 @@
 //! The command's output, as text or JSON.
 
 use serde_json::{Value, json};
-use storefront::messages::TRACEPARENT;
+use shop::messages::TRACEPARENT;
 
 use super::letters::DeadLetter;
 use crate::consumers::message;

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use lapin::Channel;
-use storefront::messages::{Consumer, EVENTS};
-use storefront::postgres::InstrumentedPool;
+use platform::postgres::InstrumentedPool;
+use shop::messages::{Consumer, EVENTS};
 use tokio::sync::Notify;
 
 use crate::broker::{Broker, BrokerError};

@@ -1,9 +1,9 @@
 //! Wakes the relay when Postgres notifies of a commit (`LISTEN`). Only a hint: the relay also polls, so a
 //! lost notification just delays an event.
 
+use shop::messages::WAKE_CHANNEL;
 use sqlx::PgPool;
 use sqlx::postgres::PgListener;
-use storefront::messages::WAKE_CHANNEL;
 use tokio::sync::Notify;
 
 use crate::components::{HealthRegistry, ShutdownToken, supervise};

@@ -7,9 +7,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation, PublisherConfirm};
-use storefront::messages::{EXCHANGE, properties};
-use storefront::postgres::Session;
-use storefront::telemetry::trace::{self, KeyValue, Kind, Trace};
+use platform::postgres::InstrumentedConnection;
+use platform::telemetry::trace::{self, KeyValue, Kind, Trace};
+use shop::messages::{EXCHANGE, properties};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -47,8 +47,8 @@ impl Relay<'_> {
         unroutable: &[String],
         low_water_mark: &mut LowWaterMark,
     ) -> Result<WindowOutcome, RelayError> {
-        let mut session = self.pool.session().await?;
-        let mut transaction = session.begin().await?;
+        let mut connection = self.pool.acquire().await?;
+        let mut transaction = connection.begin().await?;
         let from = low_water_mark.scan_start(Instant::now());
         let rows = claim(&mut transaction, self.settings.relay_window, unroutable, from).await?;
         let Some(last) = rows.last() else {
@@ -72,7 +72,7 @@ impl Relay<'_> {
 }
 
 async fn claim(
-    session: &mut Session<'_, ()>,
+    connection: &mut InstrumentedConnection<'_, ()>,
     limit: u32,
     unroutable: &[String],
     from: i64,
@@ -93,7 +93,7 @@ async fn claim(
         unroutable,
         from
     )
-    .fetch_all(session)
+    .fetch_all(connection)
     .await
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lapin::options::{BasicPublishOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
-use storefront::messages::{Consumer, EXCHANGE};
+use shop::messages::{Consumer, EXCHANGE};
 
 use super::POLL_INTERVAL;
 use super::servers::VirtualHost;

@@ -2,7 +2,7 @@
 //! leaves them.
 
 use serde_json::json;
-use storefront::messages::{Consumer, Event};
+use shop::messages::{Consumer, Event};
 use uuid::Uuid;
 
 use super::broker::TestBroker;

@@ -74,9 +74,9 @@ async fn page(
         None => Bounds::Start,
         Some(Cursor { matching, key, id }) => Bounds::After { matching, key, id },
     };
-    let mut session = app.database.session(timings).await?;
-    let page = read_page(app, &mut session, list, bounds).await?;
-    drop(session);
+    let mut connection = app.database.acquire(timings).await?;
+    let page = read_page(app, &mut connection, list, bounds).await?;
+    drop(connection);
 
     let next = match page.last_if_more() {
         None => None,

@@ -23,7 +23,7 @@ use super::product::{Details, Fields, ItemColumns, ProductItem};
 use super::product_details::Include;
 use super::reference::Snapshot;
 use super::sort::Sort;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::error::ApiError;
 use crate::http::query::Parameters;
 use crate::state::App;
@@ -148,13 +148,13 @@ impl PageRows {
 /// Reads a page in one or two statements, plus one for details, plus the fallback's if a search text matched nothing.
 async fn read_page(
     app: &App,
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     list: &ListRequest,
     bounds: Bounds,
 ) -> Result<PageRows, ApiError> {
     let catalog = &app.catalog;
     let (brand, category) = (list.filters.brand.as_deref(), list.filters.category.as_deref());
-    let reference = catalog.reference.with_slugs(session, brand, category).await?;
+    let reference = catalog.reference.with_slugs(connection, brand, category).await?;
     let query = ListQuery {
         filters: &list.filters,
         sort: list.sort,
@@ -167,7 +167,7 @@ async fn read_page(
         },
         bounds,
     };
-    let (mut rows, matching) = read_rows(catalog, session, &reference, query).await?;
+    let (mut rows, matching) = read_rows(catalog, connection, &reference, query).await?;
     let more = rows.len() > list.limit as usize;
     rows.truncate(list.limit as usize);
     let columns = rows
@@ -180,11 +180,11 @@ async fn read_page(
         .map(|(row, columns)| columns.key(row))
         .collect::<Result<Vec<_>, _>>()?;
     let ids = keys.iter().map(|key| (key.brand_id, key.category_id));
-    let reference = catalog.reference.with_ids(session, reference, ids).await?;
+    let reference = catalog.reference.with_ids(connection, reference, ids).await?;
     let products: Vec<_> = keys.iter().map(|key| key.product).collect();
     let details = catalog
         .details
-        .load(session, &products, list.include, catalog.max_list_details)
+        .load(connection, &products, list.include, catalog.max_list_details)
         .await?;
     Ok(PageRows {
         rows,
@@ -200,13 +200,13 @@ async fn read_page(
 /// The rows, and how the search text was matched.
 async fn read_rows(
     catalog: &Catalog,
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     reference: &Snapshot,
     mut query: ListQuery<'_>,
 ) -> Result<(Vec<PgRow>, u8), ApiError> {
     let rows = catalog
         .statement
-        .read(session, reference, &catalog.statistics, query)
+        .read(connection, reference, &catalog.statistics, query)
         .await?;
     let has_fallback =
         query.matching == 0 && query.filters.q.is_some() && catalog.search.has_second_matching();
@@ -227,7 +227,7 @@ async fn read_rows(
             };
             let first = catalog
                 .statement
-                .read(session, reference, &catalog.statistics, first)
+                .read(connection, reference, &catalog.statistics, first)
                 .await?;
             first.is_empty()
         }
@@ -238,7 +238,7 @@ async fn read_rows(
     query.matching = 1;
     let rows = catalog
         .statement
-        .read(session, reference, &catalog.statistics, query)
+        .read(connection, reference, &catalog.statistics, query)
         .await?;
     Ok((rows, query.matching))
 }

@@ -65,9 +65,9 @@ async fn page(
     number: u64,
 ) -> Result<Answer, ApiError> {
     let bounds = Bounds::Skip((number - 1) * u64::from(list.limit));
-    let mut session = app.database.session(timings).await?;
-    let page = read_page(app, &mut session, list, bounds).await?;
-    drop(session);
+    let mut connection = app.database.acquire(timings).await?;
+    let page = read_page(app, &mut connection, list, bounds).await?;
+    drop(connection);
 
     let next = page.more.then(|| format!("{name}&page={}", number + 1));
     Ok(Answer::new(next.as_deref(), &render(&page, list.fields, next.as_deref())?).showing(page.products))

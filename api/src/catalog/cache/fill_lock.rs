@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use platform::redis::{Redis, RedisError};
 use redis::Cmd;
-use storefront::redis::{Redis, RedisError};
 use uuid::Uuid;
 
 /// The lock expires if its holder doesn't release it. Longer than the database may take for a list or a search.

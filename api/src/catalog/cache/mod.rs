@@ -14,8 +14,7 @@ mod fill_lock;
 mod freshness;
 mod single_flight;
 
-use storefront::redis::Redis;
-use storefront::variants;
+use platform::redis::Redis;
 
 use super::changes::Changes;
 use crate::http::answer::Answer;
@@ -78,15 +77,15 @@ pub enum Fill {
 impl CatalogCache {
     /// Builds the arm. It connects lazily.
     pub fn new(
-        arm: variants::CatalogCache,
+        arm: techniques::CatalogCache,
         redis: Redis,
         settings: CacheSettings,
         cursors: &CursorKeys,
     ) -> Self {
         match arm {
             #[cfg(feature = "baselines")]
-            variants::CatalogCache::None => Self::None(none::NoCache),
-            variants::CatalogCache::Redis => {
+            techniques::CatalogCache::None => Self::None(none::NoCache),
+            techniques::CatalogCache::Redis => {
                 // Answers contain signed `next` links. Links signed with another key may be rejected, so answers with
                 // them must not be served.
                 let cursor_key = cursors.signing_key_name();

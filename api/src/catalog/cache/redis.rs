@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use platform::redis::{Redis, RedisError};
 use redis::Cmd;
-use storefront::redis::{Redis, RedisError};
 
 use super::admission::{Admission, AdmissionSettings};
 use super::entry::{Entry, Stamp};
@@ -357,7 +357,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use clap::Parser;
-    use storefront::settings::RedisSettings;
+    use platform::settings::RedisSettings;
     use tokio::sync::{mpsc, watch};
     use tokio::task::JoinSet;
 

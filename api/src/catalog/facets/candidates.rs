@@ -8,7 +8,7 @@ use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;
 use crate::catalog::search::expected_rows::explain;
 use crate::catalog::search::indexed_search::{IndexedSearch, lexemes};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::http::error::ApiError;
 use crate::http::timings::Timings;
 use crate::state::App;
@@ -52,15 +52,15 @@ pub async fn find(
     matching: &Matching,
 ) -> Result<Candidates, ApiError> {
     let bound = app.catalog.limits.facet_candidates as usize;
-    let mut session = app.database.session(timings).await?;
-    let Some((mut sql, access)) = compose(app, &mut session, filters, matching).await? else {
+    let mut connection = app.database.acquire(timings).await?;
+    let Some((mut sql, access)) = compose(app, &mut connection, filters, matching).await? else {
         return Ok(Candidates::default());
     };
     // Written out, and planned for its words: with an unknown limit the planner assumes a tenth of the table.
     sql.push(" limit ").push(bound + 1);
     let candidates = sql.build_query_as().persistent(false);
-    let visited: Vec<(Uuid, bool)> = candidates.fetch_all(&mut session).await?;
-    drop(session);
+    let visited: Vec<(Uuid, bool)> = candidates.fetch_all(&mut connection).await?;
+    drop(connection);
     let are_cut = access != Access::Index || visited.len() > bound;
     let candidates = visited.into_iter().take(bound);
     let ids = candidates.filter_map(|(id, matches)| matches.then_some(id));
@@ -73,11 +73,11 @@ pub async fn find(
 /// The statement but for its limit: products, and whether each matches. `None` when nothing can match.
 async fn compose(
     app: &App,
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     filters: &ProductFilters,
     matching: &Matching,
 ) -> Result<Option<(QueryBuilder<Postgres>, Access)>, ApiError> {
-    let Some(query) = matching.text_query(session).await? else {
+    let Some(query) = matching.text_query(connection).await? else {
         let mut sql = QueryBuilder::new("select p.id, true from products p");
         matching.push_join(&mut sql);
         sql.push(" where p.active and ");
@@ -85,12 +85,16 @@ async fn compose(
         return Ok(Some((sql, Access::Index)));
     };
     let (brand, category) = (filters.brand.as_deref(), filters.category.as_deref());
-    let reference = app.catalog.reference.with_slugs(session, brand, category).await?;
+    let reference = app
+        .catalog
+        .reference
+        .with_slugs(connection, brand, category)
+        .await?;
     let (Some(query), Some(lexemes)) = (query, filter_lexemes(filters, &reference)) else {
         return Ok(None);
     };
     let mut search = IndexedSearch::new(&query, &lexemes);
-    let access = choose_access(app, session, &mut search).await?;
+    let access = choose_access(app, connection, &mut search).await?;
     // Also those that are not shown: they are not counted, and a row more to read for each of them would have no bound.
     let mut sql = QueryBuilder::new("select s.product_id, ");
     search.push_filter(&mut sql);
@@ -106,23 +110,23 @@ async fn compose(
 /// Chooses by what the planner expects. For a prefix, it may leave the prefix to the filter of `search`.
 async fn choose_access(
     app: &App,
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     search: &mut IndexedSearch<'_>,
 ) -> Result<Access, ApiError> {
     if !search.has_prefix() {
         return Ok(Access::Index);
     }
     let bound = f64::from(app.catalog.limits.facet_candidates);
-    let products = app.catalog.statistics.get(session).await?.products;
+    let products = app.catalog.statistics.get(connection).await?.products;
     let mut sql = QueryBuilder::new("explain (format json) select from search_rows s where true");
     search.push(&mut sql);
     if !search.has_prefix_and_others() {
-        let matches = explain(&mut sql, session).await?.total;
+        let matches = explain(&mut sql, connection).await?.total;
         return Ok(sample(bound, products, matches));
     }
     search.push_parts(&mut sql);
     // A condition that can't hold is left out.
-    if let [matches, prefix, others] = explain(&mut sql, session).await?.selects[..] {
+    if let [matches, prefix, others] = explain(&mut sql, connection).await?.selects[..] {
         let access = sample(bound, products, matches);
         if access != Access::Index {
             return Ok(access);

@@ -89,8 +89,8 @@ async fn reference_with_slugs(
     if knows_brand && knows_category {
         return Ok(snapshot);
     }
-    let mut session = app.database.session(timings).await?;
-    Ok(reference.with_slugs(&mut session, brand, category).await?)
+    let mut connection = app.database.acquire(timings).await?;
+    Ok(reference.with_slugs(&mut connection, brand, category).await?)
 }
 
 /// Brands and categories, those that were counted among them.
@@ -109,8 +109,8 @@ async fn reference_with_names(
     if knows_brands && knows_categories && !is_empty {
         return Ok(snapshot);
     }
-    let mut session = app.database.session(timings).await?;
-    Ok(app.catalog.reference.load(&mut session).await?)
+    let mut connection = app.database.acquire(timings).await?;
+    Ok(app.catalog.reference.load(&mut connection).await?)
 }
 
 /// The filters with ids in place of slugs. `None` when no product can pass: there is no such brand or category.

@@ -11,7 +11,6 @@ pub mod columns;
 pub mod scan;
 
 use serde::Serialize;
-use storefront::variants;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -114,11 +113,11 @@ pub enum Facets {
 
 impl Facets {
     /// Builds the arm.
-    pub fn new(arm: variants::Facets, replicas: &Replicas) -> Self {
+    pub fn new(arm: techniques::Facets, replicas: &Replicas) -> Self {
         match arm {
             #[cfg(feature = "baselines")]
-            variants::Facets::Scan => Self::Scan,
-            variants::Facets::Columns => Self::Columns(ColumnCounts::new(replicas.columns.clone())),
+            techniques::Facets::Scan => Self::Scan,
+            techniques::Facets::Columns => Self::Columns(ColumnCounts::new(replicas.columns.clone())),
         }
     }
 

@@ -22,9 +22,9 @@ pub(super) async fn count(
     candidates: Option<&[Uuid]>,
 ) -> Result<FacetCounts, ApiError> {
     let mut sql = compose(filters, candidates);
-    let mut session = app.database.session(timings).await?;
-    let rows = sql.build().fetch_all(&mut session).await?;
-    drop(session);
+    let mut connection = app.database.acquire(timings).await?;
+    let rows = sql.build().fetch_all(&mut connection).await?;
+    drop(connection);
     let mut facets = FacetCounts::default();
     for row in rows {
         let products: i64 = row.try_get("products")?;
@@ -55,7 +55,7 @@ pub(super) async fn count(
 }
 
 pub(super) async fn by_category(app: &App, timings: &Timings) -> Result<Vec<CategoryCount>, ApiError> {
-    let mut session = app.database.session(timings).await?;
+    let mut connection = app.database.acquire(timings).await?;
     let rows = sqlx::query_as!(
         CategoryCount,
         r#"select c.id, c.parent_id, c.slug, c.name, coalesce(counted.products, 0) as "product_count!"
@@ -65,7 +65,7 @@ pub(super) async fn by_category(app: &App, timings: &Timings) -> Result<Vec<Cate
            ) counted on counted.category_id = c.id
            order by c.position, c.slug"#
     );
-    Ok(rows.fetch_all(&mut session).await?)
+    Ok(rows.fetch_all(&mut connection).await?)
 }
 
 /// All four divisions in one pass over the products that match. Slugs are in the order of their bytes, which is the

@@ -7,7 +7,7 @@ pub mod all_columns;
 pub mod narrow;
 
 use sqlx::postgres::PgRow;
-use storefront::variants::Projection;
+use techniques::Projection;
 
 use super::product::ItemColumns;
 

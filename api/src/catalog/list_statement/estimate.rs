@@ -9,7 +9,7 @@ use sqlx::{Postgres, QueryBuilder};
 use crate::catalog::search::expected_rows::explain;
 use crate::catalog::search::indexed_search::ROWS_A_POSTING;
 use crate::catalog::search_statistics::Statistics;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// Looking a product up: 2,704 pages for 1,297 products. One is the hash index's, as few buckets have an overflow page; one
 /// is the row's.
@@ -60,9 +60,9 @@ impl Estimate {
     /// the list without its words. Two more, if there are any: what the prefix leads to, and what the rest does.
     pub(super) async fn read(
         sql: &mut QueryBuilder<Postgres>,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
     ) -> Result<Self, sqlx::Error> {
-        let expected = explain(sql, session).await?;
+        let expected = explain(sql, connection).await?;
         let (rows, matched, without_words, prefix, others) = match expected.selects[..] {
             [rows, matched, without_words] => (rows, matched, without_words, 1.0, 1.0),
             [rows, matched, without_words, prefix, others] => (rows, matched, without_words, prefix, others),

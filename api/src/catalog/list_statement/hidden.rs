@@ -13,10 +13,13 @@ use sqlx::{Postgres, QueryBuilder};
 use super::{Bounds, ListQuery, push_after, push_order};
 use crate::catalog::filters::push_subtree;
 use crate::catalog::search::Matching;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// See the module.
-pub(super) async fn read(session: &mut Session<'_>, list: ListQuery<'_>) -> Result<Vec<PgRow>, sqlx::Error> {
+pub(super) async fn read(
+    connection: &mut InstrumentedConnection<'_>,
+    list: ListQuery<'_>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
     let matching = list.filters.q.as_deref().map(|text| match list.matching {
         0 => Some(list.search.matching(text)),
         _ => list.search.second_matching(text),
@@ -28,7 +31,7 @@ pub(super) async fn read(session: &mut Session<'_>, list: ListQuery<'_>) -> Resu
         Some(None) => return Ok(Vec::new()),
     };
     let mut sql = compose(&list, matching.as_ref());
-    sql.build().fetch_all(session).await
+    sql.build().fetch_all(connection).await
 }
 
 fn compose(list: &ListQuery<'_>, matching: Option<&Matching>) -> QueryBuilder<Postgres> {

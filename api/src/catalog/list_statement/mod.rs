@@ -17,7 +17,7 @@ pub mod visible;
 
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
-use storefront::variants::PlannerEstimates;
+use techniques::PlannerEstimates;
 use uuid::Uuid;
 
 use super::filters::ProductFilters;
@@ -25,7 +25,7 @@ use super::reference::Snapshot;
 use super::search::Search;
 use super::search_statistics::SearchStatistics;
 use super::sort::Sort;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// The arm of `planner_estimates` that this process was built with.
 #[derive(Debug, Clone, Copy)]
@@ -102,15 +102,15 @@ impl ListStatement {
     /// When a statement fails.
     pub async fn read(
         self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         reference: &Snapshot,
         statistics: &SearchStatistics,
         list: ListQuery<'_>,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         match self {
             #[cfg(feature = "baselines")]
-            Self::Hidden => hidden::read(session, list).await,
-            Self::Visible => visible::read(session, reference, statistics, list).await,
+            Self::Hidden => hidden::read(connection, list).await,
+            Self::Visible => visible::read(connection, reference, statistics, list).await,
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::catalog::search::full_text::TextQuery;
 use crate::catalog::search::indexed_search::lexemes;
 use crate::catalog::search_statistics::SearchStatistics;
 use crate::catalog::sort::Sort;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// The most categories whose orders are merged. Each costs a descent of an index, four pages.
 const MAX_MERGED: usize = 100;
@@ -83,7 +83,7 @@ impl<'a> Ids<'a> {
 
 /// See the module.
 pub(super) async fn read(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     reference: &Snapshot,
     statistics: &SearchStatistics,
     list: ListQuery<'_>,
@@ -100,14 +100,14 @@ pub(super) async fn read(
         },
     };
     if let Some(matching) = &matching
-        && let Some(query) = matching.text_query(session).await?
+        && let Some(query) = matching.text_query(connection).await?
     {
         let Some(query) = query else {
             return Ok(Vec::new());
         };
         let category = ids.categories.and_then(<[_]>::first).copied();
         let lexemes = lexemes::all_of(ids.brand, category, list.filters.in_stock);
-        return intersection::read(session, statistics, list, ids, &query, &lexemes).await;
+        return intersection::read(connection, statistics, list, ids, &query, &lexemes).await;
     }
     let filters = list.filters;
     // The inverted index finds all matches, of which skipped rows would be counted off.
@@ -119,7 +119,7 @@ pub(super) async fn read(
             categories: None,
             ..ids
         };
-        return intersection::read(session, statistics, list, ids, &query, &lexemes).await;
+        return intersection::read(connection, statistics, list, ids, &query, &lexemes).await;
     }
     if matches!(
         ids,
@@ -129,7 +129,7 @@ pub(super) async fn read(
         }
     ) && matching.is_none()
         && has_other_prices(filters, list.sort)
-        && let Some(page) = intersection::read_between_prices(session, statistics, list).await?
+        && let Some(page) = intersection::read_between_prices(connection, statistics, list).await?
     {
         return Ok(page);
     }
@@ -138,7 +138,7 @@ pub(super) async fn read(
         && list.bounds.skipped() == 0
         && let Some(subtree) = ids.merged()
     {
-        limits.lower_to_expected(&*statistics.get(session).await?, subtree);
+        limits.lower_to_expected(&*statistics.get(connection).await?, subtree);
     }
     // What one plan serves for all values keeps it; where a value decides, each execution is planned for its own.
     let is_decided_by_values = matching.is_some()
@@ -150,7 +150,7 @@ pub(super) async fn read(
         let page = sql
             .build()
             .persistent(!is_decided_by_values)
-            .fetch_all(&mut *session)
+            .fetch_all(&mut *connection)
             .await?;
         if !limits.raise_saturated(&page)? {
             return Ok(page);

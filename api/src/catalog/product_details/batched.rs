@@ -9,10 +9,10 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Details, ImageRow, Include, ProductKey, VariantRow, image, variant};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 pub(super) async fn load(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     products: &[ProductKey],
     include: Include,
     most: i64,
@@ -22,12 +22,12 @@ pub(super) async fn load(
         Include {
             variants: true,
             images: true,
-        } => both(session, &ids, most).await?,
+        } => both(connection, &ids, most).await?,
         Include {
             variants: true,
             images: false,
-        } => (variants(session, &ids, most).await?, Vec::new()),
-        Include { variants: false, .. } => (Vec::new(), images(session, &ids, most).await?),
+        } => (variants(connection, &ids, most).await?, Vec::new()),
+        Include { variants: false, .. } => (Vec::new(), images(connection, &ids, most).await?),
     };
     let positions: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
     let empty = || Details {
@@ -52,7 +52,7 @@ pub(super) async fn load(
 }
 
 async fn variants(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     ids: &[Uuid],
     most: i64,
 ) -> Result<Vec<VariantRow>, sqlx::Error> {
@@ -68,10 +68,14 @@ async fn variants(
         ids,
         most
     );
-    rows.fetch_all(session).await
+    rows.fetch_all(connection).await
 }
 
-async fn images(session: &mut Session<'_>, ids: &[Uuid], most: i64) -> Result<Vec<ImageRow>, sqlx::Error> {
+async fn images(
+    connection: &mut InstrumentedConnection<'_>,
+    ids: &[Uuid],
+    most: i64,
+) -> Result<Vec<ImageRow>, sqlx::Error> {
     let rows = sqlx::query_as!(
         ImageRow,
         "select i.product_id, i.url, i.alt
@@ -83,12 +87,12 @@ async fn images(session: &mut Session<'_>, ids: &[Uuid], most: i64) -> Result<Ve
         ids,
         most
     );
-    rows.fetch_all(session).await
+    rows.fetch_all(connection).await
 }
 
 /// Variants and images in one round trip. Only a variant's row has a `sku`.
 async fn both(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     ids: &[Uuid],
     most: i64,
 ) -> Result<(Vec<VariantRow>, Vec<ImageRow>), sqlx::Error> {
@@ -112,7 +116,7 @@ async fn both(
         most
     );
     let (mut variants, mut images) = (Vec::new(), Vec::new());
-    for row in rows.fetch_all(session).await? {
+    for row in rows.fetch_all(connection).await? {
         let product_id = row.product_id;
         if let (Some(sku), Some(title), Some(options), Some(price_cents), Some(stock_quantity)) = (
             row.sku,

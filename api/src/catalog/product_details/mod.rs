@@ -7,13 +7,13 @@ pub mod n_plus_one;
 
 pub mod batched;
 
+use shop::money::{Currency, Money};
 use sqlx::types::Json;
-use storefront::money::{Currency, Money};
-use storefront::variants::Listing;
+use techniques::Listing;
 use uuid::Uuid;
 
 use super::product::{Details, ProductImage, Variant, compare_at_price};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// The arm of `listing` that this process runs.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,7 @@ impl ProductDetails {
     /// When a statement fails.
     pub async fn load(
         self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         products: &[ProductKey],
         include: Include,
         most: u16,
@@ -68,8 +68,8 @@ impl ProductDetails {
         }
         match self {
             #[cfg(feature = "baselines")]
-            Self::NPlusOne => n_plus_one::load(session, products, include, i64::from(most)).await,
-            Self::Batched => batched::load(session, products, include, i64::from(most)).await,
+            Self::NPlusOne => n_plus_one::load(connection, products, include, i64::from(most)).await,
+            Self::Batched => batched::load(connection, products, include, i64::from(most)).await,
         }
     }
 }

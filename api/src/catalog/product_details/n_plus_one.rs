@@ -4,10 +4,10 @@
 //! **Source**: <https://martinfowler.com/eaaCatalog/lazyLoad.html>, ripple loading.
 
 use super::{Details, ImageRow, Include, ProductKey, VariantRow, image, variant};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 pub(super) async fn load(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     products: &[ProductKey],
     include: Include,
     most: i64,
@@ -27,7 +27,7 @@ pub(super) async fn load(
                 most
             );
             details.variants = Some(
-                rows.fetch_all(&mut *session)
+                rows.fetch_all(&mut *connection)
                     .await?
                     .into_iter()
                     .map(|row| variant(row, product.currency))
@@ -42,7 +42,7 @@ pub(super) async fn load(
                 most
             );
             details.images = Some(
-                rows.fetch_all(&mut *session)
+                rows.fetch_all(&mut *connection)
                     .await?
                     .into_iter()
                     .map(image)

@@ -4,7 +4,7 @@ use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder, Row};
 
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// The rows that the planner expects of a `select … union all select …`.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,9 +21,9 @@ pub struct ExpectedRows {
 /// When the statement fails.
 pub async fn explain(
     sql: &mut QueryBuilder<Postgres>,
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
 ) -> Result<ExpectedRows, sqlx::Error> {
-    let row = sql.build().persistent(false).fetch_one(session).await?;
+    let row = sql.build().persistent(false).fetch_one(connection).await?;
     let Json(plan) = row.try_get::<Json<Value>, _>(0)?;
     Ok(ExpectedRows::of(&plan[0]["Plan"]))
 }

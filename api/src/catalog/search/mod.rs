@@ -13,10 +13,9 @@ pub mod expected_rows;
 pub mod indexed_search;
 
 use sqlx::{Postgres, QueryBuilder};
-use storefront::variants;
 
 use self::full_text::TextQuery;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// The arm of `search` that this process runs.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +29,11 @@ pub enum Search {
 
 impl Search {
     /// Builds the arm.
-    pub fn new(arm: variants::Search) -> Self {
+    pub fn new(arm: techniques::Search) -> Self {
         match arm {
             #[cfg(feature = "baselines")]
-            variants::Search::Like => Self::Like,
-            variants::Search::FullText => Self::FullText,
+            techniques::Search::Like => Self::Like,
+            techniques::Search::FullText => Self::FullText,
         }
     }
 
@@ -86,7 +85,7 @@ impl Matching {
     /// When a statement fails.
     pub async fn text_query(
         &self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
     ) -> Result<Option<Option<TextQuery>>, sqlx::Error> {
         match self {
             #[cfg(feature = "baselines")]
@@ -94,7 +93,9 @@ impl Matching {
             Self::Words(words) => Ok(Some(Some(words.text_query()))),
             Self::Similar(similar) => {
                 let corrected = sqlx::query_scalar!("select corrected_query($1)::text", similar.text());
-                Ok(Some(corrected.fetch_one(session).await?.map(TextQuery::Lexemes)))
+                Ok(Some(
+                    corrected.fetch_one(connection).await?.map(TextQuery::Lexemes),
+                ))
             }
         }
     }

@@ -112,14 +112,14 @@ async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer,
 
 /// The current data of these products.
 async fn read_products(app: &App, timings: &Timings, ids: &[Uuid]) -> Result<Vec<Suggestion>, ApiError> {
-    let mut session = app.database.session(timings).await?;
+    let mut connection = app.database.acquire(timings).await?;
     let rows = sqlx::query_as::<_, Suggestion>(
         "select id, title, slug
          from products
          where id = any($1) and active
          order by array_position($1, id)",
     );
-    Ok(rows.bind(ids).fetch_all(&mut session).await?)
+    Ok(rows.bind(ids).fetch_all(&mut connection).await?)
 }
 
 /// The best-selling among a bounded number of matching titles.
@@ -145,12 +145,12 @@ async fn read_rare(app: &App, timings: &Timings, text: &str) -> Result<Vec<Sugge
         .push(
             ") found join products p on p.id = found.product_id order by found.sales_count desc, p.id desc",
         );
-    let mut session = app.database.session(timings).await?;
+    let mut connection = app.database.acquire(timings).await?;
     // Planned each time, because the selectivity depends on the text.
     let rows = sql
         .build_query_as()
         .persistent(false)
-        .fetch_all(&mut session)
+        .fetch_all(&mut connection)
         .await?;
     Ok(rows)
 }

@@ -4,13 +4,13 @@
 //! never done, because nothing retries it; there is only a line in the log.
 //! **Source**: <https://www.enterpriseintegrationpatterns.com/patterns/messaging/EncapsulatedSynchronousIntegration.html>
 
-use storefront::emails::{Confirmation, ConfirmationLine};
-use storefront::messages::Consumer;
-use storefront::telemetry::order_reached;
-use storefront::third_parties::carrier::{Carrier, LabelOutcome, Parcel};
-use storefront::third_parties::mail::Mailer;
-use storefront::third_parties::payment::{ChangeOutcome, PaymentGateway};
-use storefront::variants::Variants;
+use shop::emails::{Confirmation, ConfirmationLine};
+use shop::messages::Consumer;
+use shop::orders::order_reached;
+use shop::third_parties::carrier::{Carrier, LabelOutcome, Parcel};
+use shop::third_parties::mail::Mailer;
+use shop::third_parties::payment::{ChangeOutcome, PaymentGateway};
+use techniques::Selection;
 use uuid::Uuid;
 
 use super::sales_counts::SalesCounts;
@@ -36,7 +36,7 @@ pub struct Inline {
 
 impl Inline {
     pub(super) fn new(
-        variants: &Variants,
+        selection: &Selection,
         settings: &Settings,
         payments: &PaymentGateway,
     ) -> Result<Self, BuildAppError> {
@@ -44,7 +44,7 @@ impl Inline {
             mailer: Mailer::new(&settings.mail)?,
             carrier: Carrier::new(&settings.orders.carrier)?,
             payments: payments.clone(),
-            sales_counts: SalesCounts::new(variants.sales_counts),
+            sales_counts: SalesCounts::new(selection.sales_counts),
         })
     }
 
@@ -62,8 +62,8 @@ impl Inline {
     }
 
     async fn count_sales(&self, app: &App, timings: &Timings, order: Uuid) -> anyhow::Result<()> {
-        let mut session = app.database.session(timings).await?;
-        self.sales_counts.count(&mut session, order).await?;
+        let mut connection = app.database.acquire(timings).await?;
+        self.sales_counts.count(&mut connection, order).await?;
         Ok(())
     }
 
@@ -87,13 +87,13 @@ impl Inline {
         self.mailer
             .send(&order.email, &cause, &confirmation.email())
             .await?;
-        let mut session = app.database.session(timings).await?;
+        let mut connection = app.database.acquire(timings).await?;
         let sent = sqlx::query!(
             "insert into order_events (order_id, id, event) values ($1, $2, 'confirmation_sent')",
             order.id,
             Uuid::now_v7()
         );
-        sent.execute(&mut session).await?;
+        sent.execute(&mut connection).await?;
         Ok(())
     }
 
@@ -104,15 +104,15 @@ impl Inline {
         order: &Order,
         payment_id: &str,
     ) -> anyhow::Result<()> {
-        let mut session = app.database.session(timings).await?;
+        let mut connection = app.database.acquire(timings).await?;
         let started = sqlx::query!(
             "update orders set shipping_started_at = now() where id = $1 and status = 'paid'",
             order.id
         );
-        if started.execute(&mut session).await?.rows_affected() == 0 {
+        if started.execute(&mut connection).await?.rows_affected() == 0 {
             return Ok(()); // cancelled meanwhile
         }
-        drop(session);
+        drop(connection);
         let parcel = Parcel {
             order: order.id,
             service: &order.shipping_method,
@@ -128,7 +128,7 @@ impl Inline {
             captured == ChangeOutcome::Done,
             "the payment was not captured: {captured:?}"
         );
-        let mut session = app.database.session(timings).await?;
+        let mut connection = app.database.acquire(timings).await?;
         let fulfilled = sqlx::query!(
             "with fulfilled as (
                  update orders set status = 'fulfilled', updated_at = now() where id = $1 and status = 'paid'
@@ -147,7 +147,7 @@ impl Inline {
             Uuid::now_v7(),
             Uuid::now_v7()
         );
-        if fulfilled.execute(&mut session).await?.rows_affected() > 0 {
+        if fulfilled.execute(&mut connection).await?.rows_affected() > 0 {
             order_reached("fulfilled");
         }
         Ok(())

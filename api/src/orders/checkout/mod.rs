@@ -12,9 +12,9 @@ mod sales_counts;
 
 pub mod queued;
 
-use storefront::messages::Consumer;
-use storefront::third_parties::payment::PaymentGateway;
-use storefront::variants::{Checkout as Arm, Variants};
+use shop::messages::Consumer;
+use shop::third_parties::payment::PaymentGateway;
+use techniques::{Checkout as Arm, Selection};
 
 use super::order::Order;
 use crate::http::timings::Timings;
@@ -36,14 +36,14 @@ impl Checkout {
     /// # Errors
     /// When a setting of a third party can't be used.
     pub fn new(
-        variants: &Variants,
+        selection: &Selection,
         settings: &Settings,
         payments: &PaymentGateway,
     ) -> Result<Self, BuildAppError> {
         let _ = (settings, payments); // unused without baselines
-        Ok(match variants.checkout {
+        Ok(match selection.checkout {
             #[cfg(feature = "baselines")]
-            Arm::Inline => Self::Inline(Box::new(inline::Inline::new(variants, settings, payments)?)),
+            Arm::Inline => Self::Inline(Box::new(inline::Inline::new(selection, settings, payments)?)),
             Arm::Queued => Self::Queued,
         })
     }

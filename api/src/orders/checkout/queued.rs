@@ -4,6 +4,6 @@
 //! **Fails when**: the worker is down: orders stay `paid`, their messages wait in queues, and nothing is lost.
 //! **Source**: <https://www.rabbitmq.com/docs/reliability>
 
-use storefront::messages::Consumer;
+use shop::messages::Consumer;
 
 pub(super) const HANDLED_IN_REQUEST: &[Consumer] = &[];

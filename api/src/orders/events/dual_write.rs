@@ -10,9 +10,9 @@ use std::time::Duration;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
-use storefront::messages::{CONTENT_TYPE, EXCHANGE, TRACEPARENT};
-use storefront::orders::PendingEvent;
-use storefront::settings::AmqpSettings;
+use platform::settings::AmqpSettings;
+use shop::messages::{CONTENT_TYPE, EXCHANGE, TRACEPARENT};
+use shop::orders::PendingEvent;
 use tokio::sync::Mutex;
 
 use crate::settings::OrderSettings;
@@ -89,7 +89,7 @@ impl DualWrite {
         {
             return Ok(channel.clone());
         }
-        let connection = storefront::amqp::connect(&self.amqp, "backstock-api").await?;
+        let connection = platform::amqp::connect(&self.amqp, "backstock-api").await?;
         let channel = connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let durable = ExchangeDeclareOptions {

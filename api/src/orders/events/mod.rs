@@ -8,8 +8,8 @@ pub mod dual_write;
 
 pub mod outbox;
 
-use storefront::orders::{OutboxRow, PendingEvent};
-use storefront::variants::Events as Arm;
+use shop::orders::{OutboxRow, PendingEvent};
+use techniques::Events as Arm;
 
 use crate::settings::OrderSettings;
 
@@ -30,8 +30,8 @@ impl Events {
     pub fn new(
         arm: Arm,
         settings: &OrderSettings,
-        database: &storefront::settings::DatabaseSettings,
-    ) -> Result<Self, storefront::postgres::UrlError> {
+        database: &platform::settings::DatabaseSettings,
+    ) -> Result<Self, platform::postgres::UrlError> {
         let _ = settings; // unused without baselines
         Ok(match arm {
             #[cfg(feature = "baselines")]

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use platform::postgres::UrlError;
+use platform::settings::DatabaseSettings;
+use shop::messages::WAKE_CHANNEL;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
-use storefront::messages::WAKE_CHANNEL;
-use storefront::postgres::UrlError;
-use storefront::settings::DatabaseSettings;
 use tokio::sync::Mutex;
 
 /// A process notifies the relay at most once in this interval. Each `notify` is a transaction of its own, and a busy
@@ -38,7 +38,7 @@ struct RelayNotifier {
 impl Outbox {
     pub(super) fn new(settings: &DatabaseSettings) -> Result<Self, UrlError> {
         // A lost notification costs 100 ms at most, so its commit needn't wait for the disk.
-        let options = storefront::postgres::connect_options(settings, "backstock-api wake")?
+        let options = platform::postgres::connect_options(settings, "backstock-api wake")?
             .options([("synchronous_commit", "off")]);
         Ok(Self {
             notifier: Arc::new(RelayNotifier {

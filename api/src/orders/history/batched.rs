@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::{LineRow, OrderKey};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::orders::order::OrderLine;
 
 pub(super) async fn lines(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     orders: &[OrderKey],
 ) -> Result<Vec<Vec<OrderLine>>, sqlx::Error> {
     let ids: Vec<Uuid> = orders.iter().map(|order| order.id).collect();
@@ -26,7 +26,7 @@ pub(super) async fn lines(
     );
     let index: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
     let mut all: Vec<Vec<OrderLine>> = orders.iter().map(|_| Vec::new()).collect();
-    for row in rows.fetch_all(session).await? {
+    for row in rows.fetch_all(connection).await? {
         let at = index[&row.order_id];
         all[at].push(row.line(orders[at].currency));
     }

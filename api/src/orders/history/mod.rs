@@ -7,12 +7,12 @@ pub mod n_plus_one;
 
 pub mod batched;
 
-use storefront::money::Currency;
-use storefront::variants::OrderHistory as Arm;
+use shop::money::Currency;
+use techniques::OrderHistory as Arm;
 use uuid::Uuid;
 
 use super::order::OrderLine;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// The arm of `order_history` that this process was built with.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +65,7 @@ impl OrderHistory {
     /// When a statement fails.
     pub async fn lines(
         self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         orders: &[OrderKey],
     ) -> Result<Vec<Vec<OrderLine>>, sqlx::Error> {
         if orders.is_empty() {
@@ -73,8 +73,8 @@ impl OrderHistory {
         }
         match self {
             #[cfg(feature = "baselines")]
-            Self::NPlusOne => n_plus_one::lines(session, orders).await,
-            Self::Batched => batched::lines(session, orders).await,
+            Self::NPlusOne => n_plus_one::lines(connection, orders).await,
+            Self::Batched => batched::lines(connection, orders).await,
         }
     }
 }

@@ -4,11 +4,11 @@
 //! **Source**: <https://martinfowler.com/eaaCatalog/lazyLoad.html>, ripple loading.
 
 use super::{LineRow, OrderKey};
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 use crate::orders::order::OrderLine;
 
 pub(super) async fn lines(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     orders: &[OrderKey],
 ) -> Result<Vec<Vec<OrderLine>>, sqlx::Error> {
     let mut all = Vec::with_capacity(orders.len());
@@ -21,7 +21,7 @@ pub(super) async fn lines(
              order by position",
             order.id
         );
-        let rows = rows.fetch_all(&mut *session).await?;
+        let rows = rows.fetch_all(&mut *connection).await?;
         all.push(rows.into_iter().map(|row| row.line(order.currency)).collect());
     }
     Ok(all)

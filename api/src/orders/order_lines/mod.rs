@@ -1,18 +1,18 @@
 //! How an order's lines are inserted: the lesson `order_lines`.
 //!
 //! Both arms insert the same rows, in the transaction of the reservation. An order that is reserved in one statement
-//! (`place_order/reservation/`) inserts its lines there.
+//! (`reservation/`) inserts its lines there.
 
 #[cfg(feature = "baselines")]
 pub mod row_by_row;
 
 pub mod one_statement;
 
-use storefront::variants::OrderLines as Arm;
+use techniques::OrderLines as Arm;
 use uuid::Uuid;
 
-use super::place_order::basket::Item;
-use crate::database::Session;
+use super::basket::BasketItem;
+use crate::database::InstrumentedConnection;
 
 /// The arm of `order_lines` that this process was built with.
 #[derive(Debug, Clone, Copy)]
@@ -45,9 +45,9 @@ impl OrderLines {
     /// When a statement fails.
     pub async fn insert(
         self,
-        transaction: &mut Session<'_>,
+        transaction: &mut InstrumentedConnection<'_>,
         order: Uuid,
-        items: &[Item],
+        items: &[BasketItem],
     ) -> Result<(), sqlx::Error> {
         match self {
             #[cfg(feature = "baselines")]

@@ -6,15 +6,16 @@
 
 use uuid::Uuid;
 
-use crate::database::Session;
-use crate::orders::place_order::basket::Item;
+use crate::database::InstrumentedConnection;
+use crate::orders::basket::BasketItem;
 
 pub(super) async fn insert(
-    transaction: &mut Session<'_>,
+    transaction: &mut InstrumentedConnection<'_>,
     order: Uuid,
-    items: &[Item],
+    items: &[BasketItem],
 ) -> Result<(), sqlx::Error> {
-    let texts = |text: fn(&Item) -> &String| -> Vec<String> { items.iter().map(text).cloned().collect() };
+    let texts =
+        |text: fn(&BasketItem) -> &String| -> Vec<String> { items.iter().map(text).cloned().collect() };
     let variants: Vec<Uuid> = items.iter().map(|item| item.variant_id).collect();
     let products: Vec<Uuid> = items.iter().map(|item| item.product_id).collect();
     let quantities: Vec<i32> = items.iter().map(|item| item.quantity).collect();

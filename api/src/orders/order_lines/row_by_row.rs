@@ -6,13 +6,13 @@
 
 use uuid::Uuid;
 
-use crate::database::Session;
-use crate::orders::place_order::basket::Item;
+use crate::database::InstrumentedConnection;
+use crate::orders::basket::BasketItem;
 
 pub(super) async fn insert(
-    transaction: &mut Session<'_>,
+    transaction: &mut InstrumentedConnection<'_>,
     order: Uuid,
-    items: &[Item],
+    items: &[BasketItem],
 ) -> Result<(), sqlx::Error> {
     for (item, position) in items.iter().zip(0_i16..) {
         let row = sqlx::query!(

@@ -29,8 +29,8 @@ use super::footprint::allow_open_files;
 use super::{LimitResult, Turns};
 use crate::database::{clone_database, drop_database};
 use crate::frozen;
-use crate::generate::Scale;
 use crate::trials::{Goods, Place, Town, TownSettings};
+use dataset::Scale;
 
 /// Towns of comparisons have lower numbers.
 const TOWN: u8 = 9;

@@ -18,8 +18,8 @@ use self::draw::{Drawn, draw};
 use self::growth::Recorded;
 use self::vocabulary::Vocabulary;
 use super::LimitResult;
-use crate::generate::Scale;
 use crate::shop::ShopSettings;
+use dataset::Scale;
 
 /// Shared buffers that one request may touch, whatever it asks for.
 const MOST_BUFFERS: f64 = 2_000.0;

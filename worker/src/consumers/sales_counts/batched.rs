@@ -13,7 +13,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use storefront::postgres::InstrumentedPool;
+use platform::postgres::InstrumentedPool;
 use uuid::Uuid;
 
 use super::SalesMessage;

@@ -10,9 +10,9 @@ mod per_order;
 
 mod batched;
 
-use storefront::messages::Consumer;
-use storefront::postgres::InstrumentedPool;
-use storefront::variants::SalesCounts as Arm;
+use platform::postgres::InstrumentedPool;
+use shop::messages::Consumer;
+use techniques::SalesCounts as Arm;
 use uuid::Uuid;
 
 use self::batched::Batched;

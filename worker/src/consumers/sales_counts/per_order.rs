@@ -7,7 +7,7 @@
 //! time, and updates it without a previous lock.
 //! **Source**: <https://www.postgresql.org/docs/current/storage-hot.html>
 
-use storefront::postgres::InstrumentedPool;
+use platform::postgres::InstrumentedPool;
 
 use super::{Direction, SalesMessage};
 

@@ -20,7 +20,7 @@ use crate::catalog::search::full_text::{TITLE_MATCH, TextQuery};
 use crate::catalog::search::indexed_search::{IndexedSearch, Part};
 use crate::catalog::search_statistics::{SearchStatistics, Statistics};
 use crate::catalog::sort::Sort;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// Up to this many expected matches are all ranked by relevance.
 const MAX_RANKED: f64 = 100.0;
@@ -45,14 +45,14 @@ const MAX_FILTERED: f64 = 300.0;
 
 /// Reads a page. The rows match the query and have the lexemes; `ids` are conditions that a walk of an order has as well.
 pub(super) async fn read(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     statistics: &SearchStatistics,
     list: ListQuery<'_>,
     ids: Ids<'_>,
     query: &TextQuery,
     lexemes: &str,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    let statistics = statistics.get(session).await?;
+    let statistics = statistics.get(connection).await?;
     let mut page = IntersectionPage {
         statistics: &statistics,
         list,
@@ -61,30 +61,30 @@ pub(super) async fn read(
         reads_whole: false,
         is_doubtful: false,
     };
-    let estimate = page.estimate(session).await?;
+    let estimate = page.estimate(connection).await?;
     let is_relevance = list.sort == Sort::Relevance;
-    let estimate = match page.read_all_matches(session, estimate).await? {
+    let estimate = match page.read_all_matches(connection, estimate).await? {
         AllMatches::Rows(rows) => return Ok(rows),
         // Skipped rows of a ranked list are counted off all matches.
         AllMatches::TooMany(estimate) if !is_relevance || list.bounds.skipped() > 0 => {
-            return page.read(session, estimate).await;
+            return page.read(connection, estimate).await;
         }
         AllMatches::TooMany(estimate) => estimate,
     };
     if estimate.rows <= MAX_RANKED {
-        return page.read(session, estimate).await;
+        return page.read(connection, estimate).await;
     }
     // Too many to rank them all: the best-selling of those with the words in the title, then of the others.
     let mut rows = Vec::new();
     if !matches!(list.bounds, Bounds::After { key, .. } if key < TITLE_MATCH) {
-        rows = page.read_part(session, Part::InTitle).await?;
+        rows = page.read_part(connection, Part::InTitle).await?;
     }
     if (rows.len() as u64) < wanted(&list) {
         if matches!(list.bounds, Bounds::After { key, .. } if key >= TITLE_MATCH) {
             page.list.bounds = Bounds::Start;
         }
         page.list.limit -= rows.len() as u32;
-        rows.extend(page.read_part(session, Part::NotInTitle).await?);
+        rows.extend(page.read_part(connection, Part::NotInTitle).await?);
     }
     Ok(rows)
 }
@@ -92,11 +92,11 @@ pub(super) async fn read(
 /// Reads a page of the products within price limits, in another order. `None` unless it costs less than half
 /// of walking one index, and for skipped rows.
 pub(super) async fn read_between_prices(
-    session: &mut Session<'_>,
+    connection: &mut InstrumentedConnection<'_>,
     statistics: &SearchStatistics,
     list: ListQuery<'_>,
 ) -> Result<Option<Vec<PgRow>>, sqlx::Error> {
-    let statistics = statistics.get(session).await?;
+    let statistics = statistics.get(connection).await?;
     let estimate = Estimate::of_rows(share_between_prices(&statistics, list.filters) * statistics.products);
     let share = Ranges::new(&statistics, list.sort, list.bounds, list.filters)
         .next(share_with(wanted(&list) as f64, 0.0, estimate.rows, 0.0, 0.0))
@@ -113,7 +113,7 @@ pub(super) async fn read_between_prices(
         is_doubtful: true,
     };
     let rows = page
-        .read_ranges(session, estimate, estimate.rows, Vec::new())
+        .read_ranges(connection, estimate, estimate.rows, Vec::new())
         .await?;
     Ok(Some(rows))
 }
@@ -146,7 +146,7 @@ struct IntersectionPage<'a> {
 
 impl<'a> IntersectionPage<'a> {
     /// What the planner expects.
-    async fn estimate(&self, session: &mut Session<'_>) -> Result<Estimate, sqlx::Error> {
+    async fn estimate(&self, connection: &mut InstrumentedConnection<'_>) -> Result<Estimate, sqlx::Error> {
         let mut sql = QueryBuilder::new("explain (format json) select from search_rows s where s.active");
         self.search.push(&mut sql);
         self.push_filters(&mut sql);
@@ -162,16 +162,20 @@ impl<'a> IntersectionPage<'a> {
         if self.search.has_prefix_and_others() {
             self.search.push_parts(&mut sql);
         }
-        Estimate::read(&mut sql, session).await
+        Estimate::read(&mut sql, connection).await
     }
 
     /// The page of one part of the matches.
-    async fn read_part(mut self, session: &mut Session<'_>, part: Part) -> Result<Vec<PgRow>, sqlx::Error> {
+    async fn read_part(
+        mut self,
+        connection: &mut InstrumentedConnection<'_>,
+        part: Part,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
         self.search.part = part;
-        let estimate = self.estimate(session).await?;
-        match self.read_all_matches(session, estimate).await? {
+        let estimate = self.estimate(connection).await?;
+        match self.read_all_matches(connection, estimate).await? {
             AllMatches::Rows(rows) => Ok(rows),
-            AllMatches::TooMany(estimate) => self.read(session, estimate).await,
+            AllMatches::TooMany(estimate) => self.read(connection, estimate).await,
         }
     }
 
@@ -179,7 +183,7 @@ impl<'a> IntersectionPage<'a> {
     /// words from then on: it would trust the same estimate again.
     async fn read_all_matches(
         &mut self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         estimate: Estimate,
     ) -> Result<AllMatches, sqlx::Error> {
         if estimate.matched > MAX_READ_WHOLE {
@@ -190,7 +194,7 @@ impl<'a> IntersectionPage<'a> {
             .all_matches()
             .build()
             .persistent(false)
-            .fetch_all(session)
+            .fetch_all(connection)
             .await?;
         if matches_of(rows.first())? > MAX_UNEXPECTED {
             self.search.hides_words = true;
@@ -213,7 +217,7 @@ impl<'a> IntersectionPage<'a> {
 
     async fn read(
         mut self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         estimate: Estimate,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         let wanted = wanted(&self.list) + self.list.bounds.skipped();
@@ -245,7 +249,7 @@ impl<'a> IntersectionPage<'a> {
         if let Some(limit) = walk
             && !self.search.filters_words
         {
-            page = self.walk(session, limit).await?;
+            page = self.walk(connection, limit).await?;
             if page.len() as u64 + self.list.bounds.skipped() >= wanted {
                 return Ok(page);
             }
@@ -268,7 +272,7 @@ impl<'a> IntersectionPage<'a> {
             && estimate.matched < self.statistics.products * HIDDEN_SHARE;
         self.search.hides_words |= hides_prefix;
         self.is_doubtful = hides_prefix || has_other_prices;
-        self.read_ranges(session, estimate, density, page).await
+        self.read_ranges(connection, estimate, density, page).await
     }
 
     /// The ranges behind a page that is not yet full.
@@ -286,7 +290,7 @@ impl<'a> IntersectionPage<'a> {
     /// Completes a page, range by range.
     async fn read_ranges(
         mut self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         estimate: Estimate,
         mut density: f64,
         mut page: Vec<PgRow>,
@@ -320,7 +324,7 @@ impl<'a> IntersectionPage<'a> {
             }
             let is_small = density * range.share.min(1.0) < MAX_UNEXPECTED as f64 / 2.0;
             let is_bounded = can_be_bounded && (self.reads_whole || is_small);
-            let mut rows = self.read_range(session, &rest, range, is_bounded).await?;
+            let mut rows = self.read_range(connection, &rest, range, is_bounded).await?;
             if matches_of(rows.first())? > MAX_UNEXPECTED {
                 // A range without a known share says nothing of the others.
                 density = (MAX_UNEXPECTED as f64 / range.share)
@@ -339,7 +343,7 @@ impl<'a> IntersectionPage<'a> {
                 };
                 begins_whole = false;
                 range = ranges.next(share_with(missing, 0.0, density, 0.0, 0.0));
-                rows = self.read_range(session, &rest, range, false).await?;
+                rows = self.read_range(connection, &rest, range, false).await?;
             }
             self.search.filters_words = false;
             share_read += range.share;

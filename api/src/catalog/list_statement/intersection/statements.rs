@@ -12,7 +12,7 @@ use crate::catalog::list_statement::{Bounds, ListQuery, push_after, push_order};
 use crate::catalog::search::full_text::TITLE_MATCH;
 use crate::catalog::search::indexed_search::{Part, push_title};
 use crate::catalog::sort::Sort;
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 impl<'a> IntersectionPage<'a> {
     /// All matches, unless there are more than [`MAX_UNEXPECTED`]: then a single row has their number. Rows that a filter
@@ -47,7 +47,7 @@ impl<'a> IntersectionPage<'a> {
     /// many there were.
     pub(super) async fn read_range(
         &self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         list: &ListQuery<'_>,
         range: Range,
         is_bounded: bool,
@@ -80,13 +80,13 @@ impl<'a> IntersectionPage<'a> {
         push_order(&mut sql, list.sort, "k.sort_key", "k.id");
         push_cut(&mut sql, list);
         push_page_end(&mut sql, list);
-        sql.build().persistent(false).fetch_all(session).await
+        sql.build().persistent(false).fetch_all(connection).await
     }
 
     /// The list without its words in its order, each product looked up, until the page is full.
     pub(super) async fn walk(
         &self,
-        session: &mut Session<'_>,
+        connection: &mut InstrumentedConnection<'_>,
         limit: u64,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         let list = &self.list;
@@ -107,7 +107,7 @@ impl<'a> IntersectionPage<'a> {
         push_order(&mut sql, ordered.sort, "w.sort_key", "w.id");
         push_cut(&mut sql, list);
         push_page_end(&mut sql, list);
-        sql.build().persistent(false).fetch_all(session).await
+        sql.build().persistent(false).fetch_all(connection).await
     }
 
     /// By relevance, each part of a list is in the order of sales.

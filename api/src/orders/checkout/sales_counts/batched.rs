@@ -6,10 +6,13 @@
 
 use uuid::Uuid;
 
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// In the order of the product ids, so that concurrent orders of the same products can't deadlock.
-pub(super) async fn count(session: &mut Session<'_>, order: Uuid) -> Result<(), sqlx::Error> {
+pub(super) async fn count(
+    connection: &mut InstrumentedConnection<'_>,
+    order: Uuid,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "insert into product_sales (product_id, sold)
          select product_id, sum(quantity)::int8 from order_lines
@@ -17,7 +20,7 @@ pub(super) async fn count(session: &mut Session<'_>, order: Uuid) -> Result<(), 
          on conflict (product_id) do update set sold = product_sales.sold + excluded.sold",
         order
     )
-    .execute(session)
+    .execute(connection)
     .await?;
     Ok(())
 }

@@ -6,10 +6,10 @@ mod per_order;
 
 mod batched;
 
-use storefront::variants::SalesCounts as Arm;
+use techniques::SalesCounts as Arm;
 use uuid::Uuid;
 
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
 /// The arm of `sales_counts` that this process was built with.
 #[derive(Debug, Clone, Copy)]
@@ -31,11 +31,15 @@ impl SalesCounts {
     }
 
     /// Counts the units of an order.
-    pub(super) async fn count(self, session: &mut Session<'_>, order: Uuid) -> Result<(), sqlx::Error> {
+    pub(super) async fn count(
+        self,
+        connection: &mut InstrumentedConnection<'_>,
+        order: Uuid,
+    ) -> Result<(), sqlx::Error> {
         match self {
             #[cfg(feature = "baselines")]
-            Self::PerOrder => per_order::count(session, order).await,
-            Self::Batched => batched::count(session, order).await,
+            Self::PerOrder => per_order::count(connection, order).await,
+            Self::Batched => batched::count(connection, order).await,
         }
     }
 }

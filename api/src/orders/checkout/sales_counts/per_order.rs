@@ -7,15 +7,18 @@
 
 use uuid::Uuid;
 
-use crate::database::Session;
+use crate::database::InstrumentedConnection;
 
-pub(super) async fn count(session: &mut Session<'_>, order: Uuid) -> Result<(), sqlx::Error> {
+pub(super) async fn count(
+    connection: &mut InstrumentedConnection<'_>,
+    order: Uuid,
+) -> Result<(), sqlx::Error> {
     let sold = sqlx::query!(
         r#"select product_id, sum(quantity)::int8 as "units!" from order_lines
            where order_id = $1 group by product_id order by product_id"#,
         order
     )
-    .fetch_all(&mut *session)
+    .fetch_all(&mut *connection)
     .await?;
     for product in sold {
         sqlx::query!(
@@ -23,7 +26,7 @@ pub(super) async fn count(session: &mut Session<'_>, order: Uuid) -> Result<(), 
             product.product_id,
             product.units
         )
-        .execute(&mut *session)
+        .execute(&mut *connection)
         .await?;
     }
     Ok(())

@@ -1,0 +1,99 @@
+//! What happens after the commit that settled an order: its event is published, the arm of `checkout` does its side work,
+//! and a payment that the order no longer needs is voided. If the process dies here, the worker does the rest.
+
+use shop::orders::{Cancelled, PendingEvent};
+use uuid::Uuid;
+
+use super::idempotency::RequestKey;
+use super::order::{Order, Status};
+use super::payment::PaymentOutcome;
+use super::response::OrderOutcome;
+use super::show_order;
+use super::void::void_payment;
+use crate::http::error::ApiError;
+use crate::http::timings::Timings;
+use crate::state::App;
+
+/// After a payment.
+///
+/// # Errors
+/// When a statement fails.
+pub(super) async fn payment(
+    app: &App,
+    timings: &Timings,
+    key: &RequestKey,
+    outcome: PaymentOutcome,
+) -> Result<OrderOutcome, ApiError> {
+    match outcome {
+        PaymentOutcome::Paid {
+            order,
+            body,
+            payment_id,
+            event,
+        } => {
+            app.orders.events.after_commit(&event).await;
+            app.orders
+                .checkout
+                .after_payment(app, timings, &order, &payment_id)
+                .await;
+            Ok(OrderOutcome::Placed {
+                order: (order.id, order.token_hash),
+                body,
+            })
+        }
+        PaymentOutcome::Declined => Ok(OrderOutcome::Declined),
+        PaymentOutcome::Discarded => Ok(OrderOutcome::UnknownPaymentToken),
+        PaymentOutcome::Unknown(order) => Ok(OrderOutcome::Pending {
+            order: (order.id, order.token_hash),
+            body: serde_json::to_vec(&order).map_err(ApiError::internal)?,
+        }),
+        PaymentOutcome::AlreadySettled { order, payment_id } => {
+            let mut connection = app.database.acquire(timings).await?;
+            let order = show_order::read_order(&mut connection, order, None).await?;
+            drop(connection);
+            let order = order.ok_or_else(|| ApiError::internal("an order was discarded twice"))?;
+            if matches!(order.status, Status::PaymentFailed | Status::Cancelled) && payment_id.is_some() {
+                void_payment(app, timings, order.id, payment_id).await?;
+            }
+            already_settled(app, timings, key, order).await
+        }
+    }
+}
+
+/// Stores the response for an order that another request, or the worker, settled under this request's key.
+///
+/// # Errors
+/// When the statement fails.
+pub(super) async fn already_settled(
+    app: &App,
+    timings: &Timings,
+    key: &RequestKey,
+    order: Order,
+) -> Result<OrderOutcome, ApiError> {
+    let mut connection = app.database.acquire(timings).await?;
+    if order.status == Status::PaymentFailed {
+        key.store_response(&mut connection, 402, &[]).await?;
+        return Ok(OrderOutcome::Declined);
+    }
+    let body = serde_json::to_vec(&order).map_err(ApiError::internal)?;
+    key.store_response(&mut connection, 201, &body).await?;
+    Ok(OrderOutcome::Placed {
+        order: (order.id, order.token_hash),
+        body,
+    })
+}
+
+/// After a cancellation.
+///
+/// # Errors
+/// When the statement that records the void fails.
+pub(super) async fn cancellation(
+    app: &App,
+    timings: &Timings,
+    order: Uuid,
+    cancelled: Cancelled,
+    event: &PendingEvent,
+) -> Result<(), ApiError> {
+    app.orders.events.after_commit(event).await;
+    void_payment(app, timings, order, cancelled.payment_id).await
+}

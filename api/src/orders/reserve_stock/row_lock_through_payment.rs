@@ -1,0 +1,29 @@
+//! **Technique**: pessimistic locking until the payment is known: `select … for update` on the order's SKUs, and one
+//! transaction from the stock to the paid order.
+//! **Cost**: two statements, and a connection and the row locks for as long as the payment takes.
+//! **Fails when**: a SKU is ordered concurrently: each order waits for the payment of the one before it. A process
+//! that dies meanwhile loses the order but not the payment: the gateway holds money for an order that doesn't exist.
+//! **Source**: <https://www.postgresql.org/docs/current/explicit-locking.html>, row-level locks.
+use crate::database::InstrumentedConnection;
+use crate::orders::draft::{OrderDraft, ReserveError};
+use crate::orders::payment::{PaymentOutcome, PaymentRequest, authorize, record};
+use crate::orders::reservation::reserve_within;
+use crate::state::App;
+
+/// The order, its stock and its payment, in one transaction.
+///
+/// # Errors
+/// As a reservation and a payment.
+pub(in crate::orders) async fn reserve_and_pay(
+    app: &App,
+    connection: &mut InstrumentedConnection<'_>,
+    payment: PaymentRequest<'_>,
+    mut draft: OrderDraft,
+) -> Result<PaymentOutcome, ReserveError> {
+    let mut transaction = connection.begin().await?;
+    reserve_within(&app.orders, &mut transaction, payment.key, &mut draft).await?;
+    let authorized = authorize(&app.orders, payment, &draft.order).await;
+    let outcome = record(&app.orders, &mut transaction, payment, draft.order, authorized).await?;
+    transaction.commit().await?;
+    Ok(outcome)
+}
