@@ -49,6 +49,7 @@ async fn lock_stock(
     Ok(rows.into_iter().map(|row| (row.id, row.stock_quantity)).collect())
 }
 
+/// In the same order: a trigger locks the products of SKUs that are sold out by this.
 async fn take_stock(
     transaction: &mut InstrumentedConnection<'_>,
     items: &[BasketItem],
@@ -56,9 +57,15 @@ async fn take_stock(
     let variants: Vec<Uuid> = items.iter().map(|item| item.variant_id).collect();
     let quantities: Vec<i32> = items.iter().map(|item| item.quantity).collect();
     let taken = sqlx::query!(
-        "update variants set stock_quantity = stock_quantity - wanted.quantity
-         from unnest($1::uuid[], $2::int[]) as wanted (id, quantity)
-         where variants.id = wanted.id",
+        "with ordered as materialized (
+             select variants.id, wanted.quantity
+             from unnest($1::uuid[], $2::int[]) as wanted (id, quantity)
+             join variants on variants.id = wanted.id
+             order by variants.product_id, variants.id
+         )
+         update variants set stock_quantity = stock_quantity - ordered.quantity
+         from ordered
+         where variants.id = ordered.id",
         &variants,
         &quantities
     );
