@@ -1,12 +1,13 @@
 //! The storefront's HTTP service: `app` builds the router, `main.rs` serves it.
 //!
-//! Read first: `http/router.rs` (all routes on a page), `http/layers.rs` (the middleware on a page), then a slice,
+//! Read first: `server/router.rs` (all routes on a page), `server/layers.rs` (the middleware on a page), then a slice,
 //! for example `catalog/browse_products/`.
 
+pub mod build_error;
 pub mod settings;
-pub mod state;
 
-pub mod http;
+pub mod server;
+pub mod web;
 
 pub mod carts;
 pub mod catalog;
@@ -29,4 +30,4 @@ pub mod metrics;
 pub mod import;
 pub mod migrate;
 
-pub use http::router::app;
+pub use server::router::app;

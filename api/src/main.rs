@@ -1,9 +1,5 @@
 //! `backstock-api`: the command line. Each command is a few lines around the library.
 
-mod graceful_shutdown;
-mod listen_socket;
-mod serve;
-
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -11,6 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use api::accounts::create_admin::{AdminOutcome, create_admin};
+use api::accounts::password::NewPassword;
+use api::import::{ImportOptions, import_file};
+use api::migrate::{self, MigrationSettings};
+use api::settings::Settings;
 use clap::{Parser, Subcommand};
 use platform::settings::{DatabaseSettings, LogSettings};
 use platform::telemetry;
@@ -19,12 +20,6 @@ use shop::email_address::EmailAddress;
 use shop::money::Currency;
 use sqlx::{ConnectOptions, PgConnection};
 use techniques::Selection;
-
-use api::accounts::create_admin::{AdminOutcome, create_admin};
-use api::accounts::password::NewPassword;
-use api::import::{ImportOptions, import_file};
-use api::migrate::{self, MigrationSettings};
-use api::settings::Settings;
 
 #[cfg(feature = "allocator-mimalloc")]
 #[global_allocator]
@@ -133,7 +128,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     let outcome = match command {
-        Command::Serve(settings) => serve::run(*settings),
+        Command::Serve(settings) => api::server::serve::run(*settings),
         Command::Migrate(command) => on_one_thread(run_migrate(command)),
         Command::Import(command) => on_one_thread(run_import(command)),
         Command::CreateAdmin(command) => on_one_thread(run_create_admin(command)),

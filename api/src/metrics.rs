@@ -9,8 +9,8 @@ use axum::http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
 use platform::postgres::bulkhead::ClassUse;
 
-use crate::database::Class;
-use crate::http::timings::{CacheOutcome, Timings};
+use crate::web::request_class::Class;
+use crate::web::timings::{CacheOutcome, Timings};
 
 /// Describes every metric, so that `/metrics` has a `# HELP` line for each.
 pub fn describe() {

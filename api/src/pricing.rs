@@ -1,11 +1,10 @@
 //! Shipping prices as the API names them. Totals are computed in [`shop::pricing`].
 
 use serde::{Deserialize, Serialize};
+pub use shop::pricing::{Coupon, CouponRefusal, PricedLine, price};
 use utoipa::ToSchema;
 
-pub use shop::pricing::{Coupon, CouponRefusal, PricedLine, price};
-
-use crate::http::error::ApiError;
+use crate::web::error::ApiError;
 
 /// How an order is delivered, which decides the price of shipping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -4,6 +4,7 @@
 pub mod orders;
 pub mod pricing;
 
+pub mod cart_limits;
 pub mod money;
 
 pub mod access_token;

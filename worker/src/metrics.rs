@@ -10,7 +10,7 @@ use shop::messages::Consumer;
 const OUTCOMES: [&str; 5] = ["done", "repeated", "busy", "retried", "dead"];
 
 /// Describes every metric, so that `/metrics` has a `# HELP` line for each.
-pub fn describe() {
+pub fn describe(cleanup_tasks: impl Iterator<Item = &'static str>) {
     platform::server::describe_metrics();
     metrics::describe_counter!("outbox_relayed_total", "Events that the broker confirmed.");
     metrics::describe_counter!(
@@ -59,7 +59,7 @@ pub fn describe() {
     // Counters start at 0, because an alerting rule can't evaluate a series that doesn't exist.
     relayed(0);
     returned(0);
-    for task in crate::background_tasks::cleanup_tasks() {
+    for task in cleanup_tasks {
         metrics::counter!("background_task_failures_total", "task" => task).increment(0);
     }
     for consumer in Consumer::ALL {

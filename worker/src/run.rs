@@ -24,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-use crate::background_tasks::BackgroundTasks;
+use crate::background_tasks::{BackgroundTasks, cleanup_tasks};
 use crate::broker::{Broker, BrokerError};
 use crate::components::{HealthRegistry, ShutdownToken};
 use crate::consumers::{ConsumeLoop, ConsumerContext, ThirdParties};
@@ -65,7 +65,7 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init_metrics(&settings.telemetry, "backstock-worker");
     settings.selection.record_metrics();
     init_order_metrics();
-    crate::metrics::describe();
+    crate::metrics::describe(cleanup_tasks());
     let traces = match telemetry::init_traces(&settings.telemetry, "backstock-worker") {
         Ok(traces) => traces,
         Err(error) => return reject_settings(&[error.to_string()]),

@@ -1,5 +1,7 @@
 //! `/v1/me/addresses`: a customer's stored addresses. Their number is bounded, so the list needs no paging.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
@@ -9,14 +11,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Accounts;
 use crate::database::InstrumentedConnection;
-use crate::http::body::{BoundedString, JsonBody};
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::Customer;
-use crate::http::query::NoParameters;
-use crate::http::timings::RequestTimings;
 use crate::postal_address::PostalAddress;
-use crate::state::AppState;
+use crate::sessions::Customer;
+use crate::web::body::{BoundedString, JsonBody};
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::NoParameters;
+use crate::web::timings::RequestTimings;
 
 /// A customer's stored address.
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,18 +75,18 @@ fn unknown_address() -> ApiError {
     )
 )]
 pub async fn list_addresses(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     timings: RequestTimings,
     customer: Customer,
     _: NoParameters,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = accounts.database.acquire(&timings).await?;
     let items = sqlx::query_as!(
         StoredAddress,
         "select id, name, line1, line2, city, postal_code, region, country
          from addresses where customer_id = $1 order by id limit $2",
         customer.id,
-        i64::from(app.accounts.settings.max_addresses),
+        i64::from(accounts.settings.max_addresses),
     )
     .fetch_all(&mut connection)
     .await?;
@@ -106,14 +108,14 @@ pub async fn list_addresses(
     )
 )]
 pub async fn add_address(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     timings: RequestTimings,
     customer: Customer,
     _: NoParameters,
     JsonBody(address): JsonBody<PostalAddress>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let max = i64::from(app.accounts.settings.max_addresses);
-    let mut connection = app.database.acquire(&timings).await?;
+    let max = i64::from(accounts.settings.max_addresses);
+    let mut connection = accounts.database.acquire(&timings).await?;
     let mut transaction = connection.begin().await?;
     // The row lock serializes concurrent requests of a customer, so that they can't exceed the limit together.
     let owner = sqlx::query_scalar!(
@@ -174,14 +176,14 @@ async fn insert(
     )
 )]
 pub async fn change_address(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     timings: RequestTimings,
     customer: Customer,
     AddressId(id): AddressId,
     _: NoParameters,
     JsonBody(address): JsonBody<PostalAddress>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = accounts.database.acquire(&timings).await?;
     let changed = sqlx::query_as!(
         StoredAddress,
         "update addresses
@@ -217,13 +219,13 @@ pub async fn change_address(
     )
 )]
 pub async fn remove_address(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     timings: RequestTimings,
     customer: Customer,
     AddressId(id): AddressId,
     _: NoParameters,
 ) -> Result<StatusCode, ApiError> {
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = accounts.database.acquire(&timings).await?;
     let removed = sqlx::query!(
         "delete from addresses where id = $1 and customer_id = $2",
         id,

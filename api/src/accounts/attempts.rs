@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 use shop::email_address::EmailAddress;
 use time::{Duration, OffsetDateTime};
 
+use super::Accounts;
+use crate::accounts::client_address::ClientAddress;
 use crate::database::InstrumentedConnection;
-use crate::http::client_address::ClientAddress;
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
 use crate::settings::AccountSettings;
-use crate::state::App;
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 /// The keys of one attempt's counters.
 pub struct Attempt {
@@ -112,9 +112,14 @@ pub async fn record_success(
 
 /// Releases an attempt that failed because of the shop, and returns its error for the client. If that fails too, the
 /// attempt stays counted.
-pub async fn release_attempt(app: &App, timings: &Timings, attempt: &Attempt, error: ApiError) -> ApiError {
+pub async fn release_attempt(
+    accounts: &Accounts,
+    timings: &Timings,
+    attempt: &Attempt,
+    error: ApiError,
+) -> ApiError {
     let release_all = async {
-        let mut connection = app.database.acquire(timings).await?;
+        let mut connection = accounts.database.acquire(timings).await?;
         for key in attempt.rate_limit_keys() {
             decrement(&mut connection, key).await?;
         }

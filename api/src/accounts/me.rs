@@ -1,5 +1,7 @@
 //! `GET /v1/me` and `PATCH /v1/me`: the signed-in customer.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -8,12 +10,12 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::http::body::{BoundedString, JsonBody};
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::Customer;
-use crate::http::query::NoParameters;
-use crate::http::timings::RequestTimings;
-use crate::state::AppState;
+use super::Accounts;
+use crate::sessions::Customer;
+use crate::web::body::{BoundedString, JsonBody};
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::NoParameters;
+use crate::web::timings::RequestTimings;
 
 /// A customer.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,12 +53,12 @@ pub struct ChangedMe {
     )
 )]
 pub async fn show_me(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     timings: RequestTimings,
     customer: Customer,
     _: NoParameters,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = accounts.database.acquire(&timings).await?;
     let me = sqlx::query_as!(
         Me,
         "select id, email, name, role, created_at from customers where id = $1",
@@ -83,13 +85,13 @@ pub async fn show_me(
     )
 )]
 pub async fn change_me(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     timings: RequestTimings,
     customer: Customer,
     _: NoParameters,
     JsonBody(changed): JsonBody<ChangedMe>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = accounts.database.acquire(&timings).await?;
     let me = sqlx::query_as!(
         Me,
         "update customers set name = coalesce($2, name) where id = $1

@@ -1,9 +1,9 @@
 //! Merges a guest's cart at sign-in: its items are added to the customer's newest unordered cart. If there is none, or
 //! it has a different currency, the guest's cart is assigned to the customer instead. Called by `sign_in.rs`.
 
+use shop::cart_limits::{MAX_LINES, MAX_QUANTITY};
 use uuid::Uuid;
 
-use crate::carts::{MAX_LINES, MAX_QUANTITY};
 use crate::database::InstrumentedConnection;
 use crate::opaque_token::TokenHash;
 

@@ -11,49 +11,30 @@ pub mod addresses;
 pub mod me;
 
 pub mod attempts;
+pub mod client_address;
 pub mod merge_carts;
 pub mod password;
 
 pub mod create_admin;
 
-use serde::Serialize;
-use shop::third_parties::mail::Mailer;
-use techniques::Selection;
-use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use std::sync::Arc;
 
-use crate::sessions::Grant;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::database::Database;
+use crate::passwords::Passwords;
+use crate::sessions::{Grant, Sessions};
 use crate::settings::AccountSettings;
-use crate::state::AppState;
 use crate::welcome_email::Welcome;
 
 /// What the accounts' handlers use.
 pub struct Accounts {
-    pub settings: AccountSettings,
+    pub database: Arc<Database>,
+    pub sessions: Arc<Sessions>,
+    pub passwords: Arc<Passwords>,
     pub welcome: Welcome,
-}
-
-impl Accounts {
-    /// Builds each component as its arm.
-    pub fn new(selection: &Selection, mailer: &Mailer, settings: AccountSettings) -> Self {
-        Self {
-            settings,
-            welcome: Welcome::new(selection.welcome_email, mailer),
-        }
-    }
-}
-
-/// Accounts, sign-ins and addresses. Only registering, signing in and refreshing need no access token.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(register::register))
-        .routes(routes!(sign_in::sign_in))
-        .routes(routes!(refresh_session::refresh_session))
-        .routes(routes!(sign_out::sign_out))
-        .routes(routes!(me::show_me, me::change_me))
-        .routes(routes!(addresses::list_addresses, addresses::add_address))
-        .routes(routes!(addresses::change_address, addresses::remove_address))
+    pub settings: AccountSettings,
 }
 
 /// A token response, as in RFC 6749.

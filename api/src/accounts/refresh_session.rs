@@ -1,6 +1,8 @@
 //! `POST /v1/sessions/refresh`: exchanges a refresh token for new tokens. A refresh token is single-use. Reusing it
 //! revokes its token family (RFC 9700, section 4.14.2).
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -8,12 +10,11 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Tokens;
-use crate::http::body::{BoundedString, JsonBody};
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::NoParameters;
-use crate::http::timings::RequestTimings;
-use crate::state::AppState;
+use super::{Accounts, Tokens};
+use crate::web::body::{BoundedString, JsonBody};
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::NoParameters;
+use crate::web::timings::RequestTimings;
 
 /// A single-use refresh token. Using one again revokes all tokens of its sign-in.
 #[derive(Deserialize, ToSchema)]
@@ -38,13 +39,13 @@ pub struct RefreshToken {
     )
 )]
 pub async fn refresh_session(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     timings: RequestTimings,
     _: NoParameters,
     JsonBody(given): JsonBody<RefreshToken>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let mut connection = app.database.acquire(&timings).await?;
-    let grant = app
+    let mut connection = accounts.database.acquire(&timings).await?;
+    let grant = accounts
         .sessions
         .refresh(&mut connection, given.refresh_token.as_str())
         .await?;

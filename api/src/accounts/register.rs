@@ -1,5 +1,7 @@
 //! `POST /v1/accounts`: registers a customer.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,17 +12,17 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Accounts;
 use super::attempts::{self, Attempt};
 use super::me::Me;
 use super::password::NewPassword;
-use crate::http::body::{BoundedString, JsonBody};
-use crate::http::client_address::ClientAddress;
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::NoParameters;
-use crate::http::timings::{RequestTimings, Timings};
-use crate::http::trace_context::TraceContext;
+use crate::accounts::client_address::ClientAddress;
 use crate::sessions::Role;
-use crate::state::{App, AppState};
+use crate::web::body::{BoundedString, JsonBody};
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::NoParameters;
+use crate::web::timings::{RequestTimings, Timings};
+use crate::web::trace_context::TraceContext;
 use crate::welcome_email::NewCustomer;
 
 /// A new customer.
@@ -53,7 +55,7 @@ pub struct Registration {
     )
 )]
 pub async fn register(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     timings: RequestTimings,
     _: NoParameters,
     client: ClientAddress,
@@ -67,8 +69,8 @@ pub async fn register(
     } = registration;
     // This route reveals whether an email has an account, so it is rate limited like failed sign-ins.
     let attempt = Attempt::to_register(client);
-    let mut connection = app.database.acquire(&timings).await?;
-    attempts::count_attempt(&mut connection, &attempt, &app.accounts.settings).await?;
+    let mut connection = accounts.database.acquire(&timings).await?;
+    attempts::count_attempt(&mut connection, &attempt, &accounts.settings).await?;
     // Hashing is CPU-bound and slow, so the connection is returned to the pool first.
     drop(connection);
     let new = NewCustomer {
@@ -76,12 +78,20 @@ pub async fn register(
         email: &email,
         name: name.as_str(),
     };
-    let inserted = insert(&app, &timings, new, password, trace_context.as_deref(), &attempt).await;
+    let inserted = insert(
+        &accounts,
+        &timings,
+        new,
+        password,
+        trace_context.as_deref(),
+        &attempt,
+    )
+    .await;
     let created_at = match inserted {
         Ok(created_at) => created_at.ok_or_else(email_taken)?,
-        Err(error) => return Err(attempts::release_attempt(&app, &timings, &attempt, error).await),
+        Err(error) => return Err(attempts::release_attempt(&accounts, &timings, &attempt, error).await),
     };
-    app.accounts.welcome.after_commit(new).await;
+    accounts.welcome.after_commit(new).await;
     let me = Me {
         id: new.id,
         email: email.to_string(),
@@ -94,15 +104,15 @@ pub async fn register(
 
 /// The time of registration. `None` when the email is taken.
 async fn insert(
-    app: &App,
+    accounts: &Accounts,
     timings: &Timings,
     new: NewCustomer<'_>,
     password: NewPassword,
     trace_context: Option<&str>,
     attempt: &Attempt,
 ) -> Result<Option<OffsetDateTime>, ApiError> {
-    let password_hash = app.passwords.hash(password.into_string()).await?;
-    let mut connection = app.database.acquire(timings).await?;
+    let password_hash = accounts.passwords.hash(password.into_string()).await?;
+    let mut connection = accounts.database.acquire(timings).await?;
     let mut transaction = connection.begin().await?;
     let created_at = sqlx::query_scalar!(
         "insert into customers (id, email, name, password_hash) values ($1, $2, $3, $4)
@@ -118,7 +128,7 @@ async fn insert(
     if created_at.is_none() {
         return Ok(None);
     }
-    app.accounts
+    accounts
         .welcome
         .write_event(&mut transaction, new.id, trace_context)
         .await?;

@@ -3,6 +3,8 @@
 //! An unknown email and a wrong password get the same response, after the same statements and one hash (no user
 //! enumeration). A guest's cart is merged into the customer's.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,15 +16,15 @@ use uuid::Uuid;
 
 use super::attempts::{self, Attempt};
 use super::password::Password;
-use super::{Tokens, merge_carts};
+use super::{Accounts, Tokens, merge_carts};
+use crate::accounts::client_address::ClientAddress;
 use crate::database::InstrumentedConnection;
-use crate::http::body::JsonBody;
-use crate::http::client_address::ClientAddress;
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::{CartToken, Role};
-use crate::http::query::NoParameters;
-use crate::http::timings::{RequestTimings, Timings};
-use crate::state::{App, AppState};
+use crate::sessions::Role;
+use crate::web::body::JsonBody;
+use crate::web::error::{ApiError, Problem};
+use crate::web::guest_tokens::CartToken;
+use crate::web::query::NoParameters;
+use crate::web::timings::{RequestTimings, Timings};
 
 /// An email address and its password. A failed sign-in doesn't reveal which of the two was wrong.
 #[derive(Deserialize, ToSchema)]
@@ -62,7 +64,7 @@ pub struct SignedIn {
     )
 )]
 pub async fn sign_in(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     timings: RequestTimings,
     _: NoParameters,
     client: ClientAddress,
@@ -70,18 +72,18 @@ pub async fn sign_in(
     JsonBody(credentials): JsonBody<Credentials>,
 ) -> Result<impl IntoResponse, ApiError> {
     let attempt = Attempt::to_sign_in(&credentials.email, client);
-    let mut connection = app.database.acquire(&timings).await?;
-    attempts::count_attempt(&mut connection, &attempt, &app.accounts.settings).await?;
-    let verified = verify_credentials(&app, &timings, connection, credentials, &attempt).await;
+    let mut connection = accounts.database.acquire(&timings).await?;
+    attempts::count_attempt(&mut connection, &attempt, &accounts.settings).await?;
+    let verified = verify_credentials(&accounts, &timings, connection, credentials, &attempt).await;
     let (mut connection, customer) = match verified {
         Ok(customer) => customer.ok_or(ApiError::WrongCredentials)?,
-        Err(error) => return Err(attempts::release_attempt(&app, &timings, &attempt, error).await),
+        Err(error) => return Err(attempts::release_attempt(&accounts, &timings, &attempt, error).await),
     };
     let cart_id = match &cart_token {
         Some(token) => merge_carts::merge(&mut connection, customer.id, token).await?,
         None => None,
     };
-    let grant = app
+    let grant = accounts
         .sessions
         .open(&mut connection, customer.id, customer.role)
         .await?;
@@ -99,7 +101,7 @@ struct VerifiedCustomer {
 
 /// The customer with these credentials. `None` when the email is unknown or the password is wrong.
 async fn verify_credentials<'t>(
-    app: &App,
+    accounts: &Accounts,
     timings: &'t Timings,
     mut connection: InstrumentedConnection<'t>,
     Credentials { email, password }: Credentials,
@@ -114,11 +116,14 @@ async fn verify_credentials<'t>(
     // Hashing is CPU-bound and slow, so the connection is returned to the pool first.
     drop(connection);
     let stored_hash = customer.as_ref().map(|customer| customer.password_hash.clone());
-    let is_right = app.passwords.verify(password.into_string(), stored_hash).await?;
+    let is_right = accounts
+        .passwords
+        .verify(password.into_string(), stored_hash)
+        .await?;
     let Some(customer) = customer.filter(|_| is_right) else {
         return Ok(None);
     };
-    let mut connection = app.database.acquire(timings).await?;
+    let mut connection = accounts.database.acquire(timings).await?;
     attempts::record_success(&mut connection, attempt).await?;
     let customer = VerifiedCustomer {
         id: customer.id,

@@ -1,14 +1,16 @@
 //! `DELETE /v1/sessions/current`: signs out. The refresh token is revoked immediately, and an access token that the shop
 //! looks up as well. A self-contained access token stays valid until it expires (the lesson `sessions`).
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::Customer;
-use crate::http::query::NoParameters;
-use crate::http::timings::RequestTimings;
-use crate::state::AppState;
+use super::Accounts;
+use crate::sessions::Customer;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::NoParameters;
+use crate::web::timings::RequestTimings;
 
 /// Signs out.
 #[utoipa::path(
@@ -23,12 +25,12 @@ use crate::state::AppState;
     )
 )]
 pub async fn sign_out(
-    State(app): State<AppState>,
+    State(accounts): State<Arc<Accounts>>,
     timings: RequestTimings,
     customer: Customer,
     _: NoParameters,
 ) -> Result<StatusCode, ApiError> {
-    let mut connection = app.database.acquire(&timings).await?;
-    app.sessions.close(&mut connection, &customer).await?;
+    let mut connection = accounts.database.acquire(&timings).await?;
+    accounts.sessions.close(&mut connection, &customer).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,5 +1,7 @@
 //! `GET /v1/admin/audit-log`: what admins changed, the newest first.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use serde_json::Value;
@@ -7,14 +9,14 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Administration;
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::cursor::Cursor;
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::Admin;
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
-use crate::state::AppState;
+use crate::sessions::Admin;
+use crate::web::answer::Answer;
+use crate::web::cursor::Cursor;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
 
 /// A page of changes that admins made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,7 +68,7 @@ pub struct AuditLogEntry {
     )
 )]
 pub async fn list_audit_log(
-    State(app): State<AppState>,
+    State(administration): State<Arc<Administration>>,
     timings: RequestTimings,
     _admin: Admin,
     RawQuery(query): RawQuery,
@@ -77,10 +79,10 @@ pub async fn list_audit_log(
     let after = parameters.take("after");
     parameters.finish()?;
     let cursor = after
-        .map(|text| app.admin.cursors.decode(LIST, &text))
+        .map(|text| administration.cursors.decode(LIST, &text))
         .transpose()?;
 
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = administration.database.acquire(&timings).await?;
     let mut items = newest(&mut connection, cursor, limit + 1).await?;
     drop(connection);
 
@@ -92,7 +94,7 @@ pub async fn list_audit_log(
             key: 0,
             id: last.id,
         };
-        let after = app.admin.cursors.encode(LIST, &end);
+        let after = administration.cursors.encode(LIST, &end);
         format!("{LIST}?limit={limit}&after={after}")
     });
     let page = AuditLogPage {

@@ -1,5 +1,7 @@
 //! `GET /v1/admin/orders`: all customers' orders, the newest first.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use shop::money::{Currency, Money};
@@ -7,15 +9,15 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Administration;
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::cursor::Cursor;
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::Admin;
-use crate::http::money::MoneySchema;
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
-use crate::state::AppState;
+use crate::sessions::Admin;
+use crate::web::answer::Answer;
+use crate::web::cursor::Cursor;
+use crate::web::error::{ApiError, Problem};
+use crate::web::money::MoneySchema;
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
 
 /// The values of an order's `status`.
 const STATUSES: [(&str, &str); 6] = [
@@ -76,7 +78,7 @@ pub struct AdminOrder {
     )
 )]
 pub async fn list_orders(
-    State(app): State<AppState>,
+    State(administration): State<Arc<Administration>>,
     timings: RequestTimings,
     _admin: Admin,
     RawQuery(query): RawQuery,
@@ -88,12 +90,12 @@ pub async fn list_orders(
     parameters.finish()?;
     let list = format!("/v1/admin/orders?status={}", status.unwrap_or_default());
     let cursor = after
-        .map(|text| app.admin.cursors.decode(&list, &text))
+        .map(|text| administration.cursors.decode(&list, &text))
         .transpose()?;
     // The first page begins at the largest possible id.
     let before = cursor.map_or(Uuid::max(), |cursor| cursor.id);
 
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = administration.database.acquire(&timings).await?;
     let mut rows = match status {
         Some(status) => newest_with_status(&mut connection, status, before, limit + 1).await?,
         None => newest(&mut connection, before, limit + 1).await?,
@@ -112,7 +114,7 @@ pub async fn list_orders(
             key: 0,
             id: last.id,
         };
-        let after = app.admin.cursors.encode(&list, &end);
+        let after = administration.cursors.encode(&list, &end);
         let filter = status
             .map(|status| format!("status={status}&"))
             .unwrap_or_default();

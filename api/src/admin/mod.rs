@@ -10,41 +10,34 @@ pub mod list_orders;
 pub mod price;
 mod product_rows;
 
+use std::sync::Arc;
+
 use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use crate::http::cursor::CursorKeys;
-use crate::http::error::ApiError;
+use crate::database::Database;
 use crate::settings::Settings;
-use crate::state::AppState;
+use crate::web::cursor::CursorKeys;
+use crate::web::error::ApiError;
 
 /// The longest slug or SKU, in characters: the bound of their columns.
 const MAX_NAME_CHARS: usize = 255;
 
 /// What the admins' handlers use.
 pub struct Administration {
+    pub database: Arc<Database>,
     /// Sign the cursors of lists.
     pub cursors: CursorKeys,
 }
 
 impl Administration {
     /// Derives the keys of cursors from the service's secrets, so that all processes accept each other's.
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(database: Arc<Database>, settings: &Settings) -> Self {
         Self {
+            database,
             cursors: CursorKeys::new(&settings.jwt_secrets),
         }
     }
-}
-
-/// Every route requires a sign-in with the role `admin`.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(update_product::update_product))
-        .routes(routes!(set_stock::set_stock))
-        .routes(routes!(list_orders::list_orders))
-        .routes(routes!(list_audit_log::list_audit_log))
 }
 
 /// The slug or SKU in a path. An impossible one is a 404, like an unknown one.

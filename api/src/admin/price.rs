@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer};
 use shop::money::{Currency, Money};
 use utoipa::ToSchema;
 
-use crate::http::money::MoneySchema;
-use crate::http::whole_number::WholeNumber;
+use crate::web::money::MoneySchema;
+use crate::web::whole_number::WholeNumber;
 
 /// The highest price, in minor units: the highest that the catalogue's filters accept. A full cart of it doesn't
 /// overflow.

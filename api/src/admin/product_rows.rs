@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::not_recorded;
 use crate::database::InstrumentedConnection;
-use crate::http::error::ApiError;
+use crate::web::error::ApiError;
 
 pub(super) struct ProductRow {
     pub(super) id: Uuid,

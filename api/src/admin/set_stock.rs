@@ -3,22 +3,23 @@
 //! Cached responses contain only whether there is stock (`available`, `in_stock`): the change feed reports every
 //! variant that sells out or comes back. Carts show quantities and are never cached.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{name_in_path, not_recorded};
+use super::{Administration, name_in_path, not_recorded};
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::body::JsonBody;
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::Admin;
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
-use crate::http::whole_number::WholeNumber;
-use crate::state::AppState;
+use crate::sessions::Admin;
+use crate::web::answer::Answer;
+use crate::web::body::JsonBody;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
+use crate::web::whole_number::WholeNumber;
 
 /// The most units of one SKU: enough for any warehouse, with room below the column's bound for stock that cancelled
 /// orders return.
@@ -61,7 +62,7 @@ pub struct StockChange {
     )
 )]
 pub async fn set_stock(
-    State(app): State<AppState>,
+    State(administration): State<Arc<Administration>>,
     timings: RequestTimings,
     Admin(admin): Admin,
     sku: Result<Path<String>, PathRejection>,
@@ -72,7 +73,7 @@ pub async fn set_stock(
     let sku = name_in_path(sku, unknown_sku)?;
     let quantity = quantity.get() as i32;
 
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = administration.database.acquire(&timings).await?;
     let mut transaction = connection.begin().await?;
     let old = write(&mut transaction, &sku, quantity, admin.id).await?;
     let old_quantity = old.ok_or_else(unknown_sku)?;

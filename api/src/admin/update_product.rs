@@ -3,6 +3,8 @@
 //! Rows are locked in the lock order of sales, variants before their product, which rules out deadlocks. Then one
 //! statement writes product, prices and the audit log.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use serde::{Deserialize, Serialize};
@@ -10,18 +12,17 @@ use serde_json::{Map, Value};
 use shop::money::{Currency, Money};
 use utoipa::ToSchema;
 
-use super::name_in_path;
 use super::price::{Price, VariantPrice, given};
 use super::product_rows::{Log, ProductRow, VariantRow, lock_product, lock_variants, write};
-use crate::http::answer::Answer;
-use crate::http::body::{BoundedString, JsonBody};
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::Admin;
-use crate::http::money::MoneySchema;
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
+use super::{Administration, name_in_path};
 use crate::import::clean_description;
-use crate::state::AppState;
+use crate::sessions::Admin;
+use crate::web::answer::Answer;
+use crate::web::body::{BoundedString, JsonBody};
+use crate::web::error::{ApiError, Problem};
+use crate::web::money::MoneySchema;
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
 
 /// The fields to change. Omitted fields stay; at least one is required.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -95,7 +96,7 @@ pub struct AdminVariant {
     )
 )]
 pub async fn update_product(
-    State(app): State<AppState>,
+    State(administration): State<Arc<Administration>>,
     timings: RequestTimings,
     Admin(admin): Admin,
     slug: Result<Path<String>, PathRejection>,
@@ -106,7 +107,7 @@ pub async fn update_product(
     let slug = name_in_path(slug, unknown_product)?;
     let change = change.checked()?;
 
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = administration.database.acquire(&timings).await?;
     let mut transaction = connection.begin().await?;
     let mut variants = lock_variants(&mut transaction, &slug).await?;
     let product = lock_product(&mut transaction, &slug).await?;

@@ -5,8 +5,8 @@ use shop::money::{Currency, Money};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::http::money::MoneySchema;
 use crate::pricing::ShippingMethod;
+use crate::web::money::MoneySchema;
 
 /// A cart with current prices and stock. It reserves nothing.
 #[derive(Debug, Serialize, ToSchema)]

@@ -1,14 +1,14 @@
 //! A cart's id from the path, with the credentials of the request.
 
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRef, FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::unknown_cart;
-use crate::http::error::ApiError;
-use crate::http::identity::{CartToken, MaybeCustomer};
-use crate::state::AppState;
+use crate::sessions::{Authentication, MaybeCustomer};
+use crate::web::error::ApiError;
+use crate::web::guest_tokens::CartToken;
 
 /// A cart's id, with a customer, a guest's token, both, or neither, which grants no access.
 #[derive(Debug, Clone, Copy)]
@@ -29,14 +29,18 @@ impl CartKey {
     }
 }
 
-impl FromRequestParts<AppState> for CartKey {
+impl<S> FromRequestParts<S> for CartKey
+where
+    S: Send + Sync,
+    Authentication: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
-        let MaybeCustomer(customer) = MaybeCustomer::from_request_parts(parts, app).await?;
-        let CartToken(token) = CartToken::from_request_parts(parts, app).await?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let MaybeCustomer(customer) = MaybeCustomer::from_request_parts(parts, state).await?;
+        let CartToken(token) = CartToken::from_request_parts(parts, state).await?;
         // An invalid UUID is a 404, like an unknown id.
-        let path = Path::<CartInPath>::from_request_parts(parts, app).await;
+        let path = Path::<CartInPath>::from_request_parts(parts, state).await;
         let Path(CartInPath { id }) = path.map_err(|_| unknown_cart())?;
         Ok(Self {
             id,

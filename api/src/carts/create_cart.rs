@@ -1,5 +1,7 @@
 //! `POST /v1/carts`: creates an empty cart, for a guest or a customer.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
@@ -9,16 +11,16 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Carts;
 use super::cart::CartView;
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::body;
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::MaybeCustomer;
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
 use crate::opaque_token::{OpaqueToken, TokenHash};
-use crate::state::AppState;
+use crate::sessions::MaybeCustomer;
+use crate::web::answer::Answer;
+use crate::web::body;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
 
 /// No fields; unknown ones are rejected.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -40,7 +42,7 @@ pub struct NewCart {}
     )
 )]
 pub async fn create_cart(
-    State(app): State<AppState>,
+    State(carts): State<Arc<Carts>>,
     timings: RequestTimings,
     MaybeCustomer(customer): MaybeCustomer,
     RawQuery(query): RawQuery,
@@ -52,7 +54,7 @@ pub async fn create_cart(
     let token = customer.is_none().then(OpaqueToken::random);
     let hash = token.as_ref().map(OpaqueToken::hash);
 
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = carts.database.acquire(&timings).await?;
     insert(
         &mut connection,
         id,

@@ -1,17 +1,18 @@
 //! `DELETE /v1/carts/{id}/coupon`: removes a cart's coupon, if it has one. Two statements: a write and a read.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 
 use super::cart::CartView;
 use super::cart_owner::CartKey;
 use super::read_cart::read_cart;
-use super::{ATTEMPTS, cart_ordered, too_contended, unknown_cart};
+use super::{ATTEMPTS, Carts, cart_ordered, too_contended, unknown_cart};
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
-use crate::state::AppState;
+use crate::web::answer::Answer;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
 
 /// Removes your cart's coupon.
 #[utoipa::path(
@@ -31,13 +32,13 @@ use crate::state::AppState;
     )
 )]
 pub async fn delete_coupon(
-    State(app): State<AppState>,
+    State(carts): State<Arc<Carts>>,
     timings: RequestTimings,
     key: CartKey,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = carts.database.acquire(&timings).await?;
     remove(&mut connection, &key).await?;
     let cart = read_cart(&mut connection, &key, None).await?;
     drop(connection);

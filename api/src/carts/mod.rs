@@ -13,31 +13,19 @@ pub mod cart;
 pub mod cart_owner;
 pub mod read_cart;
 
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use std::sync::Arc;
 
-use crate::http::error::ApiError;
-use crate::state::AppState;
+use crate::database::Database;
+use crate::web::error::ApiError;
 
-/// Lines in a cart. This bounds the cost of reading one and the rows that one order locks; it is far above a
-/// household's largest shopping list.
-pub const MAX_LINES: i64 = 100;
-
-/// Units of one line: the bound of its column.
-pub const MAX_QUANTITY: i64 = 1000;
+/// What the carts' handlers use.
+pub struct Carts {
+    pub database: Arc<Database>,
+}
 
 /// Attempts of a write under contention (optimistic lock). In each round one of the concurrent writes succeeds, so
 /// only a client with many concurrent writes to one cart exhausts them.
 const ATTEMPTS: u32 = 10;
-
-/// Carts of guests, authorized by `x-cart-token`, and of signed-in customers.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(create_cart::create_cart))
-        .routes(routes!(show_cart::show_cart))
-        .routes(routes!(put_item::put_item))
-        .routes(routes!(put_coupon::put_coupon, delete_coupon::delete_coupon))
-}
 
 /// Also for other customers' carts, whose existence must not be revealed.
 fn unknown_cart() -> ApiError {

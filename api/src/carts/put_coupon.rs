@@ -2,6 +2,8 @@
 //!
 //! Two statements: the cart is read as if it had the coupon, so that pricing code exists only once, and then written.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -9,14 +11,13 @@ use utoipa::ToSchema;
 use super::cart::CartView;
 use super::cart_owner::CartKey;
 use super::read_cart::read_cart;
-use super::{ATTEMPTS, cart_ordered, too_contended, unknown_cart};
+use super::{ATTEMPTS, Carts, cart_ordered, too_contended, unknown_cart};
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::body::{BoundedString, JsonBody};
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
-use crate::state::AppState;
+use crate::web::answer::Answer;
+use crate::web::body::{BoundedString, JsonBody};
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
 
 /// A coupon's code; not case-sensitive.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -51,7 +52,7 @@ pub struct CouponCode {
     )
 )]
 pub async fn put_coupon(
-    State(app): State<AppState>,
+    State(carts): State<Arc<Carts>>,
     timings: RequestTimings,
     key: CartKey,
     RawQuery(query): RawQuery,
@@ -59,7 +60,7 @@ pub async fn put_coupon(
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
     let code = code.as_str().to_ascii_uppercase();
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = carts.database.acquire(&timings).await?;
     let cart = read_cart(&mut connection, &key, Some(&code))
         .await?
         .ok_or_else(unknown_cart)?;

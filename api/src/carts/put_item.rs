@@ -3,23 +3,25 @@
 //! Two statements, which need no transaction: a conditional write that also returns why it was rejected, and a read
 //! for the response.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts, Path, RawQuery, State};
 use axum::http::request::Parts;
 use serde::Deserialize;
+use shop::cart_limits::{MAX_LINES, MAX_QUANTITY};
 use utoipa::ToSchema;
 
 use super::cart::CartView;
 use super::cart_owner::CartKey;
 use super::read_cart::read_cart;
-use super::{ATTEMPTS, MAX_LINES, MAX_QUANTITY, cart_ordered, too_contended, unknown_cart};
+use super::{ATTEMPTS, Carts, cart_ordered, too_contended, unknown_cart};
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::body::JsonBody;
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
-use crate::http::whole_number::WholeNumber;
-use crate::state::AppState;
+use crate::web::answer::Answer;
+use crate::web::body::JsonBody;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
+use crate::web::whole_number::WholeNumber;
 
 /// The longest SKU, in characters: the bound of its column.
 const MAX_SKU_CHARS: usize = 255;
@@ -80,7 +82,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Sku {
     )
 )]
 pub async fn put_item(
-    State(app): State<AppState>,
+    State(carts): State<Arc<Carts>>,
     timings: RequestTimings,
     key: CartKey,
     Sku(sku): Sku,
@@ -88,7 +90,7 @@ pub async fn put_item(
     JsonBody(Quantity { quantity }): JsonBody<Quantity>,
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = carts.database.acquire(&timings).await?;
     match quantity.get() {
         0 => remove_item(&mut connection, &key, &sku).await?,
         wanted => set_item(&mut connection, &key, &sku, wanted as i32).await?,

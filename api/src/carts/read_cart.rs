@@ -6,9 +6,9 @@ use uuid::Uuid;
 use super::cart::{CartCoupon, CartImage, CartItem, CartTotals, CartView, ItemProblem};
 use super::cart_owner::CartKey;
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::error::ApiError;
 use crate::pricing::{Coupon, CouponRefusal, PricedLine, amount_overflow, price};
+use crate::web::answer::Answer;
+use crate::web::error::ApiError;
 
 /// A cart with its coupon, or with a candidate for one.
 pub(super) struct StoredCart {

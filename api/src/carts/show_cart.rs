@@ -1,16 +1,17 @@
 //! `GET /v1/carts/{id}`: a cart with current prices and stock.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 
 use super::cart::CartView;
 use super::cart_owner::CartKey;
 use super::read_cart::read_cart;
-use super::unknown_cart;
-use crate::http::answer::Answer;
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
-use crate::state::AppState;
+use super::{Carts, unknown_cart};
+use crate::web::answer::Answer;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
 
 /// Shows your cart.
 #[utoipa::path(
@@ -29,13 +30,13 @@ use crate::state::AppState;
     )
 )]
 pub async fn show_cart(
-    State(app): State<AppState>,
+    State(carts): State<Arc<Carts>>,
     timings: RequestTimings,
     key: CartKey,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = carts.database.acquire(&timings).await?;
     let cart = read_cart(&mut connection, &key, None).await?;
     drop(connection);
     cart.ok_or_else(unknown_cart)?.answer()

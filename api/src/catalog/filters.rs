@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use sqlx::{Postgres, QueryBuilder};
 
 use super::search::Matching;
-use crate::http::error::ApiError;
-use crate::http::query::Parameters;
+use crate::web::error::ApiError;
+use crate::web::query::Parameters;
 
 /// The longest search text, in characters.
 pub const MAX_QUERY_CHARS: usize = 200;

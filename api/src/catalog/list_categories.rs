@@ -2,19 +2,20 @@
 //! The lesson `facets` decides how they are counted (`facets/`).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Catalog;
 use super::cache::Class;
 use super::facets::CategoryCount;
-use crate::http::answer::Answer;
-use crate::http::error::ApiError;
-use crate::http::query::Parameters;
-use crate::http::timings::{RequestTimings, Timings};
-use crate::state::{App, AppState};
+use crate::web::answer::Answer;
+use crate::web::error::ApiError;
+use crate::web::query::Parameters;
+use crate::web::timings::{RequestTimings, Timings};
 
 /// Categories in the response. More would take megabytes, and no menu shows as many.
 const MAX_CATEGORIES: usize = 5_000;
@@ -50,22 +51,22 @@ pub struct CategoryTree {
     responses((status = 200, body = CategoryTree))
 )]
 pub async fn list_categories(
-    State(app): State<AppState>,
+    State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
-    app.catalog
+    catalog
         .cache
         .answer(Class::Categories, "/v1/categories", &timings, || {
-            tree(&app, &timings)
+            tree(&catalog, &timings)
         })
         .await
 }
 
-async fn tree(app: &App, timings: &Timings) -> Result<Answer, ApiError> {
-    let is_stale = app.catalog.replicas.columns.is_stale();
-    let rows = app.catalog.facets.by_category(app, timings).await?;
+async fn tree(catalog: &Catalog, timings: &Timings) -> Result<Answer, ApiError> {
+    let is_stale = catalog.replicas.columns.is_stale();
+    let rows = catalog.facets.by_category(catalog, timings).await?;
     let mut below: HashMap<Option<Uuid>, Vec<CategoryCount>> = HashMap::new();
     for row in rows {
         below.entry(row.parent_id).or_default().push(row);

@@ -1,5 +1,7 @@
 //! `GET /v1/products/{slug}/reviews`: a product's reviews, the newest first, with keyset pagination.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -7,15 +9,15 @@ use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Catalog;
 use super::cache::Class;
-use super::cursor::Cursor;
 use super::product_slug::{ProductSlug, unknown_product};
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::Parameters;
-use crate::http::timings::{RequestTimings, Timings};
-use crate::state::{App, AppState};
+use crate::web::answer::Answer;
+use crate::web::cursor::Cursor;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::{RequestTimings, Timings};
 
 /// A customer's review.
 #[derive(Debug, Serialize, ToSchema)]
@@ -64,7 +66,7 @@ pub struct ReviewPage<'r> {
     )
 )]
 pub async fn list_reviews(
-    State(app): State<AppState>,
+    State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
     ProductSlug(slug): ProductSlug,
     RawQuery(query): RawQuery,
@@ -77,7 +79,7 @@ pub async fn list_reviews(
     let name = format!("/v1/products/{encoded}/reviews");
     let cursor = after
         .as_deref()
-        .map(|text| app.catalog.cursors.decode(&name, text))
+        .map(|text| catalog.cursors.decode(&name, text))
         .transpose()?;
     let key = format!(
         "{name}?limit={limit}&after={}",
@@ -89,9 +91,11 @@ pub async fn list_reviews(
         cursor,
         limit,
     };
-    app.catalog
+    catalog
         .cache
-        .answer(Class::Reviews, &key, &timings, || read_page(&app, &timings, page))
+        .answer(Class::Reviews, &key, &timings, || {
+            read_page(&catalog, &timings, page)
+        })
         .await
 }
 
@@ -102,8 +106,8 @@ struct Page<'a> {
     limit: i64,
 }
 
-async fn read_page(app: &App, timings: &Timings, page: Page<'_>) -> Result<Answer, ApiError> {
-    let mut connection = app.database.acquire(timings).await?;
+async fn read_page(catalog: &Catalog, timings: &Timings, page: Page<'_>) -> Result<Answer, ApiError> {
+    let mut connection = catalog.database.acquire(timings).await?;
     let product = sqlx::query_scalar!("select id from products where slug = $1 and active", page.slug);
     let product = product
         .fetch_optional(&mut connection)
@@ -116,7 +120,7 @@ async fn read_page(app: &App, timings: &Timings, page: Page<'_>) -> Result<Answe
     reviews.truncate(page.limit as usize);
     let next = reviews.last().filter(|_| more).map(|last| {
         let key = (last.created_at.unix_timestamp_nanos() / 1000) as i64;
-        let after = app.catalog.cursors.encode(
+        let after = catalog.cursors.encode(
             page.name,
             &Cursor {
                 matching: 0,

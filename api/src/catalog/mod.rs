@@ -29,11 +29,11 @@ pub mod columns;
 pub mod replica;
 pub mod replicas;
 
+use std::sync::Arc;
+
 use platform::redis::Redis;
 use sqlx::postgres::PgConnectOptions;
-use techniques::{Pagination, Selection};
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
+use techniques::Selection;
 
 use self::cache::CatalogCache;
 use self::facets::Facets;
@@ -44,14 +44,15 @@ use self::reference::Reference;
 use self::replicas::Replicas;
 use self::search::Search;
 use self::search_statistics::SearchStatistics;
-use crate::database::Class;
-use crate::http::cursor::{self, CursorKeys};
-use crate::http::layers;
+use crate::database::{ControlConnection, Database};
 use crate::settings::{ReplicaSettings, Settings};
-use crate::state::AppState;
+use crate::web::cursor::CursorKeys;
 
 /// The catalogue's components, each built as its arm.
 pub struct Catalog {
+    pub database: Arc<Database>,
+    /// Reads the change feed.
+    pub control: Arc<ControlConnection>,
     /// Caches serialized responses.
     pub cache: CatalogCache,
     /// Loads variants and images.
@@ -80,10 +81,18 @@ pub struct Catalog {
 
 impl Catalog {
     /// Builds each component as its arm. The replicas use `connect`, because they load over their own connections.
-    pub fn new(selection: &Selection, redis: Redis, connect: PgConnectOptions, settings: &Settings) -> Self {
+    pub fn new(
+        selection: &Selection,
+        (database, control): (Arc<Database>, Arc<ControlConnection>),
+        redis: Redis,
+        connect: PgConnectOptions,
+        settings: &Settings,
+    ) -> Self {
         let replicas = Replicas::new(selection.facets, connect, settings.replicas);
         let cursors = CursorKeys::new(&settings.jwt_secrets);
         Self {
+            database,
+            control,
             cache: CatalogCache::new(selection.catalog_cache, redis, settings.cache, &cursors),
             details: ProductDetails::new(selection.listing),
             columns: ListColumns::new(selection.projection),
@@ -98,24 +107,4 @@ impl Catalog {
             cursors,
         }
     }
-}
-
-/// The catalogue's routes. The switch point of the lesson `pagination`: each arm is a handler.
-pub fn router(selection: &Selection) -> OpenApiRouter<AppState> {
-    let browse = match selection.pagination {
-        #[cfg(feature = "baselines")]
-        Pagination::Offset => OpenApiRouter::new().routes(routes!(browse_products::offset::browse_products)),
-        Pagination::Cursor => OpenApiRouter::new().routes(routes!(browse_products::cursor::browse_products)),
-    };
-    OpenApiRouter::new()
-        .merge(browse)
-        .routes(routes!(list_categories::list_categories))
-        .routes(routes!(show_facets::show_facets))
-        .routes(routes!(show_product::show_product))
-        .routes(routes!(list_reviews::list_reviews))
-        .merge(layers::private(
-            Class::Account,
-            OpenApiRouter::new().routes(routes!(post_review::post_review)),
-        ))
-        .routes(routes!(suggest::suggest))
 }

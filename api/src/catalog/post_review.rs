@@ -1,6 +1,8 @@
 //! `POST /v1/products/{slug}/reviews`: a customer's review of a product. Only customers who bought it can review it,
 //! once.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -9,17 +11,17 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Catalog;
 use super::list_reviews::Review;
 use super::product_slug::{ProductSlug, unknown_product};
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::body::{BoundedString, JsonBody};
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::Customer;
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
-use crate::http::whole_number::WholeNumber;
-use crate::state::AppState;
+use crate::sessions::Customer;
+use crate::web::answer::Answer;
+use crate::web::body::{BoundedString, JsonBody};
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
+use crate::web::whole_number::WholeNumber;
 
 /// The longest review, in characters: the bound of its column.
 const MAX_REVIEW_CHARS: usize = 10_000;
@@ -77,7 +79,7 @@ fn plain_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::E
     )
 )]
 pub async fn post_review(
-    State(app): State<AppState>,
+    State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
     customer: Customer,
     ProductSlug(slug): ProductSlug,
@@ -85,7 +87,7 @@ pub async fn post_review(
     JsonBody(review): JsonBody<NewReview>,
 ) -> Result<Response, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = catalog.database.acquire(&timings).await?;
     let review = insert_review(&mut connection, &slug, &customer, review).await?;
     drop(connection);
 

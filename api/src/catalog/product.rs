@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::product_details::ProductKey;
 use super::reference::Snapshot;
-pub use crate::http::money::MoneySchema;
+pub use crate::web::money::MoneySchema;
 
 /// A brand or a category.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]

@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 
 use super::filters::MAX_SLUG_CHARS;
-use crate::http::error::ApiError;
+use crate::web::error::ApiError;
 
 /// A possible slug of a product. An impossible slug is a 404, like an unknown one: Postgres rejects NUL in text, and no
 /// slug is invalid UTF-8.

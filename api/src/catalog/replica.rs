@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::http::error::ApiError;
+use crate::web::error::ApiError;
 
 /// Changed products re-read by one statement: few enough to stay far below its timeout.
 const REFRESH_BATCH: usize = 1_000;

@@ -1,16 +1,18 @@
 //! `GET /v1/products/facets`: counts of the matching products by brand, category, price band and availability. The
 //! lesson `facets` decides how they are counted (`facets/`).
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 
+use super::Catalog;
 use super::cache::Class;
 use super::facets::{FacetCounts, candidates};
 use super::filters::ProductFilters;
-use crate::http::answer::Answer;
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::Parameters;
-use crate::http::timings::{RequestTimings, Timings};
-use crate::state::{App, AppState};
+use crate::web::answer::Answer;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::{RequestTimings, Timings};
 
 /// Counts the matching products by facet.
 #[utoipa::path(
@@ -32,7 +34,7 @@ use crate::state::{App, AppState};
     )
 )]
 pub async fn show_facets(
-    State(app): State<AppState>,
+    State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
@@ -41,18 +43,20 @@ pub async fn show_facets(
     parameters.finish()?;
     let mut key = "/v1/products/facets?".to_owned();
     filters.write_canonical(&mut key);
-    app.catalog
+    catalog
         .cache
-        .answer(Class::Facets, &key, &timings, || facets(&app, &timings, &filters))
+        .answer(Class::Facets, &key, &timings, || {
+            facets(&catalog, &timings, &filters)
+        })
         .await
 }
 
-async fn facets(app: &App, timings: &Timings, filters: &ProductFilters) -> Result<Answer, ApiError> {
+async fn facets(catalog: &Catalog, timings: &Timings, filters: &ProductFilters) -> Result<Answer, ApiError> {
     // Checked before counting: changes missed from here on also invalidate the cache.
-    let is_stale = app.catalog.replicas.columns.is_stale();
+    let is_stale = catalog.replicas.columns.is_stale();
     let facets = match &filters.q {
-        Some(text) => count_matching(app, timings, filters, text).await?,
-        None => app.catalog.facets.count(app, timings, filters, None).await?,
+        Some(text) => count_matching(catalog, timings, filters, text).await?,
+        None => catalog.facets.count(catalog, timings, filters, None).await?,
     };
     let body = serde_json::to_vec(&facets).map_err(ApiError::internal)?;
     Ok(Answer::new(None, &body).provisional(is_stale))
@@ -60,19 +64,19 @@ async fn facets(app: &App, timings: &Timings, filters: &ProductFilters) -> Resul
 
 /// As in a list: if the words match nothing, similar words are tried.
 async fn count_matching(
-    app: &App,
+    catalog: &Catalog,
     timings: &Timings,
     filters: &ProductFilters,
     text: &str,
 ) -> Result<FacetCounts, ApiError> {
-    let search = app.catalog.search;
+    let search = catalog.search;
     let mut facets = FacetCounts::default();
     for matching in [Some(search.matching(text)), search.second_matching(text)] {
         let Some(matching) = matching else { break };
-        let candidates = candidates::find(app, timings, filters, &matching).await?;
+        let candidates = candidates::find(catalog, timings, filters, &matching).await?;
         if !candidates.ids.is_empty() {
             let ids = Some(candidates.ids.as_slice());
-            facets = app.catalog.facets.count(app, timings, filters, ids).await?;
+            facets = catalog.facets.count(catalog, timings, filters, ids).await?;
         }
         facets.approximate = candidates.are_cut;
         if facets.total > 0 || facets.approximate {

@@ -1,5 +1,7 @@
 //! `GET /v1/products/{slug}`: one product, with the parts that `include` requests.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -8,6 +10,7 @@ use sqlx::types::Json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Catalog;
 use super::cache::Class;
 use super::list_reviews::{Review, newest_reviews};
 use super::product::{
@@ -16,11 +19,10 @@ use super::product::{
 use super::product_details::{Include, ProductKey};
 use super::product_slug::{ProductSlug, unknown_product};
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::Parameters;
-use crate::http::timings::{RequestTimings, Timings};
-use crate::state::{App, AppState};
+use crate::web::answer::Answer;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::{RequestTimings, Timings};
 
 /// The most variants and images of a product: the bound of an import.
 const MAX_DETAILS: u16 = 2_048;
@@ -91,7 +93,7 @@ const PARTS: &[(&str, Part)] = &[
     )
 )]
 pub async fn show_product(
-    State(app): State<AppState>,
+    State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
     ProductSlug(slug): ProductSlug,
     RawQuery(query): RawQuery,
@@ -105,16 +107,21 @@ pub async fn show_product(
             key.extend([name, ","]);
         }
     }
-    app.catalog
+    catalog
         .cache
         .answer(Class::Products, &key, &timings, || {
-            product(&app, &timings, &slug, &parts)
+            product(&catalog, &timings, &slug, &parts)
         })
         .await
 }
 
-async fn product(app: &App, timings: &Timings, slug: &str, parts: &[Part]) -> Result<Answer, ApiError> {
-    let mut connection = app.database.acquire(timings).await?;
+async fn product(
+    catalog: &Catalog,
+    timings: &Timings,
+    slug: &str,
+    parts: &[Part],
+) -> Result<Answer, ApiError> {
+    let mut connection = catalog.database.acquire(timings).await?;
     let row = read(&mut connection, slug).await?.ok_or_else(unknown_product)?;
     let include = Include {
         variants: parts.contains(&Part::Variants),
@@ -124,8 +131,7 @@ async fn product(app: &App, timings: &Timings, slug: &str, parts: &[Part]) -> Re
         id: row.id,
         currency: currency(&row.currency),
     };
-    let details = app
-        .catalog
+    let details = catalog
         .details
         .load(&mut connection, &[key], include, MAX_DETAILS)
         .await?;

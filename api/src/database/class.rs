@@ -1,67 +1,29 @@
-//! Classes of requests, each with its share of Postgres' connections: a bulkhead between browsing, searching, buying and
+//! The share of Postgres' connections that each class of requests has: a bulkhead between browsing, searching, buying and
 //! accounts. The process's own queries (change feed, readiness) use the control connection (`control_connection.rs`).
 
 use std::time::Duration;
 
-use axum::http::{Method, Request};
 use platform::postgres;
 use platform::postgres::bulkhead::{Bulkhead, Share, ShareError};
 use platform::settings::DatabaseSettings;
 
 use crate::settings::BulkheadSettings;
+use crate::web::request_class::Class;
 
-/// What a request is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// Lists, products, categories, reviews: cheap, and the most frequent.
-    Browse,
-    /// Requests with search words: expensive.
-    Search,
-    /// Carts and orders.
-    Buy,
-    /// Accounts, sign-ins, writing reviews, admins.
-    Account,
-}
-
-impl Class {
-    /// All, indexed by discriminant.
-    pub const ALL: [Self; 4] = [Self::Browse, Self::Search, Self::Buy, Self::Account];
-
-    /// The label in metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Browse => "browse",
-            Self::Search => "search",
-            Self::Buy => "buy",
-            Self::Account => "account",
+/// The statement timeout of a class.
+fn statement_limit(class: Class, settings: &DatabaseSettings, shares: &BulkheadSettings) -> Duration {
+    let all = settings.database_statement_timeout;
+    match class {
+        Class::Browse | Class::Search if shares.database_read_statement_timeout < all => {
+            shares.database_read_statement_timeout
         }
-    }
-
-    /// The class by method and URI alone; `http/router.rs` refines it for the other slices' routes.
-    pub fn of_request<B>(request: &Request<B>) -> Self {
-        let uri = request.uri();
-        let has_words = |query: &str| form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "q");
-        match [Method::GET, Method::HEAD].contains(request.method()) && uri.query().is_some_and(has_words) {
-            true => Self::Search,
-            false => Self::Browse,
-        }
-    }
-
-    /// The statement timeout of this class.
-    fn statement_limit(self, settings: &DatabaseSettings, shares: &BulkheadSettings) -> Duration {
-        let all = settings.database_statement_timeout;
-        match self {
-            Self::Browse | Self::Search if shares.database_read_statement_timeout < all => {
-                shares.database_read_statement_timeout
-            }
-            _ => postgres::response_limit(all),
-        }
+        _ => postgres::response_limit(all),
     }
 }
 
 /// Statement timeouts, indexed by class.
 pub(super) fn statement_limits(settings: &DatabaseSettings, shares: &BulkheadSettings) -> [Duration; 4] {
-    Class::ALL.map(|class| class.statement_limit(settings, shares))
+    Class::ALL.map(|class| statement_limit(class, settings, shares))
 }
 
 /// How many orders may write stock concurrently: all connections of the class that buys except one, which stays free for
@@ -107,35 +69,4 @@ pub(super) fn bulkhead(
                 .unwrap_or(share(each, total * 3 / 8)),
         ],
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn class_of(line: &str) -> Class {
-        let (method, uri) = line.split_once(' ').unwrap();
-        Class::of_request(&Request::builder().method(method).uri(uri).body(()).unwrap())
-    }
-
-    #[test]
-    fn a_request_with_words_searches_however_its_parameter_is_written() {
-        for line in [
-            "GET /v1/products?q=lamp",
-            "GET /v1/products?sort=price&q=",
-            "GET /v1/products/facets?%71=lamp",
-            "GET /v1/search/suggestions?q=la",
-            "HEAD /v1/products?q=lamp",
-        ] {
-            assert_eq!(class_of(line), Class::Search, "{line}");
-        }
-        for line in [
-            "GET /v1/products",
-            "GET /v1/products?sort=q",
-            "GET /v1/categories?qq=1",
-            "POST /v1/products?q=1",
-        ] {
-            assert_eq!(class_of(line), Class::Browse, "{line}");
-        }
-    }
 }

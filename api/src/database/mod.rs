@@ -7,8 +7,6 @@
 mod class;
 mod control_connection;
 
-pub mod deadlock;
-
 #[cfg(feature = "baselines")]
 pub mod per_request;
 pub mod pooled;
@@ -22,11 +20,12 @@ use platform::settings::DatabaseSettings;
 use platform::telemetry::statements;
 use techniques::Connections;
 
-pub use self::class::{Class, stock_writers};
+pub use self::class::stock_writers;
 pub use self::control_connection::{CONTROL_TIMEOUT, ControlConnection, ControlLease};
-use crate::http::timings::Timings;
 use crate::metrics::class_refused;
 use crate::settings::BulkheadSettings;
+use crate::web::request_class::Class;
+use crate::web::timings::Timings;
 
 /// A connection leased to a request, whose statements are counted for its `server-timing`.
 pub type InstrumentedConnection<'t> = postgres::InstrumentedConnection<'t, &'t Timings>;

@@ -12,8 +12,8 @@ use sqlx::postgres::PgConnectOptions;
 
 use super::InstrumentedConnection;
 use super::class::statement_limits;
-use crate::http::timings::Timings;
 use crate::settings::BulkheadSettings;
+use crate::web::timings::Timings;
 
 /// The arm `connections=per_request`.
 pub struct PerRequest {

@@ -12,10 +12,11 @@ use platform::postgres::{ConnectionPool, PoolUse};
 use platform::settings::DatabaseSettings;
 use sqlx::postgres::PgConnectOptions;
 
+use super::InstrumentedConnection;
 use super::class::{bulkhead, statement_limits};
-use super::{Class, InstrumentedConnection};
-use crate::http::timings::Timings;
 use crate::settings::BulkheadSettings;
+use crate::web::request_class::Class;
+use crate::web::timings::Timings;
 
 /// The arm `connections=pooled`.
 pub struct Pooled {

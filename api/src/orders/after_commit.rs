@@ -8,18 +8,17 @@ use super::idempotency::RequestKey;
 use super::order::{Order, Status};
 use super::payment::PaymentOutcome;
 use super::response::OrderOutcome;
-use super::show_order;
 use super::void::void_payment;
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
-use crate::state::App;
+use super::{Orders, show_order};
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 /// After a payment.
 ///
 /// # Errors
 /// When a statement fails.
 pub(super) async fn payment(
-    app: &App,
+    orders: &Orders,
     timings: &Timings,
     key: &RequestKey,
     outcome: PaymentOutcome,
@@ -31,10 +30,10 @@ pub(super) async fn payment(
             payment_id,
             event,
         } => {
-            app.orders.events.after_commit(&event).await;
-            app.orders
+            orders.events.after_commit(&event).await;
+            orders
                 .checkout
-                .after_payment(app, timings, &order, &payment_id)
+                .after_payment(orders, timings, &order, &payment_id)
                 .await;
             Ok(OrderOutcome::Placed {
                 order: (order.id, order.token_hash),
@@ -48,14 +47,14 @@ pub(super) async fn payment(
             body: serde_json::to_vec(&order).map_err(ApiError::internal)?,
         }),
         PaymentOutcome::AlreadySettled { order, payment_id } => {
-            let mut connection = app.database.acquire(timings).await?;
+            let mut connection = orders.database.acquire(timings).await?;
             let order = show_order::read_order(&mut connection, order, None).await?;
             drop(connection);
             let order = order.ok_or_else(|| ApiError::internal("an order was discarded twice"))?;
             if matches!(order.status, Status::PaymentFailed | Status::Cancelled) && payment_id.is_some() {
-                void_payment(app, timings, order.id, payment_id).await?;
+                void_payment(orders, timings, order.id, payment_id).await?;
             }
-            already_settled(app, timings, key, order).await
+            already_settled(orders, timings, key, order).await
         }
     }
 }
@@ -65,12 +64,12 @@ pub(super) async fn payment(
 /// # Errors
 /// When the statement fails.
 pub(super) async fn already_settled(
-    app: &App,
+    orders: &Orders,
     timings: &Timings,
     key: &RequestKey,
     order: Order,
 ) -> Result<OrderOutcome, ApiError> {
-    let mut connection = app.database.acquire(timings).await?;
+    let mut connection = orders.database.acquire(timings).await?;
     if order.status == Status::PaymentFailed {
         key.store_response(&mut connection, 402, &[]).await?;
         return Ok(OrderOutcome::Declined);
@@ -88,12 +87,12 @@ pub(super) async fn already_settled(
 /// # Errors
 /// When the statement that records the void fails.
 pub(super) async fn cancellation(
-    app: &App,
+    orders: &Orders,
     timings: &Timings,
     order: Uuid,
     cancelled: Cancelled,
     event: &PendingEvent,
 ) -> Result<(), ApiError> {
-    app.orders.events.after_commit(event).await;
-    void_payment(app, timings, order, cancelled.payment_id).await
+    orders.events.after_commit(event).await;
+    void_payment(orders, timings, order, cancelled.payment_id).await
 }

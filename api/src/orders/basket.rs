@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::order_request::PlaceOrder;
 use crate::database::InstrumentedConnection;
-use crate::http::error::ApiError;
 use crate::orders::idempotency::StoredKey;
 use crate::orders::order::{OrderLine, Totals, currency, token_hash};
 use crate::pricing::{Coupon, PricedLine, ShippingMethod, amount_overflow, price};
+use crate::web::error::ApiError;
 
 /// A cart with current prices and stock.
 #[derive(Debug)]

@@ -1,6 +1,8 @@
 //! `POST /v1/orders/{id}/cancel`: cancels an order that isn't shipping yet. Stock and coupon are returned in the same
 //! transaction; the payment is voided after the commit.
 
+use std::sync::Arc;
+
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use shop::messages::Event;
@@ -8,16 +10,16 @@ use shop::orders::order_reached;
 use shop::orders::{Cancellation, PendingEvent};
 use uuid::Uuid;
 
-use super::after_commit;
 use super::order::{Order, Status, now};
 use super::show_order::{Reader, read_order, unknown_order};
-use crate::http::answer::Answer;
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::{MaybeCustomer, OrderToken};
-use crate::http::query::Parameters;
-use crate::http::timings::{RequestTimings, Timings};
-use crate::http::trace_context::TraceContext;
-use crate::state::{App, AppState};
+use super::{Orders, after_commit};
+use crate::sessions::MaybeCustomer;
+use crate::web::answer::Answer;
+use crate::web::error::{ApiError, Problem};
+use crate::web::guest_tokens::OrderToken;
+use crate::web::query::Parameters;
+use crate::web::timings::{RequestTimings, Timings};
+use crate::web::trace_context::TraceContext;
 
 /// Cancels an order.
 #[utoipa::path(
@@ -36,7 +38,7 @@ use crate::state::{App, AppState};
     )
 )]
 pub async fn cancel_order(
-    State(app): State<AppState>,
+    State(orders): State<Arc<Orders>>,
     timings: RequestTimings,
     customer: MaybeCustomer,
     token: OrderToken,
@@ -47,10 +49,10 @@ pub async fn cancel_order(
     Parameters::parse(query.as_deref())?.finish()?;
     let Path(id) = id.map_err(|_| unknown_order())?;
     let reader = Reader::new(customer, token);
-    let mut order = read(&app, &timings, id, reader).await?;
+    let mut order = read(&orders, &timings, id, reader).await?;
     if matches!(order.status, Status::PendingPayment | Status::Paid) {
-        cancel(&app, &timings, &order, reader, trace_context).await?;
-        order = read(&app, &timings, id, reader).await?;
+        cancel(&orders, &timings, &order, reader, trace_context).await?;
+        order = read(&orders, &timings, id, reader).await?;
     }
     if order.status != Status::Cancelled {
         return Err(ApiError::Conflict {
@@ -67,15 +69,15 @@ pub async fn cancel_order(
     Ok(Answer::new(None, &body))
 }
 
-async fn read(app: &App, timings: &Timings, id: Uuid, reader: Reader) -> Result<Order, ApiError> {
-    let mut connection = app.database.acquire(timings).await?;
+async fn read(orders: &Orders, timings: &Timings, id: Uuid, reader: Reader) -> Result<Order, ApiError> {
+    let mut connection = orders.database.acquire(timings).await?;
     let order = read_order(&mut connection, id, Some(reader)).await?;
     order.ok_or_else(unknown_order)
 }
 
 /// Queues for the SKUs, because returning stock updates their rows.
 async fn cancel(
-    app: &App,
+    orders: &Orders,
     timings: &Timings,
     order: &Order,
     reader: Reader,
@@ -87,16 +89,16 @@ async fn cancel(
         customer_id: reader.customer,
         token_hash: reader.token.as_ref().map(<[u8; 32]>::as_slice),
         at: now(),
-        event: app.orders.events.row(&event),
+        event: orders.events.row(&event),
     };
     let skus = order.items.iter().map(|line| line.sku.as_str());
-    let turn = app.orders.sku_queue.acquire(skus).await?;
-    let mut connection = app.database.acquire(timings).await?;
+    let turn = orders.sku_queue.acquire(skus).await?;
+    let mut connection = orders.database.acquire(timings).await?;
     let cancelled = shop::orders::cancel_order(&mut connection, &cancellation).await?;
     drop((connection, turn));
     if let Some(cancelled) = cancelled {
         order_reached("cancelled");
-        after_commit::cancellation(app, timings, order.id, cancelled, &event).await?;
+        after_commit::cancellation(orders, timings, order.id, cancelled, &event).await?;
     }
     Ok(())
 }

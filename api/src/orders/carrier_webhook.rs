@@ -1,6 +1,8 @@
 //! `POST /v1/webhooks/carrier`: the carrier reports a delivered parcel. The route is public, so a webhook is
 //! authenticated by its signature, which expires after some minutes (replay protection).
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -14,11 +16,11 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::http::body;
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::NoParameters;
-use crate::http::timings::RequestTimings;
-use crate::state::AppState;
+use super::Orders;
+use crate::web::body;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::NoParameters;
+use crate::web::timings::RequestTimings;
 
 /// How old a signature may be, and how far in the future: clocks differ, and webhooks are queued. The carrier signs
 /// each retry again.
@@ -49,7 +51,7 @@ pub struct CarrierEvent {
     )
 )]
 pub async fn carrier_webhook(
-    State(app): State<AppState>,
+    State(orders): State<Arc<Orders>>,
     timings: RequestTimings,
     _: NoParameters,
     headers: HeaderMap,
@@ -60,7 +62,7 @@ pub async fn carrier_webhook(
         .get("x-carrier-signature")
         .and_then(|value| value.to_str().ok());
     let now = OffsetDateTime::now_utc().unix_timestamp();
-    if !signature.is_some_and(|signature| app.orders.carrier.is_valid(signature, &body, now)) {
+    if !signature.is_some_and(|signature| orders.carrier.is_valid(signature, &body, now)) {
         return Err(ApiError::parameter(
             "x-carrier-signature",
             "is missing, too old, or not the carrier's",
@@ -70,7 +72,7 @@ pub async fn carrier_webhook(
     if event.event != "delivered" {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = orders.database.acquire(&timings).await?;
     // An order that isn't fulfilled yet can't be delivered: the 404 makes the carrier retry.
     let parcel = sqlx::query!(
         r#"with parcel as (

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use shop::orders::Unit;
+use shop::orders::is_deadlock;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -11,9 +12,8 @@ use super::holdings;
 use super::order::{Order, Status, TimelineEvent, now};
 use super::order_request::PlaceOrder;
 use super::order_tokens::OrderTokens;
-use crate::database::deadlock::is_deadlock;
-use crate::http::error::ApiError;
 use crate::settings::OrderSettings;
+use crate::web::error::ApiError;
 
 /// An order that isn't stored yet.
 #[derive(Debug)]

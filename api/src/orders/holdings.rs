@@ -9,8 +9,8 @@
 use uuid::Uuid;
 
 use super::basket::Basket;
-use crate::http::error::ApiError;
 use crate::settings::OrderSettings;
+use crate::web::error::ApiError;
 
 /// Rejects an order that would reserve too much.
 ///

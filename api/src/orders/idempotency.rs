@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::database::InstrumentedConnection;
-use crate::http::error::ApiError;
 use crate::opaque_token::TokenHash;
 use crate::settings::OrderSettings;
+use crate::web::error::ApiError;
 
 /// How long a key and its response are stored.
 pub const RETENTION_HOURS: i32 = 24;

@@ -1,5 +1,7 @@
 //! `GET /v1/orders`: a customer's own orders with their lines, the newest first.
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use shop::money::Currency;
@@ -7,16 +9,16 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::Orders;
 use super::history::OrderKey;
 use super::order::{OrderLine, OrderSummary, Status, Totals, currency};
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::cursor::Cursor;
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::Customer;
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
-use crate::state::AppState;
+use crate::sessions::Customer;
+use crate::web::answer::Answer;
+use crate::web::cursor::Cursor;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
 
 /// A page of the signed-in customer's orders.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,7 +47,7 @@ pub struct OrderPage<'r> {
     )
 )]
 pub async fn list_orders(
-    State(app): State<AppState>,
+    State(orders): State<Arc<Orders>>,
     timings: RequestTimings,
     customer: Customer,
     RawQuery(query): RawQuery,
@@ -63,37 +65,37 @@ pub async fn list_orders(
         filter.unwrap_or_default()
     );
     let cursor = after
-        .map(|text| app.orders.cursors.decode(&list, &text))
+        .map(|text| orders.cursors.decode(&list, &text))
         .transpose()?;
 
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = orders.database.acquire(&timings).await?;
     let mut rows = newest_orders(&mut connection, customer.id, status, cursor, limit + 1).await?;
     let more = rows.len() as i64 > limit;
     rows.truncate(limit as usize);
     let keys: Vec<OrderKey> = rows.iter().map(OrderRow::key).collect::<Result<_, _>>()?;
-    let lines = app.orders.history.lines(&mut connection, &keys).await?;
+    let lines = orders.history.lines(&mut connection, &keys).await?;
     drop(connection);
 
-    let orders: Vec<OrderSummary> = rows
+    let summaries: Vec<OrderSummary> = rows
         .into_iter()
         .zip(keys)
         .zip(lines)
         .map(|((row, key), lines)| row.summary(key.currency, lines))
         .collect::<Result<_, _>>()?;
-    let next = orders.last().filter(|_| more).map(|last| {
+    let next = summaries.last().filter(|_| more).map(|last| {
         let end = Cursor {
             matching: 0,
             key: 0,
             id: last.id,
         };
-        let after = app.orders.cursors.encode(&list, &end);
+        let after = orders.cursors.encode(&list, &end);
         let filter = filter
             .map(|status| format!("status={status}&"))
             .unwrap_or_default();
         format!("/v1/orders?{filter}limit={limit}&after={after}")
     });
     let page = OrderPage {
-        items: &orders,
+        items: &summaries,
         next: next.as_deref(),
     };
     let body = serde_json::to_vec(&page).map_err(ApiError::internal)?;

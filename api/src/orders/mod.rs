@@ -33,10 +33,10 @@ pub mod events;
 pub mod history;
 pub mod order_lines;
 
+use std::sync::Arc;
+
 use shop::third_parties::payment::PaymentGateway;
 use techniques::Selection;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use self::carrier_webhook::CarrierSignatures;
 use self::checkout::Checkout;
@@ -47,13 +47,14 @@ use self::order_tokens::OrderTokens;
 use self::reservation::Reservation;
 use self::reserve_stock::ReserveStock;
 use self::sku_queue::SkuQueue;
-use crate::database::stock_writers;
-use crate::http::cursor::CursorKeys;
+use crate::build_error::BuildAppError;
+use crate::database::{Database, stock_writers};
 use crate::settings::{OrderSettings, Settings};
-use crate::state::{AppState, BuildAppError};
+use crate::web::cursor::CursorKeys;
 
 /// What the orders' handlers use, each component built as its arm.
 pub struct Orders {
+    pub database: Arc<Database>,
     pub reserve_stock: ReserveStock,
     pub reservation: Reservation,
     pub lines: OrderLines,
@@ -77,11 +78,16 @@ impl Orders {
     ///
     /// # Errors
     /// When a setting can't be used.
-    pub fn new(selection: &Selection, settings: &Settings) -> Result<Self, BuildAppError> {
+    pub fn new(
+        selection: &Selection,
+        database: Arc<Database>,
+        settings: &Settings,
+    ) -> Result<Self, BuildAppError> {
         settings.orders.check()?;
         let payments = PaymentGateway::new(&settings.orders.payment)?;
         let stock_writers = stock_writers(&settings.database, &settings.bulkheads);
         Ok(Self {
+            database,
             reserve_stock: ReserveStock::new(selection.stock),
             reservation: Reservation::new(selection.reservation),
             lines: OrderLines::new(selection.order_lines),
@@ -96,14 +102,4 @@ impl Orders {
             settings: settings.orders.clone(),
         })
     }
-}
-
-/// The orders' routes.
-pub fn router() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
-        .routes(routes!(place_order::place_order))
-        .routes(routes!(list_orders::list_orders))
-        .routes(routes!(show_order::show_order))
-        .routes(routes!(cancel_order::cancel_order))
-        .routes(routes!(carrier_webhook::carrier_webhook))
 }

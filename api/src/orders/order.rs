@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::http::money::MoneySchema;
 use crate::opaque_token::TokenHash;
 use crate::postal_address::PostalAddress;
+use crate::web::money::MoneySchema;
 
 /// An order's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

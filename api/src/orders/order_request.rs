@@ -1,6 +1,6 @@
 //! The request to place an order: its headers and body, validated as far as possible without the database.
 
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use serde::{Deserialize, Serialize};
 use shop::email_address::EmailAddress;
 use shop::money::Money;
@@ -8,16 +8,16 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::idempotency::{IdempotencyKey, RequestKey};
-use crate::http::body::{BoundedString, JsonBody};
-use crate::http::error::ApiError;
-use crate::http::identity::{CartToken, MaybeCustomer};
-use crate::http::money::MoneySchema;
-use crate::http::query::Parameters;
-use crate::http::trace_context::TraceContext;
 use crate::opaque_token::TokenHash;
 use crate::postal_address::PostalAddress;
 use crate::pricing::ShippingMethod;
-use crate::state::AppState;
+use crate::sessions::{Authentication, MaybeCustomer};
+use crate::web::body::{BoundedString, JsonBody};
+use crate::web::error::ApiError;
+use crate::web::guest_tokens::CartToken;
+use crate::web::money::MoneySchema;
+use crate::web::query::Parameters;
+use crate::web::trace_context::TraceContext;
 
 /// An order request. It sets no price: the shop does.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -54,18 +54,22 @@ pub struct PlaceOrder {
     pub trace_context: Option<String>,
 }
 
-impl FromRequest<AppState> for PlaceOrder {
+impl<S> FromRequest<S> for PlaceOrder
+where
+    S: Send + Sync,
+    Authentication: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &AppState) -> Result<Self, ApiError> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let (mut head, body) = request.into_parts();
-        let MaybeCustomer(customer) = MaybeCustomer::from_request_parts(&mut head, app).await?;
-        let CartToken(cart_token) = CartToken::from_request_parts(&mut head, app).await?;
-        let key = IdempotencyKey::from_request_parts(&mut head, app).await?;
+        let MaybeCustomer(customer) = MaybeCustomer::from_request_parts(&mut head, state).await?;
+        let CartToken(cart_token) = CartToken::from_request_parts(&mut head, state).await?;
+        let key = IdempotencyKey::from_request_parts(&mut head, state).await?;
         Parameters::parse(head.uri.query())?.finish()?;
-        let Ok(TraceContext(trace_context)) = TraceContext::from_request_parts(&mut head, app).await;
+        let Ok(TraceContext(trace_context)) = TraceContext::from_request_parts(&mut head, state).await;
         let JsonBody(order) =
-            JsonBody::<NewOrder>::from_request(Request::from_parts(head, body), app).await?;
+            JsonBody::<NewOrder>::from_request(Request::from_parts(head, body), state).await?;
         let customer = customer.map(|customer| customer.id);
         // Requests that differ only in field order or whitespace are equal.
         let canonical = serde_json::to_vec(&order).map_err(ApiError::internal)?;

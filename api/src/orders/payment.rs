@@ -16,9 +16,8 @@ use super::Orders;
 use super::idempotency::RequestKey;
 use super::order::{Order, Status, TimelineEvent, now};
 use crate::database::InstrumentedConnection;
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
-use crate::state::App;
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 /// How often a connection is requested once the payment is authorized. Each wait has a timeout.
 const CONNECTION_ATTEMPTS: u32 = 5;
@@ -58,34 +57,34 @@ pub(super) enum PaymentOutcome {
 /// # Errors
 /// When a statement fails.
 pub(super) async fn pay(
-    app: &App,
+    orders: &Orders,
     timings: &Timings,
     request: PaymentRequest<'_>,
     order: Order,
 ) -> Result<PaymentOutcome, ApiError> {
-    let authorized = authorize(&app.orders, request, &order).await;
+    let authorized = authorize(&orders, request, &order).await;
     match authorized {
         AuthorizationOutcome::Declined { .. } | AuthorizationOutcome::UnknownToken => {
-            compensate(app, timings, request, &order, authorized).await
+            compensate(orders, timings, request, &order, authorized).await
         }
         AuthorizationOutcome::Authorized { .. } | AuthorizationOutcome::Unknown => {
-            let mut connection = acquire_with_retry(app, timings).await?;
-            record(&app.orders, &mut connection, request, order, authorized).await
+            let mut connection = acquire_with_retry(orders, timings).await?;
+            record(&orders, &mut connection, request, order, authorized).await
         }
     }
 }
 
 /// Compensation: returns the stock of a declined order. It queues for the SKUs, because this updates their rows.
 async fn compensate(
-    app: &App,
+    orders: &Orders,
     timings: &Timings,
     request: PaymentRequest<'_>,
     order: &Order,
     authorized: AuthorizationOutcome,
 ) -> Result<PaymentOutcome, ApiError> {
     let skus = order.items.iter().map(|line| line.sku.as_str());
-    let _turn = app.orders.sku_queue.acquire_for_compensation(skus).await?;
-    let mut connection = acquire_with_retry(app, timings).await?;
+    let _turn = orders.sku_queue.acquire_for_compensation(skus).await?;
+    let mut connection = acquire_with_retry(orders, timings).await?;
     if authorized == AuthorizationOutcome::UnknownToken {
         let is_discarded = discard_order(&mut connection, order.id, bound_key(request)).await?;
         return Ok(discarded(order.id, is_discarded));
@@ -114,12 +113,12 @@ pub(super) async fn authorize(
 
 /// Retries, because the payment is authorized: a 503 now would leave an order for the worker to reconcile.
 async fn acquire_with_retry<'t>(
-    app: &App,
+    orders: &Orders,
     timings: &'t Timings,
 ) -> Result<InstrumentedConnection<'t>, sqlx::Error> {
     let mut attempt = 1;
     loop {
-        match app.database.acquire(timings).await {
+        match orders.database.acquire(timings).await {
             Err(sqlx::Error::PoolTimedOut) if attempt < CONNECTION_ATTEMPTS => attempt += 1,
             connection => return connection,
         }

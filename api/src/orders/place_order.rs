@@ -9,6 +9,7 @@
 //! The client's idempotency key is bound to the order from the first transaction on, so that a request whose response
 //! was lost is resumed, never repeated.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::State;
@@ -25,10 +26,9 @@ use super::payment::{PaymentOutcome, PaymentRequest, pay};
 #[cfg(feature = "baselines")]
 use super::reserve_stock::{ReserveStock, row_lock_through_payment};
 use super::response::{OrderOutcome, respond};
-use super::{after_commit, show_order};
-use crate::http::error::{ApiError, Problem};
-use crate::http::timings::{RequestTimings, Timings};
-use crate::state::{App, AppState};
+use super::{Orders, after_commit, show_order};
+use crate::web::error::{ApiError, Problem};
+use crate::web::timings::{RequestTimings, Timings};
 
 /// How often an order is attempted when a concurrent request, a change of its cart or a deadlock interferes.
 const ATTEMPTS: u32 = 4;
@@ -55,13 +55,13 @@ const ATTEMPTS: u32 = 4;
     )
 )]
 pub async fn place_order(
-    State(app): State<AppState>,
+    State(orders): State<Arc<Orders>>,
     timings: RequestTimings,
     request: PlaceOrder,
 ) -> Result<Response, ApiError> {
     run_to_completion(async move {
-        let outcome = place(&app, &timings, &request).await?;
-        respond(&app.orders.tokens, outcome)
+        let outcome = place(&orders, &timings, &request).await?;
+        respond(&orders.tokens, outcome)
     })
     .await
 }
@@ -80,15 +80,15 @@ async fn run_to_completion(
     }
 }
 
-async fn place(app: &App, timings: &Timings, request: &PlaceOrder) -> Result<OrderOutcome, ApiError> {
+async fn place(orders: &Orders, timings: &Timings, request: &PlaceOrder) -> Result<OrderOutcome, ApiError> {
     for attempt in 0..ATTEMPTS {
-        let mut draft = match start(app, timings, request).await? {
+        let mut draft = match start(orders, timings, request).await? {
             StartOutcome::Finished(outcome) => return Ok(outcome),
             StartOutcome::Draft(draft) => draft,
         };
         draft.is_first_attempt = attempt == 0;
-        match reserve_and_pay(app, timings, request, *draft).await {
-            Ok(outcome) => return after_commit::payment(app, timings, &request.key, outcome).await,
+        match reserve_and_pay(orders, timings, request, *draft).await {
+            Ok(outcome) => return after_commit::payment(orders, timings, &request.key, outcome).await,
             Err(ReserveError::Retry) => {}
             Err(ReserveError::Rejected(error)) => return Err(error),
         }
@@ -107,19 +107,18 @@ enum StartOutcome {
 }
 
 /// Reads the cart, or resumes the key's order. One statement for a new order.
-async fn start(app: &App, timings: &Timings, request: &PlaceOrder) -> Result<StartOutcome, ApiError> {
+async fn start(orders: &Orders, timings: &Timings, request: &PlaceOrder) -> Result<StartOutcome, ApiError> {
     let priced_at = Instant::now();
-    let mut connection = app.database.acquire(timings).await?;
+    let mut connection = orders.database.acquire(timings).await?;
     let found = basket::read(&mut connection, request).await?;
     drop(connection);
     match found {
         LookupResult::Cart(basket) => {
-            let orders = &app.orders;
             let draft = OrderDraft::new(&orders.settings, &orders.tokens, request, basket, priced_at)?;
             Ok(StartOutcome::Draft(Box::new(draft)))
         }
         LookupResult::Known(key) => {
-            let outcome = repeat(app, timings, request, key).await?;
+            let outcome = repeat(orders, timings, request, key).await?;
             Ok(StartOutcome::Finished(outcome))
         }
         LookupResult::Nothing => Err(ApiError::NotFound(
@@ -131,7 +130,7 @@ async fn start(app: &App, timings: &Timings, request: &PlaceOrder) -> Result<Sta
 /// Replays the response of a key's order. If there is none, because it was lost or the payment's outcome is unknown, the
 /// order is resumed: it is paid, unless it was settled meanwhile.
 async fn repeat(
-    app: &App,
+    orders: &Orders,
     timings: &Timings,
     request: &PlaceOrder,
     key: StoredKey,
@@ -142,43 +141,43 @@ async fn repeat(
         }
         IdempotencyOutcome::Resume(id) => id,
     };
-    let mut connection = app.database.acquire(timings).await?;
-    if !request.key.lock(&mut connection, &app.orders.settings).await? {
+    let mut connection = orders.database.acquire(timings).await?;
+    if !request.key.lock(&mut connection, &orders.settings).await? {
         return Err(in_progress());
     }
     let order = show_order::read_order(&mut connection, id, None).await?;
     let order = order.ok_or_else(|| ApiError::internal("a key is bound to an order that isn't there"))?;
     drop(connection);
     if order.status != Status::PendingPayment {
-        return after_commit::already_settled(app, timings, &request.key, order).await;
+        return after_commit::already_settled(orders, timings, &request.key, order).await;
     }
-    let outcome = pay(app, timings, payment_request(request), order).await?;
-    after_commit::payment(app, timings, &request.key, outcome).await
+    let outcome = pay(orders, timings, payment_request(request), order).await?;
+    after_commit::payment(orders, timings, &request.key, outcome).await
 }
 
 /// Creates the order and takes its stock in a short transaction, then pays it.
 async fn reserve_and_pay(
-    app: &App,
+    orders: &Orders,
     timings: &Timings,
     request: &PlaceOrder,
     mut draft: OrderDraft,
 ) -> Result<PaymentOutcome, ReserveError> {
     let skus = draft.items.iter().map(|item| item.sku.as_str());
-    let turn = app.orders.sku_queue.acquire(skus).await?;
-    let mut connection = app.database.acquire(timings).await?;
+    let turn = orders.sku_queue.acquire(skus).await?;
+    let mut connection = orders.database.acquire(timings).await?;
     let payment = payment_request(request);
     // The one arm whose transaction has the payment inside.
     #[cfg(feature = "baselines")]
-    if app.orders.reserve_stock == ReserveStock::RowLockThroughPayment {
-        return row_lock_through_payment::reserve_and_pay(app, &mut connection, payment, draft).await;
+    if orders.reserve_stock == ReserveStock::RowLockThroughPayment {
+        return row_lock_through_payment::reserve_and_pay(orders, &mut connection, payment, draft).await;
     }
-    app.orders
+    orders
         .reservation
-        .reserve(&app.orders, &mut connection, &request.key, &mut draft)
+        .reserve(&orders, &mut connection, &request.key, &mut draft)
         .await?;
     drop((connection, turn));
     order_reached("pending_payment");
-    Ok(pay(app, timings, payment, draft.order).await?)
+    Ok(pay(orders, timings, payment, draft.order).await?)
 }
 
 fn payment_request(request: &PlaceOrder) -> PaymentRequest<'_> {

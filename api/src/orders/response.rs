@@ -8,8 +8,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use super::order_tokens::OrderTokens;
-use crate::http::error::ApiError;
 use crate::opaque_token::TokenHash;
+use crate::web::error::ApiError;
 
 /// An order's id, and the hash of a guest's order token.
 type OrderId = (Uuid, Option<TokenHash>);

@@ -1,21 +1,23 @@
 //! `GET /v1/orders/{id}`: one order with its timeline, for the customer who placed it or the guest who holds its token.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
 use serde::Deserialize;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::Orders;
 use super::order::{Order, OrderLine, Status, TimelineEvent, Totals, currency, token_hash};
 use crate::database::InstrumentedConnection;
-use crate::http::answer::Answer;
-use crate::http::error::{ApiError, Problem};
-use crate::http::identity::{MaybeCustomer, OrderToken};
-use crate::http::query::Parameters;
-use crate::http::timings::RequestTimings;
 use crate::opaque_token::TokenHash;
-use crate::state::AppState;
+use crate::sessions::MaybeCustomer;
+use crate::web::answer::Answer;
+use crate::web::error::{ApiError, Problem};
+use crate::web::guest_tokens::OrderToken;
+use crate::web::query::Parameters;
+use crate::web::timings::RequestTimings;
 
 /// Who reads an order: a customer, a guest's token, or both.
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +51,7 @@ impl Reader {
     )
 )]
 pub async fn show_order(
-    State(app): State<AppState>,
+    State(orders): State<Arc<Orders>>,
     timings: RequestTimings,
     customer: MaybeCustomer,
     token: OrderToken,
@@ -58,7 +60,7 @@ pub async fn show_order(
 ) -> Result<Answer, ApiError> {
     Parameters::parse(query.as_deref())?.finish()?;
     let Path(id) = id.map_err(|_| unknown_order())?;
-    let mut connection = app.database.acquire(&timings).await?;
+    let mut connection = orders.database.acquire(&timings).await?;
     let order = read_order(&mut connection, id, Some(Reader::new(customer, token))).await?;
     drop(connection);
     let order = order.ok_or_else(unknown_order)?;

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::http::error::ApiError;
 use crate::settings::OrderSettings;
+use crate::web::error::ApiError;
 
 /// The SKU queues of this process.
 pub struct SkuQueue {

@@ -6,9 +6,9 @@ use shop::orders::record_void;
 use shop::third_parties::payment::{ChangeOutcome, PaymentLookup, PaymentStatus};
 use uuid::Uuid;
 
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
-use crate::state::App;
+use super::Orders;
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 /// How long a void is waited for; after that, the worker retries it.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -19,7 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the statement that records it fails.
 pub(super) async fn void_payment(
-    app: &App,
+    orders: &Orders,
     timings: &Timings,
     order: Uuid,
     payment_id: Option<String>,
@@ -27,7 +27,7 @@ pub(super) async fn void_payment(
     let voiding = async {
         let payment_id = match payment_id {
             Some(payment_id) => payment_id,
-            None => match app.orders.payments.look_up(order).await {
+            None => match orders.payments.look_up(order).await {
                 PaymentLookup::Payment {
                     payment_id,
                     status: PaymentStatus::Authorized | PaymentStatus::Voided,
@@ -35,13 +35,13 @@ pub(super) async fn void_payment(
                 _ => return None,
             },
         };
-        let changed = app.orders.payments.void(&payment_id).await;
+        let changed = orders.payments.void(&payment_id).await;
         (changed == ChangeOutcome::Done).then_some(payment_id)
     };
     let Ok(Some(payment_id)) = tokio::time::timeout(TIMEOUT, voiding).await else {
         return Ok(());
     };
-    let mut connection = app.database.acquire(timings).await?;
+    let mut connection = orders.database.acquire(timings).await?;
     record_void(&mut connection, order, Some(&payment_id)).await?;
     Ok(())
 }

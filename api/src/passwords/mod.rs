@@ -19,9 +19,9 @@ use argon2::password_hash::{self, PasswordHasher, PasswordVerifier, phc::Passwor
 use techniques::PasswordHashing;
 
 use self::argon2id::Argon2id;
-use crate::http::error::ApiError;
 use crate::opaque_token::OpaqueToken;
 use crate::settings::PasswordSettings;
+use crate::web::error::ApiError;
 
 /// Memory of one hash, in KiB.
 const MEMORY_KIB: u32 = 19 * 1024;

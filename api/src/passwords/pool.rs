@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
-use crate::http::error::ApiError;
 use crate::settings::PasswordSettings;
+use crate::web::error::ApiError;
 
 /// Passwords to hash concurrently: the setting, or half of the cores, rounded up, if it is 0.
 pub fn hashes_at_once(settings: PasswordSettings) -> usize {

@@ -3,6 +3,7 @@
 //! In every arm, a sign-in is a row of `sessions`, the family of its refresh tokens (`refresh_token_family.rs`). The
 //! arms differ in the access token that each request carries: what it is, and where it is verified.
 
+mod identity;
 mod refresh_token_family;
 
 #[cfg(feature = "baselines")]
@@ -20,12 +21,13 @@ use platform::keyring::Keyring;
 use platform::redis::Redis;
 use uuid::Uuid;
 
+pub use self::identity::{Admin, Authentication, MaybeCustomer};
 use self::refresh_token_family::Lifetimes;
 use crate::database::{Database, InstrumentedConnection};
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
 use crate::opaque_token::{OpaqueToken, TokenHash};
 use crate::settings::SessionSettings;
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 /// The arm of `sessions` that this process was built with.
 pub struct Sessions {

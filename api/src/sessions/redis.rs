@@ -17,9 +17,9 @@ use uuid::Uuid;
 use super::stored::{self, Stored};
 use super::{Customer, Role};
 use crate::database::Database;
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
 use crate::opaque_token::{OpaqueToken, TokenHash};
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 /// The tombstone of a session. It overwrites the session instead of deleting it, and sessions are only set with `NX`,
 /// so that a request that read the row before the sign-out can't cache it again.

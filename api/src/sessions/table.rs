@@ -8,9 +8,9 @@
 use super::Customer;
 use super::stored;
 use crate::database::Database;
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
 use crate::opaque_token::OpaqueToken;
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 /// The arm `sessions=table`.
 pub struct Table;

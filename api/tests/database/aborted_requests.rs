@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use api::database::{Class, InstrumentedConnection};
-use api::http::timings::Timings;
+use api::database::InstrumentedConnection;
+use api::web::request_class::Class;
+use api::web::timings::Timings;
 use futures_util::{FutureExt, TryStreamExt};
 use sqlx::{AssertSqlSafe, PgConnection};
 

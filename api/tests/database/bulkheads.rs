@@ -1,7 +1,8 @@
 //! Bulkheads: a class of requests that exhausts its connections doesn't affect other classes.
 
-use api::database::{Class, InstrumentedConnection};
-use api::http::timings::Timings;
+use api::database::InstrumentedConnection;
+use api::web::request_class::Class;
+use api::web::timings::Timings;
 use axum::http::Request;
 use clap::Parser;
 
@@ -102,7 +103,7 @@ fn startup_error(flags: &[&str]) -> String {
     ];
     let redis = ["--redis-url", "redis://127.0.0.1/"];
     let Flags { settings } = Flags::parse_from(required.iter().chain(&redis).chain(flags));
-    match api::state::build_app(&settings) {
+    match api::server::app::build_app(&settings) {
         Ok(_) => panic!("{flags:?} are accepted"),
         Err(error) => error.to_string(),
     }

@@ -1,7 +1,7 @@
 //! Timeouts for locks, for statements, and for idle transactions.
 
-use api::database::Class;
-use api::http::timings::Timings;
+use api::web::request_class::Class;
+use api::web::timings::Timings;
 use axum::http::Request;
 use serde_json::json;
 
@@ -78,7 +78,7 @@ async fn postgres_ends_an_idle_transaction() {
     })
     .await;
     let error = sqlx::query(lock).execute(&mut *transaction).await.unwrap_err();
-    let response = axum::response::IntoResponse::into_response(api::http::error::ApiError::from(error));
+    let response = axum::response::IntoResponse::into_response(api::web::error::ApiError::from(error));
     assert_eq!(response.status(), 503);
     assert_eq!(response.headers()["retry-after"], "1");
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use api::server::app::AppState;
 use api::settings::Settings;
-use api::state::AppState;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request};
@@ -108,13 +108,14 @@ impl TestShop {
         flags.extend(changes.flags);
         let arguments = flags.iter().flat_map(|(flag, value)| [*flag, value.as_str()]);
         let Flags { settings } = Flags::parse_from(["shop"].into_iter().chain(arguments));
-        let app_builder = api::state::build_app(&settings).unwrap();
+        let app_builder = api::server::app::build_app(&settings).unwrap();
         // As `serve` does. It fails in tests that make the database unreachable.
         if let Ok(mut connection) = database.options.connect().await {
             let _ = app_builder.state.catalog.reference.load(&mut connection).await;
         }
         let state = app_builder.state.clone();
-        let change_follower = tokio::spawn(async move { api::catalog::changes::follow(&state).await });
+        let change_follower =
+            tokio::spawn(async move { api::catalog::changes::follow(&state.catalog).await });
         let shop = Self {
             database,
             variants,

@@ -1,6 +1,6 @@
 //! `backstock-lab generate`: a catalogue, customers and orders of realistic size and skew, the same for the same seed.
 //!
-//! [`scale`] says how much, [`catalogue`] prepares what rows are derived from, [`tables`] derives them, [`load`]
+//! [`scale`] says how much, [`tables::catalogue`] prepares what rows are derived from, [`tables`] derives them, [`load`]
 //! streams them into the database. The skew is [`popularity`]'s and that of [`tables::orders::buyers`],
 //! the words are in [`corpora`], and [`series`] has the rule for search words whose answer is known.
 
@@ -10,7 +10,6 @@ use anyhow::Result;
 use clap::Args;
 use sqlx::Connection;
 
-pub mod catalogue;
 pub mod copy_format;
 pub mod corpora;
 pub mod load;
@@ -22,8 +21,8 @@ pub mod series;
 pub mod tables;
 pub mod timestamps;
 
-pub use catalogue::Catalogue;
 pub use scale::Scale;
+pub use tables::catalogue::Catalogue;
 
 use load::Existing;
 

@@ -7,6 +7,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ pub(crate) const SERVER: &str = "epmd";
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts the port mapper unless it is running, and waits until it is ready.
-pub(crate) fn start(dirs: &DataDirs, port: u16) -> Result<()> {
+pub(crate) fn start(dirs: &DataDirs, directory: &Path, port: u16) -> Result<()> {
     if Process::find(dirs, SERVER).is_some_and(|process| process.port == port) && answers(port) {
         return Ok(());
     }
@@ -30,8 +31,7 @@ pub(crate) fn start(dirs: &DataDirs, port: u16) -> Result<()> {
         stop_stray(port);
     }
     check_free(port, "RabbitMQ (epmd)")?;
-    let directory = dirs.server_directory(crate::rabbitmq::SERVER)?;
-    let mut command = clean_command(&binaries::epmd()?, &directory);
+    let mut command = clean_command(&binaries::epmd()?, directory);
     command.args(["-address", "127.0.0.1", "-port", &port.to_string()]);
     StartingServer::spawn(dirs, SERVER, command, port)?.wait_until(|| answers(port).then_some(()))?;
     Ok(())

@@ -27,7 +27,7 @@ const VHOSTS: [&str; 3] = ["/", "left", "right"];
 pub(crate) fn start(dirs: &DataDirs, ports: &Ports) -> Result<(Process, String)> {
     let programs = rabbitmq_directory()?;
     let directory = dirs.server_directory(SERVER)?;
-    epmd::start(dirs, ports.epmd)?;
+    epmd::start(dirs, &directory, ports.epmd)?;
     check_free(ports.amqp, "RabbitMQ")?;
     check_free(ports.distribution, "RabbitMQ (inner port)")?;
     let definitions = dirs.write_config("definitions.json", &definitions(dirs, &VHOSTS))?;

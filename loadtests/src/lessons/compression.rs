@@ -52,9 +52,9 @@ pub(super) fn plan(lesson: &'static Lesson) -> Plan {
         },
         claims: CLAIMS,
         files: &[
-            ("none", "api/src/http/compression/none.rs"),
-            ("gzip", "api/src/http/compression/gzip.rs"),
-            ("brotli", "api/src/http/compression/brotli.rs"),
+            ("none", "api/src/server/compression/none.rs"),
+            ("gzip", "api/src/server/compression/gzip.rs"),
+            ("brotli", "api/src/server/compression/brotli.rs"),
         ],
         explain,
         exhibits: |_| Vec::new(),

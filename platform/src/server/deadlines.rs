@@ -1,5 +1,5 @@
 //! Deadlines of a connection: for the head of a request, for idle time between two requests, and for a client
-//! that doesn't read its response. The body of a request has a separate deadline, in `http/slow_body.rs` of
+//! that doesn't read its response. The body of a request has a separate deadline, in `web/slow_body.rs` of
 //! the api.
 //!
 //! They are implemented on the stream, because hyper's own creates a timer per request, and has one timeout

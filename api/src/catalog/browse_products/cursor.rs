@@ -5,16 +5,18 @@
 //! product whose key moves past the cursor is returned twice or not at all.
 //! **Source**: <https://use-the-index-luke.com/no-offset>
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 
 use super::{ListRequest, ProductPage, read_page, render};
-use crate::catalog::cursor::Cursor;
+use crate::catalog::Catalog;
 use crate::catalog::list_statement::Bounds;
-use crate::http::answer::Answer;
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::Parameters;
-use crate::http::timings::{RequestTimings, Timings};
-use crate::state::{App, AppState};
+use crate::web::answer::Answer;
+use crate::web::cursor::Cursor;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::{RequestTimings, Timings};
 
 /// Lists products.
 #[utoipa::path(
@@ -41,7 +43,7 @@ use crate::state::{App, AppState};
     )
 )]
 pub async fn browse_products(
-    State(app): State<AppState>,
+    State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
@@ -53,18 +55,18 @@ pub async fn browse_products(
     let name = list.list_name();
     let cursor = after
         .as_deref()
-        .map(|text| app.catalog.cursors.decode(&name, text))
+        .map(|text| catalog.cursors.decode(&name, text))
         .transpose()?;
     let mut key = list.with_shape(name.clone());
     if let Some(after) = &after {
         key.extend(["&after=", after]);
     }
-    let page = || page(&app, &timings, &list, &name, cursor);
-    app.catalog.cache.answer(list.class(), &key, &timings, page).await
+    let page = || page(&catalog, &timings, &list, &name, cursor);
+    catalog.cache.answer(list.class(), &key, &timings, page).await
 }
 
 async fn page(
-    app: &App,
+    catalog: &Catalog,
     timings: &Timings,
     list: &ListRequest,
     name: &str,
@@ -74,8 +76,8 @@ async fn page(
         None => Bounds::Start,
         Some(Cursor { matching, key, id }) => Bounds::After { matching, key, id },
     };
-    let mut connection = app.database.acquire(timings).await?;
-    let page = read_page(app, &mut connection, list, bounds).await?;
+    let mut connection = catalog.database.acquire(timings).await?;
+    let page = read_page(catalog, &mut connection, list, bounds).await?;
     drop(connection);
 
     let next = match page.last_if_more() {
@@ -83,7 +85,7 @@ async fn page(
         Some((last, columns)) => {
             let key = list.sort.key_of(last)?;
             let id = columns.id(last)?;
-            let after = app.catalog.cursors.encode(
+            let after = catalog.cursors.encode(
                 name,
                 &Cursor {
                     matching: page.matching,

@@ -24,9 +24,8 @@ use super::product_details::Include;
 use super::reference::Snapshot;
 use super::sort::Sort;
 use crate::database::InstrumentedConnection;
-use crate::http::error::ApiError;
-use crate::http::query::Parameters;
-use crate::state::App;
+use crate::web::error::ApiError;
+use crate::web::query::Parameters;
 
 /// The most items of a page.
 pub const MAX_LIMIT: u32 = 100;
@@ -147,12 +146,11 @@ impl PageRows {
 
 /// Reads a page in one or two statements, plus one for details, plus the fallback's if a search text matched nothing.
 async fn read_page(
-    app: &App,
+    catalog: &Catalog,
     connection: &mut InstrumentedConnection<'_>,
     list: &ListRequest,
     bounds: Bounds,
 ) -> Result<PageRows, ApiError> {
-    let catalog = &app.catalog;
     let (brand, category) = (list.filters.brand.as_deref(), list.filters.category.as_deref());
     let reference = catalog.reference.with_slugs(connection, brand, category).await?;
     let query = ListQuery {

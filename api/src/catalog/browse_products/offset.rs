@@ -4,15 +4,17 @@
 //! another one onto the next page, so it is returned twice.
 //! **Source**: <https://www.postgresql.org/docs/current/queries-limit.html>
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 
 use super::{ListRequest, ProductPage, read_page, render};
+use crate::catalog::Catalog;
 use crate::catalog::list_statement::Bounds;
-use crate::http::answer::Answer;
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::Parameters;
-use crate::http::timings::{RequestTimings, Timings};
-use crate::state::{App, AppState};
+use crate::web::answer::Answer;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::{RequestTimings, Timings};
 
 /// The highest page number, deeper than any catalogue.
 const MAX_PAGE: u64 = 100_000_000;
@@ -42,7 +44,7 @@ const MAX_PAGE: u64 = 100_000_000;
     )
 )]
 pub async fn browse_products(
-    State(app): State<AppState>,
+    State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
@@ -53,20 +55,20 @@ pub async fn browse_products(
 
     let name = list.with_shape(list.list_name());
     let key = format!("{name}&page={number}");
-    let page = || page(&app, &timings, &list, &name, number);
-    app.catalog.cache.answer(list.class(), &key, &timings, page).await
+    let page = || page(&catalog, &timings, &list, &name, number);
+    catalog.cache.answer(list.class(), &key, &timings, page).await
 }
 
 async fn page(
-    app: &App,
+    catalog: &Catalog,
     timings: &Timings,
     list: &ListRequest,
     name: &str,
     number: u64,
 ) -> Result<Answer, ApiError> {
     let bounds = Bounds::Skip((number - 1) * u64::from(list.limit));
-    let mut connection = app.database.acquire(timings).await?;
-    let page = read_page(app, &mut connection, list, bounds).await?;
+    let mut connection = catalog.database.acquire(timings).await?;
+    let page = read_page(catalog, &mut connection, list, bounds).await?;
     drop(connection);
 
     let next = page.more.then(|| format!("{name}&page={}", number + 1));

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::catalog::changes::{Lineage, Snapshot};
-use crate::http::answer::Answer;
+use crate::web::answer::Answer;
 
 /// The magic bytes at a value's start. A new format gets new magic bytes and new keys, so that processes of two releases
 /// can share a Redis.

@@ -17,11 +17,11 @@ mod single_flight;
 use platform::redis::Redis;
 
 use super::changes::Changes;
-use crate::http::answer::Answer;
-use crate::http::cursor::CursorKeys;
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
 use crate::settings::CacheSettings;
+use crate::web::answer::Answer;
+use crate::web::cursor::CursorKeys;
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 /// The arm of `catalog_cache` that this process runs.
 pub enum CatalogCache {

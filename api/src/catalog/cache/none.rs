@@ -3,8 +3,8 @@
 //! **Fails when**: the same answers are requested more often than the database can make them.
 //! **Source**: the absence of <https://learn.microsoft.com/azure/architecture/patterns/cache-aside>
 
-use crate::http::answer::Answer;
-use crate::http::error::ApiError;
+use crate::web::answer::Answer;
+use crate::web::error::ApiError;
 
 /// The arm `catalog_cache=none`.
 pub struct NoCache;

@@ -24,10 +24,10 @@ use super::freshness::{Freshness, FreshnessSettings};
 use super::single_flight::{Flights, Leader, Role};
 use super::{Class, Fill};
 use crate::catalog::changes::Changes;
-use crate::http::answer::Answer;
-use crate::http::error::ApiError;
-use crate::http::timings::{CacheOutcome, Timings};
 use crate::settings::CacheSettings;
+use crate::web::answer::Answer;
+use crate::web::error::ApiError;
+use crate::web::timings::{CacheOutcome, Timings};
 
 /// The format of entries. It is part of every key together with the release, so that releases don't read each other's
 /// entries.
@@ -400,7 +400,7 @@ mod tests {
                     tokio::task::yield_now().await;
                     Ok(Answer::new(None, b"{}"))
                 };
-                let timings = Timings::start(crate::database::Class::Browse);
+                let timings = Timings::start(crate::web::request_class::Class::Browse);
                 cache
                     .answer(Class::Products, "key", &timings, work)
                     .await
@@ -428,7 +428,7 @@ mod tests {
                     began.send(number).unwrap();
                     std::future::pending().await
                 };
-                let timings = Timings::start(crate::database::Class::Browse);
+                let timings = Timings::start(crate::web::request_class::Class::Browse);
                 let answered = cache.answer(Class::Products, "key", &timings, work).await;
                 answered.map(drop)
             }));

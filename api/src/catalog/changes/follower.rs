@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 
 use super::{Changes, Feed};
-use crate::state::App;
+use crate::catalog::Catalog;
 
 /// How often the feed is read. A change must be visible within a second; this leaves room for a slow database.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -17,16 +17,16 @@ const APPLY_TIMEOUT: Duration = Duration::from_secs(2);
 const APPLY_ALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Follows the feed over the control connection.
-pub async fn follow(app: &App) {
+pub async fn follow(catalog: &Catalog) {
     let mut feed = Feed::default();
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if let Err(error) = step(app, &mut feed).await {
+        if let Err(error) = step(catalog, &mut feed).await {
             tracing::warn!(%error, "could not read the catalogue's changes");
             if is_unreachable(&error) {
-                app.catalog.cache.note_unreachable();
+                catalog.cache.note_unreachable();
             }
         }
     }
@@ -46,8 +46,8 @@ fn is_unreachable(error: &sqlx::Error) -> bool {
 }
 
 /// Reads once, and advances only after all changes were applied, so that partly applied changes are applied again.
-async fn step(app: &App, feed: &mut Feed) -> Result<(), sqlx::Error> {
-    let mut connection = app.control.lease().await?;
+async fn step(catalog: &Catalog, feed: &mut Feed) -> Result<(), sqlx::Error> {
+    let mut connection = catalog.control.lease().await?;
     let (changes, position) = connection
         .within(crate::database::CONTROL_TIMEOUT, async |connection| {
             feed.read(connection).await
@@ -59,16 +59,22 @@ async fn step(app: &App, feed: &mut Feed) -> Result<(), sqlx::Error> {
         APPLY_TIMEOUT
     };
     connection
-        .within(timeout, async |connection| apply(app, connection, &changes).await)
+        .within(timeout, async |connection| {
+            apply(catalog, connection, &changes).await
+        })
         .await?;
     feed.advance(position);
     Ok(())
 }
 
 /// The cache is last, because answers that it considers fresh are made from the reference data and the replicas.
-async fn apply(app: &App, connection: &mut PgConnection, changes: &Changes) -> Result<(), sqlx::Error> {
-    app.catalog.reference.apply(connection, changes).await?;
-    app.catalog.replicas.apply(connection, changes).await?;
-    app.catalog.cache.apply(changes);
+async fn apply(
+    catalog: &Catalog,
+    connection: &mut PgConnection,
+    changes: &Changes,
+) -> Result<(), sqlx::Error> {
+    catalog.reference.apply(connection, changes).await?;
+    catalog.replicas.apply(connection, changes).await?;
+    catalog.cache.apply(changes);
     Ok(())
 }

@@ -3,15 +3,15 @@
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
+use crate::catalog::Catalog;
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;
 use crate::catalog::search::expected_rows::explain;
 use crate::catalog::search::indexed_search::{IndexedSearch, lexemes};
 use crate::database::InstrumentedConnection;
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
-use crate::state::App;
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 /// With more expected matches than this many times the bound, the inverted index collects a prefix for longer than reading a
 /// sample of the table takes.
@@ -46,14 +46,14 @@ enum Access {
 /// # Errors
 /// When a statement fails.
 pub async fn find(
-    app: &App,
+    catalog: &Catalog,
     timings: &Timings,
     filters: &ProductFilters,
     matching: &Matching,
 ) -> Result<Candidates, ApiError> {
-    let bound = app.catalog.limits.facet_candidates as usize;
-    let mut connection = app.database.acquire(timings).await?;
-    let Some((mut sql, access)) = compose(app, &mut connection, filters, matching).await? else {
+    let bound = catalog.limits.facet_candidates as usize;
+    let mut connection = catalog.database.acquire(timings).await?;
+    let Some((mut sql, access)) = compose(catalog, &mut connection, filters, matching).await? else {
         return Ok(Candidates::default());
     };
     // Written out, and planned for its words: with an unknown limit the planner assumes a tenth of the table.
@@ -72,7 +72,7 @@ pub async fn find(
 
 /// The statement but for its limit: products, and whether each matches. `None` when nothing can match.
 async fn compose(
-    app: &App,
+    catalog: &Catalog,
     connection: &mut InstrumentedConnection<'_>,
     filters: &ProductFilters,
     matching: &Matching,
@@ -85,16 +85,12 @@ async fn compose(
         return Ok(Some((sql, Access::Index)));
     };
     let (brand, category) = (filters.brand.as_deref(), filters.category.as_deref());
-    let reference = app
-        .catalog
-        .reference
-        .with_slugs(connection, brand, category)
-        .await?;
+    let reference = catalog.reference.with_slugs(connection, brand, category).await?;
     let (Some(query), Some(lexemes)) = (query, filter_lexemes(filters, &reference)) else {
         return Ok(None);
     };
     let mut search = IndexedSearch::new(&query, &lexemes);
-    let access = choose_access(app, connection, &mut search).await?;
+    let access = choose_access(catalog, connection, &mut search).await?;
     // Also those that are not shown: they are not counted, and a row more to read for each of them would have no bound.
     let mut sql = QueryBuilder::new("select s.product_id, ");
     search.push_filter(&mut sql);
@@ -109,15 +105,15 @@ async fn compose(
 
 /// Chooses by what the planner expects. For a prefix, it may leave the prefix to the filter of `search`.
 async fn choose_access(
-    app: &App,
+    catalog: &Catalog,
     connection: &mut InstrumentedConnection<'_>,
     search: &mut IndexedSearch<'_>,
 ) -> Result<Access, ApiError> {
     if !search.has_prefix() {
         return Ok(Access::Index);
     }
-    let bound = f64::from(app.catalog.limits.facet_candidates);
-    let products = app.catalog.statistics.get(connection).await?.products;
+    let bound = f64::from(catalog.limits.facet_candidates);
+    let products = catalog.statistics.get(connection).await?.products;
     let mut sql = QueryBuilder::new("explain (format json) select from search_rows s where true");
     search.push(&mut sql);
     if !search.has_prefix_and_others() {

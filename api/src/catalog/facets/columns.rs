@@ -12,14 +12,14 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{Availability, CategoryCount, FacetCounts, MAX_NAMED, NamedCount, PriceBand};
+use crate::catalog::Catalog;
 use crate::catalog::columns::{Counts, ProductColumns, RowFilter};
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::product::Named;
 use crate::catalog::reference::Snapshot;
 use crate::catalog::replica::Replica;
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
-use crate::state::App;
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 /// The arm `facets=columns`.
 pub struct ColumnCounts(Arc<Replica<ProductColumns>>);
@@ -31,12 +31,12 @@ impl ColumnCounts {
 
     pub(super) async fn count(
         &self,
-        app: &App,
+        catalog: &Catalog,
         timings: &Timings,
         filters: &ProductFilters,
         candidates: Option<&[Uuid]>,
     ) -> Result<FacetCounts, ApiError> {
-        let reference = reference_with_slugs(app, timings, filters).await?;
+        let reference = reference_with_slugs(catalog, timings, filters).await?;
         let Some(filter) = row_filter(filters, &reference) else {
             return Ok(FacetCounts::default());
         };
@@ -45,13 +45,13 @@ impl ColumnCounts {
             Some(ids) => columns.count_ids(ids, &filter),
             None => columns.count(filter).await,
         };
-        let reference = reference_with_names(app, timings, reference, &counts).await?;
+        let reference = reference_with_names(catalog, timings, reference, &counts).await?;
         Ok(facets(&counts, &reference))
     }
 
     pub(super) async fn by_category(
         &self,
-        app: &App,
+        catalog: &Catalog,
         timings: &Timings,
     ) -> Result<Vec<CategoryCount>, ApiError> {
         let columns = self.0.get().await?;
@@ -59,8 +59,8 @@ impl ColumnCounts {
             categories: columns.by_category(),
             ..Counts::default()
         };
-        let reference = app.catalog.reference.snapshot();
-        let reference = reference_with_names(app, timings, reference, &counts).await?;
+        let reference = catalog.reference.snapshot();
+        let reference = reference_with_names(catalog, timings, reference, &counts).await?;
         let counts: std::collections::HashMap<Uuid, u32> = counts.categories.into_iter().collect();
         let mut categories: Vec<_> = reference.categories().collect();
         categories.sort_unstable_by(|a, b| (a.position, &a.slug).cmp(&(b.position, &b.slug)));
@@ -77,25 +77,25 @@ impl ColumnCounts {
 
 /// Brands and categories, the filters' among them. Postgres is asked for those only that the process doesn't know.
 async fn reference_with_slugs(
-    app: &App,
+    catalog: &Catalog,
     timings: &Timings,
     filters: &ProductFilters,
 ) -> Result<Arc<Snapshot>, ApiError> {
     let (brand, category) = (filters.brand.as_deref(), filters.category.as_deref());
-    let reference = &app.catalog.reference;
+    let reference = &catalog.reference;
     let snapshot = reference.snapshot();
     let knows_brand = brand.is_none_or(|slug| snapshot.brand_by_slug(slug).is_some());
     let knows_category = category.is_none_or(|slug| snapshot.category_by_slug(slug).is_some());
     if knows_brand && knows_category {
         return Ok(snapshot);
     }
-    let mut connection = app.database.acquire(timings).await?;
+    let mut connection = catalog.database.acquire(timings).await?;
     Ok(reference.with_slugs(&mut connection, brand, category).await?)
 }
 
 /// Brands and categories, those that were counted among them.
 async fn reference_with_names(
-    app: &App,
+    catalog: &Catalog,
     timings: &Timings,
     snapshot: Arc<Snapshot>,
     counts: &Counts,
@@ -109,8 +109,8 @@ async fn reference_with_names(
     if knows_brands && knows_categories && !is_empty {
         return Ok(snapshot);
     }
-    let mut connection = app.database.acquire(timings).await?;
-    Ok(app.catalog.reference.load(&mut connection).await?)
+    let mut connection = catalog.database.acquire(timings).await?;
+    Ok(catalog.reference.load(&mut connection).await?)
 }
 
 /// The filters with ids in place of slugs. `None` when no product can pass: there is no such brand or category.

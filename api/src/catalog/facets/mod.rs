@@ -18,9 +18,9 @@ use self::columns::ColumnCounts;
 use super::columns::PRICE_BANDS;
 use super::filters::ProductFilters;
 use super::replicas::Replicas;
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
-use crate::state::App;
+use crate::catalog::Catalog;
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 /// The most brands and categories that are named, those with the most products first.
 pub const MAX_NAMED: usize = 50;
@@ -128,15 +128,15 @@ impl Facets {
     /// When Postgres gives no answer, or columns that are still being loaded take too long.
     pub async fn count(
         &self,
-        app: &App,
+        catalog: &Catalog,
         timings: &Timings,
         filters: &ProductFilters,
         candidates: Option<&[Uuid]>,
     ) -> Result<FacetCounts, ApiError> {
         match self {
             #[cfg(feature = "baselines")]
-            Self::Scan => scan::count(app, timings, filters, candidates).await,
-            Self::Columns(columns) => columns.count(app, timings, filters, candidates).await,
+            Self::Scan => scan::count(catalog, timings, filters, candidates).await,
+            Self::Columns(columns) => columns.count(catalog, timings, filters, candidates).await,
         }
     }
 
@@ -144,11 +144,15 @@ impl Facets {
     ///
     /// # Errors
     /// As [`Self::count`].
-    pub async fn by_category(&self, app: &App, timings: &Timings) -> Result<Vec<CategoryCount>, ApiError> {
+    pub async fn by_category(
+        &self,
+        catalog: &Catalog,
+        timings: &Timings,
+    ) -> Result<Vec<CategoryCount>, ApiError> {
         match self {
             #[cfg(feature = "baselines")]
-            Self::Scan => scan::by_category(app, timings).await,
-            Self::Columns(columns) => columns.by_category(app, timings).await,
+            Self::Scan => scan::by_category(catalog, timings).await,
+            Self::Columns(columns) => columns.by_category(catalog, timings).await,
         }
     }
 }

@@ -9,20 +9,20 @@ use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::{CategoryCount, FacetCounts, MAX_NAMED, NamedCount, PriceBand};
+use crate::catalog::Catalog;
 use crate::catalog::columns::PRICE_BANDS;
 use crate::catalog::filters::ProductFilters;
-use crate::http::error::ApiError;
-use crate::http::timings::Timings;
-use crate::state::App;
+use crate::web::error::ApiError;
+use crate::web::timings::Timings;
 
 pub(super) async fn count(
-    app: &App,
+    catalog: &Catalog,
     timings: &Timings,
     filters: &ProductFilters,
     candidates: Option<&[Uuid]>,
 ) -> Result<FacetCounts, ApiError> {
     let mut sql = compose(filters, candidates);
-    let mut connection = app.database.acquire(timings).await?;
+    let mut connection = catalog.database.acquire(timings).await?;
     let rows = sql.build().fetch_all(&mut connection).await?;
     drop(connection);
     let mut facets = FacetCounts::default();
@@ -54,8 +54,11 @@ pub(super) async fn count(
     Ok(facets)
 }
 
-pub(super) async fn by_category(app: &App, timings: &Timings) -> Result<Vec<CategoryCount>, ApiError> {
-    let mut connection = app.database.acquire(timings).await?;
+pub(super) async fn by_category(
+    catalog: &Catalog,
+    timings: &Timings,
+) -> Result<Vec<CategoryCount>, ApiError> {
+    let mut connection = catalog.database.acquire(timings).await?;
     let rows = sqlx::query_as!(
         CategoryCount,
         r#"select c.id, c.parent_id, c.slug, c.name, coalesce(counted.products, 0) as "product_count!"

@@ -5,6 +5,8 @@
 
 pub mod titles;
 
+use std::sync::Arc;
+
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use sqlx::{Postgres, QueryBuilder};
@@ -14,11 +16,11 @@ use uuid::Uuid;
 use super::cache::Class;
 use super::filters::MAX_QUERY_CHARS;
 use super::search::full_text::words_query;
-use crate::http::answer::Answer;
-use crate::http::error::{ApiError, Problem};
-use crate::http::query::Parameters;
-use crate::http::timings::{RequestTimings, Timings};
-use crate::state::{App, AppState};
+use crate::catalog::Catalog;
+use crate::web::answer::Answer;
+use crate::web::error::{ApiError, Problem};
+use crate::web::query::Parameters;
+use crate::web::timings::{RequestTimings, Timings};
 
 /// The fewest characters that are completed. With one, most titles match and none is relevant.
 const MIN_CHARS: usize = 2;
@@ -56,7 +58,7 @@ pub struct Suggestions {
     )
 )]
 pub async fn suggest(
-    State(app): State<AppState>,
+    State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
     RawQuery(query): RawQuery,
 ) -> Result<Answer, ApiError> {
@@ -74,10 +76,10 @@ pub async fn suggest(
     };
     let mut key = "/v1/search/suggestions?q=".to_owned();
     key.extend(form_urlencoded::byte_serialize(text.as_bytes()));
-    app.catalog
+    catalog
         .cache
         .answer(Class::Suggestions, &key, &timings, || {
-            suggestions(&app, &timings, &text)
+            suggestions(&catalog, &timings, &text)
         })
         .await
 }
@@ -89,20 +91,14 @@ const MAX_SUGGESTIONS: usize = 8;
 /// words but hardly any best-seller does, the response has the best-selling of the compared ones.
 const MAX_COMPARED: u64 = 1_500;
 
-async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer, ApiError> {
-    let is_stale = app.catalog.replicas.titles.is_stale();
-    let found = app
-        .catalog
-        .replicas
-        .titles
-        .get()
-        .await?
-        .find(text, MAX_SUGGESTIONS);
+async fn suggestions(catalog: &Catalog, timings: &Timings, text: &str) -> Result<Answer, ApiError> {
+    let is_stale = catalog.replicas.titles.is_stale();
+    let found = catalog.replicas.titles.get().await?.find(text, MAX_SUGGESTIONS);
     // A text without a letter or digit has no words for the index.
     let is_rare = found.may_be_more && text.contains(char::is_alphanumeric);
     let items = match (is_rare, found.ids.is_empty()) {
-        (true, _) => read_rare(app, timings, text).await?,
-        (false, false) => read_products(app, timings, &found.ids).await?,
+        (true, _) => read_rare(catalog, timings, text).await?,
+        (false, false) => read_products(catalog, timings, &found.ids).await?,
         (false, true) => Vec::new(),
     };
     let shown = items.iter().map(|item| item.id).collect();
@@ -111,8 +107,12 @@ async fn suggestions(app: &App, timings: &Timings, text: &str) -> Result<Answer,
 }
 
 /// The current data of these products.
-async fn read_products(app: &App, timings: &Timings, ids: &[Uuid]) -> Result<Vec<Suggestion>, ApiError> {
-    let mut connection = app.database.acquire(timings).await?;
+async fn read_products(
+    catalog: &Catalog,
+    timings: &Timings,
+    ids: &[Uuid],
+) -> Result<Vec<Suggestion>, ApiError> {
+    let mut connection = catalog.database.acquire(timings).await?;
     let rows = sqlx::query_as::<_, Suggestion>(
         "select id, title, slug
          from products
@@ -123,7 +123,7 @@ async fn read_products(app: &App, timings: &Timings, ids: &[Uuid]) -> Result<Vec
 }
 
 /// The best-selling among a bounded number of matching titles.
-async fn read_rare(app: &App, timings: &Timings, text: &str) -> Result<Vec<Suggestion>, ApiError> {
+async fn read_rare(catalog: &Catalog, timings: &Timings, text: &str) -> Result<Vec<Suggestion>, ApiError> {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     let mut sql = QueryBuilder::<Postgres>::new(
         // The limit applies before titles are compared, so that it bounds the work of every text.
@@ -145,7 +145,7 @@ async fn read_rare(app: &App, timings: &Timings, text: &str) -> Result<Vec<Sugge
         .push(
             ") found join products p on p.id = found.product_id order by found.sales_count desc, p.id desc",
         );
-    let mut connection = app.database.acquire(timings).await?;
+    let mut connection = catalog.database.acquire(timings).await?;
     // Planned each time, because the selectivity depends on the text.
     let rows = sql
         .build_query_as()

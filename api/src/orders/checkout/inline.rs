@@ -14,10 +14,11 @@ use techniques::Selection;
 use uuid::Uuid;
 
 use super::sales_counts::SalesCounts;
-use crate::http::timings::Timings;
+use crate::build_error::BuildAppError;
+use crate::orders::Orders;
 use crate::orders::order::Order;
 use crate::settings::Settings;
-use crate::state::{App, BuildAppError};
+use crate::web::timings::Timings;
 
 /// All side work of a paid order.
 pub(super) const HANDLED_IN_REQUEST: &[Consumer] = &[
@@ -49,25 +50,31 @@ impl Inline {
     }
 
     /// A failed step doesn't prevent the next.
-    pub(super) async fn after_payment(&self, app: &App, timings: &Timings, order: &Order, payment_id: &str) {
-        if let Err(error) = self.confirm(app, timings, order).await {
+    pub(super) async fn after_payment(
+        &self,
+        orders: &Orders,
+        timings: &Timings,
+        order: &Order,
+        payment_id: &str,
+    ) {
+        if let Err(error) = self.confirm(orders, timings, order).await {
             tracing::error!(order = %order.id, %error, "the confirmation was not sent");
         }
-        if let Err(error) = self.ship(app, timings, order, payment_id).await {
+        if let Err(error) = self.ship(orders, timings, order, payment_id).await {
             tracing::error!(order = %order.id, %error, "the parcel has no label");
         }
-        if let Err(error) = self.count_sales(app, timings, order.id).await {
+        if let Err(error) = self.count_sales(orders, timings, order.id).await {
             tracing::error!(order = %order.id, %error, "the sale was not counted");
         }
     }
 
-    async fn count_sales(&self, app: &App, timings: &Timings, order: Uuid) -> anyhow::Result<()> {
-        let mut connection = app.database.acquire(timings).await?;
+    async fn count_sales(&self, orders: &Orders, timings: &Timings, order: Uuid) -> anyhow::Result<()> {
+        let mut connection = orders.database.acquire(timings).await?;
         self.sales_counts.count(&mut connection, order).await?;
         Ok(())
     }
 
-    async fn confirm(&self, app: &App, timings: &Timings, order: &Order) -> anyhow::Result<()> {
+    async fn confirm(&self, orders: &Orders, timings: &Timings, order: &Order) -> anyhow::Result<()> {
         let line = |line: &crate::orders::order::OrderLine| ConfirmationLine {
             title: line.title.clone(),
             variant_title: line.variant_title.clone(),
@@ -87,7 +94,7 @@ impl Inline {
         self.mailer
             .send(&order.email, &cause, &confirmation.email())
             .await?;
-        let mut connection = app.database.acquire(timings).await?;
+        let mut connection = orders.database.acquire(timings).await?;
         let sent = sqlx::query!(
             "insert into order_events (order_id, id, event) values ($1, $2, 'confirmation_sent')",
             order.id,
@@ -99,12 +106,12 @@ impl Inline {
 
     async fn ship(
         &self,
-        app: &App,
+        orders: &Orders,
         timings: &Timings,
         order: &Order,
         payment_id: &str,
     ) -> anyhow::Result<()> {
-        let mut connection = app.database.acquire(timings).await?;
+        let mut connection = orders.database.acquire(timings).await?;
         let started = sqlx::query!(
             "update orders set shipping_started_at = now() where id = $1 and status = 'paid'",
             order.id
@@ -128,7 +135,7 @@ impl Inline {
             captured == ChangeOutcome::Done,
             "the payment was not captured: {captured:?}"
         );
-        let mut connection = app.database.acquire(timings).await?;
+        let mut connection = orders.database.acquire(timings).await?;
         let fulfilled = sqlx::query!(
             "with fulfilled as (
                  update orders set status = 'fulfilled', updated_at = now() where id = $1 and status = 'paid'

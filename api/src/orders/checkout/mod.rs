@@ -17,9 +17,10 @@ use shop::third_parties::payment::PaymentGateway;
 use techniques::{Checkout as Arm, Selection};
 
 use super::order::Order;
-use crate::http::timings::Timings;
+use crate::build_error::BuildAppError;
+use crate::orders::Orders;
 use crate::settings::Settings;
-use crate::state::{App, BuildAppError};
+use crate::web::timings::Timings;
 
 /// The arm of `checkout` that this process was built with.
 pub enum Checkout {
@@ -58,12 +59,12 @@ impl Checkout {
     }
 
     /// Runs between the payment and the response.
-    pub async fn after_payment(&self, app: &App, timings: &Timings, order: &Order, payment_id: &str) {
+    pub async fn after_payment(&self, orders: &Orders, timings: &Timings, order: &Order, payment_id: &str) {
         match self {
             #[cfg(feature = "baselines")]
-            Self::Inline(inline) => inline.after_payment(app, timings, order, payment_id).await,
+            Self::Inline(inline) => inline.after_payment(orders, timings, order, payment_id).await,
             Self::Queued => {
-                let _ = (app, timings, order, payment_id); // the worker handles the event
+                let _ = (orders, timings, order, payment_id); // the worker handles the event
             }
         }
     }

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::database::InstrumentedConnection;
-use crate::http::error::ApiError;
 use crate::orders::basket::{BasketItem, insufficient_stock};
 use crate::orders::draft::ReserveError;
+use crate::web::error::ApiError;
 
 /// Reads the stock, then writes what is left.
 pub(super) async fn take(

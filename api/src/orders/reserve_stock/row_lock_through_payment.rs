@@ -5,25 +5,25 @@
 //! that dies meanwhile loses the order but not the payment: the gateway holds money for an order that doesn't exist.
 //! **Source**: <https://www.postgresql.org/docs/current/explicit-locking.html>, row-level locks.
 use crate::database::InstrumentedConnection;
+use crate::orders::Orders;
 use crate::orders::draft::{OrderDraft, ReserveError};
 use crate::orders::payment::{PaymentOutcome, PaymentRequest, authorize, record};
 use crate::orders::reservation::reserve_within;
-use crate::state::App;
 
 /// The order, its stock and its payment, in one transaction.
 ///
 /// # Errors
 /// As a reservation and a payment.
 pub(in crate::orders) async fn reserve_and_pay(
-    app: &App,
+    orders: &Orders,
     connection: &mut InstrumentedConnection<'_>,
     payment: PaymentRequest<'_>,
     mut draft: OrderDraft,
 ) -> Result<PaymentOutcome, ReserveError> {
     let mut transaction = connection.begin().await?;
-    reserve_within(&app.orders, &mut transaction, payment.key, &mut draft).await?;
-    let authorized = authorize(&app.orders, payment, &draft.order).await;
-    let outcome = record(&app.orders, &mut transaction, payment, draft.order, authorized).await?;
+    reserve_within(&orders, &mut transaction, payment.key, &mut draft).await?;
+    let authorized = authorize(&orders, payment, &draft.order).await;
+    let outcome = record(&orders, &mut transaction, payment, draft.order, authorized).await?;
     transaction.commit().await?;
     Ok(outcome)
 }

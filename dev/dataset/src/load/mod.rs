@@ -15,9 +15,9 @@ mod definitions;
 mod search_documents;
 mod words;
 
-use super::catalogue::Catalogue;
 use super::copy_format::{HEADER, Rows, TRAILER};
 use super::progress::Stage;
+use super::tables::catalogue::Catalogue;
 use super::tables::{Table, TableDigest};
 use definitions::{Definitions, Part};
 

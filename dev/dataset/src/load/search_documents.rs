@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 
 use super::connect;
 use super::words::{Words, document_of_schema};
-use crate::catalogue::Catalogue;
 use crate::copy_format::{HEADER, Rows, TRAILER};
 use crate::progress::Stage;
+use crate::tables::catalogue::Catalogue;
 use crate::tables::products::{Product, Texts};
 
 /// How many tasks put documents together. Each has a connection, to ask for what it doesn't know.

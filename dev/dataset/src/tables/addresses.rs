@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::customers::Customer;
-use crate::catalogue::Catalogue;
 use crate::copy_format::{Rows, json_object};
 use crate::corpora::places::CITIES;
 use crate::rng::{Purpose, RowRng};
+use crate::tables::catalogue::Catalogue;
 use crate::timestamps::uuid_at;
 
 /// How many of 100 customers have 1, 2 and 3 addresses.

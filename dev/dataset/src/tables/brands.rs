@@ -2,11 +2,11 @@
 
 use uuid::Uuid;
 
-use crate::catalogue::{Catalogue, OPENED_US};
 use crate::copy_format::Rows;
 use crate::corpora::names::{BRAND_ENDINGS, BRAND_ROOTS, slug};
 use crate::rng::{Purpose, RowRng};
 use crate::scale::Scale;
+use crate::tables::catalogue::{Catalogue, OPENED_US};
 use crate::timestamps::uuid_at;
 
 /// A brand.

@@ -2,12 +2,12 @@
 
 use uuid::Uuid;
 
-use crate::catalogue::{Catalogue, OPENED_US};
 use crate::copy_format::Rows;
 use crate::corpora::departments::{Category, DEPARTMENTS};
 use crate::corpora::names::{plural, slug};
 use crate::rng::{Purpose, RowRng};
 use crate::scale::Scale;
+use crate::tables::catalogue::{Catalogue, OPENED_US};
 use crate::timestamps::uuid_at;
 
 /// A node of the tree.

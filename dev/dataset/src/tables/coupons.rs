@@ -1,8 +1,8 @@
 //! The coupons: two that some of the orders used, one for large orders, one that is over and one that is yet to come.
 
 use super::orders::{Order, coupon_candidates};
-use crate::catalogue::{Catalogue, OPENED_US};
 use crate::copy_format::Rows;
+use crate::tables::catalogue::{Catalogue, OPENED_US};
 use crate::timestamps::HISTORY_END_US;
 
 const DAY_US: i64 = 86_400 * 1_000_000;

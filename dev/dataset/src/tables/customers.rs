@@ -5,10 +5,10 @@
 
 use uuid::Uuid;
 
-use crate::catalogue::Catalogue;
 use crate::copy_format::Rows;
 use crate::corpora::names::{FIRST_NAMES, LAST_NAMES, slug};
 use crate::rng::{Purpose, RowRng};
+use crate::tables::catalogue::Catalogue;
 use crate::timestamps::uuid_at;
 
 /// The password of every generated customer.

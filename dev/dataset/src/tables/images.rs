@@ -1,10 +1,10 @@
 //! The images of products.
 
 use super::products::Product;
-use crate::catalogue::Catalogue;
 use crate::copy_format::Rows;
 use crate::corpora::names::slug;
 use crate::rng::{Purpose, RowRng};
+use crate::tables::catalogue::Catalogue;
 use crate::timestamps::uuid_at;
 
 /// How many of 100 products have 1, 2, … 8 images: 3 on average.

@@ -5,6 +5,8 @@
 
 use sha2::{Digest, Sha256};
 
+pub mod catalogue;
+
 pub mod addresses;
 pub mod brands;
 pub mod categories;
@@ -19,7 +21,7 @@ pub mod reviews;
 pub mod shipments;
 pub mod variants;
 
-use super::catalogue::Catalogue;
+use self::catalogue::Catalogue;
 use super::copy_format::{HEADER, Rows, TRAILER};
 
 /// How many generated things (products, reviews, …) a chunk covers: some hundred kilobytes to two megabytes.

@@ -1,9 +1,9 @@
 //! The timelines of orders.
 
 use super::orders::Head;
-use crate::catalogue::Catalogue;
 use crate::copy_format::Rows;
 use crate::rng::{Purpose, RowRng};
+use crate::tables::catalogue::Catalogue;
 use crate::timestamps::uuid_at;
 
 /// Writes the rows of an order's events.

@@ -2,8 +2,8 @@
 
 use super::orders::{Head, lines};
 use super::variants;
-use crate::catalogue::Catalogue;
 use crate::copy_format::Rows;
+use crate::tables::catalogue::Catalogue;
 
 /// Writes the rows of an order's lines.
 pub fn rows(catalogue: &Catalogue, index: u64, rows: &mut Rows) {

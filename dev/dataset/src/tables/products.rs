@@ -3,7 +3,6 @@
 use uuid::Uuid;
 
 use super::{images, variants};
-use crate::catalogue::Catalogue;
 use crate::copy_format::{Rows, json_object};
 use crate::corpora::departments::{COLOURS, Category, DEPARTMENTS, Department};
 use crate::corpora::descriptions::{Subject, describe};
@@ -11,6 +10,7 @@ use crate::corpora::names::{COUNTRIES, slug};
 use crate::rng::{Purpose, RowRng};
 use crate::series::{self, Membership};
 use crate::tables::brands::Brand;
+use crate::tables::catalogue::Catalogue;
 use crate::timestamps::{HISTORY_END_US, uuid_at};
 
 /// The columns of [`row`].

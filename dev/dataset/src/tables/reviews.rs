@@ -1,11 +1,11 @@
 //! The reviews, in the order in which they were written: the reviews of one product are scattered over the table, as
 //! in a shop that has grown, not side by side.
 
-use crate::catalogue::{Catalogue, OPENED_US};
 use crate::copy_format::Rows;
 use crate::corpora::names::FIRST_NAMES;
 use crate::corpora::reviews::review;
 use crate::rng::{Purpose, RowRng};
+use crate::tables::catalogue::{Catalogue, OPENED_US};
 use crate::timestamps::{Timeline, uuid_at};
 
 /// How many of 100 reviews have 1, 2, … 5 stars, for liked, usual and disliked products: J-shaped, as in real shops.

@@ -1,8 +1,8 @@
 //! The parcels of the orders that were sent.
 
 use super::orders::Head;
-use crate::catalogue::Catalogue;
 use crate::copy_format::Rows;
+use crate::tables::catalogue::Catalogue;
 
 /// Writes the row of an order's parcel, if it has one.
 pub fn row(catalogue: &Catalogue, index: u64, rows: &mut Rows) {

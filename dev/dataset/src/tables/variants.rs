@@ -3,10 +3,10 @@
 use uuid::Uuid;
 
 use super::products::Product;
-use crate::catalogue::Catalogue;
 use crate::copy_format::{Rows, json_object};
 use crate::corpora::departments::COLOURS;
 use crate::rng::{Purpose, RowRng, exp};
+use crate::tables::catalogue::Catalogue;
 use crate::timestamps::uuid_at;
 
 /// How many of 1 000 products have 1, 2, … 12 variants: 2.5 on average, with a heavy tail.

@@ -4,6 +4,7 @@
 
 mod alerts;
 mod arms;
+mod cycles;
 mod dependencies;
 mod doc_numbers;
 mod docs;
@@ -59,6 +60,7 @@ pub(crate) fn check() -> Result<ExitCode> {
     findings.extend(alerts::check(&files));
     findings.extend(sources::check(&files));
     findings.extend(arms::check(&files));
+    findings.extend(cycles::check(&files));
     findings.extend(lessons::check(&files)?);
     findings.extend(doc_numbers::check(&files)?);
     findings.extend(docs::check(&files));

@@ -1,7 +1,7 @@
 //! What was bought: products as often as they sell, at the prices of their variants.
 
-use crate::catalogue::Catalogue;
 use crate::rng::{Purpose, RowRng};
+use crate::tables::catalogue::Catalogue;
 use crate::tables::products::Product;
 use crate::tables::variants::{self, Variant};
 

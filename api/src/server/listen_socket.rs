@@ -96,6 +96,7 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Where it listens: the port that the system chose, if none was given.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

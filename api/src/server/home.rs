@@ -5,7 +5,7 @@ use std::future::{Ready, ready};
 
 use axum::response::Html;
 
-use crate::state::AppBuilder;
+use super::app::AppBuilder;
 
 /// The handler. The page is rendered once.
 pub fn page(app_builder: &AppBuilder) -> impl Fn() -> Ready<Html<String>> + Clone + Send + Sync + 'static {

@@ -10,7 +10,7 @@ use tower_http::compression::predicate::Predicate;
 
 use super::worth_it;
 
-pub(in crate::http) fn layer() -> CompressionLayer<impl Predicate> {
+pub(in crate::server) fn layer() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new()
         .no_br()
         .quality(CompressionLevel::Precise(6))

@@ -1,27 +1,33 @@
 //! The client's address, for rate limits and never for authentication.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::request::Parts;
 
-use super::error::ApiError;
-use crate::state::AppState;
+use super::Accounts;
+use crate::web::error::ApiError;
 
 /// The last entry of the header that a trusted proxy sets, if the settings name one; otherwise the peer's address.
 /// `None` when neither is known; all such clients share one limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientAddress(pub Option<IpAddr>);
 
-impl FromRequestParts<AppState> for ClientAddress {
+impl<S> FromRequestParts<S> for ClientAddress
+where
+    S: Send + Sync,
+    Arc<Accounts>: FromRef<S>,
+{
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &AppState) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let accounts = Arc::<Accounts>::from_ref(state);
         let connected = || {
             let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
             peer.map(|ConnectInfo(peer)| peer.ip())
         };
-        let address = match &app.accounts.settings.client_address_header {
+        let address = match &accounts.settings.client_address_header {
             // Entries before the last come from the client, who can write anything there.
             Some(header) => parts
                 .headers

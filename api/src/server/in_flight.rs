@@ -9,8 +9,8 @@ use axum::extract::MatchedPath;
 use axum::http::{Method, StatusCode, Uri};
 use platform::telemetry::trace::{KeyValue, Trace};
 
-use super::timings::Timings;
 use crate::metrics::{InFlightCount, record_request};
+use crate::web::timings::Timings;
 
 /// nginx's status for a client that disconnected before the response. No client sees it.
 const CLIENT_WENT_AWAY: u16 = 499;

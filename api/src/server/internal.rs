@@ -13,9 +13,10 @@ use platform::telemetry::{Metrics, statements};
 use serde_json::json;
 use techniques::Selection;
 
-use crate::database::{Class, PoolUse};
+use super::app::AppState;
+use crate::database::PoolUse;
 use crate::metrics::{record_class, record_in_flight};
-use crate::state::AppState;
+use crate::web::request_class::Class;
 
 /// What the handlers of the internal listener read.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use tower_http::compression::predicate::Predicate;
 
 use super::worth_it;
 
-pub(in crate::http) fn layer() -> CompressionLayer<impl Predicate> {
+pub(in crate::server) fn layer() -> CompressionLayer<impl Predicate> {
     CompressionLayer::new()
         .quality(CompressionLevel::Precise(4))
         .compress_when(worth_it())

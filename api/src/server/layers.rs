@@ -8,12 +8,12 @@ use techniques::Compression;
 use tower::util::{MapRequestLayer, MapResponseLayer};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::app::AppState;
 use super::compression;
 use super::context::ContextLayer;
-use super::timings::RequestTimings;
-use crate::database::Class;
 use crate::settings::HttpSettings;
-use crate::state::AppState;
+use crate::web::request_class::Class;
+use crate::web::timings::RequestTimings;
 
 /// Wraps all routes in
 /// 1. the request's context: its id, its clock, its deadline, its guard against panics, its metrics, its log line

@@ -1,18 +1,18 @@
 //! A catalogue and its shop: a scale and a seed, and what is computed from them before the first row.
 //!
-//! Rows themselves are in [`super::tables`], one file a table. A catalogue holds little: the cumulated weights of
+//! Rows themselves are in [`super`], one file a table. A catalogue holds little: the cumulated weights of
 //! brands and leaves, and for each product how many reviews it has and how many stars they add up to (8 bytes a
 //! product), because reviews are made in the order of time and products need their sum.
 
 use uuid::Uuid;
 
-use super::popularity::Popularity;
-use super::rng::{Purpose, RowRng};
-use super::scale::Scale;
-use super::series::SeriesPlan;
-use super::tables::orders::buyers::Buyers;
-use super::tables::{brands, categories, reviews};
-use super::timestamps::{HISTORY_END_US, HISTORY_US, Timeline};
+use super::orders::buyers::Buyers;
+use super::{brands, categories, reviews};
+use crate::popularity::Popularity;
+use crate::rng::{Purpose, RowRng};
+use crate::scale::Scale;
+use crate::series::SeriesPlan;
+use crate::timestamps::{HISTORY_END_US, HISTORY_US, Timeline};
 
 /// When the shop opened: every category and brand is from that day.
 pub const OPENED_US: i64 = HISTORY_END_US - HISTORY_US;
@@ -129,7 +129,7 @@ impl Catalogue {
 
     /// The id of a product.
     pub fn product_id(&self, product: u64) -> Uuid {
-        super::tables::products::id(self, product)
+        super::products::id(self, product)
     }
 }
 

@@ -7,9 +7,9 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use platform::postgres::StatementTimedOut;
 use serde::Serialize;
+use shop::orders::is_deadlock;
 
 use super::slow_body::BodyTimedOut;
-use crate::database::deadlock::is_deadlock;
 
 /// Why a request fails.
 #[derive(Debug, thiserror::Error)]
@@ -224,7 +224,7 @@ impl ApiError {
 
 /// The cause of a failed request, carried to the outermost layer, which logs it once with the request id.
 #[derive(Debug, Clone)]
-pub(super) enum Failure {
+pub enum Failure {
     /// A bug or an unexpected failure.
     Error(String),
     /// Overload or a timeout, expected now and then.
@@ -232,7 +232,8 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn log(&self, request_id: &str, method: &Method, uri: &Uri) {
+    /// Logs it, with what it was about.
+    pub fn log(&self, request_id: &str, method: &Method, uri: &Uri) {
         match self {
             Self::Error(cause) => tracing::error!(request_id, %method, %uri, cause, "request failed"),
             Self::Warning(cause) => tracing::warn!(request_id, %method, %uri, cause, "request refused"),

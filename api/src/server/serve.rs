@@ -11,24 +11,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
-
-use api::app;
-use api::http::internal::{self, Internal};
-use api::migrate::{self, UnusableDatabase};
-use api::passwords::pool::hashes_at_once;
-use api::settings::Settings;
-use api::state::build_app;
 use platform::server::{self, ConnectionSettings, MAX_INTERNAL_CONNECTIONS};
 use platform::shutdown::ShutdownSignals;
 use platform::startup::{POSTGRES, Startup};
 use platform::systemd_notify::{self, ServiceState};
 use platform::{postgres, telemetry};
 use shop::orders::init_order_metrics;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
-use crate::graceful_shutdown::PublicServer;
-use crate::listen_socket::ListenSocket;
+use crate::catalog::Catalog;
+use crate::migrate::{self, UnusableDatabase};
+use crate::passwords::pool::hashes_at_once;
+use crate::server::app::build_app;
+use crate::server::graceful_shutdown::PublicServer;
+use crate::server::internal::{self, Internal};
+use crate::server::listen_socket::ListenSocket;
+use crate::server::router::app;
+use crate::settings::Settings;
 
 /// How long the process waits for blocking work at the end of its shutdown.
 const BLOCKING_WORK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init_metrics(&settings.telemetry, "backstock-api");
     settings.selection.record_metrics();
     init_order_metrics();
-    api::metrics::describe();
+    crate::metrics::describe();
     let traces = match telemetry::init_traces(&settings.telemetry, "backstock-api") {
         Ok(traces) => traces,
         Err(error) => return unusable(&error),
@@ -117,7 +117,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         draining.clone(),
     )?;
     app_builder.state.catalog.replicas.load_ahead();
-    let changes = tokio::spawn(follow_changes(app_builder.state.clone()));
+    let changes = tokio::spawn(follow_changes(Arc::clone(&app_builder.state.catalog)));
     startup.mark_ready();
     log_serving(&settings, &public_server, internal_listen, started);
     systemd_notify::notify(ServiceState::Ready);
@@ -184,6 +184,6 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     })
 }
 
-async fn follow_changes(app: api::state::AppState) {
-    api::catalog::changes::follow(&app).await;
+async fn follow_changes(catalog: Arc<Catalog>) {
+    crate::catalog::changes::follow(&catalog).await;
 }

@@ -5,6 +5,6 @@
 
 use tower::layer::util::Identity;
 
-pub(in crate::http) fn layer() -> Identity {
+pub(in crate::server) fn layer() -> Identity {
     Identity::new()
 }

@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use api::settings::HttpSettings;
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -21,7 +20,8 @@ use tokio::task::JoinHandle;
 use tower::Layer;
 use tower::util::MapResponseLayer;
 
-use crate::listen_socket::{ListenSocket, Listener};
+use crate::server::listen_socket::{ListenSocket, Listener};
+use crate::settings::HttpSettings;
 
 /// Time for the first request on a connection that was accepted last.
 const LAST_ARRIVALS: Duration = Duration::from_millis(50);

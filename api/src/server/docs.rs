@@ -26,7 +26,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         (name = "Accounts", description = "Registration, sign-in, and a customer's own data"),
         (name = "Orders", description = "From a cart to a parcel"),
     ),
-    components(schemas(super::error::Problem)),
+    components(schemas(crate::web::error::Problem)),
     modifiers(&SecuritySchemes)
 )]
 pub struct Document;

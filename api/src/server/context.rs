@@ -19,13 +19,13 @@ use platform::telemetry::trace::{self, Kind};
 use tower::{Layer, Service};
 use uuid::Uuid;
 
-use super::error::{ApiError, Failure};
 use super::in_flight::InFlightGuard;
-use super::slow_body;
-use super::timings::{RequestTimings, Timings};
-use super::trace_context;
-use crate::database::Class;
 use crate::metrics::InFlightCount;
+use crate::web::error::{ApiError, Failure};
+use crate::web::request_class::Class;
+use crate::web::slow_body;
+use crate::web::timings::{RequestTimings, Timings};
+use crate::web::trace_context;
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");

@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use bytes::BytesMut;
 
 use super::error::ApiError;
-use crate::database::Class;
+use crate::web::request_class::Class;
 
 /// Durations and counts of one request. All fields are atomic, because handlers share it by reference.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 pub(super) struct BodyTimedOut;
 
 /// Sets the body's deadline. A request without a body is left as it is.
-pub(super) fn within(request: Request<Body>, limit: Duration) -> Request<Body> {
+pub fn within(request: Request<Body>, limit: Duration) -> Request<Body> {
     if request.body().is_end_stream() {
         return request;
     }
