@@ -62,10 +62,7 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     // Installed before anything slow, so that no signal is missed.
     let mut signals = ShutdownSignals::install()?;
-    let metrics = telemetry::init_metrics(&settings.telemetry, "backstock-worker");
-    settings.selection.record_metrics();
-    init_order_metrics();
-    crate::metrics::describe(cleanup_tasks());
+    let metrics = init_metrics(&settings);
     let traces = match telemetry::init_traces(&settings.telemetry, "backstock-worker") {
         Ok(traces) => traces,
         Err(error) => return reject_settings(&[error.to_string()]),
@@ -130,6 +127,14 @@ async fn work(settings: Settings) -> anyhow::Result<ExitCode> {
     internal_server.abort();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+fn init_metrics(settings: &Settings) -> telemetry::Metrics {
+    let metrics = telemetry::init_metrics(&settings.telemetry, "backstock-worker");
+    settings.selection.record_metrics();
+    init_order_metrics();
+    crate::metrics::describe(cleanup_tasks());
+    metrics
 }
 
 fn log_working(settings: &Settings, internal_listen: SocketAddr, started: Instant) {
