@@ -49,12 +49,15 @@ COPY migrations migrations
 COPY platform platform
 COPY techniques techniques
 COPY shop shop
-COPY dev dev
+COPY dev/dataset dev/dataset
+COPY dev/local-services dev/local-services
+COPY dev/simulators dev/simulators
 COPY api api
 COPY worker worker
 COPY loadtests loadtests
 RUN set -eu; \
-    find . -name '*.rs' -exec touch {} +; \
+    find api dev loadtests platform shop techniques worker -name '*.rs' -exec touch {} +; \
+    mkdir -p dev/xtask/src; echo 'fn main() {}' > dev/xtask/src/main.rs; \
     echo "Compiling the shop."; \
     cargo build --release --locked -p api -p worker -p simulators -p loadtests $CARGO_FLAGS; \
     mkdir /programs; \

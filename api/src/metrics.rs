@@ -9,7 +9,7 @@ use axum::http::{Method, StatusCode};
 use metrics::{Counter, Histogram};
 use platform::postgres::bulkhead::ClassUse;
 
-use crate::web::request_class::Class;
+use crate::web::request_class::RequestClass;
 use crate::web::timings::{CacheOutcome, Timings};
 
 /// Describes every metric, so that `/metrics` has a `# HELP` line for each.
@@ -36,7 +36,7 @@ pub fn describe() {
         "database_class_refused_total",
         "Requests of a class that timed out waiting for a connection to Postgres."
     );
-    for class in Class::ALL {
+    for class in RequestClass::ALL {
         refused_counter(class).absolute(0);
     }
     metrics::describe_counter!(
@@ -60,18 +60,18 @@ pub fn describe() {
 }
 
 /// Sets the gauges of a class, at scrape time.
-pub fn record_class(class: Class, usage: ClassUse) {
+pub fn record_class(class: RequestClass, usage: ClassUse) {
     metrics::gauge!("database_class_connections", "class" => class.as_str()).set(usage.used);
     metrics::gauge!("database_class_lent", "class" => class.as_str()).set(usage.lent);
     metrics::gauge!("database_class_waiting", "class" => class.as_str()).set(usage.waiting);
 }
 
 /// Counts a request of a class that timed out waiting for a connection.
-pub fn class_refused(class: Class) {
+pub fn class_refused(class: RequestClass) {
     refused_counter(class).increment(1);
 }
 
-fn refused_counter(class: Class) -> Counter {
+fn refused_counter(class: RequestClass) -> Counter {
     metrics::counter!("database_class_refused_total", "class" => class.as_str())
 }
 

@@ -19,7 +19,7 @@ use crate::telemetry::trace::{self, Name};
 const OPEN_FOR: Duration = Duration::from_millis(500);
 
 /// A connection whose peer acknowledges nothing for this long is closed and replaced. With the
-/// kernel's default of a quarter of an hour, a shop would have no cache for that long after Redis
+/// kernel's default of a quarter of an hour, a service would have no cache for that long after Redis
 /// moved to another host.
 const DEAD_AFTER: Duration = Duration::from_secs(4);
 
@@ -46,7 +46,7 @@ pub enum RedisError {
 }
 
 impl Redis {
-    /// A handle that connects lazily: a shop starts without Redis.
+    /// A handle that connects lazily: a service starts without Redis.
     ///
     /// # Errors
     /// When the URL can't be parsed.

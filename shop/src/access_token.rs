@@ -8,10 +8,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use platform::keyring::Keyring;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-use platform::keyring::Keyring;
 
 /// Issuer and audience: the shop itself.
 const SHOP: &str = "backstock";

@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
+use platform::postgres;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
-
-use platform::postgres;
 
 pub static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
 

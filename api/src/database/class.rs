@@ -8,13 +8,13 @@ use platform::postgres::bulkhead::{Bulkhead, Share, ShareError};
 use platform::settings::DatabaseSettings;
 
 use crate::settings::BulkheadSettings;
-use crate::web::request_class::Class;
+use crate::web::request_class::RequestClass;
 
 /// The statement timeout of a class.
-fn statement_limit(class: Class, settings: &DatabaseSettings, shares: &BulkheadSettings) -> Duration {
+fn statement_limit(class: RequestClass, settings: &DatabaseSettings, shares: &BulkheadSettings) -> Duration {
     let all = settings.database_statement_timeout;
     match class {
-        Class::Browse | Class::Search if shares.database_read_statement_timeout < all => {
+        RequestClass::Browse | RequestClass::Search if shares.database_read_statement_timeout < all => {
             shares.database_read_statement_timeout
         }
         _ => postgres::response_limit(all),
@@ -23,7 +23,7 @@ fn statement_limit(class: Class, settings: &DatabaseSettings, shares: &BulkheadS
 
 /// Statement timeouts, indexed by class.
 pub(super) fn statement_limits(settings: &DatabaseSettings, shares: &BulkheadSettings) -> [Duration; 4] {
-    Class::ALL.map(|class| statement_limit(class, settings, shares))
+    RequestClass::ALL.map(|class| statement_limit(class, settings, shares))
 }
 
 /// How many orders may write stock concurrently: all connections of the class that buys except one, which stays free for

@@ -24,7 +24,7 @@ pub use self::class::stock_writers;
 pub use self::control_connection::{CONTROL_TIMEOUT, ControlConnection, ControlLease};
 use crate::metrics::class_refused;
 use crate::settings::BulkheadSettings;
-use crate::web::request_class::Class;
+use crate::web::request_class::RequestClass;
 use crate::web::timings::Timings;
 
 /// A connection leased to a request, whose statements are counted for its `server-timing`.
@@ -101,7 +101,7 @@ impl Database {
     }
 
     /// A class's use of the connections. `None` without a pool.
-    pub fn class_use(&self, class: Class) -> Option<ClassUse> {
+    pub fn class_use(&self, class: RequestClass) -> Option<ClassUse> {
         match self {
             #[cfg(feature = "baselines")]
             Self::PerRequest(_) => None,

@@ -15,7 +15,7 @@ use sqlx::postgres::PgConnectOptions;
 use super::InstrumentedConnection;
 use super::class::{bulkhead, statement_limits};
 use crate::settings::BulkheadSettings;
-use crate::web::request_class::Class;
+use crate::web::request_class::RequestClass;
 use crate::web::timings::Timings;
 
 /// The arm `connections=pooled`.
@@ -56,7 +56,7 @@ impl Pooled {
         self.pool.usage()
     }
 
-    pub(super) fn class_use(&self, class: Class) -> ClassUse {
+    pub(super) fn class_use(&self, class: RequestClass) -> ClassUse {
         self.bulkhead.usage(class as usize)
     }
 

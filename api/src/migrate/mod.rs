@@ -9,6 +9,7 @@ mod index_set;
 
 use std::time::Duration;
 
+use platform::postgres::is_deadlock;
 use platform::settings::parse_millis;
 use shop::schema::{self, SchemaError};
 use sqlx::PgConnection;
@@ -190,9 +191,8 @@ async fn pause_or_give_up(
 /// A lock timeout, or a deadlock in which this side was aborted.
 fn is_about_locks(error: &sqlx::Error) -> bool {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
-    const DEADLOCK_DETECTED: &str = "40P01";
     let code = error.as_database_error().and_then(|refusal| refusal.code());
-    code.is_some_and(|code| code == LOCK_NOT_AVAILABLE || code == DEADLOCK_DETECTED)
+    is_deadlock(error) || code.as_deref() == Some(LOCK_NOT_AVAILABLE)
 }
 
 /// Set for the whole session.

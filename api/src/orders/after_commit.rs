@@ -1,5 +1,6 @@
-//! What happens after the commit that settled an order: its event is published, the arm of `checkout` does its side work,
-//! and a payment that the order no longer needs is voided. If the process dies here, the worker does the rest.
+//! What happens after the commit that changed an order: its event is published, the arm of `checkout` does its side work,
+//! and a payment that the order no longer needs is voided. If the process dies here, the worker does what is left, with the
+//! optimized arms.
 
 use shop::orders::{Cancelled, PendingEvent};
 use uuid::Uuid;
@@ -17,7 +18,7 @@ use crate::web::timings::Timings;
 ///
 /// # Errors
 /// When a statement fails.
-pub(super) async fn payment(
+pub(super) async fn finish_payment(
     orders: &Orders,
     timings: &Timings,
     key: &RequestKey,
@@ -54,16 +55,16 @@ pub(super) async fn payment(
             if matches!(order.status, Status::PaymentFailed | Status::Cancelled) && payment_id.is_some() {
                 void_payment(orders, timings, order.id, payment_id).await?;
             }
-            already_settled(orders, timings, key, order).await
+            store_settled_response(orders, timings, key, order).await
         }
     }
 }
 
-/// Stores the response for an order that another request, or the worker, settled under this request's key.
+/// Stores, under this request's key, the response for an order that another request or the worker has settled.
 ///
 /// # Errors
 /// When the statement fails.
-pub(super) async fn already_settled(
+pub(super) async fn store_settled_response(
     orders: &Orders,
     timings: &Timings,
     key: &RequestKey,
@@ -86,7 +87,7 @@ pub(super) async fn already_settled(
 ///
 /// # Errors
 /// When the statement that records the void fails.
-pub(super) async fn cancellation(
+pub(super) async fn finish_cancellation(
     orders: &Orders,
     timings: &Timings,
     order: Uuid,

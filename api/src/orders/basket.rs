@@ -54,7 +54,7 @@ pub struct BasketItem {
 }
 
 /// A basket with its totals.
-pub(super) struct Priced {
+pub(super) struct PricedBasket {
     pub(super) lines: Vec<OrderLine>,
     pub(super) totals: Totals,
     /// The coupon, if it applies.
@@ -136,7 +136,7 @@ impl Basket {
     ///
     /// # Errors
     /// 409 with the reason.
-    pub(super) fn price(&self, shipping: ShippingMethod) -> Result<Priced, ApiError> {
+    pub(super) fn price(&self, shipping: ShippingMethod) -> Result<PricedBasket, ApiError> {
         let currency = self.currency()?;
         let gone = self.items.iter().filter(|item| !item.is_active);
         let gone: Vec<&str> = gone.map(|item| item.sku.as_str()).collect();
@@ -181,7 +181,7 @@ impl Basket {
         let sums = sums.ok_or_else(amount_overflow)?;
         let discount = sums.discount_cents;
         let totals = Totals::new(sums.subtotal_cents, discount, sums.shipping_cents, currency);
-        Ok(Priced {
+        Ok(PricedBasket {
             lines,
             totals: totals.ok_or_else(amount_overflow)?,
             // A coupon whose terms aren't met gives no discount, and isn't redeemed.

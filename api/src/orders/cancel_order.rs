@@ -6,8 +6,7 @@ use std::sync::Arc;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use shop::messages::Event;
-use shop::orders::order_reached;
-use shop::orders::{Cancellation, PendingEvent};
+use shop::orders::{Cancellation, PendingEvent, order_reached};
 use uuid::Uuid;
 
 use super::order::{Order, Status, now};
@@ -98,7 +97,7 @@ async fn cancel(
     drop((connection, turn));
     if let Some(cancelled) = cancelled {
         order_reached("cancelled");
-        after_commit::cancellation(orders, timings, order.id, cancelled, &event).await?;
+        after_commit::finish_cancellation(orders, timings, order.id, cancelled, &event).await?;
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! An order that isn't stored yet: a priced basket and where it is sent.
+//! From a priced basket to an order that isn't stored yet.
 
 use std::time::Instant;
 
+use platform::postgres::is_deadlock;
 use shop::orders::Unit;
-use shop::orders::is_deadlock;
 use time::OffsetDateTime;
 use uuid::Uuid;
 

@@ -22,7 +22,7 @@ use crate::web::timings::Timings;
 /// How often a connection is requested once the payment is authorized. Each wait has a timeout.
 const CONNECTION_ATTEMPTS: u32 = 5;
 
-/// What a payment needs of the request to place its order.
+/// The parts of an order request that its payment needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PaymentRequest<'a> {
     pub(super) key: &'a RequestKey,
@@ -62,14 +62,14 @@ pub(super) async fn pay(
     request: PaymentRequest<'_>,
     order: Order,
 ) -> Result<PaymentOutcome, ApiError> {
-    let authorized = authorize(&orders, request, &order).await;
+    let authorized = authorize(orders, request, &order).await;
     match authorized {
         AuthorizationOutcome::Declined { .. } | AuthorizationOutcome::UnknownToken => {
             compensate(orders, timings, request, &order, authorized).await
         }
         AuthorizationOutcome::Authorized { .. } | AuthorizationOutcome::Unknown => {
             let mut connection = acquire_with_retry(orders, timings).await?;
-            record(&orders, &mut connection, request, order, authorized).await
+            record(orders, &mut connection, request, order, authorized).await
         }
     }
 }

@@ -24,9 +24,10 @@ use super::order::{Order, Status};
 use super::order_request::{NewOrder, PlaceOrder};
 use super::payment::{PaymentOutcome, PaymentRequest, pay};
 #[cfg(feature = "baselines")]
-use super::reserve_stock::{ReserveStock, row_lock_through_payment};
+use super::reserve_stock::row_lock_through_payment;
 use super::response::{OrderOutcome, respond};
 use super::{Orders, after_commit, show_order};
+use crate::database::InstrumentedConnection;
 use crate::web::error::{ApiError, Problem};
 use crate::web::timings::{RequestTimings, Timings};
 
@@ -88,7 +89,7 @@ async fn place(orders: &Orders, timings: &Timings, request: &PlaceOrder) -> Resu
         };
         draft.is_first_attempt = attempt == 0;
         match reserve_and_pay(orders, timings, request, *draft).await {
-            Ok(outcome) => return after_commit::payment(orders, timings, &request.key, outcome).await,
+            Ok(outcome) => return after_commit::finish_payment(orders, timings, &request.key, outcome).await,
             Err(ReserveError::Retry) => {}
             Err(ReserveError::Rejected(error)) => return Err(error),
         }
@@ -110,15 +111,14 @@ enum StartOutcome {
 async fn start(orders: &Orders, timings: &Timings, request: &PlaceOrder) -> Result<StartOutcome, ApiError> {
     let priced_at = Instant::now();
     let mut connection = orders.database.acquire(timings).await?;
-    let found = basket::read(&mut connection, request).await?;
-    drop(connection);
-    match found {
+    match basket::read(&mut connection, request).await? {
         LookupResult::Cart(basket) => {
+            drop(connection);
             let draft = OrderDraft::new(&orders.settings, &orders.tokens, request, basket, priced_at)?;
             Ok(StartOutcome::Draft(Box::new(draft)))
         }
         LookupResult::Known(key) => {
-            let outcome = repeat(orders, timings, request, key).await?;
+            let outcome = replay_or_resume(orders, connection, timings, request, key).await?;
             Ok(StartOutcome::Finished(outcome))
         }
         LookupResult::Nothing => Err(ApiError::NotFound(
@@ -127,11 +127,12 @@ async fn start(orders: &Orders, timings: &Timings, request: &PlaceOrder) -> Resu
     }
 }
 
-/// Replays the response of a key's order. If there is none, because it was lost or the payment's outcome is unknown, the
-/// order is resumed: it is paid, unless it was settled meanwhile.
-async fn repeat(
+/// Replays the response of a key's order. If there is none, because the request was interrupted or the payment's outcome is
+/// unknown, the order is resumed: it is paid, unless it was settled meanwhile.
+async fn replay_or_resume<'t>(
     orders: &Orders,
-    timings: &Timings,
+    mut connection: InstrumentedConnection<'t>,
+    timings: &'t Timings,
     request: &PlaceOrder,
     key: StoredKey,
 ) -> Result<OrderOutcome, ApiError> {
@@ -141,7 +142,6 @@ async fn repeat(
         }
         IdempotencyOutcome::Resume(id) => id,
     };
-    let mut connection = orders.database.acquire(timings).await?;
     if !request.key.lock(&mut connection, &orders.settings).await? {
         return Err(in_progress());
     }
@@ -149,10 +149,10 @@ async fn repeat(
     let order = order.ok_or_else(|| ApiError::internal("a key is bound to an order that isn't there"))?;
     drop(connection);
     if order.status != Status::PendingPayment {
-        return after_commit::already_settled(orders, timings, &request.key, order).await;
+        return after_commit::store_settled_response(orders, timings, &request.key, order).await;
     }
     let outcome = pay(orders, timings, payment_request(request), order).await?;
-    after_commit::payment(orders, timings, &request.key, outcome).await
+    after_commit::finish_payment(orders, timings, &request.key, outcome).await
 }
 
 /// Creates the order and takes its stock in a short transaction, then pays it.
@@ -168,12 +168,12 @@ async fn reserve_and_pay(
     let payment = payment_request(request);
     // The one arm whose transaction has the payment inside.
     #[cfg(feature = "baselines")]
-    if orders.reserve_stock == ReserveStock::RowLockThroughPayment {
+    if orders.reserve_stock.pays_in_transaction() {
         return row_lock_through_payment::reserve_and_pay(orders, &mut connection, payment, draft).await;
     }
     orders
         .reservation
-        .reserve(&orders, &mut connection, &request.key, &mut draft)
+        .reserve(orders, &mut connection, &request.key, &mut draft)
         .await?;
     drop((connection, turn));
     order_reached("pending_payment");

@@ -11,24 +11,24 @@ use super::order_tokens::OrderTokens;
 use crate::opaque_token::TokenHash;
 use crate::web::error::ApiError;
 
-/// An order's id, and the hash of a guest's order token.
-type OrderId = (Uuid, Option<TokenHash>);
+/// An order: its id, and the hash of a guest's order token.
+type OrderRef = (Uuid, Option<TokenHash>);
 
 /// How a request to place an order ended. A `body` is the order as JSON, as it is stored under the request's key: without
 /// the order token.
 #[derive(Debug)]
 pub(super) enum OrderOutcome {
-    /// Placed, and paid by this request or an earlier one.
-    Placed { order: OrderId, body: Vec<u8> },
+    /// Placed. Its status may have changed since.
+    Placed { order: OrderRef, body: Vec<u8> },
     /// Placed. The gateway didn't respond, so the worker settles the order later.
-    Pending { order: OrderId, body: Vec<u8> },
+    Pending { order: OrderRef, body: Vec<u8> },
     /// The bank declined the payment.
     Declined,
     /// The gateway doesn't know the payment token.
     UnknownPaymentToken,
     /// The stored response of an earlier request with the same key.
     Replayed {
-        order: OrderId,
+        order: OrderRef,
         status: i16,
         body: Vec<u8>,
     },
@@ -65,7 +65,7 @@ pub(super) fn respond(tokens: &OrderTokens, outcome: OrderOutcome) -> Result<Res
 /// key exists.
 fn order_response(
     tokens: &OrderTokens,
-    (order, token_hash): OrderId,
+    (order, token_hash): OrderRef,
     status: StatusCode,
     mut body: Vec<u8>,
 ) -> Result<Response, ApiError> {
@@ -80,7 +80,7 @@ fn order_response(
     Ok((status, headers, body).into_response())
 }
 
-/// The values stay as they are written.
+/// Copies the other values unparsed.
 fn with_token(order: &[u8], token: &str) -> Result<Vec<u8>, serde_json::Error> {
     let mut fields: IndexMap<&str, &RawValue> = serde_json::from_slice(order)?;
     let token = to_raw_value(token)?;

@@ -1,6 +1,6 @@
-//! The application's state: every component, built once at startup as the arm that is selected.
+//! The application's state: every component, built once at startup as its selected arm.
 //!
-//! Each slice gets its own part of it as an extractor (`FromRef`), so that no slice depends on another or on this module.
+//! A handler extracts its slice's part with `State` (`FromRef`), so no slice depends on another or on this module.
 
 use std::ops::Deref;
 use std::sync::Arc;

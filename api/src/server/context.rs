@@ -22,7 +22,7 @@ use uuid::Uuid;
 use super::in_flight::InFlightGuard;
 use crate::metrics::InFlightCount;
 use crate::web::error::{ApiError, Failure};
-use crate::web::request_class::Class;
+use crate::web::request_class::RequestClass;
 use crate::web::slow_body;
 use crate::web::timings::{RequestTimings, Timings};
 use crate::web::trace_context;
@@ -71,7 +71,7 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let id = request_id(&request);
-        let timings = Arc::new(Timings::start(Class::of_request(&request)));
+        let timings = Arc::new(Timings::start(RequestClass::of_request(&request)));
         request.extensions_mut().insert(RequestTimings(timings.clone()));
         let trace = trace::begin(Kind::Server, || trace_context::of_client(request.headers()));
         let in_flight = InFlightGuard {

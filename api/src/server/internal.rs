@@ -16,7 +16,7 @@ use techniques::Selection;
 use super::app::AppState;
 use crate::database::PoolUse;
 use crate::metrics::{record_class, record_in_flight};
-use crate::web::request_class::Class;
+use crate::web::request_class::RequestClass;
 
 /// What the handlers of the internal listener read.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ async fn metrics(State(internal): State<Internal>) -> impl IntoResponse {
     if let Some(PoolUse { open, idle, limit }) = internal.app.database.pool_use() {
         statements::record_pool(open, idle, limit);
     }
-    for class in Class::ALL {
+    for class in RequestClass::ALL {
         if let Some(usage) = internal.app.database.class_use(class) {
             record_class(class, usage);
         }

@@ -12,7 +12,7 @@ use super::app::AppState;
 use super::compression;
 use super::context::ContextLayer;
 use crate::settings::HttpSettings;
-use crate::web::request_class::Class;
+use crate::web::request_class::RequestClass;
 use crate::web::timings::RequestTimings;
 
 /// Wraps all routes in
@@ -41,7 +41,7 @@ pub fn wrap(router: Router, arm: Compression, settings: &HttpSettings) -> Router
 /// Routes whose responses are private to one client: no shared cache may store them, errors included. Their requests
 /// use the connections of `class`. Only these routes have this layer; public ones go without, and their class is
 /// browse or search.
-pub fn private(class: Class, routes: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
+pub fn private(class: RequestClass, routes: OpenApiRouter<AppState>) -> OpenApiRouter<AppState> {
     let classified = MapRequestLayer::new(move |request: Request| {
         if let Some(timings) = request.extensions().get::<RequestTimings>() {
             timings.set_class(class);

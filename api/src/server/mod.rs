@@ -1,5 +1,5 @@
 //! The HTTP service around the slices. A request passes `layers.rs` and is routed by `router.rs` to a slice, which gets its
-//! part of the application's state (`app.rs`). `serve.rs` is start and stop.
+//! part of the application's state (`app.rs`). `serve.rs` starts and stops the process.
 
 pub mod router;
 

@@ -17,15 +17,15 @@ use crate::catalog::{
 };
 use crate::orders::{cancel_order, carrier_webhook, list_orders, place_order, show_order};
 use crate::web::error::ApiError;
-use crate::web::request_class::Class;
+use crate::web::request_class::RequestClass;
 
 /// The public service. The selection is read here and nowhere later.
 pub fn app(app_builder: &AppBuilder) -> Router {
     let (routes, document) = OpenApiRouter::with_openapi(docs::Document::openapi())
         .merge(catalog(app_builder.selection.pagination))
-        .merge(layers::private(Class::Buy, orders().merge(carts())))
+        .merge(layers::private(RequestClass::Buy, orders().merge(carts())))
         .merge(layers::private(
-            Class::Account,
+            RequestClass::Account,
             accounts().merge(administration()),
         ))
         .with_state(app_builder.state.clone())
@@ -55,7 +55,7 @@ fn catalog(pagination: Pagination) -> OpenApiRouter<AppState> {
         .routes(routes!(show_facets::show_facets))
         .routes(routes!(show_product::show_product))
         .routes(routes!(list_reviews::list_reviews))
-        .merge(layers::private(Class::Account, post_review))
+        .merge(layers::private(RequestClass::Account, post_review))
         .routes(routes!(suggest::suggest))
 }
 

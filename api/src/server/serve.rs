@@ -20,7 +20,7 @@ use shop::orders::init_order_metrics;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::catalog::Catalog;
+use crate::catalog::changes;
 use crate::migrate::{self, UnusableDatabase};
 use crate::passwords::pool::hashes_at_once;
 use crate::server::app::build_app;
@@ -70,10 +70,7 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
     }
     // Installed before anything slow, so that no signal is missed.
     let mut signals = ShutdownSignals::install()?;
-    let metrics = telemetry::init_metrics(&settings.telemetry, "backstock-api");
-    settings.selection.record_metrics();
-    init_order_metrics();
-    crate::metrics::describe();
+    let metrics = init_metrics(&settings);
     let traces = match telemetry::init_traces(&settings.telemetry, "backstock-api") {
         Ok(traces) => traces,
         Err(error) => return unusable(&error),
@@ -117,7 +114,8 @@ async fn serve(settings: Settings) -> anyhow::Result<ExitCode> {
         draining.clone(),
     )?;
     app_builder.state.catalog.replicas.load_ahead();
-    let changes = tokio::spawn(follow_changes(Arc::clone(&app_builder.state.catalog)));
+    let catalog = Arc::clone(&app_builder.state.catalog);
+    let changes = tokio::spawn(async move { changes::follow(&catalog).await });
     startup.mark_ready();
     log_serving(&settings, &public_server, internal_listen, started);
     systemd_notify::notify(ServiceState::Ready);
@@ -153,6 +151,14 @@ fn log_stopping(settings: &Settings) {
     );
 }
 
+fn init_metrics(settings: &Settings) -> telemetry::Metrics {
+    let metrics = telemetry::init_metrics(&settings.telemetry, "backstock-api");
+    settings.selection.record_metrics();
+    init_order_metrics();
+    crate::metrics::describe();
+    metrics
+}
+
 fn log_serving(
     settings: &Settings,
     public_server: &PublicServer,
@@ -182,8 +188,4 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     listener.with_context(|| {
         format!("can't listen on {address}; set BACKSTOCK_INTERNAL_LISTEN to a free address, for example 127.0.0.1:0")
     })
-}
-
-async fn follow_changes(catalog: Arc<Catalog>) {
-    crate::catalog::changes::follow(&catalog).await;
 }

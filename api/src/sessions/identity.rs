@@ -14,7 +14,7 @@ use crate::web::timings::RequestTimings;
 /// The longest access token that is read, in bytes. The service's own have a few hundred.
 const MAX_TOKEN_BYTES: usize = 2048;
 
-/// What the extractors need: a router's state has it, or can give it.
+/// What the extractors need from the router's state.
 #[derive(Clone)]
 pub struct Authentication {
     pub sessions: Arc<Sessions>,

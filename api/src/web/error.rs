@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use platform::postgres::StatementTimedOut;
+use platform::postgres::{StatementTimedOut, is_deadlock};
 use serde::Serialize;
-use shop::orders::is_deadlock;
 
 use super::slow_body::BodyTimedOut;
 

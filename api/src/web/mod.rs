@@ -1,6 +1,5 @@
-//! What handlers read requests with and write responses with. Nothing here knows a slice, a store or the router.
-//!
-//! A request is read with `query.rs`, `body.rs` and `guest_tokens.rs`; errors become problems in `error.rs`.
+//! Extractors for requests, and types for responses and errors. It imports no slice and not `server/`; `error.rs` alone maps
+//! the errors of stores.
 
 pub mod answer;
 pub mod body;

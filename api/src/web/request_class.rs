@@ -1,10 +1,10 @@
-//! What a request is for. The class decides its share of Postgres' connections (`../database/class.rs`).
+//! The classes of requests. A class has a share of Postgres' connections (`../database/class.rs`).
 
 use axum::http::{Method, Request};
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
+pub enum RequestClass {
     /// Lists, products, categories, reviews: cheap, and the most frequent.
     Browse,
     /// Requests with search words: expensive.
@@ -15,7 +15,7 @@ pub enum Class {
     Account,
 }
 
-impl Class {
+impl RequestClass {
     /// All, indexed by discriminant.
     pub const ALL: [Self; 4] = [Self::Browse, Self::Search, Self::Buy, Self::Account];
 
@@ -44,9 +44,9 @@ impl Class {
 mod tests {
     use super::*;
 
-    fn class_of(line: &str) -> Class {
+    fn class_of(line: &str) -> RequestClass {
         let (method, uri) = line.split_once(' ').unwrap();
-        Class::of_request(&Request::builder().method(method).uri(uri).body(()).unwrap())
+        RequestClass::of_request(&Request::builder().method(method).uri(uri).body(()).unwrap())
     }
 
     #[test]
@@ -58,7 +58,7 @@ mod tests {
             "GET /v1/search/suggestions?q=la",
             "HEAD /v1/products?q=lamp",
         ] {
-            assert_eq!(class_of(line), Class::Search, "{line}");
+            assert_eq!(class_of(line), RequestClass::Search, "{line}");
         }
         for line in [
             "GET /v1/products",
@@ -66,7 +66,7 @@ mod tests {
             "GET /v1/categories?qq=1",
             "POST /v1/products?q=1",
         ] {
-            assert_eq!(class_of(line), Class::Browse, "{line}");
+            assert_eq!(class_of(line), RequestClass::Browse, "{line}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A request's class and costs, collected while it runs; the costs are sent as `server-timing`.
 //!
-//! Created by the outermost layer (`context.rs`), carried in the request's extensions, updated by connections and
+//! Created by the outermost layer (`server/context.rs`), carried in the request's extensions, updated by connections and
 //! caches.
 
 use std::fmt::{self, Write as _};
@@ -14,7 +14,7 @@ use axum::http::request::Parts;
 use bytes::BytesMut;
 
 use super::error::ApiError;
-use crate::web::request_class::Class;
+use crate::web::request_class::RequestClass;
 
 /// Durations and counts of one request. All fields are atomic, because handlers share it by reference.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ impl CacheOutcome {
 
 impl Timings {
     /// Starts the clock of a request.
-    pub fn start(class: Class) -> Self {
+    pub fn start(class: RequestClass) -> Self {
         Self {
             started: Instant::now(),
             class: AtomicU8::new(class as u8),
@@ -68,11 +68,11 @@ impl Timings {
     }
 
     /// The class whose share of the connections the request uses.
-    pub fn class(&self) -> Class {
-        Class::ALL[usize::from(self.class.load(Ordering::Relaxed))]
+    pub fn class(&self) -> RequestClass {
+        RequestClass::ALL[usize::from(self.class.load(Ordering::Relaxed))]
     }
 
-    pub(crate) fn set_class(&self, class: Class) {
+    pub(crate) fn set_class(&self, class: RequestClass) {
         self.class.store(class as u8, Ordering::Relaxed);
     }
 

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use api::database::InstrumentedConnection;
-use api::web::request_class::Class;
+use api::web::request_class::RequestClass;
 use api::web::timings::Timings;
 use futures_util::{FutureExt, TryStreamExt};
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -26,7 +26,7 @@ async fn shop_with_one_connection() -> TestShop {
 }
 
 fn timings() -> Timings {
-    Timings::start(Class::Buy)
+    Timings::start(RequestClass::Buy)
 }
 
 async fn acquire<'t>(shop: &TestShop, timings: &'t Timings) -> InstrumentedConnection<'t> {

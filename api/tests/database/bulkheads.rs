@@ -1,7 +1,7 @@
 //! Bulkheads: a class of requests that exhausts its connections doesn't affect other classes.
 
 use api::database::InstrumentedConnection;
-use api::web::request_class::Class;
+use api::web::request_class::RequestClass;
 use api::web::timings::Timings;
 use axum::http::Request;
 use clap::Parser;
@@ -34,7 +34,10 @@ async fn lists_and_searches_leave_carts_and_accounts_their_guaranteed_connection
     shop.stop_following_changes().await;
     let customer = Person::customer(&shop).await;
     let cart = Cart::for_guest(&shop).await;
-    let (browse, search) = (Timings::start(Class::Browse), Timings::start(Class::Search));
+    let (browse, search) = (
+        Timings::start(RequestClass::Browse),
+        Timings::start(RequestClass::Search),
+    );
     let browsing = exhaust(&shop, &browse).await;
     let searching = exhaust(&shop, &search).await;
     assert_eq!((browsing.len(), searching.len()), (5, 1));
@@ -63,7 +66,10 @@ async fn each_route_uses_the_connections_of_its_class() {
     shop.stop_following_changes().await;
     let (customer, admin) = (Person::customer(&shop).await, Person::admin(&shop).await);
     let cart = Cart::for_guest(&shop).await;
-    let (account, buy) = (Timings::start(Class::Account), Timings::start(Class::Buy));
+    let (account, buy) = (
+        Timings::start(RequestClass::Account),
+        Timings::start(RequestClass::Buy),
+    );
 
     let held = exhaust(&shop, &account).await;
     for request in [

@@ -1,6 +1,6 @@
 //! Timeouts for locks, for statements, and for idle transactions.
 
-use api::web::request_class::Class;
+use api::web::request_class::RequestClass;
 use api::web::timings::Timings;
 use axum::http::Request;
 use serde_json::json;
@@ -65,7 +65,7 @@ async fn reads_have_a_shorter_statement_timeout_than_other_requests() {
 async fn postgres_ends_an_idle_transaction() {
     let changes = Changes::default().set("--database-idle-transaction-timeout-ms", 100);
     let shop = TestShop::start_with("optimized", changes).await;
-    let timings = Timings::start(Class::Buy);
+    let timings = Timings::start(RequestClass::Buy);
     let mut connection = shop.state.database.acquire(&timings).await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
     let lock = "update variants set stock_quantity = stock_quantity where sku = 'SKU-1-0'";
@@ -87,7 +87,7 @@ async fn postgres_ends_an_idle_transaction() {
 async fn connections_detect_a_dead_peer() {
     let changes = Changes::default().set("--database-lock-timeout-ms", 1_000);
     let shop = TestShop::start_with("optimized", changes).await;
-    let timings = Timings::start(Class::Buy);
+    let timings = Timings::start(RequestClass::Buy);
     let mut connection = shop.state.database.acquire(&timings).await.unwrap();
     for (setting, value) in [
         ("tcp_keepalives_idle", "15"),

@@ -56,7 +56,7 @@ pub enum Purpose {
     OrderEvents = 21,
 }
 
-/// A stream of chance.
+/// A stream of random numbers.
 #[derive(Debug, Clone)]
 pub struct RowRng(ChaCha8Rng);
 

@@ -151,7 +151,7 @@ pub fn spell(number: u64) -> String {
     word
 }
 
-/// The chance that belongs to a series.
+/// The random numbers of a series.
 pub fn rng(seed: u64, series: u64) -> RowRng {
     RowRng::new(seed, Purpose::Series, series)
 }

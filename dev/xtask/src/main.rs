@@ -44,7 +44,7 @@ enum Task {
     },
     /// Checks the rules of this repository that the compiler doesn't
     Tidy {
-        /// Rewrites generated text, such as the README's table of lessons
+        /// Rewrites generated text, such as the tables of lessons
         #[arg(long)]
         fix: bool,
     },

@@ -95,6 +95,14 @@ pub fn request_options(settings: &DatabaseSettings, process: &str) -> Result<PgC
 )]
 pub struct UrlError;
 
+/// Whether Postgres aborted the transaction to resolve a deadlock. It can be attempted again.
+pub fn is_deadlock(error: &sqlx::Error) -> bool {
+    // https://www.postgresql.org/docs/current/errcodes-appendix.html
+    const DEADLOCK_DETECTED: &str = "40P01";
+    let fault = error.as_database_error();
+    fault.is_some_and(|fault| fault.code().as_deref() == Some(DEADLOCK_DETECTED))
+}
+
 /// Whether a retry can help: the server is unreachable, or is starting, stopping, or out of resources.
 ///
 /// A rejected password and a missing database are permanent. They could be transient while a server is being

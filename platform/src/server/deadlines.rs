@@ -1,6 +1,6 @@
 //! Deadlines of a connection: for the head of a request, for idle time between two requests, and for a client
-//! that doesn't read its response. The body of a request has a separate deadline, in `web/slow_body.rs` of
-//! the api.
+//! that doesn't read its response. The body of a request has a separate deadline, which its
+//! handler sets.
 //!
 //! They are implemented on the stream, because hyper's own creates a timer per request, and has one timeout
 //! for both heads and idle time. Here a connection has one timer, which is moved when it fires too early.

@@ -4,13 +4,13 @@
 //! Each function is a transaction, retried after a deadlock. Those named `…_within` run
 //! in the caller's transaction.
 
+use platform::postgres::{Counter, InstrumentedConnection, is_deadlock};
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::coupon::release_coupon;
 use super::stock::return_stock;
-use super::{ATTEMPTS, BoundKey, OutboxRow, is_deadlock};
-use platform::postgres::{Counter, InstrumentedConnection};
+use super::{ATTEMPTS, BoundKey, OutboxRow};
 
 /// Why an unpaid order fails.
 #[derive(Debug, Clone, Copy)]

@@ -62,11 +62,3 @@ pub struct BoundKey<'a> {
     pub owner: &'a [u8],
     pub key: &'a str,
 }
-
-/// Whether Postgres aborted the transaction to resolve a deadlock.
-pub fn is_deadlock(error: &sqlx::Error) -> bool {
-    // https://www.postgresql.org/docs/current/errcodes-appendix.html
-    const DEADLOCK_DETECTED: &str = "40P01";
-    let fault = error.as_database_error();
-    fault.is_some_and(|fault| fault.code().as_deref() == Some(DEADLOCK_DETECTED))
-}

@@ -1,11 +1,11 @@
 //! Paying an order, and recording a void.
 
+use platform::postgres::{Counter, InstrumentedConnection};
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{BoundKey, OutboxRow};
 use crate::messages::Consumer;
-use platform::postgres::{Counter, InstrumentedConnection};
 
 /// A payment to record.
 #[derive(Debug)]

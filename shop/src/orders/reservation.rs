@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use platform::postgres::{Counter, InstrumentedConnection};
 use serde_json::Value;
 use sqlx::types::time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Unit;
-use platform::postgres::{Counter, InstrumentedConnection};
 
 /// The idempotency key of a request that places an order.
 #[derive(Debug, Clone, Copy)]

@@ -1,8 +1,7 @@
 //! Taking and returning stock. Rows are locked in the lock order, by `(product_id, id)`.
 
-use uuid::Uuid;
-
 use platform::postgres::{Counter, InstrumentedConnection};
+use uuid::Uuid;
 
 /// The units of one variant that an order takes, with the price it was offered at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,14 +7,14 @@
 use std::time::Duration;
 
 use clap::Args;
+use platform::settings::parse_millis;
+use platform::telemetry::ThirdPartyCall;
 use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{ClientError, base_url, http_client, outcome_label, with_traceparent};
-use platform::settings::parse_millis;
-use platform::telemetry::ThirdPartyCall;
 
 /// The carrier's reason is truncated to this.
 const MAX_REASON_CHARS: usize = 200;

@@ -9,12 +9,12 @@ use std::time::Duration;
 use clap::Args;
 use lettre::message::{Mailbox, MultiPart};
 use lettre::{AsyncSmtpTransport, Message, Tokio1Executor};
+use platform::settings::parse_millis;
+use platform::telemetry::ThirdPartyCall;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::smtp::Smtp;
 use crate::emails::Email;
-use platform::settings::parse_millis;
-use platform::telemetry::ThirdPartyCall;
 
 /// How to reach the mail server.
 #[derive(Debug, Clone, Args)]

@@ -13,9 +13,8 @@ pub mod mail;
 
 use std::time::Duration;
 
-use reqwest::{RequestBuilder, StatusCode};
-
 use platform::telemetry::ThirdPartyCall;
+use reqwest::{RequestBuilder, StatusCode};
 
 /// Connecting to a third party may take this much of the call's timeout.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);

@@ -7,14 +7,14 @@
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use platform::settings::parse_millis;
+use platform::telemetry::ThirdPartyCall;
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{ClientError, base_url, http_client, outcome_label, with_traceparent};
 use crate::money::Money;
-use platform::settings::parse_millis;
-use platform::telemetry::ThirdPartyCall;
 
 /// Attempts within the timeout, when the gateway responds with a server error.
 const ATTEMPTS: u32 = 3;

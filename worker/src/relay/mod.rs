@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use lapin::Channel;
+use low_water_mark::LowWaterMark;
 use platform::postgres::InstrumentedPool;
 use shop::messages::{Consumer, EVENTS};
 use tokio::sync::Notify;
@@ -26,8 +27,6 @@ use crate::broker::{Broker, BrokerError};
 use crate::components::{HealthRegistry, ShutdownToken, supervise};
 use crate::metrics;
 use crate::settings::RelaySettings;
-
-use low_water_mark::LowWaterMark;
 pub use wake::listen;
 
 /// The component's name in the readiness response.

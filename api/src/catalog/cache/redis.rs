@@ -400,7 +400,7 @@ mod tests {
                     tokio::task::yield_now().await;
                     Ok(Answer::new(None, b"{}"))
                 };
-                let timings = Timings::start(crate::web::request_class::Class::Browse);
+                let timings = Timings::start(crate::web::request_class::RequestClass::Browse);
                 cache
                     .answer(Class::Products, "key", &timings, work)
                     .await
@@ -428,7 +428,7 @@ mod tests {
                     began.send(number).unwrap();
                     std::future::pending().await
                 };
-                let timings = Timings::start(crate::web::request_class::Class::Browse);
+                let timings = Timings::start(crate::web::request_class::RequestClass::Browse);
                 let answered = cache.answer(Class::Products, "key", &timings, work).await;
                 answered.map(drop)
             }));

@@ -52,7 +52,20 @@ impl Reservation {
     }
 }
 
-/// The same in the caller's transaction, by several statements.
+/// In a transaction of several statements.
+async fn reserve_in_transaction(
+    orders: &Orders,
+    connection: &mut InstrumentedConnection<'_>,
+    key: &RequestKey,
+    draft: &mut OrderDraft,
+) -> Result<(), ReserveError> {
+    let mut transaction = connection.begin().await?;
+    reserve_within(orders, &mut transaction, key, draft).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Creates the order and takes its stock in the caller's transaction, with several statements.
 ///
 /// # Errors
 /// [`ReserveError::Retry`] when a concurrent request was faster, or the cart, its prices or its coupon have changed
@@ -69,7 +82,7 @@ pub(super) async fn reserve_within(
         .lines
         .insert(transaction, draft.order.id, &draft.items)
         .await?;
-    orders.reserve_stock.take(transaction, draft).await?;
+    orders.reserve_stock.take_stock(transaction, draft).await?;
     let has_waited = draft.priced_at.elapsed() > orders.settings.price_validity;
     if draft.order.coupon.is_none() && !has_waited {
         return Ok(());

@@ -10,13 +10,12 @@
 use shop::orders::{MAX_LINES_AT_ONCE, NewLines, reserve_at_once};
 use uuid::Uuid;
 
-use super::{new_order, reserve_within};
+use super::{new_order, reserve_in_transaction};
 use crate::database::InstrumentedConnection;
 use crate::orders::Orders;
 use crate::orders::basket::BasketItem;
 use crate::orders::draft::{OrderDraft, ReserveError};
 use crate::orders::idempotency::RequestKey;
-use crate::orders::reserve_stock::ReserveStock;
 
 pub(super) async fn reserve(
     orders: &Orders,
@@ -28,17 +27,14 @@ pub(super) async fn reserve(
         .settings
         .price_validity
         .checked_sub(draft.priced_at.elapsed());
-    let is_possible = orders.reserve_stock == ReserveStock::Conditional
+    let is_possible = orders.reserve_stock.is_conditional()
         && orders.lines.is_one_statement()
         && draft.is_first_attempt
         && draft.order.coupon.is_none()
         && draft.items.iter().all(|item| item.stock_quantity > item.quantity)
         && draft.items.len() <= MAX_LINES_AT_ONCE;
     let Some(valid_for) = valid_for.filter(|_| is_possible) else {
-        let mut transaction = connection.begin().await?;
-        reserve_within(orders, &mut transaction, key, draft).await?;
-        transaction.commit().await?;
-        return Ok(());
+        return reserve_in_transaction(orders, connection, key, draft).await;
     };
     let items = &draft.items;
     let texts =

@@ -10,7 +10,7 @@ use crate::database::InstrumentedConnection;
 use crate::orders::draft::{OrderDraft, ReserveError};
 
 /// The next attempt reads the cart again and reports why: too little stock, or another price.
-pub(super) async fn take(
+pub(super) async fn take_stock(
     transaction: &mut InstrumentedConnection<'_>,
     draft: &OrderDraft,
 ) -> Result<(), ReserveError> {

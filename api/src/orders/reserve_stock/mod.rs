@@ -1,10 +1,12 @@
 //! How an order takes its units from the stock: the lesson `stock`.
 //!
 //! The arms differ in how they prevent overselling: `conditional.rs`, compared with `row_lock.rs`,
-//! `row_lock_through_payment.rs` and `read_then_write.rs`. Each takes the units in the transaction that creates the
-//! order (`../reservation/`), which the payment follows. `row_lock_through_payment` needs the payment inside, so it is
-//! called in place of the two.
+//! `row_lock_through_payment.rs` and `read_then_write.rs`. Each takes the units in the transaction that creates the order
+//! (`../reservation/`); the payment follows its commit. The exception is `row_lock_through_payment`: it pays within that
+//! transaction, so `../place_order.rs` calls it in place of the reservation and the payment.
 
+#[cfg(feature = "baselines")]
+mod locked_stock;
 #[cfg(feature = "baselines")]
 pub mod read_then_write;
 #[cfg(feature = "baselines")]
@@ -20,7 +22,7 @@ use super::draft::{OrderDraft, ReserveError};
 use crate::database::InstrumentedConnection;
 
 /// The arm of `stock` that this process was built with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum ReserveStock {
     /// See [`read_then_write`].
     #[cfg(feature = "baselines")]
@@ -49,21 +51,36 @@ impl ReserveStock {
         }
     }
 
+    /// Whether all units are taken by one conditional update, which can be a part of another statement.
+    pub(super) fn is_conditional(self) -> bool {
+        matches!(self, Self::Conditional)
+    }
+
+    /// Whether the order is paid before its transaction is committed.
+    #[cfg(feature = "baselines")]
+    pub(super) fn pays_in_transaction(self) -> bool {
+        matches!(self, Self::RowLockThroughPayment)
+    }
+
     /// Takes all units, or returns an error, which rolls the transaction back.
     ///
     /// # Errors
     /// 409 `insufficient_stock`, or [`ReserveError::Retry`] when the cart must be read again.
-    pub(super) async fn take(
+    pub(super) async fn take_stock(
         self,
         transaction: &mut InstrumentedConnection<'_>,
         draft: &OrderDraft,
     ) -> Result<(), ReserveError> {
         match self {
             #[cfg(feature = "baselines")]
-            Self::ReadThenWrite => read_then_write::take(transaction, &draft.items).await,
+            Self::ReadThenWrite => read_then_write::take_stock(transaction, &draft.items).await,
             #[cfg(feature = "baselines")]
-            Self::RowLock | Self::RowLockThroughPayment => row_lock::take(transaction, &draft.items).await,
-            Self::Conditional => conditional::take(transaction, draft).await,
+            Self::RowLock => row_lock::take_stock(transaction, &draft.items).await,
+            #[cfg(feature = "baselines")]
+            Self::RowLockThroughPayment => {
+                row_lock_through_payment::take_stock(transaction, &draft.items).await
+            }
+            Self::Conditional => conditional::take_stock(transaction, draft).await,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::orders::draft::ReserveError;
 use crate::web::error::ApiError;
 
 /// Reads the stock, then writes what is left.
-pub(super) async fn take(
+pub(super) async fn take_stock(
     transaction: &mut InstrumentedConnection<'_>,
     items: &[BasketItem],
 ) -> Result<(), ReserveError> {

@@ -1,9 +1,11 @@
-//! **Technique**: pessimistic locking until the payment is known: `select … for update` on the order's SKUs, and one
-//! transaction from the stock to the paid order.
+//! **Technique**: pessimistic locking until the payment is known: `select … for update` on the order's SKUs
+//! (`locked_stock.rs`), and one transaction from the stock to the paid order. The one arm that contains the payment, so
+//! `../place_order.rs` calls it in place of the reservation.
 //! **Cost**: two statements, and a connection and the row locks for as long as the payment takes.
 //! **Fails when**: a SKU is ordered concurrently: each order waits for the payment of the one before it. A process
 //! that dies meanwhile loses the order but not the payment: the gateway holds money for an order that doesn't exist.
 //! **Source**: <https://www.postgresql.org/docs/current/explicit-locking.html>, row-level locks.
+pub(super) use super::locked_stock::take_stock;
 use crate::database::InstrumentedConnection;
 use crate::orders::Orders;
 use crate::orders::draft::{OrderDraft, ReserveError};
@@ -13,7 +15,7 @@ use crate::orders::reservation::reserve_within;
 /// The order, its stock and its payment, in one transaction.
 ///
 /// # Errors
-/// As a reservation and a payment.
+/// Those of a reservation or a payment.
 pub(in crate::orders) async fn reserve_and_pay(
     orders: &Orders,
     connection: &mut InstrumentedConnection<'_>,
@@ -21,9 +23,9 @@ pub(in crate::orders) async fn reserve_and_pay(
     mut draft: OrderDraft,
 ) -> Result<PaymentOutcome, ReserveError> {
     let mut transaction = connection.begin().await?;
-    reserve_within(&orders, &mut transaction, payment.key, &mut draft).await?;
-    let authorized = authorize(&orders, payment, &draft.order).await;
-    let outcome = record(&orders, &mut transaction, payment, draft.order, authorized).await?;
+    reserve_within(orders, &mut transaction, payment.key, &mut draft).await?;
+    let authorized = authorize(orders, payment, &draft.order).await;
+    let outcome = record(orders, &mut transaction, payment, draft.order, authorized).await?;
     transaction.commit().await?;
     Ok(outcome)
 }

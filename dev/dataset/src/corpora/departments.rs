@@ -265,7 +265,7 @@ pub const DEPARTMENTS: [Department; 12] = [
         categories: [
             category("Wooden Toys", 2900, Options::Packs, ["Train Set", "Stacking Tower", "Puzzle", "Pull Toy", "Marble Run", "Shape Sorter"]),
             category("Soft Toys", 2400, Options::Sizes, ["Teddy Bear", "Rag Doll", "Plush Rabbit", "Comforter", "Hand Puppet", "Plush Fox"]),
-            category("Games", 3400, Options::Packs, ["Board Game", "Card Game", "RowRng Game", "Memory Game", "Domino Set", "Quiz Box"]),
+            category("Games", 3400, Options::Packs, ["Board Game", "Card Game", "Dice Game", "Memory Game", "Domino Set", "Quiz Box"]),
             category("Kids Clothing", 2400, Options::Clothes, ["Romper", "Dungaree", "Bodysuit", "Rain Suit", "Pinafore", "Snowsuit"]),
             category("Nursery", 4900, Options::Sizes, ["Mobile", "Baby Nest", "Changing Mat", "Night Light", "Swaddle", "Play Mat"]),
         ],

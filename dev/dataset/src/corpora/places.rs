@@ -57,7 +57,7 @@ const POLISH: &[&str] = &["ul. Ogrodowa", "ul. Polna", "ul. Lipowa", "ul. Krótk
 const NORDIC: &[&str] = &["Storgatan", "Björkvägen", "Kyrkogatan", "Skolgatan"];
 const DANISH: &[&str] = &["Skovvej", "Nygade", "Strandvejen", "Kirkevej"];
 
-/// The cities, each as often as it stands here.
+/// The cities, weighted by repetition.
 pub const CITIES: [City; 24] = [
     city("DE", "Berlin", "10###", GERMAN),
     city("DE", "Hamburg", "20###", GERMAN),

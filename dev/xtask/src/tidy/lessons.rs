@@ -1,4 +1,4 @@
-//! Rules on the documentation of lessons: each has its page, and the README's table is up to date.
+//! Rules on the documentation of lessons: each has its page, and the tables of lessons are up to date.
 
 use std::fs;
 use std::path::Path;
@@ -10,101 +10,151 @@ use techniques::{LESSONS, Lesson};
 use super::Finding;
 use super::files::{Files, TextFile};
 
-const BEGIN: &str = "<!-- lessons:begin -->";
-const END: &str = "<!-- lessons:end -->";
+/// A table in a document between two markers.
+struct Table {
+    document: &'static str,
+    marker: &'static str,
+    /// The way from the document to the root.
+    root: &'static str,
+    /// Each lesson, with the scenario whose effect is shown: its first, or the one of this name.
+    rows: fn() -> Vec<(&'static Lesson, Option<&'static str>)>,
+}
+
+const TABLES: [Table; 2] = [
+    Table {
+        document: "README.md",
+        marker: "results",
+        root: "",
+        rows: || {
+            SHOWN
+                .iter()
+                .filter_map(|(name, scenario)| Some((lesson(name)?, *scenario)))
+                .collect()
+        },
+    },
+    Table {
+        document: "docs/lessons/README.md",
+        marker: "lessons",
+        root: "../../",
+        rows: || LESSONS.iter().map(|lesson| (lesson, None)).collect(),
+    },
+];
+
+/// The README's lessons. The last one is a loss.
+const SHOWN: [(&str, Option<&str>); 5] = [
+    ("pagination", None),
+    ("planner_estimates", None),
+    ("stock", None),
+    ("checkout", None),
+    ("catalog_cache", Some("cold")),
+];
 
 pub(crate) fn check(files: &Files) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for lesson in LESSONS {
         let path = page(lesson);
         if files.find(&path).is_none() {
-            findings.push(Finding::new(
-                &path,
-                1,
-                format!("lesson `{}` has no page", lesson.name),
-            ));
+            let message = format!("lesson `{}` has no page", lesson.name);
+            findings.push(Finding::new(&path, 1, message));
         }
     }
-    let table = table(&recorded_reports(files)?);
-    match files
-        .find("README.md")
-        .and_then(|readme| between_markers(&readme.text))
-    {
-        None => findings.push(Finding::new(
-            "README.md",
-            1,
-            format!("has no lesson table between {BEGIN} and {END}"),
-        )),
-        Some((before, found, _)) if found != table => {
-            let line = before.lines().count() + 1;
-            findings.push(Finding::new(
-                "README.md",
-                line,
-                "the lesson table is out of date: run cargo xtask tidy --fix",
-            ));
+    let reports = recorded_reports(files)?;
+    for table in TABLES {
+        let text = files.find(table.document).map_or("", |document| &document.text);
+        match table.between_markers(text) {
+            None => {
+                let message = format!("has no table between {} and {}", table.begin(), table.end());
+                findings.push(Finding::new(table.document, 1, message));
+            }
+            Some((before, found, _)) if found != table.render(&reports) => {
+                let line = before.lines().count() + 1;
+                let message = "the table of lessons is out of date: run cargo xtask tidy --fix";
+                findings.push(Finding::new(table.document, line, message));
+            }
+            Some(_) => {}
         }
-        Some(_) => {}
     }
     Ok(findings)
 }
 
-/// Writes the table into the README.
-pub(crate) fn rewrite_table(files: &Files, root: &Path) -> Result<()> {
-    let readme = files.find("README.md").context("there is no README.md")?;
-    let Some((before, found, after)) = between_markers(&readme.text) else {
-        bail!("README.md has no lesson table: add {BEGIN} and {END} on separate lines");
-    };
-    let table = table(&recorded_reports(files)?);
-    if found != table {
-        fs::write(root.join("README.md"), format!("{before}{table}{after}"))
-            .context("cannot write README.md")?;
-        println!("rewrote the lesson table of README.md");
+/// Writes the tables into their documents.
+pub(crate) fn rewrite_tables(files: &Files, root: &Path) -> Result<()> {
+    let reports = recorded_reports(files)?;
+    for table in TABLES {
+        let name = table.document;
+        let document = files.find(name).with_context(|| format!("there is no {name}"))?;
+        let Some((before, found, after)) = table.between_markers(&document.text) else {
+            bail!(
+                "{name} has no table: add {} and {} on separate lines",
+                table.begin(),
+                table.end()
+            );
+        };
+        let rendered = table.render(&reports);
+        if found != rendered {
+            fs::write(root.join(name), format!("{before}{rendered}{after}"))
+                .with_context(|| format!("cannot write {name}"))?;
+            println!("rewrote the table of lessons of {name}");
+        }
     }
     Ok(())
+}
+
+fn lesson(name: &str) -> Option<&'static Lesson> {
+    LESSONS.iter().find(|lesson| lesson.name == name)
 }
 
 fn page(lesson: &Lesson) -> String {
     format!("docs/lessons/{}.md", lesson.name)
 }
 
-/// The text before the table with the opening marker, the table, and the rest.
-fn between_markers(text: &str) -> Option<(&str, &str, &str)> {
-    let begin = text.find(BEGIN)? + BEGIN.len();
-    let end = begin + text[begin..].find(END)?;
-    Some((&text[..begin], &text[begin..end], &text[end..]))
-}
-
-fn table(reports: &[Recorded]) -> String {
-    let mut table =
-        String::from("\n| lesson | what it switches | arms | measured effect |\n|---|---|---|---|\n");
-    for lesson in LESSONS {
-        let arms: Vec<String> = lesson.arms.iter().map(|arm| format!("`{}`", arm.name)).collect();
-        let newest = reports
-            .iter()
-            .find(|report| compared(&report.json, lesson).is_some());
-        let effect = newest.map_or_else(
-            || "not recorded yet".to_owned(),
-            |report| {
-                format!(
-                    "{} · [{}]({})",
-                    effect(&report.json, lesson),
-                    report.day(),
-                    report.path
-                )
-            },
-        );
-        let (name, page, summary) = (lesson.name, page(lesson), lesson.summary);
-        table.push_str(&format!(
-            "| [`{name}`]({page}) | {summary} | {} | {effect} |\n",
-            arms.join(" → ")
-        ));
+impl Table {
+    fn begin(&self) -> String {
+        format!("<!-- {}:begin -->", self.marker)
     }
-    table.push_str(
-        "\nThe optimized arm against the baseline in the lesson's first scenario; above 1 is better, with the 95 % \
-         interval. Where the baseline is wrong and not slow, how often. Each from the newest run on generated data that \
-         compared the lesson: the date links to its report.\n",
-    );
-    table
+
+    fn end(&self) -> String {
+        format!("<!-- {}:end -->", self.marker)
+    }
+
+    /// The text before the table with the opening marker, the table, and the rest.
+    fn between_markers<'t>(&self, text: &'t str) -> Option<(&'t str, &'t str, &'t str)> {
+        let begin = text.find(&self.begin())? + self.begin().len();
+        let end = begin + text[begin..].find(&self.end())?;
+        Some((&text[..begin], &text[begin..end], &text[end..]))
+    }
+
+    fn render(&self, reports: &[Recorded]) -> String {
+        let mut table =
+            String::from("\n| lesson | what it switches | arms | measured effect |\n|---|---|---|---|\n");
+        for (lesson, scenario) in (self.rows)() {
+            let arms: Vec<String> = lesson.arms.iter().map(|arm| format!("`{}`", arm.name)).collect();
+            let newest = reports
+                .iter()
+                .find(|report| compared(&report.json, lesson).is_some());
+            let effect = newest.map_or_else(
+                || "not recorded yet".to_owned(),
+                |report| {
+                    let (root, path) = (self.root, &report.path);
+                    let effect = effect(&report.json, lesson, scenario);
+                    format!("{effect} · [{}]({root}{path})", report.day())
+                },
+            );
+            let (name, summary) = (lesson.name, lesson.summary);
+            table.push_str(&format!(
+                "| [`{name}`]({}{}) | {summary} | {} | {effect} |\n",
+                self.root,
+                page(lesson),
+                arms.join(" → ")
+            ));
+        }
+        table.push_str(
+            "\nThe optimized arm against the baseline in the named scenario; above 1 is better, with the 95 % interval. \
+             Where the baseline is wrong and not slow, how often. Each from the newest run on generated data that compared \
+             the lesson: the date links to its report.\n",
+        );
+        table
+    }
 }
 
 /// A report under `loadtests/results/`.
@@ -150,18 +200,28 @@ fn compared<'a>(report: &'a Value, lesson: &Lesson) -> Option<&'a Value> {
 /// The outcomes that are faults of the baseline, and their names in the table.
 const FAULTS: [(&str, &str); 2] = [("oversold", "units oversold"), ("lost", "events lost")];
 
-/// The lesson's headline: the fault of its baseline, or the first scenario's median latency, or its CPU time.
-fn effect(report: &Value, lesson: &Lesson) -> String {
+/// A scenario's headline: the fault of the baseline, or the median latency, or the CPU time. Without a name, the first
+/// scenario's.
+fn effect(report: &Value, lesson: &Lesson, scenario: Option<&str>) -> String {
     let Some(found) = compared(report, lesson) else {
         return "not recorded yet".to_owned();
     };
     if found["signature"]["holds"] != true {
         return "comparison failed".to_owned();
     }
-    if let Some(fault) = fault(found, lesson) {
+    if scenario.is_none()
+        && let Some(fault) = fault(found, lesson)
+    {
         return fault;
     }
-    let scenario = &found["scenarios"][0];
+    let scenarios = found["scenarios"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let is_wanted = |found: &&Value| scenario.is_none_or(|name| found["name"] == name);
+    let Some(scenario) = scenarios.iter().find(is_wanted) else {
+        return "not measured".to_owned();
+    };
     let ratios = scenario["ratios"]
         .as_array()
         .map(Vec::as_slice)
@@ -249,7 +309,7 @@ mod tests {
             }
         };
         let newer = serde_json::json!({ "scale": "s", "lessons": [{ "name": "indexes", "signature": { "holds": false } }] });
-        let table = table(&[
+        let table = TABLES[1].render(&[
             recorded("b/report.json", "2026-01-03", newer),
             recorded("a/report.json", "2026-01-02", report()),
         ]);
@@ -259,17 +319,37 @@ mod tests {
                 .find(|line| line.contains(&format!("`{name}`")))
                 .unwrap()
         };
-        assert!(row("pagination").ends_with("(median latency, depth 10k) · [2026-01-02](a/report.json) |"));
-        assert!(row("indexes").ends_with("comparison failed · [2026-01-03](b/report.json) |"));
+        assert!(
+            row("pagination").ends_with("(median latency, depth 10k) · [2026-01-02](../../a/report.json) |")
+        );
+        assert!(row("indexes").ends_with("comparison failed · [2026-01-03](../../b/report.json) |"));
         assert!(row("listing").ends_with("| not recorded yet |"));
     }
 
     #[test]
     fn the_headline_is_the_first_scenarios_median_latency() {
         assert_eq!(
-            effect(&report(), pagination()),
+            effect(&report(), pagination(), None),
             "**12×** [9.9, 16] (median latency, depth 10k)"
         );
+    }
+
+    #[test]
+    fn a_named_scenario_is_shown_instead_of_the_first() {
+        let mut report = report();
+        let scenarios = &mut report["lessons"][0]["scenarios"];
+        let mut cold = scenarios[0].clone();
+        cold["name"] = "cold".into();
+        cold["ratios"][1]["value"] = 0.5.into();
+        scenarios.as_array_mut().unwrap().push(cold);
+        let effect = |scenario| effect(&report, pagination(), Some(scenario));
+        assert_eq!(effect("cold"), "**0.50×** [9.9, 16] (median latency, cold)");
+        assert_eq!(effect("lukewarm"), "not measured");
+    }
+
+    #[test]
+    fn the_readmes_lessons_exist() {
+        assert_eq!((TABLES[0].rows)().len(), SHOWN.len());
     }
 
     #[test]
@@ -280,7 +360,7 @@ mod tests {
             .unwrap()
             .pop();
         assert_eq!(
-            effect(&report, pagination()),
+            effect(&report, pagination(), None),
             "**3.0×** [2.0, 4.0] (CPU, depth 10k)"
         );
     }
@@ -290,22 +370,26 @@ mod tests {
         let mut report = report();
         let arm = |name: &str, lost: u64| serde_json::json!({ "name": name, "outcomes": { "lost": lost } });
         report["lessons"][0]["scenarios"][0]["arms"] = vec![arm("offset", 3), arm("cursor", 0)].into();
-        assert_eq!(effect(&report, pagination()), "**3 → 0** events lost (depth 10k)");
+        assert_eq!(
+            effect(&report, pagination(), None),
+            "**3 → 0** events lost (depth 10k)"
+        );
     }
 
     #[test]
     fn a_comparison_with_a_failed_activation_check_has_no_effect() {
         let mut report = report();
         report["lessons"][0]["signature"]["holds"] = false.into();
-        assert_eq!(effect(&report, pagination()), "comparison failed");
+        assert_eq!(effect(&report, pagination(), None), "comparison failed");
     }
 
     #[test]
     fn the_table_is_found_between_its_markers() {
-        let text = format!("intro\n{BEGIN}\nold\n{END}\nrest\n");
-        let (before, found, after) = between_markers(&text).unwrap();
+        let [table, _] = TABLES;
+        let text = format!("intro\n{}\nold\n{}\nrest\n", table.begin(), table.end());
+        let (before, found, after) = table.between_markers(&text).unwrap();
         assert_eq!(found, "\nold\n");
         assert_eq!(format!("{before}{found}{after}"), text);
-        assert!(between_markers("no markers").is_none());
+        assert!(table.between_markers("no markers").is_none());
     }
 }

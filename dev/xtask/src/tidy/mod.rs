@@ -91,7 +91,7 @@ pub(crate) fn check() -> Result<ExitCode> {
 pub(crate) fn fix() -> Result<ExitCode> {
     let root = workspace_root()?;
     let files = Files::read(&root)?;
-    lessons::rewrite_table(&files, &root)?;
+    lessons::rewrite_tables(&files, &root)?;
     doc_numbers::rewrite_blocks(&files, &root)?;
     settings::rewrite_tables(&files, &root)?;
     check()
