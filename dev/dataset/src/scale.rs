@@ -1,4 +1,4 @@
-//! How much of everything a generated shop holds. Read next: [`super::catalogue`], which turns a scale and a seed into rows.
+//! How much of everything a generated shop holds. Read next: [`super::tables::catalogue`], which turns a scale and a seed into rows.
 
 use clap::ValueEnum;
 
