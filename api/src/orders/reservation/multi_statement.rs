@@ -4,5 +4,5 @@
 //! **Fails when**: the database is far away, or a SKU is hot: a lock is held for round trips in which nothing happens.
 //! **Source**: <https://www.postgresql.org/docs/current/tutorial-transactions.html>.
 
-/// What the other arm falls back to is all of this one.
+/// This arm always does what the other one falls back to.
 pub(super) use super::reserve_in_transaction as reserve;
