@@ -14,8 +14,9 @@ use super::files::{Files, TextFile};
 struct Table {
     document: &'static str,
     marker: &'static str,
-    /// The way from the document to the root.
+    /// The way from the document to the root, and to the lessons' pages.
     root: &'static str,
+    pages: &'static str,
     /// Each lesson, with the scenario whose effect is shown: its first, or the one of this name.
     rows: fn() -> Vec<(&'static Lesson, Option<&'static str>)>,
 }
@@ -25,6 +26,7 @@ const TABLES: [Table; 2] = [
         document: "README.md",
         marker: "results",
         root: "",
+        pages: "docs/lessons/",
         rows: || {
             SHOWN
                 .iter()
@@ -36,6 +38,7 @@ const TABLES: [Table; 2] = [
         document: "docs/lessons/README.md",
         marker: "lessons",
         root: "../../",
+        pages: "",
         rows: || LESSONS.iter().map(|lesson| (lesson, None)).collect(),
     },
 ];
@@ -142,9 +145,8 @@ impl Table {
             );
             let (name, summary) = (lesson.name, lesson.summary);
             table.push_str(&format!(
-                "| [`{name}`]({}{}) | {summary} | {} | {effect} |\n",
-                self.root,
-                page(lesson),
+                "| [`{name}`]({}{name}.md) | {summary} | {} | {effect} |\n",
+                self.pages,
                 arms.join(" → ")
             ));
         }
