@@ -3,6 +3,14 @@
 //! Read first: `server/router.rs` (all routes on a page), `server/layers.rs` (the middleware on a page), then a slice,
 //! for example `catalog/browse_products/`.
 
+#![cfg_attr(
+    not(feature = "baselines"),
+    allow(
+        unused_imports,
+        reason = "a component's declaration names types that only its expansion with baselines uses"
+    )
+)]
+
 pub mod build_error;
 pub mod settings;
 

@@ -8,6 +8,7 @@
 //! Read next: `table.rs`, which declares them, then the arms themselves, each in a file named after its
 //! technique, in the api's slices.
 
+mod component;
 mod selection;
 mod table;
 

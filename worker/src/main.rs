@@ -4,6 +4,14 @@
 //! handle the published events, and `background_tasks/` run periodically. `dead_letters/` is the command for
 //! messages that failed permanently.
 
+#![cfg_attr(
+    not(feature = "baselines"),
+    allow(
+        unused_imports,
+        reason = "a component's declaration names types that only its expansion with baselines uses"
+    )
+)]
+
 mod background_tasks;
 mod batch;
 mod broker;

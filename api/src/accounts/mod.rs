@@ -26,14 +26,14 @@ use crate::database::Database;
 use crate::passwords::Passwords;
 use crate::sessions::{Grant, Sessions};
 use crate::settings::AccountSettings;
-use crate::welcome_email::Welcome;
+use crate::welcome_email::WelcomeEmail;
 
 /// What the accounts' handlers use.
 pub struct Accounts {
     pub database: Arc<Database>,
     pub sessions: Arc<Sessions>,
     pub passwords: Arc<Passwords>,
-    pub welcome: Welcome,
+    pub welcome: WelcomeEmail,
     pub settings: AccountSettings,
 }
 

@@ -2,9 +2,6 @@
 
 use std::fmt::Write as _;
 
-use sqlx::{Postgres, QueryBuilder};
-
-use super::search::Matching;
 use crate::web::error::ApiError;
 use crate::web::query::Parameters;
 
@@ -79,36 +76,4 @@ impl ProductFilters {
             write!(to, "in_stock={value}&").expect("writing to a string can't fail");
         }
     }
-
-    /// Appends the conditions on `products p` and on the tables that `matching` joins, except the category's.
-    pub fn push_conditions(&self, sql: &mut QueryBuilder<Postgres>, matching: Option<&Matching>) {
-        sql.push(" where p.active");
-        if let Some(matching) = matching {
-            sql.push(" and ");
-            matching.push_condition(sql);
-        }
-        if let Some(brand) = &self.brand {
-            sql.push(" and p.brand_id = (select id from brands where slug = ")
-                .push_bind(brand.clone())
-                .push(")");
-        }
-        if let Some(price) = self.min_price {
-            sql.push(" and p.price_cents >= ").push_bind(price);
-        }
-        if let Some(price) = self.max_price {
-            sql.push(" and p.price_cents <= ").push_bind(price);
-        }
-        match self.in_stock {
-            Some(true) => sql.push(" and p.in_stock"),
-            Some(false) => sql.push(" and not p.in_stock"),
-            None => sql,
-        };
-    }
-}
-
-/// Opens a statement with the CTE `subtree`: the ids of a category and its descendants.
-pub fn push_subtree(sql: &mut QueryBuilder<Postgres>, category: &str) {
-    sql.push("with recursive subtree as (select id from categories where slug = ")
-        .push_bind(category.to_owned())
-        .push(" union all select c.id from categories c join subtree on c.parent_id = subtree.id) ");
 }

@@ -88,17 +88,17 @@ impl Catalog {
         connect: PgConnectOptions,
         settings: &Settings,
     ) -> Self {
-        let replicas = Replicas::new(selection.facets, connect, settings.replicas);
+        let replicas = Replicas::new(connect, settings.replicas);
         let cursors = CursorKeys::new(&settings.jwt_secrets);
         Self {
             database,
             control,
-            cache: CatalogCache::new(selection.catalog_cache, redis, settings.cache, &cursors),
-            details: ProductDetails::new(selection.listing),
-            columns: ListColumns::new(selection.projection),
-            statement: ListStatement::new(selection.planner_estimates),
-            search: Search::new(selection.search),
-            facets: Facets::new(selection.facets, &replicas),
+            cache: CatalogCache::select(selection.catalog_cache, redis, settings.cache, &cursors),
+            details: ProductDetails::select(selection.listing),
+            columns: ListColumns::select(selection.projection),
+            statement: ListStatement::select(selection.planner_estimates),
+            search: Search::select(selection.search),
+            facets: Facets::select(selection.facets, &replicas.columns),
             reference: Reference::default(),
             statistics: SearchStatistics::default(),
             replicas,

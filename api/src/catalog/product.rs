@@ -219,35 +219,6 @@ pub struct ItemKey {
 }
 
 impl ItemColumns {
-    /// Finds the columns by their names.
-    ///
-    /// # Errors
-    /// When one is missing.
-    #[cfg(feature = "baselines")]
-    pub fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        use sqlx::Column as _;
-
-        let at = |name: &str| {
-            let position = row.columns().iter().position(|column| column.name() == name);
-            position.ok_or_else(|| sqlx::Error::ColumnNotFound(name.to_owned()))
-        };
-        Ok(Self {
-            id: at("id")?,
-            slug: at("slug")?,
-            title: at("title")?,
-            brand_id: at("brand_id")?,
-            category_id: at("category_id")?,
-            price_cents: at("price_cents")?,
-            compare_at_cents: at("compare_at_cents")?,
-            currency: at("currency")?,
-            in_stock: at("in_stock")?,
-            rating_hundredths: at("rating_hundredths")?,
-            review_count: at("review_count")?,
-            image_url: at("image_url")?,
-            image_alt: at("image_alt")?,
-        })
-    }
-
     /// Reads only the id.
     ///
     /// # Errors

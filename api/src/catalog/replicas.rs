@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::changes::{ChangeKind, Changes};
 use super::columns::ProductColumns;
 use super::columns::load::ColumnLimits;
+use super::facets::Facets;
 use super::replica::{Replica, ReplicaOptions};
 use super::suggest::titles::{BestSellers, TitleLimits};
 use crate::settings::ReplicaSettings;
@@ -20,13 +21,12 @@ pub struct Replicas {
     pub columns: Arc<Replica<ProductColumns>>,
     /// The titles that suggestions search first.
     pub titles: Replica<BestSellers>,
-    has_columns: bool,
     loads_ahead: AtomicBool,
 }
 
 impl Replicas {
     /// Doesn't load yet.
-    pub fn new(facets: techniques::Facets, connect: PgConnectOptions, settings: ReplicaSettings) -> Self {
+    pub fn new(connect: PgConnectOptions, settings: ReplicaSettings) -> Self {
         let columns = ReplicaOptions {
             connect: connect.clone(),
             wait: settings.replica_wait,
@@ -46,7 +46,6 @@ impl Replicas {
         Self {
             columns: Arc::new(Replica::new(columns)),
             titles: Replica::new(titles),
-            has_columns: matches!(facets, techniques::Facets::Columns),
             loads_ahead: AtomicBool::new(false),
         }
     }
@@ -57,23 +56,22 @@ impl Replicas {
         self.loads_ahead.store(true, Ordering::Relaxed);
     }
 
-    fn start_loading(&self) {
-        self.titles.start_loading();
-        if self.has_columns {
-            self.columns.start_loading();
-        }
-    }
-
-    /// Re-reads changed products. A replica that isn't loaded isn't loaded now.
+    /// Re-reads changed products. A replica that isn't loaded isn't loaded now, unless `load_ahead` was called.
     ///
     /// # Errors
     /// When a statement fails. The remaining products are remembered until the next call.
-    pub async fn apply(&self, connection: &mut PgConnection, changes: &Changes) -> Result<(), sqlx::Error> {
+    pub async fn apply(
+        &self,
+        connection: &mut PgConnection,
+        changes: &Changes,
+        facets: &Facets,
+    ) -> Result<(), sqlx::Error> {
         if changes.everything {
             self.columns.invalidate();
             self.titles.invalidate();
             if self.loads_ahead.load(Ordering::Relaxed) {
-                self.start_loading();
+                self.titles.start_loading();
+                facets.start_loading();
             }
             return Ok(());
         }

@@ -71,8 +71,7 @@ async fn count_matching(
 ) -> Result<FacetCounts, ApiError> {
     let search = catalog.search;
     let mut facets = FacetCounts::default();
-    for matching in [Some(search.matching(text)), search.second_matching(text)] {
-        let Some(matching) = matching else { break };
+    for matching in (0..).map_while(|attempt| search.matching(text, attempt)) {
         let candidates = candidates::find(catalog, timings, filters, &matching).await?;
         if !candidates.ids.is_empty() {
             let ids = Some(candidates.ids.as_slice());

@@ -18,6 +18,7 @@ use platform::postgres::bulkhead::{ClassUse, ShareError};
 use platform::postgres::{self, UrlError};
 use platform::settings::DatabaseSettings;
 use platform::telemetry::statements;
+use sqlx::postgres::PgConnectOptions;
 use techniques::Connections;
 
 pub use self::class::stock_writers;
@@ -50,13 +51,26 @@ pub enum DatabaseError {
     Shares(#[from] ShareError),
 }
 
-/// The arm of `connections` that this process was built with.
-pub enum Database {
-    /// See [`per_request`].
-    #[cfg(feature = "baselines")]
-    PerRequest(Box<per_request::PerRequest>),
-    /// See [`pooled`].
-    Pooled(Box<pooled::Pooled>),
+techniques::component! {
+    /// Where connections come from.
+    pub ConnectionSource: Connections {
+        baseline PerRequest = per_request::PerRequest,
+        optimized Pooled = pooled::Pooled,
+    }
+    select(options: PgConnectOptions, settings: &DatabaseSettings, shares: &BulkheadSettings) -> Result<Self, ShareError>;
+
+    async fn acquire['t](&self, timings: &'t Timings) -> Result<InstrumentedConnection<'t>, sqlx::Error>;
+
+    fn class_use(&self, class: RequestClass) -> Option<ClassUse>;
+
+    fn pool_use(&self) -> Option<PoolUse>;
+
+    async fn close(&self);
+}
+
+/// Leases connections to requests.
+pub struct Database {
+    source: ConnectionSource,
 }
 
 impl Database {
@@ -70,12 +84,8 @@ impl Database {
         shares: &BulkheadSettings,
     ) -> Result<Self, DatabaseError> {
         let options = postgres::request_options(settings, "backstock-api")?;
-        Ok(match arm {
-            #[cfg(feature = "baselines")]
-            Connections::PerRequest => {
-                Self::PerRequest(Box::new(per_request::PerRequest::new(options, settings, shares)))
-            }
-            Connections::Pooled => Self::Pooled(Box::new(pooled::Pooled::new(options, settings, shares)?)),
+        Ok(Self {
+            source: ConnectionSource::select(arm, options, settings, shares)?,
         })
     }
 
@@ -85,11 +95,7 @@ impl Database {
     /// [`sqlx::Error::PoolTimedOut`] when none came free within the timeout; otherwise why connecting failed.
     pub async fn acquire<'t>(&self, timings: &'t Timings) -> Result<InstrumentedConnection<'t>, sqlx::Error> {
         let asked = Instant::now();
-        let connection = match self {
-            #[cfg(feature = "baselines")]
-            Self::PerRequest(per_request) => per_request.acquire(timings).await,
-            Self::Pooled(pooled) => pooled.acquire(timings).await,
-        };
+        let connection = self.source.acquire(timings).await;
         let waited = asked.elapsed();
         timings.add_connection_wait(waited);
         let timed_out = matches!(connection, Err(sqlx::Error::PoolTimedOut));
@@ -102,28 +108,16 @@ impl Database {
 
     /// A class's use of the connections. `None` without a pool.
     pub fn class_use(&self, class: RequestClass) -> Option<ClassUse> {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::PerRequest(_) => None,
-            Self::Pooled(pooled) => Some(pooled.class_use(class)),
-        }
+        self.source.class_use(class)
     }
 
     /// The pool's use. `None` without a pool.
     pub fn pool_use(&self) -> Option<PoolUse> {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::PerRequest(_) => None,
-            Self::Pooled(pooled) => Some(pooled.usage()),
-        }
+        self.source.pool_use()
     }
 
     /// Closes idle connections, after the last request.
     pub async fn close(&self) {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::PerRequest(_) => {}
-            Self::Pooled(pooled) => pooled.close().await,
-        }
+        self.source.close().await;
     }
 }

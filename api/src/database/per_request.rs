@@ -6,13 +6,15 @@
 
 use std::time::Duration;
 
-use platform::postgres::{KeptConnection, Lease};
+use platform::postgres::bulkhead::{ClassUse, ShareError};
+use platform::postgres::{KeptConnection, Lease, PoolUse};
 use platform::settings::DatabaseSettings;
 use sqlx::postgres::PgConnectOptions;
 
 use super::InstrumentedConnection;
 use super::class::statement_limits;
 use crate::settings::BulkheadSettings;
+use crate::web::request_class::RequestClass;
 use crate::web::timings::Timings;
 
 /// The arm `connections=per_request`.
@@ -27,12 +29,12 @@ impl PerRequest {
         options: PgConnectOptions,
         settings: &DatabaseSettings,
         shares: &BulkheadSettings,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, ShareError> {
+        Ok(Self {
             options,
             timeout: settings.database_acquire_timeout,
             statement_limits: statement_limits(settings, shares),
-        }
+        })
     }
 
     pub(super) async fn acquire<'t>(
@@ -49,4 +51,14 @@ impl PerRequest {
             Err(_) => Err(sqlx::Error::PoolTimedOut),
         }
     }
+
+    pub(super) fn class_use(&self, _class: RequestClass) -> Option<ClassUse> {
+        None
+    }
+
+    pub(super) fn pool_use(&self) -> Option<PoolUse> {
+        None
+    }
+
+    pub(super) async fn close(&self) {}
 }

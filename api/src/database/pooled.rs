@@ -52,12 +52,12 @@ impl Pooled {
         ))
     }
 
-    pub(super) fn usage(&self) -> PoolUse {
-        self.pool.usage()
+    pub(super) fn pool_use(&self) -> Option<PoolUse> {
+        Some(self.pool.usage())
     }
 
-    pub(super) fn class_use(&self, class: RequestClass) -> ClassUse {
-        self.bulkhead.usage(class as usize)
+    pub(super) fn class_use(&self, class: RequestClass) -> Option<ClassUse> {
+        Some(self.bulkhead.usage(class as usize))
     }
 
     pub(super) async fn close(&self) {

@@ -110,13 +110,11 @@ pub enum MigrationError {
 }
 
 fn index_set_sql(arm: Indexes) -> &'static str {
-    match arm {
-        #[cfg(feature = "baselines")]
-        Indexes::None => include_str!("../../../migrations/indexes/none.sql"),
-        #[cfg(feature = "baselines")]
-        Indexes::ForeignKeys => include_str!("../../../migrations/indexes/foreign_keys.sql"),
-        Indexes::Chosen => include_str!("../../../migrations/indexes/chosen.sql"),
-    }
+    techniques::select_arm!(arm => Indexes {
+        baseline None => include_str!("../../../migrations/indexes/none.sql"),
+        baseline ForeignKeys => include_str!("../../../migrations/indexes/foreign_keys.sql"),
+        optimized Chosen => include_str!("../../../migrations/indexes/chosen.sql"),
+    })
 }
 
 /// Applies missing migrations, then what the database lacks of the index set, and drops indexes of other sets.

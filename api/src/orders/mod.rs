@@ -45,7 +45,7 @@ use self::history::OrderHistory;
 use self::order_lines::OrderLines;
 use self::order_tokens::OrderTokens;
 use self::reservation::Reservation;
-use self::reserve_stock::ReserveStock;
+use self::reserve_stock::StockReservation;
 use self::sku_queue::SkuQueue;
 use crate::build_error::BuildAppError;
 use crate::database::{Database, stock_writers};
@@ -55,8 +55,8 @@ use crate::web::cursor::CursorKeys;
 /// What the orders' handlers use, each component built as its arm.
 pub struct Orders {
     pub database: Arc<Database>,
-    pub reserve_stock: ReserveStock,
     pub reservation: Reservation,
+    pub stock: StockReservation,
     pub lines: OrderLines,
     pub history: OrderHistory,
     pub checkout: Checkout,
@@ -85,15 +85,22 @@ impl Orders {
     ) -> Result<Self, BuildAppError> {
         settings.orders.check()?;
         let payments = PaymentGateway::new(&settings.orders.payment)?;
+        let reservation = selection.reservation;
+        // The single statement has the optimized arms of these lessons inside.
+        #[cfg(feature = "baselines")]
+        let reservation = match (selection.stock, selection.order_lines) {
+            (techniques::Stock::Conditional, techniques::OrderLines::OneStatement) => reservation,
+            _ => techniques::Reservation::MultiStatement,
+        };
         let stock_writers = stock_writers(&settings.database, &settings.bulkheads);
         Ok(Self {
             database,
-            reserve_stock: ReserveStock::new(selection.stock),
-            reservation: Reservation::new(selection.reservation),
-            lines: OrderLines::new(selection.order_lines),
-            history: OrderHistory::new(selection.order_history),
-            checkout: Checkout::new(selection, settings, &payments)?,
-            events: Events::new(selection.events, &settings.orders, &settings.database)?,
+            reservation: Reservation::select(reservation),
+            stock: StockReservation::select(selection.stock),
+            lines: OrderLines::select(selection.order_lines),
+            history: OrderHistory::select(selection.order_history),
+            checkout: Checkout::select(selection.checkout, selection.sales_counts, settings, &payments)?,
+            events: Events::select(selection.events, &settings.database, &settings.orders)?,
             payments,
             cursors: CursorKeys::new(&settings.jwt_secrets),
             tokens: OrderTokens::new(&settings.jwt_secrets),

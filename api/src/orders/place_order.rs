@@ -23,8 +23,6 @@ use super::idempotency::{IdempotencyOutcome, StoredKey, in_progress};
 use super::order::{Order, Status};
 use super::order_request::{NewOrder, PlaceOrder};
 use super::payment::{PaymentOutcome, PaymentRequest, pay};
-#[cfg(feature = "baselines")]
-use super::reserve_stock::row_lock_through_payment;
 use super::response::{OrderOutcome, respond};
 use super::{Orders, after_commit, show_order};
 use crate::database::InstrumentedConnection;
@@ -168,8 +166,8 @@ async fn reserve_and_pay(
     let payment = payment_request(request);
     // The one arm whose transaction has the payment inside.
     #[cfg(feature = "baselines")]
-    if orders.reserve_stock.pays_in_transaction() {
-        return row_lock_through_payment::reserve_and_pay(orders, &mut connection, payment, draft).await;
+    if let super::reserve_stock::StockReservation::RowLockThroughPayment(arm) = orders.stock {
+        return arm.reserve_and_pay(orders, &mut connection, payment, draft).await;
     }
     orders
         .reservation

@@ -28,18 +28,21 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// The arm of `password_hashing` that this process was built with.
-pub struct Passwords {
-    arm: Arm,
-    computed: AtomicU64,
+techniques::component! {
+    /// The threads that hash.
+    HashingThreads: PasswordHashing {
+        baseline Runtime = runtime::Runtime,
+        optimized Pool = pool::Pool,
+    }
+    select(settings: PasswordSettings);
+
+    async fn run[T: Send + 'static](&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError>;
 }
 
-enum Arm {
-    /// See [`runtime`].
-    #[cfg(feature = "baselines")]
-    Runtime(runtime::Runtime),
-    /// See [`pool`].
-    Pool(pool::Pool),
+/// Hashes and verifies passwords.
+pub struct Passwords {
+    threads: HashingThreads,
+    computed: AtomicU64,
 }
 
 impl Passwords {
@@ -47,13 +50,8 @@ impl Passwords {
     pub fn new(arm: PasswordHashing, settings: PasswordSettings) -> Self {
         // Now, otherwise the first sign-in with an unknown email would pay for it.
         LazyLock::force(&DUMMY_HASH);
-        let arm = match arm {
-            #[cfg(feature = "baselines")]
-            PasswordHashing::Runtime => Arm::Runtime(runtime::Runtime),
-            PasswordHashing::Pool => Arm::Pool(pool::Pool::new(settings)),
-        };
         Self {
-            arm,
+            threads: HashingThreads::select(arm, settings),
             computed: AtomicU64::new(0),
         }
     }
@@ -86,11 +84,7 @@ impl Passwords {
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
-        let done = match &self.arm {
-            #[cfg(feature = "baselines")]
-            Arm::Runtime(runtime) => Ok(runtime.run(work)),
-            Arm::Pool(pool) => pool.run(work).await,
-        };
+        let done = self.threads.run(work).await;
         if done.is_ok() {
             self.computed.fetch_add(1, Ordering::Relaxed);
         }

@@ -21,7 +21,7 @@ use crate::orders::Orders;
 use crate::passwords::Passwords;
 use crate::sessions::{Authentication, Sessions};
 use crate::settings::{HttpSettings, Settings};
-use crate::welcome_email::Welcome;
+use crate::welcome_email::WelcomeEmail;
 
 /// What handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ pub fn build_app(settings: &Settings) -> Result<AppBuilder, BuildAppError> {
     let sessions = Arc::new(Sessions::new(
         selection.sessions,
         &settings.jwt_secrets,
-        redis.clone(),
+        &redis,
         settings.sessions,
     ));
     let passwords = Arc::new(Passwords::new(selection.password_hashing, settings.passwords));
@@ -74,7 +74,7 @@ pub fn build_app(settings: &Settings) -> Result<AppBuilder, BuildAppError> {
         database: Arc::clone(&database),
         sessions: Arc::clone(&sessions),
         passwords: Arc::clone(&passwords),
-        welcome: Welcome::new(selection.welcome_email, &Mailer::new(&settings.mail)?),
+        welcome: WelcomeEmail::select(selection.welcome_email, &Mailer::new(&settings.mail)?),
         settings: settings.accounts.clone(),
     };
     let app = App {

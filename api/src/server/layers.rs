@@ -29,13 +29,11 @@ pub fn wrap(router: Router, arm: Compression, settings: &HttpSettings) -> Router
         body_timeout: settings.body_timeout,
     };
     let body_limit = DefaultBodyLimit::max(settings.max_body_bytes);
-    match arm {
-        #[cfg(feature = "baselines")]
-        Compression::None => router.layer((context, compression::none::layer(), body_limit)),
-        #[cfg(feature = "baselines")]
-        Compression::Gzip => router.layer((context, compression::gzip::layer(), body_limit)),
-        Compression::Brotli => router.layer((context, compression::brotli::layer(), body_limit)),
-    }
+    techniques::select_arm!(arm => Compression {
+        baseline None => router.layer((context, compression::none::layer(), body_limit)),
+        baseline Gzip => router.layer((context, compression::gzip::layer(), body_limit)),
+        optimized Brotli => router.layer((context, compression::brotli::layer(), body_limit)),
+    })
 }
 
 /// Routes whose responses are private to one client: no shared cache may store them, errors included. Their requests

@@ -43,11 +43,10 @@ pub fn app(app_builder: &AppBuilder) -> Router {
 /// Public. The class of a request selects its share of the database connections (bulkhead): browse, or search if it has
 /// search words. The switch point of the lesson `pagination`: each arm is a handler.
 fn catalog(pagination: Pagination) -> OpenApiRouter<AppState> {
-    let browse = match pagination {
-        #[cfg(feature = "baselines")]
-        Pagination::Offset => OpenApiRouter::new().routes(routes!(browse_products::offset::browse_products)),
-        Pagination::Cursor => OpenApiRouter::new().routes(routes!(browse_products::cursor::browse_products)),
-    };
+    let browse = techniques::select_arm!(pagination => Pagination {
+        baseline Offset => OpenApiRouter::new().routes(routes!(browse_products::offset::browse_products)),
+        optimized Cursor => OpenApiRouter::new().routes(routes!(browse_products::cursor::browse_products)),
+    });
     let post_review = OpenApiRouter::new().routes(routes!(post_review::post_review));
     OpenApiRouter::new()
         .merge(browse)

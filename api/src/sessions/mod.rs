@@ -29,21 +29,40 @@ use crate::settings::SessionSettings;
 use crate::web::error::ApiError;
 use crate::web::timings::Timings;
 
-/// The arm of `sessions` that this process was built with.
-pub struct Sessions {
-    arm: Arm,
-    lifetimes: Lifetimes,
+techniques::component! {
+    /// What access tokens are, and where they are verified.
+    AccessTokenScheme: techniques::Sessions {
+        baseline Table = table::Table,
+        baseline Redis = redis::RedisSessions,
+        optimized Jwt = jwt::Jwt,
+    }
+    select(keyring: &Keyring, redis: &Redis);
+
+    /// The customer of an access token.
+    async fn authenticate(
+        &self,
+        database: &Database,
+        timings: &Timings,
+        token: &str,
+    ) -> Result<Option<Customer>, ApiError>;
+
+    /// A new access token.
+    fn issue(&self, customer: &Customer, lifetime: Duration) -> Access;
+
+    /// A new access token, if it doesn't depend on the customer.
+    fn issue_opaque(&self) -> Option<Access>;
+
+    /// Revokes a sign-in.
+    async fn revoke(&self, connection: &mut InstrumentedConnection<'_>, session: Uuid) -> Result<(), ApiError>;
+
+    /// Evicts an access token, which its row no longer has, from the second store.
+    async fn forget(&self, access_hash: Option<&[u8]>) -> Result<(), ApiError>;
 }
 
-enum Arm {
-    /// See [`table`].
-    #[cfg(feature = "baselines")]
-    Table(table::Table),
-    /// See [`redis`].
-    #[cfg(feature = "baselines")]
-    Redis(redis::RedisSessions),
-    /// See [`jwt`].
-    Jwt(Box<jwt::Jwt>),
+/// Issues and verifies the tokens of sign-ins.
+pub struct Sessions {
+    scheme: AccessTokenScheme,
+    lifetimes: Lifetimes,
 }
 
 /// What a signed-in customer may do.
@@ -78,28 +97,19 @@ pub struct Grant {
 
 impl Sessions {
     /// Builds the arm, which connects lazily.
-    #[cfg_attr(
-        not(feature = "baselines"),
-        allow(unused_variables, reason = "only a baseline keeps sessions in Redis")
-    )]
     pub fn new(
         arm: techniques::Sessions,
         keyring: &Keyring,
-        redis: Redis,
+        redis: &Redis,
         settings: SessionSettings,
     ) -> Self {
-        let arm = match arm {
-            #[cfg(feature = "baselines")]
-            techniques::Sessions::Table => Arm::Table(table::Table),
-            #[cfg(feature = "baselines")]
-            techniques::Sessions::Redis => Arm::Redis(redis::RedisSessions::new(redis)),
-            techniques::Sessions::Jwt => Arm::Jwt(Box::new(jwt::Jwt::new(keyring))),
-        };
-        let lifetimes = Lifetimes {
-            access: Duration::from_secs(u64::from(settings.access_token_lifetime_s)),
-            refresh: Duration::from_secs(u64::from(settings.refresh_token_lifetime_s)),
-        };
-        Self { arm, lifetimes }
+        Self {
+            scheme: AccessTokenScheme::select(arm, keyring, redis),
+            lifetimes: Lifetimes {
+                access: Duration::from_secs(u64::from(settings.access_token_lifetime_s)),
+                refresh: Duration::from_secs(u64::from(settings.refresh_token_lifetime_s)),
+            },
+        }
     }
 
     /// The customer of an access token. `None` for one that is unknown, invalid, expired or revoked.
@@ -112,17 +122,7 @@ impl Sessions {
         timings: &Timings,
         token: &str,
     ) -> Result<Option<Customer>, ApiError> {
-        match &self.arm {
-            #[cfg(feature = "baselines")]
-            Arm::Table(table) => table.authenticate(database, timings, token).await,
-            #[cfg(feature = "baselines")]
-            Arm::Redis(redis) => redis.authenticate(database, timings, token).await,
-            // Verified without a lookup.
-            Arm::Jwt(jwt) => {
-                let _ = (database, timings);
-                Ok(jwt.authenticate(token))
-            }
-        }
+        self.scheme.authenticate(database, timings, token).await
     }
 
     /// Signs a customer in, with one statement, which may be part of a transaction.
@@ -140,7 +140,7 @@ impl Sessions {
             session_id: Uuid::now_v7(),
             role,
         };
-        let access = self.access(&signed_in);
+        let access = self.scheme.issue(&signed_in, self.lifetimes.access);
         let refresh = OpaqueToken::with_id(signed_in.session_id);
         refresh_token_family::insert(
             connection,
@@ -166,7 +166,7 @@ impl Sessions {
         let used = OpaqueToken::parse(token).ok_or(ApiError::RefreshRefused)?;
         let (family, used) = (used.embedded_id(), used.hash());
         let mut next = OpaqueToken::with_id(family);
-        let opaque = self.opaque_access();
+        let opaque = self.scheme.issue_opaque();
         let access_hash = opaque.as_ref().and_then(|access| access.hash);
         let rotated = refresh_token_family::rotate(
             connection,
@@ -179,7 +179,8 @@ impl Sessions {
         let Some(rotated) = rotated else {
             if let Some(revoked) = refresh_token_family::revoke_if_used(connection, &used, family).await? {
                 tracing::warn!(session_id = %revoked.session_id, "refresh token reused; its token family is revoked");
-                self.forget(revoked.access_hash.as_deref())
+                self.scheme
+                    .forget(revoked.access_hash.as_deref())
                     .await
                     .unwrap_or_else(log_failed_eviction);
             }
@@ -191,12 +192,13 @@ impl Sessions {
             refresh_token_family::rename(connection, &next.hash(), &named.hash()).await?;
             next = named;
         }
-        self.forget(rotated.old_access_hash.as_deref())
+        self.scheme
+            .forget(rotated.old_access_hash.as_deref())
             .await
             .unwrap_or_else(log_failed_eviction);
         let token = match opaque {
             Some(access) => access.token,
-            None => self.access(&rotated.customer).token,
+            None => self.scheme.issue(&rotated.customer, self.lifetimes.access).token,
         };
         Ok(self.grant(token, &next))
     }
@@ -210,57 +212,7 @@ impl Sessions {
         connection: &mut InstrumentedConnection<'_>,
         customer: &Customer,
     ) -> Result<(), ApiError> {
-        match &self.arm {
-            #[cfg(feature = "baselines")]
-            Arm::Redis(redis) => {
-                let mut transaction = connection.begin().await?;
-                let access_hash = refresh_token_family::revoke(&mut transaction, customer.session_id).await?;
-                redis.forget(access_hash.as_deref()).await?;
-                transaction.commit().await?;
-            }
-            #[cfg(feature = "baselines")]
-            Arm::Table(_) => {
-                refresh_token_family::revoke(connection, customer.session_id).await?;
-            }
-            Arm::Jwt(_) => {
-                refresh_token_family::revoke(connection, customer.session_id).await?;
-            }
-        }
-        Ok(())
-    }
-
-    fn access(&self, customer: &Customer) -> Access {
-        match &self.arm {
-            #[cfg(feature = "baselines")]
-            Arm::Table(_) | Arm::Redis(_) => stored::access(),
-            Arm::Jwt(jwt) => Access {
-                token: jwt.sign(customer, self.lifetimes.access),
-                hash: None,
-            },
-        }
-    }
-
-    /// A new access token of an arm whose tokens don't depend on the customer.
-    fn opaque_access(&self) -> Option<Access> {
-        match &self.arm {
-            #[cfg(feature = "baselines")]
-            Arm::Table(_) | Arm::Redis(_) => Some(stored::access()),
-            Arm::Jwt(_) => None,
-        }
-    }
-
-    /// Evicts an access token, which its row no longer has, from the second store.
-    async fn forget(&self, access_hash: Option<&[u8]>) -> Result<(), ApiError> {
-        match &self.arm {
-            #[cfg(feature = "baselines")]
-            Arm::Redis(redis) => redis.forget(access_hash).await,
-            #[cfg(feature = "baselines")]
-            Arm::Table(_) => Ok(()),
-            Arm::Jwt(_) => {
-                let _ = access_hash;
-                Ok(())
-            }
-        }
+        self.scheme.revoke(connection, customer.session_id).await
     }
 
     fn grant(&self, access_token: String, refresh: &OpaqueToken) -> Grant {

@@ -7,7 +7,10 @@
 //! **Source**: <https://redis.io/docs/latest/develop/use/patterns/>; OWASP, Session Management Cheat Sheet,
 //! <https://cheatsheetseries.owasp.org/cheatsheets/Session_Management_Cheat_Sheet.html>
 
+use std::time::Duration;
+
 use ::redis::Cmd;
+use platform::keyring::Keyring;
 use platform::redis::{Redis, RedisError};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -15,8 +18,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::stored::{self, Stored};
-use super::{Customer, Role};
-use crate::database::Database;
+use super::{Access, Customer, Role, refresh_token_family};
+use crate::database::{Database, InstrumentedConnection};
 use crate::opaque_token::{OpaqueToken, TokenHash};
 use crate::web::error::ApiError;
 use crate::web::timings::Timings;
@@ -43,8 +46,8 @@ struct CachedSession {
 }
 
 impl RedisSessions {
-    pub(super) fn new(redis: Redis) -> Self {
-        Self { redis }
+    pub(super) fn new(_keyring: &Keyring, redis: &Redis) -> Self {
+        Self { redis: redis.clone() }
     }
 
     pub(super) async fn authenticate(
@@ -100,6 +103,26 @@ impl RedisSessions {
         if let Err(error) = self.redis.query::<()>(&set).await {
             log(&error);
         }
+    }
+
+    pub(super) fn issue(&self, _customer: &Customer, _lifetime: Duration) -> Access {
+        stored::access()
+    }
+
+    pub(super) fn issue_opaque(&self) -> Option<Access> {
+        Some(stored::access())
+    }
+
+    pub(super) async fn revoke(
+        &self,
+        connection: &mut InstrumentedConnection<'_>,
+        session: Uuid,
+    ) -> Result<(), ApiError> {
+        let mut transaction = connection.begin().await?;
+        let access_hash = refresh_token_family::revoke(&mut transaction, session).await?;
+        self.forget(access_hash.as_deref()).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     pub(super) async fn forget(&self, access_hash: Option<&[u8]>) -> Result<(), ApiError> {

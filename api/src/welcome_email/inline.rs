@@ -18,11 +18,13 @@ pub struct Inline {
 }
 
 impl Inline {
-    pub(super) fn new(mailer: Mailer) -> Self {
-        Self { mailer }
+    pub(super) fn new(mailer: &Mailer) -> Self {
+        Self {
+            mailer: mailer.clone(),
+        }
     }
 
-    pub(super) async fn write_event(
+    pub(super) async fn insert(
         &self,
         transaction: &mut Transaction<'_>,
         row: EventRow<'_>,
@@ -41,7 +43,7 @@ impl Inline {
         Ok(())
     }
 
-    pub(super) async fn send(&self, customer: NewCustomer<'_>) {
+    pub(super) async fn after_commit(&self, customer: NewCustomer<'_>) {
         let email = emails::Welcome {
             name: customer.name.to_owned(),
         }

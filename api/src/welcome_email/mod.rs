@@ -11,18 +11,23 @@ pub mod queued;
 use shop::email_address::EmailAddress;
 use shop::messages::Event;
 use shop::third_parties::mail::Mailer;
-use techniques::WelcomeEmail;
 use uuid::Uuid;
 
 use crate::database::Transaction;
 
-/// The arm of `welcome_email` that this process was built with.
-pub enum Welcome {
-    /// See [`inline`].
-    #[cfg(feature = "baselines")]
-    Inline(Box<inline::Inline>),
-    /// See [`queued`].
-    Queued(queued::Queued),
+techniques::component! {
+    /// Sends the welcome mail.
+    pub WelcomeEmail: techniques::WelcomeEmail {
+        baseline Inline = inline::Inline,
+        optimized Queued = queued::Queued,
+    }
+    pub select(mailer: &Mailer);
+
+    async fn insert(&self, transaction: &mut Transaction<'_>, row: EventRow<'_>) -> Result<(), sqlx::Error>;
+
+    /// What the request still has to do after the commit. A mail that can't be sent is logged and fails nothing,
+    /// because the customer is registered.
+    pub async fn after_commit(&self, customer: NewCustomer<'_>);
 }
 
 /// A customer who has just registered.
@@ -33,20 +38,7 @@ pub struct NewCustomer<'c> {
     pub name: &'c str,
 }
 
-impl Welcome {
-    /// Builds the arm, which connects lazily.
-    #[cfg_attr(
-        not(feature = "baselines"),
-        allow(unused_variables, reason = "only a baseline sends mail itself")
-    )]
-    pub fn new(arm: WelcomeEmail, mailer: &Mailer) -> Self {
-        match arm {
-            #[cfg(feature = "baselines")]
-            WelcomeEmail::Inline => Self::Inline(Box::new(inline::Inline::new(mailer.clone()))),
-            WelcomeEmail::Queued => Self::Queued(queued::Queued),
-        }
-    }
-
+impl WelcomeEmail {
     /// Writes the event, in the transaction of the registration.
     ///
     /// # Errors
@@ -64,23 +56,7 @@ impl Welcome {
             },
             trace_context,
         };
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::Inline(inline) => inline.write_event(transaction, event).await,
-            Self::Queued(queued) => queued.write_event(transaction, event).await,
-        }
-    }
-
-    /// What the request still has to do after the commit. A mail that can't be sent is logged and fails nothing,
-    /// because the customer is registered.
-    pub async fn after_commit(&self, customer: NewCustomer<'_>) {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::Inline(inline) => inline.send(customer).await,
-            Self::Queued(_) => {
-                let _ = customer;
-            }
-        }
+        self.insert(transaction, event).await
     }
 }
 

@@ -5,14 +5,22 @@
 //! response to the worker was lost (at-least-once delivery).
 //! **Source**: <https://microservices.io/patterns/data/transactional-outbox.html>
 
-use super::EventRow;
+use shop::third_parties::mail::Mailer;
+
+use super::{EventRow, NewCustomer};
 use crate::database::Transaction;
 
-/// The arm `welcome_email=queued`.
+/// The worker sends the mail.
 pub struct Queued;
 
 impl Queued {
-    pub(super) async fn write_event(
+    pub fn new(_mailer: &Mailer) -> Self {
+        Self
+    }
+
+    pub async fn after_commit(&self, _customer: NewCustomer<'_>) {}
+
+    pub(super) async fn insert(
         &self,
         transaction: &mut Transaction<'_>,
         row: EventRow<'_>,

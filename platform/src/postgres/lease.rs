@@ -35,7 +35,6 @@ enum LeasedConnection {
     /// Returned to the pool when dropped.
     Pooled(Object<Connections>),
     /// Closed when dropped.
-    #[cfg(feature = "baselines")]
     Own(KeptConnection),
 }
 
@@ -48,7 +47,6 @@ impl Lease {
     }
 
     /// Leases a connection outside of a pool, which is closed with the lease.
-    #[cfg(feature = "baselines")]
     pub fn own(connection: KeptConnection) -> Self {
         Self {
             connection: Some(LeasedConnection::Own(connection)),
@@ -63,7 +61,6 @@ impl Deref for Lease {
     fn deref(&self) -> &KeptConnection {
         match self.connection.as_ref().expect("present until it is dropped") {
             LeasedConnection::Pooled(connection) => connection,
-            #[cfg(feature = "baselines")]
             LeasedConnection::Own(connection) => connection,
         }
     }
@@ -73,7 +70,6 @@ impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut KeptConnection {
         match self.connection.as_mut().expect("present until it is dropped") {
             LeasedConnection::Pooled(connection) => connection,
-            #[cfg(feature = "baselines")]
             LeasedConnection::Own(connection) => connection,
         }
     }
@@ -84,7 +80,6 @@ impl Drop for Lease {
         let admission = self.admission.take();
         match self.connection.take() {
             Some(LeasedConnection::Pooled(connection)) => return_to_pool(connection, admission),
-            #[cfg(feature = "baselines")]
             // Closed cleanly, because otherwise Postgres would log a broken connection for every request.
             // With a statement in flight that would wait for the statement's end, so only a settled
             // connection is.
@@ -93,7 +88,6 @@ impl Drop for Lease {
             {
                 tokio::spawn(connection.close());
             }
-            #[cfg(feature = "baselines")]
             Some(LeasedConnection::Own(_)) => {}
             None => {}
         }

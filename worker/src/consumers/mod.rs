@@ -73,7 +73,7 @@ impl ConsumerContext {
             emails: EmailInbox::new(&pool, max_emails, settings.email_claim),
             confirmed_orders: confirmation_email::order_reader(&pool, max_emails),
             labels: LabelStatements::new(&pool, max_batch(Consumer::ShippingLabel)),
-            sales_counts: SalesCounts::new(selection.sales_counts, &pool, max_batch(Consumer::Popularity)),
+            sales_counts: SalesCounts::select(selection.sales_counts, &pool, max_batch(Consumer::Popularity)),
             pool,
             payments,
             carrier,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 
-use super::{ListRequest, ProductPage, read_page, render};
+use super::{ListRequest, ProductPage, complete_page, fallback, first_page, reference, render};
 use crate::catalog::Catalog;
 use crate::catalog::list_statement::Bounds;
 use crate::web::answer::Answer;
@@ -72,12 +72,28 @@ async fn page(
     name: &str,
     cursor: Option<Cursor>,
 ) -> Result<Answer, ApiError> {
-    let bounds = match cursor {
-        None => Bounds::Start,
-        Some(Cursor { matching, key, id }) => Bounds::After { matching, key, id },
-    };
     let mut connection = catalog.database.acquire(timings).await?;
-    let page = read_page(catalog, &mut connection, list, bounds).await?;
+    let reference = reference(catalog, &mut connection, list).await?;
+    let mut query = first_page(catalog, list);
+    if let Some(Cursor { matching, key, id }) = cursor {
+        query.matching = matching;
+        query.bounds = Bounds::After { key, id };
+    }
+    let (statement, statistics) = (catalog.statement, &catalog.statistics);
+    let mut rows = statement
+        .read(&mut connection, &reference, statistics, query)
+        .await?;
+    // An empty page behind a cursor doesn't imply an empty list.
+    if rows.is_empty()
+        && cursor.is_none()
+        && let Some(next) = fallback(catalog, query)
+    {
+        query = next;
+        rows = statement
+            .read(&mut connection, &reference, statistics, query)
+            .await?;
+    }
+    let page = complete_page(catalog, &mut connection, list, reference, (rows, query.matching)).await?;
     drop(connection);
 
     let next = match page.last_if_more() {

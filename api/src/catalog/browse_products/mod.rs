@@ -144,28 +144,37 @@ impl PageRows {
     }
 }
 
-/// Reads a page in one or two statements, plus one for details, plus the fallback's if a search text matched nothing.
-async fn read_page(
+/// Brands and categories, the list's own among them.
+async fn reference(
     catalog: &Catalog,
     connection: &mut InstrumentedConnection<'_>,
     list: &ListRequest,
-    bounds: Bounds,
-) -> Result<PageRows, ApiError> {
+) -> Result<Arc<Snapshot>, ApiError> {
     let (brand, category) = (list.filters.brand.as_deref(), list.filters.category.as_deref());
-    let reference = catalog.reference.with_slugs(connection, brand, category).await?;
-    let query = ListQuery {
+    Ok(catalog.reference.with_slugs(connection, brand, category).await?)
+}
+
+/// The rows of a list's first page.
+fn first_page<'l>(catalog: &Catalog, list: &'l ListRequest) -> ListQuery<'l> {
+    ListQuery {
         filters: &list.filters,
         sort: list.sort,
         limit: list.limit,
         columns: catalog.columns.sql(),
         search: catalog.search,
-        matching: match bounds {
-            Bounds::After { matching, .. } => matching,
-            _ => 0,
-        },
-        bounds,
-    };
-    let (mut rows, matching) = read_rows(catalog, connection, &reference, query).await?;
+        matching: 0,
+        bounds: Bounds::Start,
+    }
+}
+
+/// Completes a page: the names of its brands and categories, and its details. `matching` is how the search text was matched.
+async fn complete_page(
+    catalog: &Catalog,
+    connection: &mut InstrumentedConnection<'_>,
+    list: &ListRequest,
+    reference: Arc<Snapshot>,
+    (mut rows, matching): (Vec<PgRow>, u8),
+) -> Result<PageRows, ApiError> {
     let more = rows.len() > list.limit as usize;
     rows.truncate(list.limit as usize);
     let columns = rows
@@ -195,50 +204,12 @@ async fn read_page(
     })
 }
 
-/// The rows, and how the search text was matched.
-async fn read_rows(
-    catalog: &Catalog,
-    connection: &mut InstrumentedConnection<'_>,
-    reference: &Snapshot,
-    mut query: ListQuery<'_>,
-) -> Result<(Vec<PgRow>, u8), ApiError> {
-    let rows = catalog
-        .statement
-        .read(connection, reference, &catalog.statistics, query)
-        .await?;
-    let has_fallback =
-        query.matching == 0 && query.filters.q.is_some() && catalog.search.has_second_matching();
-    if !rows.is_empty() || !has_fallback {
-        return Ok((rows, query.matching));
-    }
-    // An empty page doesn't imply an empty list: the request may be past its end.
-    let list_is_empty = match query.bounds {
-        Bounds::Start => true,
-        Bounds::After { .. } => false,
-        #[cfg(feature = "baselines")]
-        Bounds::Skip(0) => true,
-        #[cfg(feature = "baselines")]
-        Bounds::Skip(_) => {
-            let first = ListQuery {
-                bounds: Bounds::Start,
-                ..query
-            };
-            let first = catalog
-                .statement
-                .read(connection, reference, &catalog.statistics, first)
-                .await?;
-            first.is_empty()
-        }
-    };
-    if !list_is_empty {
-        return Ok((rows, query.matching));
-    }
-    query.matching = 1;
-    let rows = catalog
-        .statement
-        .read(connection, reference, &catalog.statistics, query)
-        .await?;
-    Ok((rows, query.matching))
+/// The next way to match the list's words, if there is one.
+fn fallback<'l>(catalog: &Catalog, query: ListQuery<'l>) -> Option<ListQuery<'l>> {
+    let text = query.filters.q.as_deref()?;
+    let matching = query.matching + 1;
+    catalog.search.matching(text, matching)?;
+    Some(ListQuery { matching, ..query })
 }
 
 /// A page of a product list.

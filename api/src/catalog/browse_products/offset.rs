@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 
-use super::{ListRequest, ProductPage, read_page, render};
+use super::{ListRequest, ProductPage, complete_page, fallback, first_page, reference, render};
 use crate::catalog::Catalog;
-use crate::catalog::list_statement::Bounds;
 use crate::web::answer::Answer;
 use crate::web::error::{ApiError, Problem};
 use crate::web::query::Parameters;
@@ -66,9 +65,34 @@ async fn page(
     name: &str,
     number: u64,
 ) -> Result<Answer, ApiError> {
-    let bounds = Bounds::Skip((number - 1) * u64::from(list.limit));
+    let skipped = (number - 1) * u64::from(list.limit);
     let mut connection = catalog.database.acquire(timings).await?;
-    let page = read_page(catalog, &mut connection, list, bounds).await?;
+    let reference = reference(catalog, &mut connection, list).await?;
+    let mut query = first_page(catalog, list);
+    let statement = catalog.statement;
+    let mut rows = statement
+        .read_skipping(&mut connection, &reference, query, skipped)
+        .await?;
+    if rows.is_empty()
+        && let Some(next) = fallback(catalog, query)
+    {
+        // An empty page doesn't imply an empty list: the request may be past its end.
+        let first = match skipped {
+            0 => Vec::new(),
+            _ => {
+                statement
+                    .read_skipping(&mut connection, &reference, query, 0)
+                    .await?
+            }
+        };
+        if first.is_empty() {
+            query = next;
+            rows = statement
+                .read_skipping(&mut connection, &reference, query, skipped)
+                .await?;
+        }
+    }
+    let page = complete_page(catalog, &mut connection, list, reference, (rows, query.matching)).await?;
     drop(connection);
 
     let next = page.more.then(|| format!("{name}&page={}", number + 1));

@@ -23,15 +23,6 @@ use crate::web::cursor::CursorKeys;
 use crate::web::error::ApiError;
 use crate::web::timings::Timings;
 
-/// The arm of `catalog_cache` that this process runs.
-pub enum CatalogCache {
-    /// See [`none`].
-    #[cfg(feature = "baselines")]
-    None(none::NoCache),
-    /// See [`redis`].
-    Redis(Box<redis::RedisCache>),
-}
-
 /// The class of a cached answer. It decides the time to live, and which changes make the answer stale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
@@ -74,82 +65,36 @@ pub enum Fill {
     OnceOverall,
 }
 
-impl CatalogCache {
-    /// Builds the arm. It connects lazily.
-    pub fn new(
-        arm: techniques::CatalogCache,
-        redis: Redis,
-        settings: CacheSettings,
-        cursors: &CursorKeys,
-    ) -> Self {
-        match arm {
-            #[cfg(feature = "baselines")]
-            techniques::CatalogCache::None => Self::None(none::NoCache),
-            techniques::CatalogCache::Redis => {
-                // Answers contain signed `next` links. Links signed with another key may be rejected, so answers with
-                // them must not be served.
-                let cursor_key = cursors.signing_key_name();
-                let cache = redis::RedisCache::new(redis, settings, Fill::OnceOverall, &cursor_key);
-                Self::Redis(Box::new(cache))
-            }
-        }
+techniques::component! {
+    /// Keeps the catalogue's answers.
+    pub CatalogCache: techniques::CatalogCache {
+        baseline None = none::NoCache,
+        optimized Redis = redis::RedisCache,
     }
+    pub select(redis: Redis, settings: CacheSettings, cursors: &CursorKeys);
 
     /// The cached answer, or the result of `work`. `key` is the request in canonical form. `work` is a closure, so that a
     /// hit doesn't allocate the state of its future.
     ///
     /// # Errors
     /// Those of `work`. A slow or unavailable cache is no error.
-    pub async fn answer<W>(
+    pub async fn answer[W: Future<Output = Result<Answer, ApiError>>](
         &self,
         class: Class,
         key: &str,
         timings: &Timings,
         work: impl FnOnce() -> W,
-    ) -> Result<Answer, ApiError>
-    where
-        W: Future<Output = Result<Answer, ApiError>>,
-    {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::None(none) => none.answer(work()).await,
-            Self::Redis(redis) => redis.answer(class, key, timings, work).await,
-        }
-    }
+    ) -> Result<Answer, ApiError>;
 
     /// Makes answers stale that depend on these changes.
-    pub fn apply(&self, changes: &Changes) {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::None(_) => {}
-            Self::Redis(redis) => redis.apply(changes),
-        }
-    }
+    pub fn apply(&self, changes: &Changes);
 
     /// An attempt to reach Postgres failed.
-    pub fn note_unreachable(&self) {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::None(_) => {}
-            Self::Redis(redis) => redis.note_unreachable(),
-        }
-    }
+    pub fn note_unreachable(&self);
 
     /// Whether the feed was read recently. Otherwise the cache is neither read nor written.
-    pub fn knows_changes(&self) -> bool {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::None(_) => true,
-            Self::Redis(redis) => redis.knows_changes(),
-        }
-    }
+    pub fn knows_changes(&self) -> bool;
 
     /// For the readiness probe. Without its cache the shop is slower, but still ready.
-    pub fn health(&self) -> &'static str {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::None(_) => "unused",
-            Self::Redis(redis) => redis.health(),
-        }
-    }
+    pub fn health(&self) -> &'static str;
 }

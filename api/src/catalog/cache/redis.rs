@@ -26,6 +26,7 @@ use super::{Class, Fill};
 use crate::catalog::changes::Changes;
 use crate::settings::CacheSettings;
 use crate::web::answer::Answer;
+use crate::web::cursor::CursorKeys;
 use crate::web::error::ApiError;
 use crate::web::timings::{CacheOutcome, Timings};
 
@@ -59,7 +60,13 @@ enum LookupResult {
 }
 
 impl RedisCache {
-    pub(super) fn new(redis: Redis, settings: CacheSettings, fill: Fill, cursor_key: &str) -> Self {
+    /// Answers contain signed `next` links. Links signed with another key may be rejected, so answers with them are never
+    /// served: the key's name is a part of each entry's.
+    pub fn new(redis: Redis, settings: CacheSettings, cursors: &CursorKeys) -> Self {
+        Self::filled(redis, settings, Fill::OnceOverall, &cursors.signing_key_name())
+    }
+
+    fn filled(redis: Redis, settings: CacheSettings, fill: Fill, cursor_key: &str) -> Self {
         let longest_ttl_s = settings.listings_ttl_s.max(settings.products_ttl_s);
         Self {
             prefix: format!("{}catalog:{FORMAT}:{cursor_key}:", redis.prefix()),
@@ -82,7 +89,7 @@ impl RedisCache {
         }
     }
 
-    pub(super) async fn answer<W>(
+    pub async fn answer<W>(
         &self,
         class: Class,
         request: &str,
@@ -315,19 +322,19 @@ impl RedisCache {
         jittered(Duration::from_secs(u64::from(seconds)), random_fraction())
     }
 
-    pub(super) fn apply(&self, changes: &Changes) {
+    pub fn apply(&self, changes: &Changes) {
         self.freshness.apply(changes);
     }
 
-    pub(super) fn note_unreachable(&self) {
+    pub fn note_unreachable(&self) {
         self.freshness.note_unreachable();
     }
 
-    pub(super) fn knows_changes(&self) -> bool {
+    pub fn knows_changes(&self) -> bool {
         self.freshness.is_known()
     }
 
-    pub(super) fn health(&self) -> &'static str {
+    pub fn health(&self) -> &'static str {
         if self.redis.is_circuit_open() {
             "down"
         } else {
@@ -375,7 +382,7 @@ mod tests {
     fn blind_cache() -> Arc<RedisCache> {
         let flags = Flags::parse_from(["test", "--redis-url", "redis://127.0.0.1:1/"]);
         let redis = Redis::new(&flags.redis).unwrap();
-        Arc::new(RedisCache::new(redis, flags.cache, Fill::OncePerProcess, ""))
+        Arc::new(RedisCache::filled(redis, flags.cache, Fill::OncePerProcess, ""))
     }
 
     /// Lets every task run until it waits.

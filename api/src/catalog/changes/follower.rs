@@ -74,7 +74,10 @@ async fn apply(
     changes: &Changes,
 ) -> Result<(), sqlx::Error> {
     catalog.reference.apply(connection, changes).await?;
-    catalog.replicas.apply(connection, changes).await?;
+    catalog
+        .replicas
+        .apply(connection, changes, &catalog.facets)
+        .await?;
     catalog.cache.apply(changes);
     Ok(())
 }

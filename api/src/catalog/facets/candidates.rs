@@ -77,13 +77,13 @@ async fn compose(
     filters: &ProductFilters,
     matching: &Matching,
 ) -> Result<Option<(QueryBuilder<Postgres>, Access)>, ApiError> {
-    let Some(query) = matching.text_query(connection).await? else {
-        let mut sql = QueryBuilder::new("select p.id, true from products p");
-        matching.push_join(&mut sql);
-        sql.push(" where p.active and ");
-        matching.push_condition(&mut sql);
+    #[cfg(feature = "baselines")]
+    if let Matching::Like(pattern) = matching {
+        let mut sql = QueryBuilder::new("select p.id, true from products p where p.active and ");
+        pattern.push_condition(&mut sql);
         return Ok(Some((sql, Access::Index)));
-    };
+    }
+    let query = matching.text_query(connection).await?;
     let (brand, category) = (filters.brand.as_deref(), filters.category.as_deref());
     let reference = catalog.reference.with_slugs(connection, brand, category).await?;
     let (Some(query), Some(lexemes)) = (query, filter_lexemes(filters, &reference)) else {

@@ -25,11 +25,11 @@ use crate::web::timings::Timings;
 pub struct ColumnCounts(Arc<Replica<ProductColumns>>);
 
 impl ColumnCounts {
-    pub(super) fn new(columns: Arc<Replica<ProductColumns>>) -> Self {
-        Self(columns)
+    pub fn new(columns: &Arc<Replica<ProductColumns>>) -> Self {
+        Self(Arc::clone(columns))
     }
 
-    pub(super) async fn count(
+    pub async fn count(
         &self,
         catalog: &Catalog,
         timings: &Timings,
@@ -49,7 +49,11 @@ impl ColumnCounts {
         Ok(facets(&counts, &reference))
     }
 
-    pub(super) async fn by_category(
+    pub fn start_loading(&self) {
+        self.0.start_loading();
+    }
+
+    pub async fn by_category(
         &self,
         catalog: &Catalog,
         timings: &Timings,

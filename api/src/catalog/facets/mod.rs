@@ -10,14 +10,15 @@ pub mod columns;
 #[cfg(feature = "baselines")]
 pub mod scan;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use self::columns::ColumnCounts;
-use super::columns::PRICE_BANDS;
+use super::columns::{PRICE_BANDS, ProductColumns};
 use super::filters::ProductFilters;
-use super::replicas::Replicas;
+use super::replica::Replica;
 use crate::catalog::Catalog;
 use crate::web::error::ApiError;
 use crate::web::timings::Timings;
@@ -102,24 +103,13 @@ pub struct CategoryCount {
     pub product_count: i64,
 }
 
-/// The arm of `facets` that this process was built with.
-pub enum Facets {
-    /// See [`scan`].
-    #[cfg(feature = "baselines")]
-    Scan,
-    /// See [`columns`].
-    Columns(ColumnCounts),
-}
-
-impl Facets {
-    /// Builds the arm.
-    pub fn new(arm: techniques::Facets, replicas: &Replicas) -> Self {
-        match arm {
-            #[cfg(feature = "baselines")]
-            techniques::Facets::Scan => Self::Scan,
-            techniques::Facets::Columns => Self::Columns(ColumnCounts::new(replicas.columns.clone())),
-        }
+techniques::component! {
+    /// Counts products.
+    pub Facets: techniques::Facets {
+        baseline Scan = scan::Scan,
+        optimized Columns = columns::ColumnCounts,
     }
+    pub select(columns: &Arc<Replica<ProductColumns>>);
 
     /// Divides the products that match. With `candidates`, only these are looked at, and the words of the filters are
     /// not.
@@ -132,27 +122,14 @@ impl Facets {
         timings: &Timings,
         filters: &ProductFilters,
         candidates: Option<&[Uuid]>,
-    ) -> Result<FacetCounts, ApiError> {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::Scan => scan::count(catalog, timings, filters, candidates).await,
-            Self::Columns(columns) => columns.count(catalog, timings, filters, candidates).await,
-        }
-    }
+    ) -> Result<FacetCounts, ApiError>;
+
+    /// Loads in the background what counting needs.
+    pub fn start_loading(&self);
 
     /// All categories, by position and slug, with their counts.
     ///
     /// # Errors
-    /// As [`Self::count`].
-    pub async fn by_category(
-        &self,
-        catalog: &Catalog,
-        timings: &Timings,
-    ) -> Result<Vec<CategoryCount>, ApiError> {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::Scan => scan::by_category(catalog, timings).await,
-            Self::Columns(columns) => columns.by_category(catalog, timings).await,
-        }
-    }
+    /// As `count`.
+    pub async fn by_category(&self, catalog: &Catalog, timings: &Timings) -> Result<Vec<CategoryCount>, ApiError>;
 }

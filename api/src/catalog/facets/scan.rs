@@ -5,70 +5,87 @@
 //! **Fails when**: the catalogue grows: eight of these at a time are all connections, for as long as they scan.
 //! **Source**: <https://www.postgresql.org/docs/current/queries-table-expressions.html#QUERIES-GROUPING-SETS>
 
+use std::sync::Arc;
+
 use sqlx::{Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 use super::{CategoryCount, FacetCounts, MAX_NAMED, NamedCount, PriceBand};
 use crate::catalog::Catalog;
-use crate::catalog::columns::PRICE_BANDS;
+use crate::catalog::columns::{PRICE_BANDS, ProductColumns};
 use crate::catalog::filters::ProductFilters;
+use crate::catalog::replica::Replica;
 use crate::web::error::ApiError;
 use crate::web::timings::Timings;
 
-pub(super) async fn count(
-    catalog: &Catalog,
-    timings: &Timings,
-    filters: &ProductFilters,
-    candidates: Option<&[Uuid]>,
-) -> Result<FacetCounts, ApiError> {
-    let mut sql = compose(filters, candidates);
-    let mut connection = catalog.database.acquire(timings).await?;
-    let rows = sql.build().fetch_all(&mut connection).await?;
-    drop(connection);
-    let mut facets = FacetCounts::default();
-    for row in rows {
-        let products: i64 = row.try_get("products")?;
-        let named = || -> Result<NamedCount, sqlx::Error> {
-            Ok(NamedCount {
-                slug: row.try_get("slug")?,
-                name: row.try_get("name")?,
-                count: products,
-            })
-        };
-        match row.try_get("facet")? {
-            "brand" => facets.brands.push(named()?),
-            "category" => facets.categories.push(named()?),
-            "price" => {
-                // `width_bucket` counts from 1.
-                let band: i32 = row.try_get("band")?;
-                let index = usize::try_from(band - 1).unwrap_or_default();
-                facets.price_bands.push(PriceBand::at(index, products));
-            }
-            _ if row.try_get("in_stock")? => facets.availability.in_stock = products,
-            _ => facets.availability.out_of_stock = products,
-        }
-    }
-    facets.total = facets.availability.in_stock + facets.availability.out_of_stock;
-    facets.brands.truncate(MAX_NAMED);
-    facets.categories.truncate(MAX_NAMED);
-    Ok(facets)
-}
+/// The arm `facets=scan`.
+#[derive(Debug, Clone, Copy)]
+pub struct Scan;
 
-pub(super) async fn by_category(
-    catalog: &Catalog,
-    timings: &Timings,
-) -> Result<Vec<CategoryCount>, ApiError> {
-    let mut connection = catalog.database.acquire(timings).await?;
-    let rows = sqlx::query_as!(
-        CategoryCount,
-        r#"select c.id, c.parent_id, c.slug, c.name, coalesce(counted.products, 0) as "product_count!"
-           from categories c
-           left join (
-               select category_id, count(*) as products from products where active group by category_id
-           ) counted on counted.category_id = c.id
-           order by c.position, c.slug"#
-    );
-    Ok(rows.fetch_all(&mut connection).await?)
+impl Scan {
+    pub(super) fn new(_columns: &Arc<Replica<ProductColumns>>) -> Self {
+        Self
+    }
+
+    pub(super) async fn count(
+        &self,
+        catalog: &Catalog,
+        timings: &Timings,
+        filters: &ProductFilters,
+        candidates: Option<&[Uuid]>,
+    ) -> Result<FacetCounts, ApiError> {
+        let mut sql = compose(filters, candidates);
+        let mut connection = catalog.database.acquire(timings).await?;
+        let rows = sql.build().fetch_all(&mut connection).await?;
+        drop(connection);
+        let mut facets = FacetCounts::default();
+        for row in rows {
+            let products: i64 = row.try_get("products")?;
+            let named = || -> Result<NamedCount, sqlx::Error> {
+                Ok(NamedCount {
+                    slug: row.try_get("slug")?,
+                    name: row.try_get("name")?,
+                    count: products,
+                })
+            };
+            match row.try_get("facet")? {
+                "brand" => facets.brands.push(named()?),
+                "category" => facets.categories.push(named()?),
+                "price" => {
+                    // `width_bucket` counts from 1.
+                    let band: i32 = row.try_get("band")?;
+                    let index = usize::try_from(band - 1).unwrap_or_default();
+                    facets.price_bands.push(PriceBand::at(index, products));
+                }
+                _ if row.try_get("in_stock")? => facets.availability.in_stock = products,
+                _ => facets.availability.out_of_stock = products,
+            }
+        }
+        facets.total = facets.availability.in_stock + facets.availability.out_of_stock;
+        facets.brands.truncate(MAX_NAMED);
+        facets.categories.truncate(MAX_NAMED);
+        Ok(facets)
+    }
+
+    pub(super) fn start_loading(&self) {}
+
+    pub(super) async fn by_category(
+        &self,
+        catalog: &Catalog,
+        timings: &Timings,
+    ) -> Result<Vec<CategoryCount>, ApiError> {
+        let mut connection = catalog.database.acquire(timings).await?;
+        let rows = sqlx::query_as!(
+            CategoryCount,
+            r#"select c.id, c.parent_id, c.slug, c.name, coalesce(counted.products, 0) as "product_count!"
+               from categories c
+               left join (
+                   select category_id, count(*) as products from products where active group by category_id
+               ) counted on counted.category_id = c.id
+               order by c.position, c.slug"#
+        );
+        Ok(rows.fetch_all(&mut connection).await?)
+    }
 }
 
 /// All four divisions in one pass over the products that match. Slugs are in the order of their bytes, which is the

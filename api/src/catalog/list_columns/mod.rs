@@ -7,51 +7,24 @@ pub mod all_columns;
 pub mod narrow;
 
 use sqlx::postgres::PgRow;
-use techniques::Projection;
 
 use super::product::ItemColumns;
 
-/// The arm of `projection` that this process runs.
-#[derive(Debug, Clone, Copy)]
-pub enum ListColumns {
-    /// See [`all_columns`].
-    #[cfg(feature = "baselines")]
-    AllColumns,
-    /// See [`narrow`].
-    Narrow,
-}
-
-impl ListColumns {
-    /// Builds the arm.
-    pub fn new(arm: Projection) -> Self {
-        match arm {
-            #[cfg(feature = "baselines")]
-            Projection::AllColumns => Self::AllColumns,
-            Projection::Narrow => Self::Narrow,
-        }
+techniques::component! {
+    /// The columns of a list.
+    #[derive(Debug, Clone, Copy)]
+    pub ListColumns: techniques::Projection {
+        baseline AllColumns = all_columns::AllColumns,
+        optimized Narrow = narrow::Narrow,
     }
+    pub select();
 
     /// The columns of `products p`.
-    pub fn sql(self) -> &'static str {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::AllColumns => all_columns::COLUMNS,
-            Self::Narrow => narrow::COLUMNS,
-        }
-    }
+    pub fn sql(self) -> &'static str;
 
     /// The indexes of these columns in a row, after the sort key.
     ///
     /// # Errors
     /// When a column is missing.
-    pub fn positions(self, row: &PgRow) -> Result<ItemColumns, sqlx::Error> {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::AllColumns => ItemColumns::of(row),
-            Self::Narrow => {
-                let _ = row;
-                Ok(narrow::POSITIONS)
-            }
-        }
-    }
+    pub fn positions(self, row: &PgRow) -> Result<ItemColumns, sqlx::Error>;
 }

@@ -3,13 +3,15 @@
 //! **Fails when**: it doesn't; but a list that shows a new column must select it.
 //! **Source**: <https://www.postgresql.org/docs/current/queries-select-lists.html>
 
+use sqlx::postgres::PgRow;
+
 use crate::catalog::product::ItemColumns;
 
-pub const COLUMNS: &str = "p.id, p.slug, p.title, p.brand_id, p.category_id, p.price_cents, p.compare_at_cents, \
+const COLUMNS: &str = "p.id, p.slug, p.title, p.brand_id, p.category_id, p.price_cents, p.compare_at_cents, \
      p.currency, p.in_stock, p.rating_hundredths, p.review_count, p.image_url, p.image_alt";
 
 /// The indexes of these columns, after the sort key. They are constants, so no column is looked up by name.
-pub const POSITIONS: ItemColumns = ItemColumns {
+const POSITIONS: ItemColumns = ItemColumns {
     id: 1,
     slug: 2,
     title: 3,
@@ -24,6 +26,20 @@ pub const POSITIONS: ItemColumns = ItemColumns {
     image_url: 12,
     image_alt: 13,
 };
+
+/// A list's columns, and no others.
+#[derive(Debug, Clone, Copy)]
+pub struct Narrow;
+
+impl Narrow {
+    pub fn sql(self) -> &'static str {
+        COLUMNS
+    }
+
+    pub fn positions(self, _row: &PgRow) -> Result<ItemColumns, sqlx::Error> {
+        Ok(POSITIONS)
+    }
+}
 
 #[cfg(test)]
 mod tests {

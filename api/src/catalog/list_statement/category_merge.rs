@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use super::visible::{InCategory, push_cut, push_keys_in};
 use super::{ListQuery, push_order};
-use crate::catalog::search::Matching;
 use crate::catalog::search_statistics::Statistics;
 
 /// How many products of each category are read, when their orders are merged.
@@ -82,7 +81,6 @@ pub(super) fn push(
     sql: &mut QueryBuilder<Postgres>,
     list: &ListQuery<'_>,
     subtree: &[Uuid],
-    matching: Option<&Matching>,
     limits: &CategoryLimits,
 ) {
     let of_each = subtree.iter().map(|id| limits.limit_of(id).cast_signed());
@@ -100,7 +98,7 @@ pub(super) fn push(
     .push(", ")
     .push_bind(of_each.collect::<Vec<i64>>())
     .push(") as subtree (id, most) cross join lateral (");
-    push_keys_in(sql, list, (None, InCategory::Merged), matching, "p.id");
+    push_keys_in(sql, list, (None, InCategory::Merged), "p.id");
     sql.push(" limit subtree.most) k");
     push_order(sql, list.sort, "k.sort_key", "k.id");
     push_cut(sql, list);

@@ -10,31 +10,59 @@
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
+use super::visible::push_prices;
 use super::{Bounds, ListQuery, push_after, push_order};
-use crate::catalog::filters::push_subtree;
+use crate::catalog::filters::ProductFilters;
+use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;
+use crate::catalog::search_statistics::SearchStatistics;
 use crate::database::InstrumentedConnection;
 
-/// See the module.
-pub(super) async fn read(
+/// The arm `planner_estimates=hidden`.
+#[derive(Debug, Clone, Copy)]
+pub struct Hidden;
+
+impl Hidden {
+    /// See the module.
+    pub(super) async fn read(
+        self,
+        connection: &mut InstrumentedConnection<'_>,
+        _reference: &Snapshot,
+        _statistics: &SearchStatistics,
+        list: ListQuery<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        read(connection, &list, 0).await
+    }
+
+    pub(super) async fn read_skipping(
+        self,
+        connection: &mut InstrumentedConnection<'_>,
+        _reference: &Snapshot,
+        list: ListQuery<'_>,
+        skipped: u64,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        read(connection, &list, skipped).await
+    }
+}
+
+async fn read(
     connection: &mut InstrumentedConnection<'_>,
-    list: ListQuery<'_>,
+    list: &ListQuery<'_>,
+    skipped: u64,
 ) -> Result<Vec<PgRow>, sqlx::Error> {
-    let matching = list.filters.q.as_deref().map(|text| match list.matching {
-        0 => Some(list.search.matching(text)),
-        _ => list.search.second_matching(text),
-    });
-    let matching = match matching {
+    let matching = match list.filters.q.as_deref() {
         None => None,
-        Some(Some(matching)) => Some(matching),
-        // There is nothing to match the text with.
-        Some(None) => return Ok(Vec::new()),
+        Some(text) => match list.search.matching(text, list.matching) {
+            // There is nothing to match the text with.
+            None => return Ok(Vec::new()),
+            matching => matching,
+        },
     };
-    let mut sql = compose(&list, matching.as_ref());
+    let mut sql = compose(list, matching.as_ref(), skipped);
     sql.build().fetch_all(connection).await
 }
 
-fn compose(list: &ListQuery<'_>, matching: Option<&Matching>) -> QueryBuilder<Postgres> {
+fn compose(list: &ListQuery<'_>, matching: Option<&Matching>, skipped: u64) -> QueryBuilder<Postgres> {
     let mut sql = QueryBuilder::new("");
     if let Some(category) = &list.filters.category {
         push_subtree(&mut sql, category);
@@ -42,7 +70,7 @@ fn compose(list: &ListQuery<'_>, matching: Option<&Matching>) -> QueryBuilder<Po
         // over all of them would read and sort all their products.
         sql.push("select products.* from subtree cross join lateral (");
         push_products(&mut sql, list, matching);
-        sql.push(" limit ").push(list.bounds.skipped() + rows(list));
+        sql.push(" limit ").push(skipped + rows(list));
         sql.push(") products");
         push_order(&mut sql, list.sort, "products.sort_key", "products.id");
     } else {
@@ -50,8 +78,8 @@ fn compose(list: &ListQuery<'_>, matching: Option<&Matching>) -> QueryBuilder<Po
     }
     // Limits are written out, not bound: with an unknown limit the planner assumes a tenth of the table.
     sql.push(" limit ").push(rows(list));
-    if list.bounds.skipped() > 0 {
-        sql.push(" offset ").push(list.bounds.skipped());
+    if skipped > 0 {
+        sql.push(" offset ").push(skipped);
     }
     sql
 }
@@ -69,7 +97,7 @@ fn push_products(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matchin
     if let Some(matching) = matching {
         matching.push_join(sql);
     }
-    list.filters.push_conditions(sql, matching);
+    push_conditions(sql, list.filters, matching);
     if list.filters.category.is_some() {
         sql.push(" and p.category_id = subtree.id");
     }
@@ -80,7 +108,7 @@ fn push_products(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matchin
             push_order(sql, list.sort, &format!("p.{column}"), "p.id");
         }
         None => {
-            if let Bounds::After { key, id, .. } = list.bounds {
+            if let Bounds::After { key, id } = list.bounds {
                 sql.push(" and (");
                 push_key(sql, list, matching);
                 sql.push(", p.id)").push(list.sort.beyond()).push("(");
@@ -103,4 +131,31 @@ fn push_key(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matching: Op
             sql.push("0::bigint");
         }
     }
+}
+
+/// Opens a statement with the CTE `subtree`: the ids of a category and its descendants.
+fn push_subtree(sql: &mut QueryBuilder<Postgres>, category: &str) {
+    sql.push("with recursive subtree as (select id from categories where slug = ")
+        .push_bind(category.to_owned())
+        .push(" union all select c.id from categories c join subtree on c.parent_id = subtree.id) ");
+}
+
+/// Appends the conditions on `products p` and on the tables that `matching` joins, except the category's.
+fn push_conditions(sql: &mut QueryBuilder<Postgres>, filters: &ProductFilters, matching: Option<&Matching>) {
+    sql.push(" where p.active");
+    if let Some(matching) = matching {
+        sql.push(" and ");
+        matching.push_condition(sql);
+    }
+    if let Some(brand) = &filters.brand {
+        sql.push(" and p.brand_id = (select id from brands where slug = ")
+            .push_bind(brand.clone())
+            .push(")");
+    }
+    push_prices(sql, filters, "p");
+    match filters.in_stock {
+        Some(true) => sql.push(" and p.in_stock"),
+        Some(false) => sql.push(" and not p.in_stock"),
+        None => sql,
+    };
 }

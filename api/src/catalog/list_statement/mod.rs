@@ -8,6 +8,8 @@
 
 #[cfg(feature = "baselines")]
 pub mod hidden;
+#[cfg(feature = "baselines")]
+mod whole_order;
 
 mod category_merge;
 mod estimate;
@@ -17,7 +19,6 @@ pub mod visible;
 
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
-use techniques::PlannerEstimates;
 use uuid::Uuid;
 
 use super::filters::ProductFilters;
@@ -27,44 +28,52 @@ use super::search_statistics::SearchStatistics;
 use super::sort::Sort;
 use crate::database::InstrumentedConnection;
 
-/// The arm of `planner_estimates` that this process was built with.
-#[derive(Debug, Clone, Copy)]
-pub enum ListStatement {
-    /// See [`hidden`].
-    #[cfg(feature = "baselines")]
-    Hidden,
-    /// See [`visible`].
-    Visible,
+techniques::component! {
+    /// Reads a page of a list.
+    #[derive(Debug, Clone, Copy)]
+    pub ListStatement: techniques::PlannerEstimates {
+        baseline Hidden = hidden::Hidden,
+        optimized Visible = visible::Visible,
+    }
+    pub select();
+
+    /// Reads more than `limit` rows if the list has them, and at most 101.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn read(
+        self,
+        connection: &mut InstrumentedConnection<'_>,
+        reference: &Snapshot,
+        statistics: &SearchStatistics,
+        list: ListQuery<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error>;
+
+    /// As `read`, behind as many rows, which are read and discarded.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    pub async fn read_skipping(
+        self,
+        connection: &mut InstrumentedConnection<'_>,
+        reference: &Snapshot,
+        list: ListQuery<'_>,
+        skipped: u64,
+    ) -> Result<Vec<PgRow>, sqlx::Error>;
 }
 
-/// Which rows of a list a page asks for. It adds a condition or skips rows, never both.
+/// Where a page begins.
 #[derive(Debug, Clone, Copy)]
 pub enum Bounds {
     /// The first page.
     Start,
     /// What comes after a key.
     After {
-        /// With what the search text was matched.
-        matching: u8,
         /// The last item's sort key.
         key: i64,
         /// The last item's id.
         id: Uuid,
     },
-    /// What comes after so many rows.
-    #[cfg(feature = "baselines")]
-    Skip(u64),
-}
-
-impl Bounds {
-    /// Rows before the page that must be counted off.
-    pub fn skipped(self) -> u64 {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::Skip(skipped) => skipped,
-            _ => 0,
-        }
-    }
 }
 
 /// What a page is read from.
@@ -86,35 +95,6 @@ pub struct ListQuery<'a> {
     pub bounds: Bounds,
 }
 
-impl ListStatement {
-    /// Builds the arm.
-    pub fn new(arm: PlannerEstimates) -> Self {
-        match arm {
-            #[cfg(feature = "baselines")]
-            PlannerEstimates::Hidden => Self::Hidden,
-            PlannerEstimates::Visible => Self::Visible,
-        }
-    }
-
-    /// Reads more than `limit` rows if the list has them, and at most 101.
-    ///
-    /// # Errors
-    /// When a statement fails.
-    pub async fn read(
-        self,
-        connection: &mut InstrumentedConnection<'_>,
-        reference: &Snapshot,
-        statistics: &SearchStatistics,
-        list: ListQuery<'_>,
-    ) -> Result<Vec<PgRow>, sqlx::Error> {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::Hidden => hidden::read(connection, list).await,
-            Self::Visible => visible::read(connection, reference, statistics, list).await,
-        }
-    }
-}
-
 /// ` order by …`, of a key and an id.
 fn push_order(sql: &mut QueryBuilder<Postgres>, sort: Sort, key: &str, id: &str) {
     let direction = sort.direction();
@@ -128,7 +108,6 @@ fn push_after(sql: &mut QueryBuilder<Postgres>, sort: Sort, bounds: Bounds, key:
     if let Bounds::After {
         key: last,
         id: last_id,
-        ..
     } = bounds
     {
         for part in [" and (", key, ", ", id, ")", sort.beyond(), "("] {

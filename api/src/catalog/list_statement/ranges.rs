@@ -173,7 +173,7 @@ impl<'s> Ranges<'s> {
             behind: 0.0,
             begin: None,
         };
-        if let Bounds::After { key, id, .. } = bounds {
+        if let Bounds::After { key, id } = bounds {
             ranges.skip_to(if is_banded(sort) { band(sort, key) } else { key }, id);
         }
         ranges
@@ -306,7 +306,6 @@ mod tests {
 
     fn after(key: i64, id: u128) -> Bounds {
         Bounds::After {
-            matching: 0,
             key,
             id: Uuid::from_u128(id),
         }

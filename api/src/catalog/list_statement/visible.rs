@@ -11,10 +11,9 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::category_merge::{self, CategoryLimits};
-use super::{Bounds, ListQuery, intersection, push_after, push_order};
+use super::{ListQuery, intersection, push_after, push_order};
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
-use crate::catalog::search::Matching;
 use crate::catalog::search::full_text::TextQuery;
 use crate::catalog::search::indexed_search::lexemes;
 use crate::catalog::search_statistics::SearchStatistics;
@@ -81,40 +80,63 @@ impl<'a> Ids<'a> {
     }
 }
 
-/// See the module.
-pub(super) async fn read(
-    connection: &mut InstrumentedConnection<'_>,
-    reference: &Snapshot,
-    statistics: &SearchStatistics,
-    list: ListQuery<'_>,
-) -> Result<Vec<PgRow>, sqlx::Error> {
-    let Some(ids) = Ids::of(list.filters, reference) else {
-        return Ok(Vec::new());
-    };
-    let matching = match (list.filters.q.as_deref(), list.matching) {
-        (None, _) => None,
-        (Some(text), 0) => Some(list.search.matching(text)),
-        (Some(text), _) => match list.search.second_matching(text) {
-            None => return Ok(Vec::new()),
-            matching => matching,
-        },
-    };
-    if let Some(matching) = &matching
-        && let Some(query) = matching.text_query(connection).await?
-    {
-        let Some(query) = query else {
+/// Plans each statement for its values.
+#[derive(Debug, Clone, Copy)]
+pub struct Visible;
+
+impl Visible {
+    pub async fn read(
+        self,
+        connection: &mut InstrumentedConnection<'_>,
+        reference: &Snapshot,
+        statistics: &SearchStatistics,
+        list: ListQuery<'_>,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        let Some(ids) = Ids::of(list.filters, reference) else {
+            return Ok(Vec::new());
+        };
+        let Some(text) = list.filters.q.as_deref() else {
+            return read_without_words(connection, statistics, list, ids).await;
+        };
+        let Some(matching) = list.search.matching(text, list.matching) else {
+            return Ok(Vec::new());
+        };
+        #[cfg(feature = "baselines")]
+        if let crate::catalog::search::Matching::Like(_) = matching {
+            return super::whole_order::read(connection, list, ids, 0).await;
+        }
+        let Some(query) = matching.text_query(connection).await? else {
             return Ok(Vec::new());
         };
         let category = ids.categories.and_then(<[_]>::first).copied();
         let lexemes = lexemes::all_of(ids.brand, category, list.filters.in_stock);
-        return intersection::read(connection, statistics, list, ids, &query, &lexemes).await;
+        intersection::read(connection, statistics, list, ids, &query, &lexemes).await
     }
+
+    /// Leaves everything but the values to Postgres.
+    #[cfg(feature = "baselines")]
+    pub async fn read_skipping(
+        self,
+        connection: &mut InstrumentedConnection<'_>,
+        reference: &Snapshot,
+        list: ListQuery<'_>,
+        skipped: u64,
+    ) -> Result<Vec<PgRow>, sqlx::Error> {
+        match Ids::of(list.filters, reference) {
+            Some(ids) => super::whole_order::read(connection, list, ids, skipped).await,
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+async fn read_without_words(
+    connection: &mut InstrumentedConnection<'_>,
+    statistics: &SearchStatistics,
+    list: ListQuery<'_>,
+    ids: Ids<'_>,
+) -> Result<Vec<PgRow>, sqlx::Error> {
     let filters = list.filters;
-    // The inverted index finds all matches, of which skipped rows would be counted off.
-    if matching.is_none()
-        && list.bounds.skipped() == 0
-        && let Some((query, lexemes)) = ids.intersection_query(filters, list.sort)
-    {
+    if let Some((query, lexemes)) = ids.intersection_query(filters, list.sort) {
         let ids = Ids {
             categories: None,
             ..ids
@@ -127,26 +149,21 @@ pub(super) async fn read(
             brand: None,
             categories: None
         }
-    ) && matching.is_none()
-        && has_other_prices(filters, list.sort)
+    ) && has_other_prices(filters, list.sort)
         && let Some(page) = intersection::read_between_prices(connection, statistics, list).await?
     {
         return Ok(page);
     }
-    let mut limits = CategoryLimits::new(list.bounds.skipped() + rows(list.limit));
-    if matching.is_none()
-        && list.bounds.skipped() == 0
-        && let Some(subtree) = ids.merged()
-    {
+    let mut limits = CategoryLimits::new(rows(list.limit));
+    if let Some(subtree) = ids.merged() {
         limits.lower_to_expected(&*statistics.get(connection).await?, subtree);
     }
     // What one plan serves for all values keeps it; where a value decides, each execution is planned for its own.
-    let is_decided_by_values = matching.is_some()
-        || filters.min_price.is_some()
+    let is_decided_by_values = filters.min_price.is_some()
         || filters.max_price.is_some()
         || (ids.brand.is_some() && ids.categories.is_some());
     loop {
-        let mut sql = compose(&list, ids, matching.as_ref(), &limits);
+        let mut sql = compose(&list, ids, &limits);
         let page = sql
             .build()
             .persistent(!is_decided_by_values)
@@ -176,15 +193,9 @@ fn rows(limit: u32) -> u64 {
 
 /// Without filters that an index doesn't have, the index of the order leads straight to the page's rows. With them, keys and
 /// ids are chosen from an index first, so that rows which are filtered out are never read.
-fn compose(
-    list: &ListQuery<'_>,
-    ids: Ids<'_>,
-    matching: Option<&Matching>,
-    limits: &CategoryLimits,
-) -> QueryBuilder<Postgres> {
+fn compose(list: &ListQuery<'_>, ids: Ids<'_>, limits: &CategoryLimits) -> QueryBuilder<Postgres> {
     let filters = list.filters;
-    let is_plain = matching.is_none()
-        && filters.min_price.is_none()
+    let is_plain = filters.min_price.is_none()
         && filters.max_price.is_none()
         && filters.in_stock.is_none()
         && match ids {
@@ -196,16 +207,16 @@ fn compose(
         };
     let mut sql = QueryBuilder::new("");
     if is_plain {
-        push_keys(&mut sql, list, ids, None, list.columns);
+        push_keys(&mut sql, list, ids, list.columns);
         push_cut(&mut sql, list);
         return sql;
     }
     if let Some(subtree) = ids.merged() {
-        category_merge::push(&mut sql, list, subtree, matching, limits);
+        category_merge::push(&mut sql, list, subtree, limits);
         return sql;
     }
     push_page_begin(&mut sql);
-    push_keys(&mut sql, list, ids, matching, "p.id");
+    push_keys(&mut sql, list, ids, "p.id");
     push_cut(&mut sql, list);
     push_page_end(&mut sql, list);
     sql
@@ -229,12 +240,9 @@ pub(super) fn push_page_end(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'
     push_order(sql, list.sort, "page.sort_key", "page.id");
 }
 
-/// The page's rows, behind those that are skipped.
+/// The page's rows.
 pub(super) fn push_cut(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>) {
-    sql.push(" limit ").push(rows(list.limit));
-    if list.bounds.skipped() > 0 {
-        sql.push(" offset ").push(list.bounds.skipped());
-    }
+    push_limit(sql, rows(list.limit));
 }
 
 /// The condition on a product's category.
@@ -247,33 +255,35 @@ pub(super) enum InCategory<'a> {
 }
 
 /// Keys and ids of the first products, in order.
-pub(super) fn push_keys(
-    sql: &mut QueryBuilder<Postgres>,
-    list: &ListQuery<'_>,
-    ids: Ids<'_>,
-    matching: Option<&Matching>,
-    columns: &str,
-) {
+pub(super) fn push_keys(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, ids: Ids<'_>, columns: &str) {
     let category = ids.categories.map_or(InCategory::Any, InCategory::OneOf);
-    push_keys_in(sql, list, (ids.brand, category), matching, columns);
+    push_keys_in(sql, list, (ids.brand, category), columns);
 }
 
 pub(super) fn push_keys_in(
     sql: &mut QueryBuilder<Postgres>,
     list: &ListQuery<'_>,
     (brand, category): (Option<Uuid>, InCategory<'_>),
-    matching: Option<&Matching>,
     columns: &str,
 ) {
-    sql.push("select ");
-    push_key(sql, list, matching);
-    sql.push(" as sort_key, ")
-        .push(columns)
-        .push(" from products p where p.active");
-    if let Some(matching) = matching {
-        sql.push(" and ");
-        matching.push_condition(sql);
+    // A list without words is never sorted by relevance, whose parts are sorted by sales.
+    let column = list.sort.column().unwrap_or("sales_count");
+    for part in ["select p.", column, " as sort_key, ", columns, " from products p"] {
+        sql.push(part);
     }
+    push_conditions(sql, list.filters, (brand, category));
+    let key = format!("p.{column}");
+    push_after(sql, list.sort, list.bounds, &key, "p.id");
+    push_order(sql, list.sort, &key, "p.id");
+}
+
+/// The conditions on `products p`, without the words.
+pub(super) fn push_conditions(
+    sql: &mut QueryBuilder<Postgres>,
+    filters: &ProductFilters,
+    (brand, category): (Option<Uuid>, InCategory<'_>),
+) {
+    sql.push(" where p.active");
     if let Some(brand) = brand {
         sql.push(" and p.brand_id = ").push_bind(brand);
     }
@@ -291,41 +301,12 @@ pub(super) fn push_keys_in(
             sql.push(" and p.category_id = subtree.id");
         }
     }
-    push_prices(sql, list.filters, "p");
-    match list.filters.in_stock {
+    push_prices(sql, filters, "p");
+    match filters.in_stock {
         Some(true) => sql.push(" and p.in_stock"),
         Some(false) => sql.push(" and not p.in_stock"),
         None => sql,
     };
-    match list.sort.column() {
-        Some(column) => {
-            push_after(sql, list.sort, list.bounds, &format!("p.{column}"), "p.id");
-            push_order(sql, list.sort, &format!("p.{column}"), "p.id");
-        }
-        None => {
-            if let Bounds::After { key, id, .. } = list.bounds {
-                sql.push(" and (");
-                push_key(sql, list, matching);
-                sql.push(", p.id)").push(list.sort.beyond()).push("(");
-                list.sort.push_key(sql, key);
-                sql.push(", ").push_bind(id).push(")");
-            }
-            push_order(sql, list.sort, "sort_key", "p.id");
-        }
-    }
-}
-
-fn push_key(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matching: Option<&Matching>) {
-    match (list.sort.column(), matching) {
-        (Some(column), _) => {
-            sql.push("p.").push(column);
-        }
-        (None, Some(matching)) => matching.push_rank(sql),
-        // A list without words is never sorted by relevance.
-        (None, None) => {
-            sql.push("0::bigint");
-        }
-    }
 }
 
 /// The price limits, as conditions on a column of `of`.

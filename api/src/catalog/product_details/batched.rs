@@ -11,44 +11,51 @@ use uuid::Uuid;
 use super::{Details, ImageRow, Include, ProductKey, VariantRow, image, variant};
 use crate::database::InstrumentedConnection;
 
-pub(super) async fn load(
-    connection: &mut InstrumentedConnection<'_>,
-    products: &[ProductKey],
-    include: Include,
-    most: i64,
-) -> Result<Vec<Details>, sqlx::Error> {
-    let ids: Vec<Uuid> = products.iter().map(|product| product.id).collect();
-    let (variants, images) = match include {
-        Include {
-            variants: true,
-            images: true,
-        } => both(connection, &ids, most).await?,
-        Include {
-            variants: true,
-            images: false,
-        } => (variants(connection, &ids, most).await?, Vec::new()),
-        Include { variants: false, .. } => (Vec::new(), images(connection, &ids, most).await?),
-    };
-    let positions: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
-    let empty = || Details {
-        variants: include.variants.then(Vec::new),
-        images: include.images.then(Vec::new),
-    };
-    let mut all: Vec<Details> = products.iter().map(|_| empty()).collect();
-    for row in variants {
-        let at = positions[&row.product_id];
-        all[at]
-            .variants
-            .get_or_insert_default()
-            .push(variant(row, products[at].currency));
+/// Loads the details of all products at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Batched;
+
+impl Batched {
+    pub(super) async fn read(
+        self,
+        connection: &mut InstrumentedConnection<'_>,
+        products: &[ProductKey],
+        include: Include,
+        most: i64,
+    ) -> Result<Vec<Details>, sqlx::Error> {
+        let ids: Vec<Uuid> = products.iter().map(|product| product.id).collect();
+        let (variants, images) = match include {
+            Include {
+                variants: true,
+                images: true,
+            } => both(connection, &ids, most).await?,
+            Include {
+                variants: true,
+                images: false,
+            } => (variants(connection, &ids, most).await?, Vec::new()),
+            Include { variants: false, .. } => (Vec::new(), images(connection, &ids, most).await?),
+        };
+        let positions: HashMap<Uuid, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
+        let empty = || Details {
+            variants: include.variants.then(Vec::new),
+            images: include.images.then(Vec::new),
+        };
+        let mut all: Vec<Details> = products.iter().map(|_| empty()).collect();
+        for row in variants {
+            let at = positions[&row.product_id];
+            all[at]
+                .variants
+                .get_or_insert_default()
+                .push(variant(row, products[at].currency));
+        }
+        for row in images {
+            all[positions[&row.product_id]]
+                .images
+                .get_or_insert_default()
+                .push(image(row));
+        }
+        Ok(all)
     }
-    for row in images {
-        all[positions[&row.product_id]]
-            .images
-            .get_or_insert_default()
-            .push(image(row));
-    }
-    Ok(all)
 }
 
 async fn variants(

@@ -9,20 +9,28 @@ pub mod batched;
 
 use shop::money::{Currency, Money};
 use sqlx::types::Json;
-use techniques::Listing;
 use uuid::Uuid;
 
 use super::product::{Details, ProductImage, Variant, compare_at_price};
 use crate::database::InstrumentedConnection;
 
-/// The arm of `listing` that this process runs.
-#[derive(Debug, Clone, Copy)]
-pub enum ProductDetails {
-    /// See [`n_plus_one`].
-    #[cfg(feature = "baselines")]
-    NPlusOne,
-    /// See [`batched`].
-    Batched,
+techniques::component! {
+    /// Loads variants and images.
+    #[derive(Debug, Clone, Copy)]
+    pub ProductDetails: techniques::Listing {
+        baseline NPlusOne = n_plus_one::NPlusOne,
+        optimized Batched = batched::Batched,
+    }
+    pub select();
+
+    /// The details of each product, in the order of `products`, with at most `most` variants and images per product.
+    async fn read(
+        self,
+        connection: &mut InstrumentedConnection<'_>,
+        products: &[ProductKey],
+        include: Include,
+        most: i64,
+    ) -> Result<Vec<Details>, sqlx::Error>;
 }
 
 /// A product whose details are loaded.
@@ -41,15 +49,6 @@ pub struct Include {
 }
 
 impl ProductDetails {
-    /// Builds the arm.
-    pub fn new(arm: Listing) -> Self {
-        match arm {
-            #[cfg(feature = "baselines")]
-            Listing::NPlusOne => Self::NPlusOne,
-            Listing::Batched => Self::Batched,
-        }
-    }
-
     /// The details of each product, in the order of `products`. Returns at most `most` variants and images per product,
     /// because a page of a hundred large products could take hundreds of megabytes. Executes no statement if `include` is
     /// empty.
@@ -66,11 +65,7 @@ impl ProductDetails {
         if products.is_empty() || include == Include::default() {
             return Ok(products.iter().map(|_| Details::default()).collect());
         }
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::NPlusOne => n_plus_one::load(connection, products, include, i64::from(most)).await,
-            Self::Batched => batched::load(connection, products, include, i64::from(most)).await,
-        }
+        self.read(connection, products, include, i64::from(most)).await
     }
 }
 

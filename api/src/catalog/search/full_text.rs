@@ -10,7 +10,7 @@
 
 use sqlx::{Postgres, QueryBuilder};
 
-pub(super) const JOIN: &str = " join search_rows s on s.product_id = p.id";
+use super::Matching;
 
 /// Added to a product's sales for a match in the title, when matches are ranked. Larger than any number of sales.
 pub const TITLE_MATCH: i64 = 1 << 40;
@@ -18,11 +18,25 @@ pub const TITLE_MATCH: i64 = 1 << 40;
 /// The fewest characters of a prefix. Nearly every text has words that start with a given letter or two.
 const MIN_PREFIX_CHARS: usize = 3;
 
+/// Full-text search.
+#[derive(Debug, Clone, Copy)]
+pub struct FullText;
+
+impl FullText {
+    pub fn matching(self, text: &str, attempt: u8) -> Option<Matching> {
+        match attempt {
+            0 => Some(Matching::Words(Words::new(text))),
+            1 => Some(Matching::Similar(Similar::new(text))),
+            _ => None,
+        }
+    }
+}
+
 /// A text as a query of the `english` configuration: all words, the last as a prefix.
 #[derive(Debug, Clone)]
 pub struct Words {
     /// All of them, in the syntax of `to_tsquery`.
-    all: String,
+    pub(in crate::catalog) all: String,
     prefix: Option<Prefix>,
 }
 
@@ -100,7 +114,7 @@ pub fn words_query(text: &str) -> TextQuery {
 }
 
 impl Words {
-    pub(super) fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         let words: Vec<&str> = text
             .split(|c: char| !c.is_alphanumeric())
             .filter(|word| !word.is_empty())
@@ -128,23 +142,6 @@ impl Words {
     pub(super) fn text_query(&self) -> TextQuery {
         TextQuery::Words(self.clone())
     }
-
-    pub(super) fn push_condition(&self, sql: &mut QueryBuilder<Postgres>) {
-        // In a subquery the text is parsed once, not once per row.
-        sql.push("s.document @@ (select to_tsquery('pg_catalog.english', ")
-            .push_bind(self.all.clone())
-            .push("))");
-    }
-
-    pub(super) fn push_rank(&self, sql: &mut QueryBuilder<Postgres>) {
-        sql.push(
-            "p.sales_count + case when s.document @@ (select title_query(to_tsquery('pg_catalog.english', ",
-        )
-        .push_bind(self.all.clone())
-        .push("))) then ")
-        .push(TITLE_MATCH)
-        .push(" else 0 end");
-    }
 }
 
 /// A text with corrected words.
@@ -152,26 +149,12 @@ impl Words {
 pub struct Similar(String);
 
 impl Similar {
-    pub(super) fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(in crate::catalog) fn text(&self) -> &String {
         &self.0
-    }
-
-    pub(super) fn push_condition(&self, sql: &mut QueryBuilder<Postgres>) {
-        sql.push("s.document @@ (select corrected_query(")
-            .push_bind(self.0.clone())
-            .push("))");
-    }
-
-    pub(super) fn push_rank(&self, sql: &mut QueryBuilder<Postgres>) {
-        sql.push("p.sales_count + case when s.document @@ (select title_query(corrected_query(")
-            .push_bind(self.0.clone())
-            .push("))) then ")
-            .push(TITLE_MATCH)
-            .push(" else 0 end");
     }
 }
 

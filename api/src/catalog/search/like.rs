@@ -6,17 +6,29 @@
 
 use sqlx::{Postgres, QueryBuilder};
 
+use super::Matching;
+
+/// The arm `search=like`.
+#[derive(Debug, Clone, Copy)]
+pub struct Like;
+
+impl Like {
+    pub(super) fn matching(self, text: &str, attempt: u8) -> Option<Matching> {
+        (attempt == 0).then(|| Matching::Like(Pattern::new(text)))
+    }
+}
+
 /// `%text%`, with the pattern's special characters escaped.
 #[derive(Debug, Clone)]
 pub struct Pattern(String);
 
 impl Pattern {
-    pub(super) fn new(text: &str) -> Self {
+    fn new(text: &str) -> Self {
         let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         Self(format!("%{escaped}%"))
     }
 
-    pub(super) fn push_condition(&self, sql: &mut QueryBuilder<Postgres>) {
+    pub(in crate::catalog) fn push_condition(&self, sql: &mut QueryBuilder<Postgres>) {
         sql.push("(p.title ilike ").push_bind(self.0.clone());
         sql.push(" or p.description ilike ")
             .push_bind(self.0.clone())
@@ -24,7 +36,7 @@ impl Pattern {
     }
 
     /// A match in the title ranks above a match in the description.
-    pub(super) fn push_rank(&self, sql: &mut QueryBuilder<Postgres>) {
+    pub(in crate::catalog) fn push_rank(&self, sql: &mut QueryBuilder<Postgres>) {
         sql.push("(p.title ilike ")
             .push_bind(self.0.clone())
             .push(")::integer::bigint");

@@ -7,14 +7,11 @@
 
 #[cfg(feature = "baselines")]
 pub mod inline;
-#[cfg(feature = "baselines")]
-mod sales_counts;
 
 pub mod queued;
 
 use shop::messages::Consumer;
 use shop::third_parties::payment::PaymentGateway;
-use techniques::{Checkout as Arm, Selection};
 
 use super::order::Order;
 use crate::build_error::BuildAppError;
@@ -22,50 +19,17 @@ use crate::orders::Orders;
 use crate::settings::Settings;
 use crate::web::timings::Timings;
 
-/// The arm of `checkout` that this process was built with.
-pub enum Checkout {
-    /// See [`inline`].
-    #[cfg(feature = "baselines")]
-    Inline(Box<inline::Inline>),
-    /// See [`queued`].
-    Queued,
-}
-
-impl Checkout {
-    /// Builds the arm, without connecting to anything.
-    ///
-    /// # Errors
-    /// When a setting of a third party can't be used.
-    pub fn new(
-        selection: &Selection,
-        settings: &Settings,
-        payments: &PaymentGateway,
-    ) -> Result<Self, BuildAppError> {
-        let _ = (settings, payments); // unused without baselines
-        Ok(match selection.checkout {
-            #[cfg(feature = "baselines")]
-            Arm::Inline => Self::Inline(Box::new(inline::Inline::new(selection, settings, payments)?)),
-            Arm::Queued => Self::Queued,
-        })
+techniques::component! {
+    /// The side work of a paid order.
+    pub Checkout: techniques::Checkout {
+        baseline Inline = inline::Inline,
+        optimized Queued = queued::Queued,
     }
+    pub select(sales_counts: techniques::SalesCounts, settings: &Settings, payments: &PaymentGateway) -> Result<Self, BuildAppError>;
 
     /// The worker's consumers whose work this arm does itself.
-    pub fn handled_in_request(&self) -> &'static [Consumer] {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::Inline(_) => inline::HANDLED_IN_REQUEST,
-            Self::Queued => queued::HANDLED_IN_REQUEST,
-        }
-    }
+    pub fn handled_in_request(&self) -> &'static [Consumer];
 
     /// Runs between the payment and the response.
-    pub async fn after_payment(&self, orders: &Orders, timings: &Timings, order: &Order, payment_id: &str) {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::Inline(inline) => inline.after_payment(orders, timings, order, payment_id).await,
-            Self::Queued => {
-                let _ = (orders, timings, order, payment_id); // the worker handles the event
-            }
-        }
-    }
+    pub async fn after_payment(&self, orders: &Orders, timings: &Timings, order: &Order, payment_id: &str);
 }

@@ -5,5 +5,37 @@
 //! **Source**: <https://www.rabbitmq.com/docs/reliability>
 
 use shop::messages::Consumer;
+use shop::third_parties::payment::PaymentGateway;
+use techniques::SalesCounts;
 
-pub(super) const HANDLED_IN_REQUEST: &[Consumer] = &[];
+use crate::build_error::BuildAppError;
+use crate::orders::Orders;
+use crate::orders::order::Order;
+use crate::settings::Settings;
+use crate::web::timings::Timings;
+
+/// The arm `checkout=queued`.
+pub struct Queued;
+
+impl Queued {
+    pub fn new(
+        _sales_counts: SalesCounts,
+        _settings: &Settings,
+        _payments: &PaymentGateway,
+    ) -> Result<Self, BuildAppError> {
+        Ok(Self)
+    }
+
+    pub fn handled_in_request(&self) -> &'static [Consumer] {
+        &[]
+    }
+
+    pub async fn after_payment(
+        &self,
+        _orders: &Orders,
+        _timings: &Timings,
+        _order: &Order,
+        _payment_id: &str,
+    ) {
+    }
+}

@@ -10,9 +10,10 @@ use std::time::Duration;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ExchangeKind};
-use platform::settings::AmqpSettings;
+use platform::postgres::UrlError;
+use platform::settings::{AmqpSettings, DatabaseSettings};
 use shop::messages::{CONTENT_TYPE, EXCHANGE, TRACEPARENT};
-use shop::orders::PendingEvent;
+use shop::orders::{OutboxRow, PendingEvent};
 use tokio::sync::Mutex;
 
 use crate::settings::OrderSettings;
@@ -31,17 +32,25 @@ pub struct DualWrite {
 }
 
 impl DualWrite {
-    pub(super) fn new(settings: &OrderSettings) -> Self {
-        Self {
+    pub(super) fn new(_database: &DatabaseSettings, settings: &OrderSettings) -> Result<Self, UrlError> {
+        Ok(Self {
             amqp: AmqpSettings {
                 amqp_url: settings.amqp_url.clone(),
             },
             channel: Mutex::new(None),
+        })
+    }
+
+    /// None: the event is published after the commit.
+    pub(super) fn row<'a>(&self, event: &'a PendingEvent) -> OutboxRow<'a> {
+        OutboxRow {
+            message_id: None,
+            ..event.outbox_row()
         }
     }
 
     /// Publishes the event. If that fails, the event is lost: it is stored nowhere.
-    pub(super) async fn publish(&self, pending: &PendingEvent) {
+    pub(super) async fn after_commit(&self, pending: &PendingEvent) {
         match tokio::time::timeout(TIMEOUT, self.try_publish(pending)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, event = pending.event.name(), "an event was lost"),

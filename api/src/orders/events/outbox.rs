@@ -12,9 +12,12 @@ use std::time::Duration;
 use platform::postgres::UrlError;
 use platform::settings::DatabaseSettings;
 use shop::messages::WAKE_CHANNEL;
+use shop::orders::{OutboxRow, PendingEvent};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions};
 use tokio::sync::Mutex;
+
+use crate::settings::OrderSettings;
 
 /// A process notifies the relay at most once in this interval. Each `notify` is a transaction of its own, and a busy
 /// relay needs none.
@@ -36,7 +39,7 @@ struct RelayNotifier {
 }
 
 impl Outbox {
-    pub(super) fn new(settings: &DatabaseSettings) -> Result<Self, UrlError> {
+    pub fn new(settings: &DatabaseSettings, _orders: &OrderSettings) -> Result<Self, UrlError> {
         // A lost notification costs 100 ms at most, so its commit needn't wait for the disk.
         let options = platform::postgres::connect_options(settings, "backstock-api wake")?
             .options([("synchronous_commit", "off")]);
@@ -49,10 +52,19 @@ impl Outbox {
         })
     }
 
+    pub fn row<'a>(&self, event: &'a PendingEvent) -> OutboxRow<'a> {
+        event.outbox_row()
+    }
+
+    /// The relay reads the event's row.
+    pub async fn after_commit(&self, _event: &PendingEvent) {
+        self.notify_relay();
+    }
+
     /// Wakes the relay, after the commit and outside the request: inside the transaction, a `notify` would serialize
     /// commits. Best effort, because the relay polls too. At most one is pending, and it covers all commits before it
     /// (coalescing).
-    pub(super) fn notify_relay(&self) {
+    fn notify_relay(&self) {
         if self.notifier.is_pending.swap(true, Ordering::AcqRel) {
             return;
         }

@@ -8,20 +8,26 @@ pub mod n_plus_one;
 pub mod batched;
 
 use shop::money::Currency;
-use techniques::OrderHistory as Arm;
 use uuid::Uuid;
 
 use super::order::OrderLine;
 use crate::database::InstrumentedConnection;
 
-/// The arm of `order_history` that this process was built with.
-#[derive(Debug, Clone, Copy)]
-pub enum OrderHistory {
-    /// See [`n_plus_one`].
-    #[cfg(feature = "baselines")]
-    NPlusOne,
-    /// See [`batched`].
-    Batched,
+techniques::component! {
+    /// Loads the lines of a page of orders.
+    #[derive(Debug, Clone, Copy)]
+    pub OrderHistory: techniques::OrderHistory {
+        baseline NPlusOne = n_plus_one::NPlusOne,
+        optimized Batched = batched::Batched,
+    }
+    pub select();
+
+    /// Each order's lines, in the order of `orders`.
+    async fn read(
+        self,
+        connection: &mut InstrumentedConnection<'_>,
+        orders: &[OrderKey],
+    ) -> Result<Vec<Vec<OrderLine>>, sqlx::Error>;
 }
 
 /// An order whose lines are loaded.
@@ -50,15 +56,6 @@ impl LineRow {
 }
 
 impl OrderHistory {
-    /// Builds the arm.
-    pub fn new(arm: Arm) -> Self {
-        match arm {
-            #[cfg(feature = "baselines")]
-            Arm::NPlusOne => Self::NPlusOne,
-            Arm::Batched => Self::Batched,
-        }
-    }
-
     /// Each order's lines, in the order of `orders`. No statement if there are none.
     ///
     /// # Errors
@@ -71,10 +68,6 @@ impl OrderHistory {
         if orders.is_empty() {
             return Ok(Vec::new());
         }
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::NPlusOne => n_plus_one::lines(connection, orders).await,
-            Self::Batched => batched::lines(connection, orders).await,
-        }
+        self.read(connection, orders).await
     }
 }

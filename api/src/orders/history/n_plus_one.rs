@@ -7,22 +7,29 @@ use super::{LineRow, OrderKey};
 use crate::database::InstrumentedConnection;
 use crate::orders::order::OrderLine;
 
-pub(super) async fn lines(
-    connection: &mut InstrumentedConnection<'_>,
-    orders: &[OrderKey],
-) -> Result<Vec<Vec<OrderLine>>, sqlx::Error> {
-    let mut all = Vec::with_capacity(orders.len());
-    for order in orders {
-        let rows = sqlx::query_as!(
-            LineRow,
-            "select order_id, sku, title, variant_title, quantity, unit_price_cents
-             from order_lines
-             where order_id = $1
-             order by position",
-            order.id
-        );
-        let rows = rows.fetch_all(&mut *connection).await?;
-        all.push(rows.into_iter().map(|row| row.line(order.currency)).collect());
+/// The arm `order_history=n_plus_one`.
+#[derive(Debug, Clone, Copy)]
+pub struct NPlusOne;
+
+impl NPlusOne {
+    pub(super) async fn read(
+        self,
+        connection: &mut InstrumentedConnection<'_>,
+        orders: &[OrderKey],
+    ) -> Result<Vec<Vec<OrderLine>>, sqlx::Error> {
+        let mut all = Vec::with_capacity(orders.len());
+        for order in orders {
+            let rows = sqlx::query_as!(
+                LineRow,
+                "select order_id, sku, title, variant_title, quantity, unit_price_cents
+                 from order_lines
+                 where order_id = $1
+                 order by position",
+                order.id
+            );
+            let rows = rows.fetch_all(&mut *connection).await?;
+            all.push(rows.into_iter().map(|row| row.line(order.currency)).collect());
+        }
+        Ok(all)
     }
-    Ok(all)
 }

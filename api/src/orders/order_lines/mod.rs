@@ -8,36 +8,19 @@ pub mod row_by_row;
 
 pub mod one_statement;
 
-use techniques::OrderLines as Arm;
 use uuid::Uuid;
 
 use super::basket::BasketItem;
 use crate::database::InstrumentedConnection;
 
-/// The arm of `order_lines` that this process was built with.
-#[derive(Debug, Clone, Copy)]
-pub enum OrderLines {
-    /// See [`row_by_row`].
-    #[cfg(feature = "baselines")]
-    RowByRow,
-    /// See [`one_statement`].
-    OneStatement,
-}
-
-impl OrderLines {
-    /// Builds the arm.
-    pub fn new(arm: Arm) -> Self {
-        match arm {
-            #[cfg(feature = "baselines")]
-            Arm::RowByRow => Self::RowByRow,
-            Arm::OneStatement => Self::OneStatement,
-        }
+techniques::component! {
+    /// Inserts the lines of an order.
+    #[derive(Debug, Clone, Copy)]
+    pub OrderLines: techniques::OrderLines {
+        baseline RowByRow = row_by_row::RowByRow,
+        optimized OneStatement = one_statement::OneStatement,
     }
-
-    /// Whether the lines can be inserted in the statement of their order.
-    pub fn is_one_statement(self) -> bool {
-        matches!(self, Self::OneStatement)
-    }
+    pub select();
 
     /// Inserts the lines of an order, in the order of its items.
     ///
@@ -48,11 +31,5 @@ impl OrderLines {
         transaction: &mut InstrumentedConnection<'_>,
         order: Uuid,
         items: &[BasketItem],
-    ) -> Result<(), sqlx::Error> {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::RowByRow => row_by_row::insert(transaction, order, items).await,
-            Self::OneStatement => one_statement::insert(transaction, order, items).await,
-        }
-    }
+    ) -> Result<(), sqlx::Error>;
 }

@@ -9,47 +9,32 @@ pub mod multi_statement;
 pub mod single_statement;
 
 use shop::orders::{NewKey, NewOrder, ReservationCheck, check_reservation, insert_order};
-use techniques::Reservation as Arm;
 
 use super::Orders;
 use super::draft::{OrderDraft, ReserveError};
 use super::idempotency::{RETENTION_HOURS, RequestKey};
 use crate::database::InstrumentedConnection;
 
-/// The arm of `reservation` that this process was built with.
-#[derive(Debug, Clone, Copy)]
-pub enum Reservation {
-    /// See [`multi_statement`].
-    #[cfg(feature = "baselines")]
-    MultiStatement,
-    /// See [`single_statement`].
-    SingleStatement,
-}
-
-impl Reservation {
-    /// Builds the arm.
-    pub fn new(arm: Arm) -> Self {
-        match arm {
-            #[cfg(feature = "baselines")]
-            Arm::MultiStatement => Self::MultiStatement,
-            Arm::SingleStatement => Self::SingleStatement,
-        }
+techniques::component! {
+    /// Reserves an order.
+    #[derive(Debug, Clone, Copy)]
+    pub Reservation: techniques::Reservation {
+        baseline MultiStatement = multi_statement::MultiStatement,
+        optimized SingleStatement = single_statement::SingleStatement,
     }
+    pub select();
 
     /// Creates the order and takes its stock, atomically.
+    ///
+    /// # Errors
+    /// [`ReserveError::Retry`] when what the order relies on has changed, or why the order is rejected.
     pub(super) async fn reserve(
         self,
         orders: &Orders,
         connection: &mut InstrumentedConnection<'_>,
         key: &RequestKey,
         draft: &mut OrderDraft,
-    ) -> Result<(), ReserveError> {
-        match self {
-            #[cfg(feature = "baselines")]
-            Self::MultiStatement => multi_statement::reserve(orders, connection, key, draft).await,
-            Self::SingleStatement => single_statement::reserve(orders, connection, key, draft).await,
-        }
-    }
+    ) -> Result<(), ReserveError>;
 }
 
 /// In a transaction of several statements.
@@ -82,7 +67,7 @@ pub(super) async fn reserve_within(
         .lines
         .insert(transaction, draft.order.id, &draft.items)
         .await?;
-    orders.reserve_stock.take_stock(transaction, draft).await?;
+    orders.stock.take_stock(transaction, draft).await?;
     let has_waited = draft.priced_at.elapsed() > orders.settings.price_validity;
     if draft.order.coupon.is_none() && !has_waited {
         return Ok(());

@@ -9,13 +9,20 @@
 use crate::database::InstrumentedConnection;
 use crate::orders::draft::{OrderDraft, ReserveError};
 
-/// The next attempt reads the cart again and reports why: too little stock, or another price.
-pub(super) async fn take_stock(
-    transaction: &mut InstrumentedConnection<'_>,
-    draft: &OrderDraft,
-) -> Result<(), ReserveError> {
-    match shop::orders::take_stock(transaction, &draft.units()).await? {
-        true => Ok(()),
-        false => Err(ReserveError::Retry),
+/// Takes the stock by a conditional update.
+#[derive(Debug, Clone, Copy)]
+pub struct Conditional;
+
+impl Conditional {
+    /// The next attempt reads the cart again and reports why: too little stock, or another price.
+    pub(in crate::orders) async fn take_stock(
+        self,
+        transaction: &mut InstrumentedConnection<'_>,
+        draft: &OrderDraft,
+    ) -> Result<(), ReserveError> {
+        match shop::orders::take_stock(transaction, &draft.units()).await? {
+            true => Ok(()),
+            false => Err(ReserveError::Retry),
+        }
     }
 }

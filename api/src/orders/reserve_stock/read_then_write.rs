@@ -10,17 +10,25 @@ use uuid::Uuid;
 
 use crate::database::InstrumentedConnection;
 use crate::orders::basket::{BasketItem, insufficient_stock};
-use crate::orders::draft::ReserveError;
+use crate::orders::draft::{OrderDraft, ReserveError};
 use crate::web::error::ApiError;
 
-/// Reads the stock, then writes what is left.
-pub(super) async fn take_stock(
-    transaction: &mut InstrumentedConnection<'_>,
-    items: &[BasketItem],
-) -> Result<(), ReserveError> {
-    let stock = read_stock(transaction, items).await?;
-    let left = left_over(items, &stock)?;
-    Ok(write_stock(transaction, items, &left).await?)
+/// The arm `stock=read_then_write`.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadThenWrite;
+
+impl ReadThenWrite {
+    /// Reads the stock, then writes what is left.
+    pub(super) async fn take_stock(
+        self,
+        transaction: &mut InstrumentedConnection<'_>,
+        draft: &OrderDraft,
+    ) -> Result<(), ReserveError> {
+        let items = &draft.items;
+        let stock = read_stock(transaction, items).await?;
+        let left = left_over(items, &stock)?;
+        Ok(write_stock(transaction, items, &left).await?)
+    }
 }
 
 /// The stock that is left of each SKU.

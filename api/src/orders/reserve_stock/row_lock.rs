@@ -7,4 +7,20 @@
 //! **Source**: <https://www.postgresql.org/docs/current/explicit-locking.html>, row-level locks.
 
 /// Its caller commits right after it.
-pub(super) use super::locked_stock::take_stock;
+use super::locked_stock;
+use crate::database::InstrumentedConnection;
+use crate::orders::draft::{OrderDraft, ReserveError};
+
+/// The arm `stock=row_lock`.
+#[derive(Debug, Clone, Copy)]
+pub struct RowLock;
+
+impl RowLock {
+    pub(super) async fn take_stock(
+        self,
+        transaction: &mut InstrumentedConnection<'_>,
+        draft: &OrderDraft,
+    ) -> Result<(), ReserveError> {
+        locked_stock::take_stock(transaction, &draft.items).await
+    }
+}

@@ -17,7 +17,8 @@ use platform::postgres::InstrumentedPool;
 use uuid::Uuid;
 
 use super::SalesMessage;
-use crate::batch::{Batcher, StatementError};
+use crate::batch::Batcher;
+use crate::consumers::HandlerError;
 
 /// The arm `sales_counts=batched`.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ pub struct Batched {
 }
 
 impl Batched {
-    pub(super) fn new(pool: &InstrumentedPool, max_batch: usize) -> Self {
+    pub fn new(pool: &InstrumentedPool, max_batch: usize) -> Self {
         let pool = pool.clone();
         let counts = Batcher::new(max_batch, move |batch: Arc<[SalesMessage]>| {
             let pool = pool.clone();
@@ -35,9 +36,8 @@ impl Batched {
         Self { counts }
     }
 
-    /// Returns whether this delivery counted the message.
-    pub(super) async fn count(&self, message: SalesMessage) -> Result<bool, StatementError> {
-        self.counts.call(message).await
+    pub(super) async fn count_once(&self, message: SalesMessage) -> Result<bool, HandlerError> {
+        Ok(self.counts.call(message).await?)
     }
 }
 

@@ -12,10 +12,8 @@ mod batched;
 
 use platform::postgres::InstrumentedPool;
 use shop::messages::Consumer;
-use techniques::SalesCounts as Arm;
 use uuid::Uuid;
 
-use self::batched::Batched;
 use super::{HandlerError, HandlerOutcome};
 
 /// A message with the order whose units are counted.
@@ -51,34 +49,23 @@ impl Direction {
     }
 }
 
-/// The arm of `sales_counts` that this process was built with.
-#[derive(Debug, Clone)]
-pub enum SalesCounts {
-    /// See [`per_order`].
-    #[cfg(feature = "baselines")]
-    PerOrder(InstrumentedPool),
-    /// See [`batched`].
-    Batched(Batched),
+techniques::component! {
+    /// Counts sold units.
+    #[derive(Debug, Clone)]
+    pub SalesCounts: techniques::SalesCounts {
+        baseline PerOrder = per_order::PerOrder,
+        optimized Batched = batched::Batched,
+    }
+    pub select(pool: &InstrumentedPool, max_batch: usize);
+
+    /// Counts the units of a message. Returns false if it was counted before.
+    async fn count_once(&self, message: SalesMessage) -> Result<bool, HandlerError>;
 }
 
 impl SalesCounts {
-    /// Builds the arm. `batched` counts up to `max_batch` messages in one statement.
-    pub fn new(arm: Arm, pool: &InstrumentedPool, max_batch: usize) -> Self {
-        match arm {
-            #[cfg(feature = "baselines")]
-            Arm::PerOrder => Self::PerOrder(pool.clone()),
-            Arm::Batched => Self::Batched(Batched::new(pool, max_batch)),
-        }
-    }
-
     /// Counts an order's units, once.
     pub(super) async fn count(&self, message: SalesMessage) -> Result<HandlerOutcome, HandlerError> {
-        let is_first = match self {
-            #[cfg(feature = "baselines")]
-            Self::PerOrder(pool) => per_order::count(pool, message).await?,
-            Self::Batched(batched) => batched.count(message).await?,
-        };
-        Ok(if is_first {
+        Ok(if self.count_once(message).await? {
             HandlerOutcome::Done
         } else {
             HandlerOutcome::AlreadyDone

@@ -10,11 +10,28 @@
 use platform::postgres::InstrumentedPool;
 
 use super::{Direction, SalesMessage};
+use crate::consumers::HandlerError;
+
+/// The arm `sales_counts=per_order`.
+#[derive(Debug, Clone)]
+pub struct PerOrder {
+    pool: InstrumentedPool,
+}
+
+impl PerOrder {
+    pub(super) fn new(pool: &InstrumentedPool, _max_batch: usize) -> Self {
+        Self { pool: pool.clone() }
+    }
+
+    pub(super) async fn count_once(&self, message: SalesMessage) -> Result<bool, HandlerError> {
+        Ok(count(&self.pool, message).await?)
+    }
+}
 
 /// Returns whether this delivery counted the message. Each product's update records its position under the
 /// message in `inbox`, and the last one records the message itself, so that an interrupted count resumes
 /// where it stopped.
-pub(super) async fn count(pool: &InstrumentedPool, message: SalesMessage) -> Result<bool, sqlx::Error> {
+async fn count(pool: &InstrumentedPool, message: SalesMessage) -> Result<bool, sqlx::Error> {
     let consumer = message.direction.consumer().as_str();
     let products = sqlx::query!(
         r#"

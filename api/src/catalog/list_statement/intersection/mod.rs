@@ -65,8 +65,7 @@ pub(super) async fn read(
     let is_relevance = list.sort == Sort::Relevance;
     let estimate = match page.read_all_matches(connection, estimate).await? {
         AllMatches::Rows(rows) => return Ok(rows),
-        // Skipped rows of a ranked list are counted off all matches.
-        AllMatches::TooMany(estimate) if !is_relevance || list.bounds.skipped() > 0 => {
+        AllMatches::TooMany(estimate) if !is_relevance => {
             return page.read(connection, estimate).await;
         }
         AllMatches::TooMany(estimate) => estimate,
@@ -90,7 +89,7 @@ pub(super) async fn read(
 }
 
 /// Reads a page of the products within price limits, in another order. `None` unless it costs less than half
-/// of walking one index, and for skipped rows.
+/// of walking one index.
 pub(super) async fn read_between_prices(
     connection: &mut InstrumentedConnection<'_>,
     statistics: &SearchStatistics,
@@ -101,7 +100,7 @@ pub(super) async fn read_between_prices(
     let share = Ranges::new(&statistics, list.sort, list.bounds, list.filters)
         .next(share_with(wanted(&list) as f64, 0.0, estimate.rows, 0.0, 0.0))
         .share;
-    if list.bounds.skipped() > 0 || !estimate.is_intersection_cheaper(wanted(&list), share, &statistics) {
+    if !estimate.is_intersection_cheaper(wanted(&list), share, &statistics) {
         return Ok(None);
     }
     let page = IntersectionPage {
@@ -220,7 +219,7 @@ impl<'a> IntersectionPage<'a> {
         connection: &mut InstrumentedConnection<'_>,
         estimate: Estimate,
     ) -> Result<Vec<PgRow>, sqlx::Error> {
-        let wanted = wanted(&self.list) + self.list.bounds.skipped();
+        let wanted = wanted(&self.list);
         // An order by price is bounded by the limits of the price: within them, they exclude nothing.
         let density = match self.list.sort {
             Sort::PriceAsc | Sort::PriceDesc => estimate.matched,
@@ -239,24 +238,18 @@ impl<'a> IntersectionPage<'a> {
         } else {
             None
         };
-        let is_skipping = self.list.bounds.skipped() > 0;
         let has_other_prices = has_other_prices(self.list.filters, self.list.sort);
         // Only in the first range, which is expected to be sufficient.
-        self.search.filters_words = walk.is_some()
-            && has_other_prices
-            && !is_skipping
-            && estimate.is_scan_cheaper(wanted, share, self.statistics);
+        self.search.filters_words =
+            walk.is_some() && has_other_prices && estimate.is_scan_cheaper(wanted, share, self.statistics);
         if let Some(limit) = walk
             && !self.search.filters_words
         {
             page = self.walk(connection, limit).await?;
-            if page.len() as u64 + self.list.bounds.skipped() >= wanted {
+            if page.len() as u64 >= wanted {
                 return Ok(page);
             }
             // The list may end there; the ranges tell.
-            if is_skipping {
-                page = Vec::new();
-            }
         }
         self.reads_whole = !self.search.filters_words
             && estimate.rows < MAX_UNEXPECTED as f64
@@ -278,9 +271,9 @@ impl<'a> IntersectionPage<'a> {
     /// The ranges behind a page that is not yet full.
     fn ranges(&self, page: &[PgRow]) -> Result<Ranges<'a>, sqlx::Error> {
         let statistics = match self.list.sort {
-            // The order of the rank has no index; and skipped rows are counted off once.
+            // The order of the rank has no index.
             Sort::Relevance if self.search.part == Part::All => Statistics::none(),
-            _ if self.reads_whole || self.list.bounds.skipped() > 0 => Statistics::none(),
+            _ if self.reads_whole => Statistics::none(),
             _ => self.statistics,
         };
         let list = self.ordered(after_last(&self.list, page)?);
@@ -297,8 +290,6 @@ impl<'a> IntersectionPage<'a> {
     ) -> Result<Vec<PgRow>, sqlx::Error> {
         let list = self.list;
         let wanted = wanted(&list) as usize;
-        // Skipped rows are counted off all matches.
-        let can_be_bounded = list.bounds.skipped() == 0;
         let mut can_be_whole = self.is_doubtful && !self.search.filters_words;
         let hides_words = self.search.hides_words;
         let least = estimate.least_in_range();
@@ -323,7 +314,7 @@ impl<'a> IntersectionPage<'a> {
                 }
             }
             let is_small = density * range.share.min(1.0) < MAX_UNEXPECTED as f64 / 2.0;
-            let is_bounded = can_be_bounded && (self.reads_whole || is_small);
+            let is_bounded = self.reads_whole || is_small;
             let mut rows = self.read_range(connection, &rest, range, is_bounded).await?;
             if matches_of(rows.first())? > MAX_UNEXPECTED {
                 // A range without a known share says nothing of the others.
@@ -366,7 +357,6 @@ fn after_last<'a>(list: &ListQuery<'a>, page: &[PgRow]) -> Result<ListQuery<'a>,
     let mut rest = *list;
     if let Some(last) = page.last() {
         rest.bounds = Bounds::After {
-            matching: list.matching,
             key: list.sort.key_of(last)?,
             id: last.try_get("id")?,
         };

@@ -98,7 +98,7 @@ impl<'a> IntersectionPage<'a> {
             sql.push(" + ").push(self.added()).push(" as sort_key");
         }
         sql.push(", w.id from (");
-        push_keys(&mut sql, &ordered, self.ids, None, "p.id");
+        push_keys(&mut sql, &ordered, self.ids, "p.id");
         push_limit(&mut sql, limit);
         sql.push(") w cross join lateral (select from search_rows s where s.product_id = w.id");
         self.search.push(&mut sql);
@@ -167,8 +167,5 @@ impl<'a> IntersectionPage<'a> {
 }
 
 fn push_cut(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>) {
-    sql.push(" limit ").push(wanted(list));
-    if list.bounds.skipped() > 0 {
-        sql.push(" offset ").push(list.bounds.skipped());
-    }
+    push_limit(sql, wanted(list));
 }

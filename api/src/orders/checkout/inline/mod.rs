@@ -4,28 +4,23 @@
 //! never done, because nothing retries it; there is only a line in the log.
 //! **Source**: <https://www.enterpriseintegrationpatterns.com/patterns/messaging/EncapsulatedSynchronousIntegration.html>
 
+mod sales_counts;
+
 use shop::emails::{Confirmation, ConfirmationLine};
 use shop::messages::Consumer;
 use shop::orders::order_reached;
 use shop::third_parties::carrier::{Carrier, LabelOutcome, Parcel};
 use shop::third_parties::mail::Mailer;
 use shop::third_parties::payment::{ChangeOutcome, PaymentGateway};
-use techniques::Selection;
+
 use uuid::Uuid;
 
-use super::sales_counts::SalesCounts;
+use self::sales_counts::SalesCounts;
 use crate::build_error::BuildAppError;
 use crate::orders::Orders;
 use crate::orders::order::Order;
 use crate::settings::Settings;
 use crate::web::timings::Timings;
-
-/// All side work of a paid order.
-pub(super) const HANDLED_IN_REQUEST: &[Consumer] = &[
-    Consumer::ConfirmationEmail,
-    Consumer::ShippingLabel,
-    Consumer::Popularity,
-];
 
 /// The arm `checkout=inline`.
 pub struct Inline {
@@ -37,7 +32,7 @@ pub struct Inline {
 
 impl Inline {
     pub(super) fn new(
-        selection: &Selection,
+        sales_counts: techniques::SalesCounts,
         settings: &Settings,
         payments: &PaymentGateway,
     ) -> Result<Self, BuildAppError> {
@@ -45,8 +40,16 @@ impl Inline {
             mailer: Mailer::new(&settings.mail)?,
             carrier: Carrier::new(&settings.orders.carrier)?,
             payments: payments.clone(),
-            sales_counts: SalesCounts::new(selection.sales_counts),
+            sales_counts: SalesCounts::select(sales_counts),
         })
+    }
+
+    pub(super) fn handled_in_request(&self) -> &'static [Consumer] {
+        &[
+            Consumer::ConfirmationEmail,
+            Consumer::ShippingLabel,
+            Consumer::Popularity,
+        ]
     }
 
     /// A failed step doesn't prevent the next.
