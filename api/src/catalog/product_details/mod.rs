@@ -40,6 +40,20 @@ pub struct Include {
     pub images: bool,
 }
 
+impl Include {
+    /// The words of a list's parameter `include`.
+    pub const WORDS: &[&str] = &["variants", "images"];
+}
+
+impl FromIterator<&'static str> for Include {
+    fn from_iter<I: IntoIterator<Item = &'static str>>(words: I) -> Self {
+        words.into_iter().fold(Self::default(), |all, word| Self {
+            variants: all.variants || word == "variants",
+            images: all.images || word == "images",
+        })
+    }
+}
+
 impl ProductDetails {
     /// Builds the arm.
     pub fn new(arm: Listing) -> Self {
