@@ -12,7 +12,7 @@ use api::catalog::filters::ProductFilters;
 use api::catalog::product::{Fields, Image, Named, ProductImage, ProductItem, Rating, Variant};
 use api::web::answer::Answer;
 use api::web::cursor::{Cursor, CursorKeys};
-use api::web::query::Parameters;
+use api::web::query::QueryParameters as _;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::RawValue;
 use shop::access_token::AccessTokens;
@@ -54,8 +54,7 @@ fn cache_keys(criterion: &mut Criterion) {
     let query = "in_stock=true&category=coats&q=winter%20wool&max_price=20000&min_price=1000";
     criterion.bench_function("cache_key/of_a_query_string", |bencher| {
         bencher.iter(|| {
-            let mut parameters = Parameters::parse(Some(black_box(query))).expect("a good query");
-            let filters = ProductFilters::take(&mut parameters).expect("good filters");
+            let filters = ProductFilters::parse(Some(black_box(query))).expect("good filters");
             let mut key = String::with_capacity(160);
             filters.write_canonical(&mut key);
             key

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -15,7 +15,8 @@ use crate::sessions::Admin;
 use crate::web::answer::Answer;
 use crate::web::cursor::Cursor;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::page::PageQuery;
+use crate::web::query::Query;
 use crate::web::timings::RequestTimings;
 
 /// A page of changes that admins made.
@@ -55,10 +56,6 @@ pub struct AuditLogEntry {
     get,
     path = "/v1/admin/audit-log",
     tag = "Admin",
-    params(
-        ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("after" = Option<String>, Query, description = "The cursor from `next`"),
-    ),
     security(("bearer" = [])),
     responses(
         (status = 200, body = AuditLogPage),
@@ -71,16 +68,11 @@ pub async fn list_audit_log(
     State(administration): State<Arc<Administration>>,
     timings: RequestTimings,
     _admin: Admin,
-    RawQuery(query): RawQuery,
+    Query(page): Query<PageQuery>,
 ) -> Result<Answer, ApiError> {
     const LIST: &str = "/v1/admin/audit-log";
-    let mut parameters = Parameters::parse(query.as_deref())?;
-    let limit = parameters.take_number("limit", 1, 100)?.unwrap_or(20_i64);
-    let after = parameters.take("after");
-    parameters.finish()?;
-    let cursor = after
-        .map(|text| administration.cursors.decode(LIST, &text))
-        .transpose()?;
+    let limit = page.limit;
+    let cursor = page.cursor(&administration.cursors, LIST)?;
 
     let mut connection = administration.database.acquire(&timings).await?;
     let mut items = newest(&mut connection, cursor, limit + 1).await?;
@@ -89,11 +81,7 @@ pub async fn list_audit_log(
     let more = items.len() as i64 > limit;
     items.truncate(limit as usize);
     let next = items.last().filter(|_| more).map(|last| {
-        let end = Cursor {
-            matching: 0,
-            key: 0,
-            id: last.id,
-        };
+        let end = Cursor::after_id(last.id);
         let after = administration.cursors.encode(LIST, &end);
         format!("{LIST}?limit={limit}&after={after}")
     });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use serde::Serialize;
 use shop::money::{Currency, Money};
 use time::OffsetDateTime;
@@ -11,23 +11,15 @@ use uuid::Uuid;
 
 use super::Administration;
 use crate::database::InstrumentedConnection;
+use crate::orders::order::Status;
 use crate::sessions::Admin;
 use crate::web::answer::Answer;
 use crate::web::cursor::Cursor;
 use crate::web::error::{ApiError, Problem};
 use crate::web::money::MoneySchema;
-use crate::web::query::Parameters;
+use crate::web::page::PageQuery;
+use crate::web::query::{Query, choice, group, query_parameters};
 use crate::web::timings::RequestTimings;
-
-/// The values of an order's `status`.
-const STATUSES: [(&str, &str); 6] = [
-    ("pending_payment", "pending_payment"),
-    ("paid", "paid"),
-    ("fulfilled", "fulfilled"),
-    ("delivered", "delivered"),
-    ("payment_failed", "payment_failed"),
-    ("cancelled", "cancelled"),
-];
 
 /// A page of all customers' and guests' orders.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,16 +51,20 @@ pub struct AdminOrder {
     pub total: Money,
 }
 
+query_parameters! {
+    /// The parameters of a list of orders.
+    pub struct OrderQuery {
+        /// Only orders with this status
+        status: Option<Status> = choice(Status::NAMES),
+        page: PageQuery = group(),
+    }
+}
+
 /// Lists all orders.
 #[utoipa::path(
     get,
     path = "/v1/admin/orders",
     tag = "Admin",
-    params(
-        ("status" = Option<String>, Query, description = "Only orders with this status"),
-        ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("after" = Option<String>, Query, description = "The cursor from `next`"),
-    ),
     security(("bearer" = [])),
     responses(
         (status = 200, body = AdminOrderPage),
@@ -81,17 +77,12 @@ pub async fn list_orders(
     State(administration): State<Arc<Administration>>,
     timings: RequestTimings,
     _admin: Admin,
-    RawQuery(query): RawQuery,
+    Query(OrderQuery { status, page }): Query<OrderQuery>,
 ) -> Result<Answer, ApiError> {
-    let mut parameters = Parameters::parse(query.as_deref())?;
-    let status = parameters.take_choice("status", &STATUSES)?;
-    let limit = parameters.take_number("limit", 1, 100)?.unwrap_or(20_i64);
-    let after = parameters.take("after");
-    parameters.finish()?;
+    let status = status.map(Status::as_str);
+    let limit = page.limit;
     let list = format!("/v1/admin/orders?status={}", status.unwrap_or_default());
-    let cursor = after
-        .map(|text| administration.cursors.decode(&list, &text))
-        .transpose()?;
+    let cursor = page.cursor(&administration.cursors, &list)?;
     // The first page begins at the largest possible id.
     let before = cursor.map_or(Uuid::max(), |cursor| cursor.id);
 
@@ -109,11 +100,7 @@ pub async fn list_orders(
         .map(OrderRow::order)
         .collect::<Result<Vec<_>, _>>()?;
     let next = items.last().filter(|_| more).map(|last| {
-        let end = Cursor {
-            matching: 0,
-            key: 0,
-            id: last.id,
-        };
+        let end = Cursor::after_id(last.id);
         let after = administration.cursors.encode(&list, &end);
         let filter = status
             .map(|status| format!("status={status}&"))

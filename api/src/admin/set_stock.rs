@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -17,7 +17,7 @@ use crate::sessions::Admin;
 use crate::web::answer::Answer;
 use crate::web::body::JsonBody;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::timings::RequestTimings;
 use crate::web::whole_number::WholeNumber;
 
@@ -66,10 +66,9 @@ pub async fn set_stock(
     timings: RequestTimings,
     Admin(admin): Admin,
     sku: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    _: NoParameters,
     JsonBody(StockCount { quantity }): JsonBody<StockCount>,
 ) -> Result<Answer, ApiError> {
-    Parameters::parse(query.as_deref())?.finish()?;
     let sku = name_in_path(sku, unknown_sku)?;
     let quantity = quantity.get() as i32;
 

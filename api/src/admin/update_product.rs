@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use shop::money::{Currency, Money};
@@ -21,7 +21,7 @@ use crate::web::answer::Answer;
 use crate::web::body::{BoundedString, JsonBody};
 use crate::web::error::{ApiError, Problem};
 use crate::web::money::MoneySchema;
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::timings::RequestTimings;
 
 /// The fields to change. Omitted fields stay; at least one is required.
@@ -100,10 +100,9 @@ pub async fn update_product(
     timings: RequestTimings,
     Admin(admin): Admin,
     slug: Result<Path<String>, PathRejection>,
-    RawQuery(query): RawQuery,
+    _: NoParameters,
     JsonBody(change): JsonBody<ProductChange>,
 ) -> Result<Answer, ApiError> {
-    Parameters::parse(query.as_deref())?.finish()?;
     let slug = name_in_path(slug, unknown_product)?;
     let change = change.checked()?;
 

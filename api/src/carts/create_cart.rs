@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -19,7 +19,7 @@ use crate::sessions::MaybeCustomer;
 use crate::web::answer::Answer;
 use crate::web::body;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::timings::RequestTimings;
 
 /// No fields; unknown ones are rejected.
@@ -45,10 +45,9 @@ pub async fn create_cart(
     State(carts): State<Arc<Carts>>,
     timings: RequestTimings,
     MaybeCustomer(customer): MaybeCustomer,
-    RawQuery(query): RawQuery,
+    _: NoParameters,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    Parameters::parse(query.as_deref())?.finish()?;
     reject_fields(body)?;
     let id = Uuid::now_v7();
     let token = customer.is_none().then(OpaqueToken::random);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 
 use super::cart::CartView;
 use super::cart_owner::CartKey;
@@ -11,7 +11,7 @@ use super::{ATTEMPTS, Carts, cart_ordered, too_contended, unknown_cart};
 use crate::database::InstrumentedConnection;
 use crate::web::answer::Answer;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::timings::RequestTimings;
 
 /// Removes your cart's coupon.
@@ -35,9 +35,8 @@ pub async fn delete_coupon(
     State(carts): State<Arc<Carts>>,
     timings: RequestTimings,
     key: CartKey,
-    RawQuery(query): RawQuery,
+    _: NoParameters,
 ) -> Result<Answer, ApiError> {
-    Parameters::parse(query.as_deref())?.finish()?;
     let mut connection = carts.database.acquire(&timings).await?;
     remove(&mut connection, &key).await?;
     let cart = read_cart(&mut connection, &key, None).await?;

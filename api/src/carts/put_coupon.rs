@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -16,7 +16,7 @@ use crate::database::InstrumentedConnection;
 use crate::web::answer::Answer;
 use crate::web::body::{BoundedString, JsonBody};
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::timings::RequestTimings;
 
 /// A coupon's code; not case-sensitive.
@@ -55,10 +55,9 @@ pub async fn put_coupon(
     State(carts): State<Arc<Carts>>,
     timings: RequestTimings,
     key: CartKey,
-    RawQuery(query): RawQuery,
+    _: NoParameters,
     JsonBody(CouponCode { code }): JsonBody<CouponCode>,
 ) -> Result<Answer, ApiError> {
-    Parameters::parse(query.as_deref())?.finish()?;
     let code = code.as_str().to_ascii_uppercase();
     let mut connection = carts.database.acquire(&timings).await?;
     let cart = read_cart(&mut connection, &key, Some(&code))

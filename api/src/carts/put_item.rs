@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Path, RawQuery, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use shop::cart_limits::{MAX_LINES, MAX_QUANTITY};
@@ -19,7 +19,7 @@ use crate::database::InstrumentedConnection;
 use crate::web::answer::Answer;
 use crate::web::body::JsonBody;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::timings::RequestTimings;
 use crate::web::whole_number::WholeNumber;
 
@@ -86,10 +86,9 @@ pub async fn put_item(
     timings: RequestTimings,
     key: CartKey,
     Sku(sku): Sku,
-    RawQuery(query): RawQuery,
+    _: NoParameters,
     JsonBody(Quantity { quantity }): JsonBody<Quantity>,
 ) -> Result<Answer, ApiError> {
-    Parameters::parse(query.as_deref())?.finish()?;
     let mut connection = carts.database.acquire(&timings).await?;
     match quantity.get() {
         0 => remove_item(&mut connection, &key, &sku).await?,

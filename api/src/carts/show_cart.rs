@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 
 use super::cart::CartView;
 use super::cart_owner::CartKey;
@@ -10,7 +10,7 @@ use super::read_cart::read_cart;
 use super::{Carts, unknown_cart};
 use crate::web::answer::Answer;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::timings::RequestTimings;
 
 /// Shows your cart.
@@ -33,9 +33,8 @@ pub async fn show_cart(
     State(carts): State<Arc<Carts>>,
     timings: RequestTimings,
     key: CartKey,
-    RawQuery(query): RawQuery,
+    _: NoParameters,
 ) -> Result<Answer, ApiError> {
-    Parameters::parse(query.as_deref())?.finish()?;
     let mut connection = carts.database.acquire(&timings).await?;
     let cart = read_cart(&mut connection, &key, None).await?;
     drop(connection);

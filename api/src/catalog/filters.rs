@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::web::error::ApiError;
-use crate::web::query::Parameters;
+use crate::web::query::{boolean, number, query_parameters, text};
 
 /// The longest search text, in characters.
 pub const MAX_QUERY_CHARS: usize = 200;
@@ -12,43 +12,34 @@ pub const MAX_SLUG_CHARS: usize = 255;
 /// The highest price that a filter accepts, in minor units.
 const MAX_PRICE: i64 = 1_000_000_000_000;
 
-/// The conditions on a listed product, all optional.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ProductFilters {
-    /// Slug of a category. Its subcategories' products match as well.
-    pub category: Option<String>,
-    /// Slug of a brand.
-    pub brand: Option<String>,
-    /// Words to search for.
-    pub q: Option<String>,
-    /// Lowest price, in minor units.
-    pub min_price: Option<i64>,
-    /// Highest price, in minor units.
-    pub max_price: Option<i64>,
-    /// At least one variant is in stock, or none.
-    pub in_stock: Option<bool>,
+query_parameters! {
+    /// The conditions on a listed product, all optional.
+    #[derive(Clone, Default, PartialEq, Eq)]
+    pub struct ProductFilters {
+        /// Slug of a category; its descendants are included
+        pub category: Option<String> = text(MAX_SLUG_CHARS),
+        /// Slug of a brand
+        pub brand: Option<String> = text(MAX_SLUG_CHARS),
+        /// Words to search for; the last word also matches as a prefix, from three letters on
+        pub q: Option<String> = text(MAX_QUERY_CHARS),
+        /// Lowest price, in minor units
+        pub min_price: Option<i64> = number(0, MAX_PRICE),
+        /// Highest price, in minor units
+        pub max_price: Option<i64> = number(0, MAX_PRICE),
+        /// Only products in stock, or only products out of stock
+        pub in_stock: Option<bool> = boolean(),
+    }
+    check Self::check_prices;
 }
 
 impl ProductFilters {
-    /// Takes the filters from a request.
-    ///
-    /// # Errors
-    /// A 400 that names the invalid parameter.
-    pub fn take(parameters: &mut Parameters<'_>) -> Result<Self, ApiError> {
-        let filters = Self {
-            category: parameters.take_text("category", MAX_SLUG_CHARS)?,
-            brand: parameters.take_text("brand", MAX_SLUG_CHARS)?,
-            q: parameters.take_text("q", MAX_QUERY_CHARS)?,
-            min_price: parameters.take_number("min_price", 0, MAX_PRICE)?,
-            max_price: parameters.take_number("max_price", 0, MAX_PRICE)?,
-            in_stock: parameters.take_bool("in_stock")?,
-        };
-        match (filters.min_price, filters.max_price) {
+    fn check_prices(&self) -> Result<(), ApiError> {
+        match (self.min_price, self.max_price) {
             (Some(min), Some(max)) if min > max => Err(ApiError::parameter(
                 "min_price",
                 format!("{min} is above max_price, {max}"),
             )),
-            _ => Ok(filters),
+            _ => Ok(()),
         }
     }
 

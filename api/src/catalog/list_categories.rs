@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use super::cache::Class;
 use super::facets::CategoryCount;
 use crate::web::answer::Answer;
 use crate::web::error::ApiError;
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::timings::{RequestTimings, Timings};
 
 /// Categories in the response. More would take megabytes, and no menu shows as many.
@@ -53,9 +53,8 @@ pub struct CategoryTree {
 pub async fn list_categories(
     State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
-    RawQuery(query): RawQuery,
+    _: NoParameters,
 ) -> Result<Answer, ApiError> {
-    Parameters::parse(query.as_deref())?.finish()?;
     catalog
         .cache
         .answer(Class::Categories, "/v1/categories", &timings, || {

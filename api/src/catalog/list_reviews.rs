@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -16,7 +16,8 @@ use crate::database::InstrumentedConnection;
 use crate::web::answer::Answer;
 use crate::web::cursor::Cursor;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::page::PageQuery;
+use crate::web::query::Query;
 use crate::web::timings::{RequestTimings, Timings};
 
 /// A customer's review.
@@ -56,8 +57,6 @@ pub struct ReviewPage<'r> {
     security(()),
     params(
         ("slug" = String, Path, description = "The product's slug"),
-        ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("after" = Option<String>, Query, description = "The cursor from `next`"),
     ),
     responses(
         (status = 200, body = ReviewPage),
@@ -69,66 +68,55 @@ pub async fn list_reviews(
     State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
     ProductSlug(slug): ProductSlug,
-    RawQuery(query): RawQuery,
+    Query(page): Query<PageQuery>,
 ) -> Result<Answer, ApiError> {
-    let mut parameters = Parameters::parse(query.as_deref())?;
-    let limit = parameters.take_number("limit", 1, 100)?.unwrap_or(20);
-    let after = parameters.take("after");
-    parameters.finish()?;
     let encoded: String = form_urlencoded::byte_serialize(slug.as_bytes()).collect();
     let name = format!("/v1/products/{encoded}/reviews");
-    let cursor = after
-        .as_deref()
-        .map(|text| catalog.cursors.decode(&name, text))
-        .transpose()?;
+    let cursor = page.cursor(&catalog.cursors, &name)?;
     let key = format!(
-        "{name}?limit={limit}&after={}",
-        after.as_deref().unwrap_or_default()
+        "{name}?limit={}&after={}",
+        page.limit,
+        page.after.as_deref().unwrap_or_default()
     );
-    let page = Page {
-        slug: &slug,
-        name: &name,
-        cursor,
-        limit,
-    };
+    let limit = page.limit;
     catalog
         .cache
         .answer(Class::Reviews, &key, &timings, || {
-            read_page(&catalog, &timings, page)
+            read_page(&catalog, &timings, &slug, &name, cursor, limit)
         })
         .await
 }
 
-struct Page<'a> {
-    slug: &'a str,
-    name: &'a str,
+async fn read_page(
+    catalog: &Catalog,
+    timings: &Timings,
+    slug: &str,
+    name: &str,
     cursor: Option<Cursor>,
     limit: i64,
-}
-
-async fn read_page(catalog: &Catalog, timings: &Timings, page: Page<'_>) -> Result<Answer, ApiError> {
+) -> Result<Answer, ApiError> {
     let mut connection = catalog.database.acquire(timings).await?;
-    let product = sqlx::query_scalar!("select id from products where slug = $1 and active", page.slug);
+    let product = sqlx::query_scalar!("select id from products where slug = $1 and active", slug);
     let product = product
         .fetch_optional(&mut connection)
         .await?
         .ok_or_else(unknown_product)?;
-    let mut reviews = newest_reviews(&mut connection, product, page.cursor, page.limit + 1).await?;
+    let mut reviews = newest_reviews(&mut connection, product, cursor, limit + 1).await?;
     drop(connection);
 
-    let more = reviews.len() as i64 > page.limit;
-    reviews.truncate(page.limit as usize);
+    let more = reviews.len() as i64 > limit;
+    reviews.truncate(limit as usize);
     let next = reviews.last().filter(|_| more).map(|last| {
         let key = (last.created_at.unix_timestamp_nanos() / 1000) as i64;
         let after = catalog.cursors.encode(
-            page.name,
+            name,
             &Cursor {
                 matching: 0,
                 key,
                 id: last.id,
             },
         );
-        format!("{}?limit={}&after={after}", page.name, page.limit)
+        format!("{name}?limit={limit}&after={after}")
     });
     let body = serde_json::to_vec(&ReviewPage {
         items: &reviews,

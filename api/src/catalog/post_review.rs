@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer};
@@ -19,7 +19,7 @@ use crate::sessions::Customer;
 use crate::web::answer::Answer;
 use crate::web::body::{BoundedString, JsonBody};
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::timings::RequestTimings;
 use crate::web::whole_number::WholeNumber;
 
@@ -83,10 +83,9 @@ pub async fn post_review(
     timings: RequestTimings,
     customer: Customer,
     ProductSlug(slug): ProductSlug,
-    RawQuery(query): RawQuery,
+    _: NoParameters,
     JsonBody(review): JsonBody<NewReview>,
 ) -> Result<Response, ApiError> {
-    Parameters::parse(query.as_deref())?.finish()?;
     let mut connection = catalog.database.acquire(&timings).await?;
     let review = insert_review(&mut connection, &slug, &customer, review).await?;
     drop(connection);

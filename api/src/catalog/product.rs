@@ -137,7 +137,8 @@ impl Serialize for ProductItem<'_> {
 pub struct Fields(u16);
 
 impl Fields {
-    const NAMES: [&'static str; 10] = [
+    /// The words of the parameter `fields`.
+    pub const NAMES: [&'static str; 10] = [
         "id",
         "slug",
         "title",
@@ -150,28 +151,8 @@ impl Fields {
         "image",
     ];
 
-    /// The words of the parameter `fields`.
-    pub const CHOICES: [(&'static str, Fields); 10] = {
-        let mut choices = [("", Fields(0)); 10];
-        let mut bit = 0;
-        while bit < choices.len() {
-            choices[bit] = (Self::NAMES[bit], Fields(1 << bit));
-            bit += 1;
-        }
-        choices
-    };
-
     /// All fields.
     pub const ALL: Fields = Fields((1 << Self::NAMES.len()) - 1);
-
-    /// The requested fields, or all if none are requested.
-    pub fn of(requested: &[Fields]) -> Self {
-        if requested.is_empty() {
-            Self::ALL
-        } else {
-            Self(requested.iter().fold(0, |bits, field| bits | field.0))
-        }
-    }
 
     /// The names, comma-separated.
     pub fn names(self) -> String {
@@ -189,6 +170,21 @@ impl Fields {
                 .iter()
                 .position(|known| *known == name)
                 .is_some_and(|bit| self.0 & (1 << bit) != 0)
+    }
+}
+
+/// The fields with these names, or all if there are none.
+impl FromIterator<&'static str> for Fields {
+    fn from_iter<I: IntoIterator<Item = &'static str>>(names: I) -> Self {
+        let bit = |name| Self::NAMES.iter().position(|known| *known == name);
+        match names
+            .into_iter()
+            .filter_map(bit)
+            .fold(0, |bits, bit| bits | 1 << bit)
+        {
+            0 => Self::ALL,
+            bits => Self(bits),
+        }
     }
 }
 

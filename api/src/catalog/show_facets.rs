@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 
 use super::Catalog;
 use super::cache::Class;
@@ -11,7 +11,7 @@ use super::facets::{FacetCounts, candidates};
 use super::filters::ProductFilters;
 use crate::web::answer::Answer;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::Query;
 use crate::web::timings::{RequestTimings, Timings};
 
 /// Counts the matching products by facet.
@@ -20,14 +20,6 @@ use crate::web::timings::{RequestTimings, Timings};
     path = "/v1/products/facets",
     tag = "Catalog",
     security(()),
-    params(
-        ("category" = Option<String>, Query, description = "Slug of a category; its descendants are included"),
-        ("brand" = Option<String>, Query, description = "Slug of a brand"),
-        ("q" = Option<String>, Query, description = "Words to search for, at most 200 characters"),
-        ("min_price" = Option<i64>, Query, description = "Lowest price, in minor units"),
-        ("max_price" = Option<i64>, Query, description = "Highest price, in minor units"),
-        ("in_stock" = Option<bool>, Query, description = "Only products in stock, or only products out of stock"),
-    ),
     responses(
         (status = 200, body = FacetCounts),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -36,11 +28,8 @@ use crate::web::timings::{RequestTimings, Timings};
 pub async fn show_facets(
     State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
-    RawQuery(query): RawQuery,
+    Query(filters): Query<ProductFilters>,
 ) -> Result<Answer, ApiError> {
-    let mut parameters = Parameters::parse(query.as_deref())?;
-    let filters = ProductFilters::take(&mut parameters)?;
-    parameters.finish()?;
     let mut key = "/v1/products/facets?".to_owned();
     filters.write_canonical(&mut key);
     catalog

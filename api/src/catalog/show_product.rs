@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use shop::money::Money;
@@ -21,7 +21,7 @@ use super::product_slug::{ProductSlug, unknown_product};
 use crate::database::InstrumentedConnection;
 use crate::web::answer::Answer;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::{Query, choices, query_parameters};
 use crate::web::timings::{RequestTimings, Timings};
 
 /// The most variants and images of a product: the bound of an import.
@@ -63,18 +63,16 @@ pub struct ProductView<'r> {
     pub reviews: Option<&'r [Review]>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Variants,
-    Images,
-    Reviews,
-}
+/// The words of `include`.
+const PARTS: &[&str] = &["variants", "images", "reviews"];
 
-const PARTS: &[(&str, Part)] = &[
-    ("variants", Part::Variants),
-    ("images", Part::Images),
-    ("reviews", Part::Reviews),
-];
+query_parameters! {
+    /// The parameters of a product.
+    pub struct ProductQuery {
+        /// Any of variants, images and reviews, comma-separated
+        include: Vec<&'static str> = choices(PARTS),
+    }
+}
 
 /// Shows a product.
 #[utoipa::path(
@@ -84,7 +82,6 @@ const PARTS: &[(&str, Part)] = &[
     security(()),
     params(
         ("slug" = String, Path, description = "The product's slug"),
-        ("include" = Option<String>, Query, description = "Any of variants, images and reviews, comma-separated"),
     ),
     responses(
         (status = 200, body = ProductView),
@@ -96,15 +93,12 @@ pub async fn show_product(
     State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
     ProductSlug(slug): ProductSlug,
-    RawQuery(query): RawQuery,
+    Query(ProductQuery { include: parts }): Query<ProductQuery>,
 ) -> Result<Answer, ApiError> {
-    let mut parameters = Parameters::parse(query.as_deref())?;
-    let parts = parameters.take_choices("include", PARTS)?;
-    parameters.finish()?;
     let mut key = format!("/v1/products/{slug}?include=");
-    for (name, part) in PARTS {
+    for part in PARTS {
         if parts.contains(part) {
-            key.extend([name, ","]);
+            key.extend([part, ","]);
         }
     }
     catalog
@@ -119,14 +113,11 @@ async fn product(
     catalog: &Catalog,
     timings: &Timings,
     slug: &str,
-    parts: &[Part],
+    parts: &[&'static str],
 ) -> Result<Answer, ApiError> {
     let mut connection = catalog.database.acquire(timings).await?;
     let row = read(&mut connection, slug).await?.ok_or_else(unknown_product)?;
-    let include = Include {
-        variants: parts.contains(&Part::Variants),
-        images: parts.contains(&Part::Images),
-    };
+    let include: Include = parts.iter().copied().collect();
     let key = ProductKey {
         id: row.id,
         currency: currency(&row.currency),
@@ -135,7 +126,7 @@ async fn product(
         .details
         .load(&mut connection, &[key], include, MAX_DETAILS)
         .await?;
-    let reviews = match parts.contains(&Part::Reviews) {
+    let reviews = match parts.contains(&"reviews") {
         true => Some(newest_reviews(&mut connection, row.id, None, INCLUDED_REVIEWS).await?),
         false => None,
     };

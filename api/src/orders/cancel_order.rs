@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use shop::messages::Event;
 use shop::orders::{Cancellation, PendingEvent, order_reached};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::sessions::MaybeCustomer;
 use crate::web::answer::Answer;
 use crate::web::error::{ApiError, Problem};
 use crate::web::guest_tokens::OrderToken;
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::timings::{RequestTimings, Timings};
 use crate::web::trace_context::TraceContext;
 
@@ -43,9 +43,8 @@ pub async fn cancel_order(
     token: OrderToken,
     TraceContext(trace_context): TraceContext,
     id: Result<Path<Uuid>, PathRejection>,
-    RawQuery(query): RawQuery,
+    _: NoParameters,
 ) -> Result<Answer, ApiError> {
-    Parameters::parse(query.as_deref())?.finish()?;
     let Path(id) = id.map_err(|_| unknown_order())?;
     let reader = Reader::new(customer, token);
     let mut order = read(&orders, &timings, id, reader).await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use serde::Serialize;
 use shop::money::Currency;
 use time::OffsetDateTime;
@@ -17,7 +17,8 @@ use crate::sessions::Customer;
 use crate::web::answer::Answer;
 use crate::web::cursor::Cursor;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::page::PageQuery;
+use crate::web::query::{Query, choice, group, query_parameters};
 use crate::web::timings::RequestTimings;
 
 /// A page of the signed-in customer's orders.
@@ -29,17 +30,21 @@ pub struct OrderPage<'r> {
     pub next: Option<&'r str>,
 }
 
+query_parameters! {
+    /// The parameters of a list of orders.
+    pub struct OrderQuery {
+        /// Only orders with this status
+        status: Option<Status> = choice(Status::NAMES),
+        page: PageQuery = group(),
+    }
+}
+
 /// Lists your orders.
 #[utoipa::path(
     get,
     path = "/v1/orders",
     tag = "Orders",
     security(("bearer" = [])),
-    params(
-        ("status" = Option<Status>, Query, description = "Only orders with this status"),
-        ("limit" = Option<i64>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("after" = Option<String>, Query, description = "The cursor from `next`"),
-    ),
     responses(
         (status = 200, body = OrderPage),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -50,13 +55,9 @@ pub async fn list_orders(
     State(orders): State<Arc<Orders>>,
     timings: RequestTimings,
     customer: Customer,
-    RawQuery(query): RawQuery,
+    Query(OrderQuery { status, page }): Query<OrderQuery>,
 ) -> Result<Answer, ApiError> {
-    let mut parameters = Parameters::parse(query.as_deref())?;
-    let status = parameters.take_choice("status", &Status::ALL.map(|status| (status.as_str(), status)))?;
-    let limit = parameters.take_number("limit", 1, 100)?.unwrap_or(20_i64);
-    let after = parameters.take("after");
-    parameters.finish()?;
+    let limit = page.limit;
     // A cursor is bound to one customer's list and its filter.
     let filter = status.map(Status::as_str);
     let list = format!(
@@ -64,9 +65,7 @@ pub async fn list_orders(
         customer.id,
         filter.unwrap_or_default()
     );
-    let cursor = after
-        .map(|text| orders.cursors.decode(&list, &text))
-        .transpose()?;
+    let cursor = page.cursor(&orders.cursors, &list)?;
 
     let mut connection = orders.database.acquire(&timings).await?;
     let mut rows = newest_orders(&mut connection, customer.id, status, cursor, limit + 1).await?;
@@ -83,11 +82,7 @@ pub async fn list_orders(
         .map(|((row, key), lines)| row.summary(key.currency, lines))
         .collect::<Result<_, _>>()?;
     let next = summaries.last().filter(|_| more).map(|last| {
-        let end = Cursor {
-            matching: 0,
-            key: 0,
-            id: last.id,
-        };
+        let end = Cursor::after_id(last.id);
         let after = orders.cursors.encode(&list, &end);
         let filter = filter
             .map(|status| format!("status={status}&"))
@@ -150,10 +145,7 @@ async fn newest_orders(
     let before = after.map_or(Uuid::max(), |cursor| cursor.id);
     let statuses: Vec<String> = match status {
         Some(status) => vec![status.as_str().to_owned()],
-        None => Status::ALL
-            .iter()
-            .map(|status| status.as_str().to_owned())
-            .collect(),
+        None => Status::NAMES.iter().map(|(name, _)| (*name).to_owned()).collect(),
     };
     let rows = sqlx::query_as!(
         OrderRow,

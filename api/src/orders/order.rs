@@ -29,26 +29,20 @@ pub enum Status {
 }
 
 impl Status {
-    /// All, in the order of transitions.
-    pub const ALL: [Status; 6] = [
-        Status::PendingPayment,
-        Status::Paid,
-        Status::Fulfilled,
-        Status::Delivered,
-        Status::PaymentFailed,
-        Status::Cancelled,
+    /// The names in the API and in the database, in the order of transitions.
+    pub const NAMES: &[(&str, Status)] = &[
+        ("pending_payment", Status::PendingPayment),
+        ("paid", Status::Paid),
+        ("fulfilled", Status::Fulfilled),
+        ("delivered", Status::Delivered),
+        ("payment_failed", Status::PaymentFailed),
+        ("cancelled", Status::Cancelled),
     ];
 
     /// The name in the API and in the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Status::PendingPayment => "pending_payment",
-            Status::Paid => "paid",
-            Status::Fulfilled => "fulfilled",
-            Status::Delivered => "delivered",
-            Status::PaymentFailed => "payment_failed",
-            Status::Cancelled => "cancelled",
-        }
+    pub fn as_str(self) -> &'static str {
+        let found = Self::NAMES.iter().find(|(_, status)| *status == self);
+        found.map(|(name, _)| *name).expect("every status has a name")
     }
 
     /// Parses a column's value.
@@ -56,8 +50,10 @@ impl Status {
     /// # Errors
     /// When this build doesn't know it.
     pub fn from_column(name: &str) -> Result<Self, sqlx::Error> {
-        let found = Self::ALL.into_iter().find(|status| status.as_str() == name);
-        found.ok_or_else(|| sqlx::Error::Decode(format!("`{name}` is not a status of an order").into()))
+        let found = Self::NAMES.iter().find(|(known, _)| *known == name);
+        found
+            .map(|(_, status)| *status)
+            .ok_or_else(|| sqlx::Error::Decode(format!("`{name}` is not a status of an order").into()))
     }
 }
 

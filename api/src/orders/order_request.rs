@@ -16,7 +16,7 @@ use crate::web::body::{BoundedString, JsonBody};
 use crate::web::error::ApiError;
 use crate::web::guest_tokens::CartToken;
 use crate::web::money::MoneySchema;
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::trace_context::TraceContext;
 
 /// An order request. It sets no price: the shop does.
@@ -66,7 +66,7 @@ where
         let MaybeCustomer(customer) = MaybeCustomer::from_request_parts(&mut head, state).await?;
         let CartToken(cart_token) = CartToken::from_request_parts(&mut head, state).await?;
         let key = IdempotencyKey::from_request_parts(&mut head, state).await?;
-        Parameters::parse(head.uri.query())?.finish()?;
+        NoParameters::from_request_parts(&mut head, state).await?;
         let Ok(TraceContext(trace_context)) = TraceContext::from_request_parts(&mut head, state).await;
         let JsonBody(order) =
             JsonBody::<NewOrder>::from_request(Request::from_parts(head, body), state).await?;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{Path, State};
 use serde::Deserialize;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::sessions::MaybeCustomer;
 use crate::web::answer::Answer;
 use crate::web::error::{ApiError, Problem};
 use crate::web::guest_tokens::OrderToken;
-use crate::web::query::Parameters;
+use crate::web::query::NoParameters;
 use crate::web::timings::RequestTimings;
 
 /// Who reads an order: a customer, a guest's token, or both.
@@ -56,9 +56,8 @@ pub async fn show_order(
     customer: MaybeCustomer,
     token: OrderToken,
     id: Result<Path<Uuid>, axum::extract::rejection::PathRejection>,
-    RawQuery(query): RawQuery,
+    _: NoParameters,
 ) -> Result<Answer, ApiError> {
-    Parameters::parse(query.as_deref())?.finish()?;
     let Path(id) = id.map_err(|_| unknown_order())?;
     let mut connection = orders.database.acquire(&timings).await?;
     let order = read_order(&mut connection, id, Some(Reader::new(customer, token))).await?;

@@ -28,6 +28,17 @@ pub struct Cursor {
     pub id: Uuid,
 }
 
+impl Cursor {
+    /// The position after an item of a list that is sorted by id alone.
+    pub fn after_id(id: Uuid) -> Self {
+        Self {
+            matching: 0,
+            key: 0,
+            id,
+        }
+    }
+}
+
 /// Keys that sign cursors, so that clients can't forge a position. Older keys stay valid while secrets are rotated.
 #[derive(Clone)]
 pub struct CursorKeys(DerivedKeys);

@@ -7,6 +7,7 @@ pub mod cursor;
 pub mod error;
 pub mod guest_tokens;
 pub mod money;
+pub mod page;
 pub mod query;
 pub mod request_class;
 pub mod slow_body;

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 
 use super::{ListRequest, ProductPage, complete_page, fallback, first_page, reference, render};
 use crate::catalog::Catalog;
@@ -15,8 +15,17 @@ use crate::catalog::list_statement::Bounds;
 use crate::web::answer::Answer;
 use crate::web::cursor::Cursor;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::{Query, cursor, group, query_parameters};
 use crate::web::timings::{RequestTimings, Timings};
+
+query_parameters! {
+    /// The parameters of a list of products, with keyset pagination.
+    pub struct CursorQuery {
+        list: ListRequest = group(),
+        /// The cursor from `next`
+        after: Option<String> = cursor(),
+    }
+}
 
 /// Lists products.
 #[utoipa::path(
@@ -24,19 +33,6 @@ use crate::web::timings::{RequestTimings, Timings};
     path = "/v1/products",
     tag = "Catalog",
     security(()),
-    params(
-        ("category" = Option<String>, Query, description = "Slug of a category; its descendants are included"),
-        ("brand" = Option<String>, Query, description = "Slug of a brand"),
-        ("q" = Option<String>, Query, description = "Words to search for, at most 200 characters; the last word also matches as a prefix, from three letters on"),
-        ("min_price" = Option<i64>, Query, description = "Lowest price, in minor units"),
-        ("max_price" = Option<i64>, Query, description = "Highest price, in minor units"),
-        ("in_stock" = Option<bool>, Query, description = "Only products in stock, or only products out of stock"),
-        ("sort" = Option<String>, Query, description = "relevance (default with `q`: products with the words in their title first, the best-selling among them), newest (default without), price_asc, price_desc, best_selling, rating"),
-        ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated; at most 100 of each per product (BACKSTOCK_MAX_LIST_DETAILS), `/v1/products/{slug}` has all"),
-        ("fields" = Option<String>, Query, description = "Only these fields of each product, comma-separated"),
-        ("after" = Option<String>, Query, description = "The cursor from `next`"),
-    ),
     responses(
         (status = 200, body = ProductPage),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -45,13 +41,8 @@ use crate::web::timings::{RequestTimings, Timings};
 pub async fn browse_products(
     State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
-    RawQuery(query): RawQuery,
+    Query(CursorQuery { list, after }): Query<CursorQuery>,
 ) -> Result<Answer, ApiError> {
-    let mut parameters = Parameters::parse(query.as_deref())?;
-    let list = ListRequest::take(&mut parameters)?;
-    let after = parameters.take("after");
-    parameters.finish()?;
-
     let name = list.list_name();
     let cursor = after
         .as_deref()
@@ -99,7 +90,7 @@ async fn page(
     let next = match page.last_if_more() {
         None => None,
         Some((last, columns)) => {
-            let key = list.sort.key_of(last)?;
+            let key = list.sort().key_of(last)?;
             let id = columns.id(last)?;
             let after = catalog.cursors.encode(
                 name,

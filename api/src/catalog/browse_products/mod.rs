@@ -25,52 +25,49 @@ use super::reference::Snapshot;
 use super::sort::Sort;
 use crate::database::InstrumentedConnection;
 use crate::web::error::ApiError;
-use crate::web::query::Parameters;
+use crate::web::page::page_limit;
+use crate::web::query::{choice, choices, group, query_parameters};
 
-/// The most items of a page.
-pub const MAX_LIMIT: u32 = 100;
-/// Items of a page without `limit`.
-pub const DEFAULT_LIMIT: u32 = 20;
-
-/// A request's parameters, except the start of its page.
-#[derive(Debug)]
-struct ListRequest {
-    filters: ProductFilters,
-    sort: Sort,
-    limit: u32,
-    include: Include,
-    fields: Fields,
+query_parameters! {
+    /// The parameters of a list of products, except the start of its page.
+    struct ListRequest {
+        filters: ProductFilters = group(),
+        /// relevance (default with `q`: products with the words in their title first, the best-selling among them),
+        /// newest (default without), price_asc, price_desc, best_selling, rating
+        sort: Option<Sort> = choice(Sort::NAMES),
+        /// Items of a page
+        limit: i64 = page_limit(),
+        /// variants, images, or both, comma-separated; at most 100 of each per product (BACKSTOCK_MAX_LIST_DETAILS),
+        /// `/v1/products/{slug}` has all
+        include: Include = choices(Include::WORDS),
+        /// Only these fields of each product, comma-separated
+        fields: Fields = choices(&Fields::NAMES),
+    }
+    check Self::check_sort;
 }
 
 impl ListRequest {
-    fn take(parameters: &mut Parameters<'_>) -> Result<Self, ApiError> {
-        let filters = ProductFilters::take(parameters)?;
-        let sort = parameters.take_choice("sort", Sort::NAMES)?;
-        if sort == Some(Sort::Relevance) && filters.q.is_none() {
+    fn check_sort(&self) -> Result<(), ApiError> {
+        if self.sort == Some(Sort::Relevance) && self.filters.q.is_none() {
             return Err(ApiError::parameter(
                 "sort",
                 "`relevance` needs `q`; send words to search for, or choose another order",
             ));
         }
-        let default_sort = if filters.q.is_some() {
-            Sort::Relevance
-        } else {
-            Sort::Newest
+        Ok(())
+    }
+
+    fn sort(&self) -> Sort {
+        let default = match self.filters.q {
+            Some(_) => Sort::Relevance,
+            None => Sort::Newest,
         };
-        Ok(Self {
-            sort: sort.unwrap_or(default_sort),
-            filters,
-            limit: parameters
-                .take_number("limit", 1, MAX_LIMIT)?
-                .unwrap_or(DEFAULT_LIMIT),
-            include: take_include(parameters)?,
-            fields: Fields::of(&parameters.take_choices("fields", &Fields::CHOICES)?),
-        })
+        self.sort.unwrap_or(default)
     }
 
     /// Decides which changes invalidate its cached pages.
     fn class(&self) -> Class {
-        if self.filters.in_stock.is_some() || self.sort == Sort::Rating {
+        if self.filters.in_stock.is_some() || self.sort() == Sort::Rating {
             Class::ShiftingListings
         } else {
             Class::Listings
@@ -82,7 +79,7 @@ impl ListRequest {
         let mut name = String::with_capacity(160);
         name.push_str("/v1/products?");
         self.filters.write_canonical(&mut name);
-        name.extend(["sort=", self.sort.name()]);
+        name.extend(["sort=", self.sort().name()]);
         name
     }
 
@@ -101,24 +98,6 @@ impl ListRequest {
         }
         name
     }
-}
-
-fn take_include(parameters: &mut Parameters<'_>) -> Result<Include, ApiError> {
-    let variants = Include {
-        variants: true,
-        images: false,
-    };
-    let images = Include {
-        variants: false,
-        images: true,
-    };
-    let requested = parameters.take_choices("include", &[("variants", variants), ("images", images)])?;
-    Ok(requested
-        .into_iter()
-        .fold(Include::default(), |all, one| Include {
-            variants: all.variants || one.variants,
-            images: all.images || one.images,
-        }))
 }
 
 struct PageRows {
@@ -158,8 +137,8 @@ async fn reference(
 fn first_page<'l>(catalog: &Catalog, list: &'l ListRequest) -> ListQuery<'l> {
     ListQuery {
         filters: &list.filters,
-        sort: list.sort,
-        limit: list.limit,
+        sort: list.sort(),
+        limit: list.limit as u32,
         columns: catalog.columns.sql(),
         search: catalog.search,
         matching: 0,

@@ -6,17 +6,26 @@
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 
 use super::{ListRequest, ProductPage, complete_page, fallback, first_page, reference, render};
 use crate::catalog::Catalog;
 use crate::web::answer::Answer;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::{Query, group, number_or, query_parameters};
 use crate::web::timings::{RequestTimings, Timings};
 
 /// The highest page number, deeper than any catalogue.
-const MAX_PAGE: u64 = 100_000_000;
+const MAX_PAGE: i64 = 100_000_000;
+
+query_parameters! {
+    /// The parameters of a list of products, with numbered pages.
+    pub struct OffsetQuery {
+        list: ListRequest = group(),
+        /// The page's number, from 1
+        page: i64 = number_or(1, 1, MAX_PAGE),
+    }
+}
 
 /// Lists products.
 #[utoipa::path(
@@ -24,19 +33,6 @@ const MAX_PAGE: u64 = 100_000_000;
     path = "/v1/products",
     tag = "Catalog",
     security(()),
-    params(
-        ("category" = Option<String>, Query, description = "Slug of a category; its descendants are included"),
-        ("brand" = Option<String>, Query, description = "Slug of a brand"),
-        ("q" = Option<String>, Query, description = "Words to search for, at most 200 characters; the last word also matches as a prefix, from three letters on"),
-        ("min_price" = Option<i64>, Query, description = "Lowest price, in minor units"),
-        ("max_price" = Option<i64>, Query, description = "Highest price, in minor units"),
-        ("in_stock" = Option<bool>, Query, description = "Only products in stock, or only products out of stock"),
-        ("sort" = Option<String>, Query, description = "relevance (default with `q`: products with the words in their title first, the best-selling among them), newest (default without), price_asc, price_desc, best_selling, rating"),
-        ("limit" = Option<u32>, Query, description = "Items of a page, 1 to 100", minimum = 1, maximum = 100),
-        ("include" = Option<String>, Query, description = "variants, images, or both, comma-separated; at most 100 of each per product (BACKSTOCK_MAX_LIST_DETAILS), `/v1/products/{slug}` has all"),
-        ("fields" = Option<String>, Query, description = "Only these fields of each product, comma-separated"),
-        ("page" = Option<u64>, Query, description = "The page's number, from 1", minimum = 1),
-    ),
     responses(
         (status = 200, body = ProductPage),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -45,13 +41,8 @@ const MAX_PAGE: u64 = 100_000_000;
 pub async fn browse_products(
     State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
-    RawQuery(query): RawQuery,
+    Query(OffsetQuery { list, page: number }): Query<OffsetQuery>,
 ) -> Result<Answer, ApiError> {
-    let mut parameters = Parameters::parse(query.as_deref())?;
-    let list = ListRequest::take(&mut parameters)?;
-    let number = parameters.take_number("page", 1, MAX_PAGE)?.unwrap_or(1);
-    parameters.finish()?;
-
     let name = list.with_shape(list.list_name());
     let key = format!("{name}&page={number}");
     let page = || page(&catalog, &timings, &list, &name, number);
@@ -63,9 +54,9 @@ async fn page(
     timings: &Timings,
     list: &ListRequest,
     name: &str,
-    number: u64,
+    number: i64,
 ) -> Result<Answer, ApiError> {
-    let skipped = (number - 1) * u64::from(list.limit);
+    let skipped = ((number - 1) * list.limit).cast_unsigned();
     let mut connection = catalog.database.acquire(timings).await?;
     let reference = reference(catalog, &mut connection, list).await?;
     let mut query = first_page(catalog, list);

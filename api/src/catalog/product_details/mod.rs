@@ -48,6 +48,20 @@ pub struct Include {
     pub images: bool,
 }
 
+impl Include {
+    /// The words of a list's parameter `include`.
+    pub const WORDS: &[&str] = &["variants", "images"];
+}
+
+impl FromIterator<&'static str> for Include {
+    fn from_iter<I: IntoIterator<Item = &'static str>>(words: I) -> Self {
+        words.into_iter().fold(Self::default(), |all, word| Self {
+            variants: all.variants || word == "variants",
+            images: all.images || word == "images",
+        })
+    }
+}
+
 impl ProductDetails {
     /// The details of each product, in the order of `products`. Returns at most `most` variants and images per product,
     /// because a page of a hundred large products could take hundreds of megabytes. Executes no statement if `include` is

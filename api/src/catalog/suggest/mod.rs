@@ -7,7 +7,7 @@ pub mod titles;
 
 use std::sync::Arc;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use serde::Serialize;
 use sqlx::{Postgres, QueryBuilder};
 use utoipa::ToSchema;
@@ -19,7 +19,7 @@ use super::search::full_text::words_query;
 use crate::catalog::Catalog;
 use crate::web::answer::Answer;
 use crate::web::error::{ApiError, Problem};
-use crate::web::query::Parameters;
+use crate::web::query::{Query, query_parameters, required_text};
 use crate::web::timings::{RequestTimings, Timings};
 
 /// The fewest characters that are completed. With one, most titles match and none is relevant.
@@ -45,13 +45,20 @@ pub struct Suggestions {
     pub next: Option<String>,
 }
 
+query_parameters! {
+    /// The parameters of the suggestions.
+    pub struct SuggestQuery {
+        /// The text typed so far
+        q: String = required_text(MIN_CHARS, MAX_QUERY_CHARS),
+    }
+}
+
 /// Suggests titles for a text.
 #[utoipa::path(
     get,
     path = "/v1/search/suggestions",
     tag = "Catalog",
     security(()),
-    params(("q" = String, Query, description = "The text typed so far, 2 to 200 characters")),
     responses(
         (status = 200, body = Suggestions),
         (status = 400, body = Problem, content_type = "application/problem+json"),
@@ -60,20 +67,9 @@ pub struct Suggestions {
 pub async fn suggest(
     State(catalog): State<Arc<Catalog>>,
     timings: RequestTimings,
-    RawQuery(query): RawQuery,
+    Query(SuggestQuery { q }): Query<SuggestQuery>,
 ) -> Result<Answer, ApiError> {
-    let mut parameters = Parameters::parse(query.as_deref())?;
-    let text = parameters.take_text("q", MAX_QUERY_CHARS)?;
-    parameters.finish()?;
-    let text = match text {
-        Some(text) if text.chars().count() >= MIN_CHARS => text.to_lowercase(),
-        _ => {
-            return Err(ApiError::parameter(
-                "q",
-                format!("send {MIN_CHARS} to {MAX_QUERY_CHARS} characters"),
-            ));
-        }
-    };
+    let text = q.to_lowercase();
     let mut key = "/v1/search/suggestions?q=".to_owned();
     key.extend(form_urlencoded::byte_serialize(text.as_bytes()));
     catalog
