@@ -1,7 +1,8 @@
-//! Development tasks: `cargo xtask up|down|import|tidy|prepare`.
+//! Development tasks: `cargo xtask up|down|import|eject|tidy|prepare`.
 //!
 //! Read next: `up/` for the local shops, `tidy/` for the rules of this repository.
 
+mod eject;
 mod import;
 mod prepare;
 mod tidy;
@@ -42,6 +43,14 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Writes the service alone, without lessons, as the start of a real one
+    Eject {
+        /// A new or empty directory
+        directory: PathBuf,
+        /// The name of its programs, variables and metrics: 2 to 20 lower-case letters and digits
+        #[arg(long)]
+        name: String,
+    },
     /// Checks the rules of this repository that the compiler doesn't
     Tidy {
         /// Rewrites generated text, such as the tables of lessons
@@ -61,6 +70,7 @@ fn main() -> ExitCode {
         Task::Up { left, right } => up::up(left, right),
         Task::Down => up::down(),
         Task::Import { file, arguments } => import::import(&file, &arguments),
+        Task::Eject { directory, name } => eject::eject(&directory, &name).map(|()| ExitCode::SUCCESS),
         Task::Tidy { fix: false } => tidy::check(),
         Task::Tidy { fix: true } => tidy::fix(),
         Task::Prepare { check: false } => prepare::regenerate(),

@@ -7,9 +7,31 @@ use super::tokens::{Edits, Source};
 
 const CFG: [&str; 9] = ["#", "[", "cfg", "(", "feature", "=", "\"baselines\"", ")", "]"];
 const CFG_NOT: [&str; 12] = [
-    "#", "[", "cfg", "(", "not", "(", "feature", "=", "\"baselines\"", ")", ")", "]",
+    "#",
+    "[",
+    "cfg",
+    "(",
+    "not",
+    "(",
+    "feature",
+    "=",
+    "\"baselines\"",
+    ")",
+    ")",
+    "]",
 ];
-const INNER_CFG: [&str; 10] = ["#", "!", "[", "cfg", "(", "feature", "=", "\"baselines\"", ")", "]"];
+const INNER_CFG: [&str; 10] = [
+    "#",
+    "!",
+    "[",
+    "cfg",
+    "(",
+    "feature",
+    "=",
+    "\"baselines\"",
+    ")",
+    "]",
+];
 
 /// Items that end with a semicolon, whatever braces they have.
 const UNTIL_SEMICOLON: [&str; 5] = ["use", "let", "const", "static", "type"];
@@ -74,6 +96,8 @@ fn end(source: &Source, first: usize) -> usize {
     let mut index = first;
     let mut kind = None;
     let mut last_was_arrow = false;
+    // Within `::<…>`, whose commas end nothing.
+    let mut turbofish = false;
     while index < source.tokens.len() {
         let text = source.text_at(index);
         if kind.is_none() {
@@ -90,7 +114,9 @@ fn end(source: &Source, first: usize) -> usize {
         let is_item = kind.is_some();
         match text {
             ";" => return index + 1,
-            "," if !is_item => return index + 1,
+            "<" if source.text_at(index - 1) == ":" => turbofish = true,
+            ">" if turbofish => turbofish = false,
+            "," if !is_item && !turbofish => return index + 1,
             ")" | "]" | "}" => return index,
             "{" => {
                 let close = source.close_of(index).expect("braces are paired");
@@ -125,7 +151,11 @@ fn module(source: &Source, node: &Range<usize>) -> Option<String> {
 
 /// The beginning of the line comments directly above a place.
 fn with_comments_above(text: &str, start: usize) -> usize {
-    let mut start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+    if !text[line..start].trim().is_empty() {
+        return start;
+    }
+    let mut start = line;
     while start > 0 {
         let above = text[..start - 1].rfind('\n').map_or(0, |newline| newline + 1);
         let line = text[above..start].trim();
@@ -176,6 +206,9 @@ mod tests {
 
     #[test]
     fn what_only_other_builds_have_stays_without_its_condition() {
-        assert_eq!(stripped("#[cfg(not(feature = \"baselines\"))]\nfn f() {}").trim(), "fn f() {}");
+        assert_eq!(
+            stripped("#[cfg(not(feature = \"baselines\"))]\nfn f() {}").trim(),
+            "fn f() {}"
+        );
     }
 }

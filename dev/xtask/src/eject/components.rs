@@ -153,10 +153,11 @@ pub(super) fn adapt_calls(
             continue;
         };
         let name = at.checked_sub(1).map_or("", |before| source.text_at(before));
-        let component = at
-            .checked_sub(4)
-            .filter(|_| name == "select")
-            .and_then(|first| components.iter().find(|known| known.name == source.text_at(first)));
+        let component = at.checked_sub(4).filter(|_| name == "select").and_then(|first| {
+            components
+                .iter()
+                .find(|known| known.name == source.text_at(first))
+        });
         let mut arguments = source.list(at, close);
         if let Some(component) = component {
             edits.replace(source.tokens[at - 1].range.clone(), "new".to_owned());

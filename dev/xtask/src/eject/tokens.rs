@@ -14,12 +14,6 @@ pub(super) struct Token {
     pub(super) pair: Option<usize>,
 }
 
-impl Token {
-    pub(super) fn is(&self, text: &str) -> bool {
-        self.text == text
-    }
-}
-
 /// A source file.
 pub(super) struct Source {
     pub(super) text: String,
@@ -82,7 +76,10 @@ impl Source {
 
     /// The text of a range of tokens.
     pub(super) fn slice(&self, tokens: &Range<usize>) -> &str {
-        match (self.tokens.get(tokens.start), self.tokens.get(tokens.end.saturating_sub(1))) {
+        match (
+            self.tokens.get(tokens.start),
+            self.tokens.get(tokens.end.saturating_sub(1)),
+        ) {
             (Some(first), Some(last)) if tokens.start < tokens.end => {
                 &self.text[first.range.start..last.range.end]
             }
@@ -141,7 +138,8 @@ impl Edits {
 
     /// Applies them. One within another is dropped.
     pub(super) fn apply(mut self, text: &str) -> String {
-        self.0.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
+        self.0
+            .sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
         let mut edited = String::with_capacity(text.len());
         let mut at = 0;
         for (range, with) in self.0 {

@@ -1,0 +1,234 @@
+//! Which files the copy has: ours without those of the lab and of lessons, with marked passages cut, and with the files of
+//! `files/`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Files;
+use super::tokens::Source;
+
+/// Files and directories that the copy lacks.
+const DROPPED: &[&str] = &[
+    "CONTRIBUTING.md",
+    "api/src/orders/checkout/",
+    "api/tests/arms/",
+    "api/tests/support/arms.rs",
+    "deploy/compose/lab",
+    "deploy/compose/results/",
+    "deploy/grafana/dashboards/comparison.json",
+    "deploy/grafana/preview.html",
+    "deploy/startup-claim",
+    "dev/dataset/",
+    "dev/xtask/duplicates.txt",
+    "dev/xtask/src/eject/",
+    "dev/xtask/src/tidy/",
+    "docs/FORKING.md",
+    "docs/images/",
+    "docs/lessons/",
+    "loadtests/",
+    "migrations/indexes/foreign_keys.sql",
+    "migrations/indexes/none.sql",
+    "techniques/",
+    "worker/tests/arms/",
+];
+
+const OVERLAY: &str = "dev/xtask/src/eject/files";
+
+/// The passages that are cut, by the lines that begin and end them.
+const MARKERS: [(&str, &str); 2] = [
+    ("<!-- only with lessons -->", "<!-- end -->"),
+    ("# only with lessons", "# end"),
+];
+
+/// Our files that the copy has, without marked passages.
+pub(super) fn selected(root: &Path) -> Result<Files> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
+        .current_dir(root)
+        .output()
+        .context("git can't be started")?;
+    ensure!(
+        listed.status.success(),
+        "git can't list the files of {}: {}",
+        root.display(),
+        String::from_utf8_lossy(&listed.stderr)
+    );
+    let listed = String::from_utf8(listed.stdout).context("paths are UTF-8")?;
+    let mut files = Files::new();
+    for path in listed.split_terminator('\0') {
+        let is_dropped = DROPPED
+            .iter()
+            .any(|dropped| path == *dropped || (dropped.ends_with('/') && path.starts_with(dropped)));
+        let file = root.join(path);
+        if is_dropped || !file.is_file() {
+            continue;
+        }
+        let content = std::fs::read(&file).with_context(|| format!("can't read {path}"))?;
+        files.insert(path.to_owned(), cut(path, content)?);
+    }
+    Ok(files)
+}
+
+/// Cuts marked passages.
+fn cut(path: &str, content: Vec<u8>) -> Result<Vec<u8>> {
+    let Ok(text) = String::from_utf8(content.clone()) else {
+        return Ok(content);
+    };
+    if path.ends_with(".rs") || !MARKERS.iter().any(|(begin, _)| text.contains(begin)) {
+        return Ok(content);
+    }
+    let mut written = String::with_capacity(text.len());
+    let mut ends_with = None;
+    let mut was_cut = false;
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim();
+        if let Some(end) = ends_with {
+            if trimmed == end {
+                ends_with = None;
+                was_cut = true;
+            }
+            continue;
+        }
+        if let Some((_, end)) = MARKERS.iter().find(|(begin, _)| trimmed == *begin) {
+            ends_with = Some(*end);
+            continue;
+        }
+        let is_second_blank = trimmed.is_empty() && (written.ends_with("\n\n") || written.is_empty());
+        if was_cut && is_second_blank {
+            continue;
+        }
+        was_cut = false;
+        written.push_str(line);
+    }
+    ensure!(ends_with.is_none(), "{path}: a passage that begins isn't ended");
+    Ok(written.into_bytes())
+}
+
+/// Puts the files of `files/` in their places.
+pub(super) fn overlay(root: &Path, files: &mut Files) -> Result<()> {
+    let folder = root.join(OVERLAY);
+    let mut folders = vec![folder.clone()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).with_context(|| format!("can't read {}", next.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let relative = path.strip_prefix(&folder).context("it is within the folder")?;
+            let name = relative.to_str().context("paths are UTF-8")?.to_owned();
+            files.insert(name, std::fs::read(&path)?);
+        }
+    }
+    Ok(())
+}
+
+/// Drops prepared queries that no source has.
+pub(super) fn drop_unused_queries(files: &mut Files) -> Result<()> {
+    let mut queries = BTreeSet::new();
+    for (path, content) in &*files {
+        let Ok(text) = std::str::from_utf8(content) else {
+            continue;
+        };
+        if path.ends_with(".sql") {
+            queries.insert(text.to_owned());
+        }
+        if path.ends_with(".rs") {
+            let source = Source::parse(path, text.to_owned())?;
+            queries.extend(source.tokens.iter().filter_map(|token| literal(&token.text)));
+        }
+    }
+    let mut kept = Ok(());
+    files.retain(|path, content| {
+        if !path.starts_with(".sqlx/") {
+            return true;
+        }
+        let read = serde_json::from_slice::<serde_json::Value>(content);
+        match read.with_context(|| format!("{path} isn't JSON")) {
+            Ok(entry) => entry["query"]
+                .as_str()
+                .is_some_and(|query| queries.contains(query)),
+            Err(error) => {
+                kept = Err(error);
+                true
+            }
+        }
+    });
+    kept
+}
+
+/// The value of a string literal.
+fn literal(token: &str) -> Option<String> {
+    if let Some(raw) = token.strip_prefix('r') {
+        let hashes = raw.bytes().take_while(|byte| *byte == b'#').count();
+        let inner = raw.get(hashes..raw.len() - hashes)?;
+        return Some(inner.strip_prefix('"')?.strip_suffix('"')?.to_owned());
+    }
+    let inner = token.strip_prefix('"')?.strip_suffix('"')?;
+    let mut value = String::with_capacity(inner.len());
+    let mut characters = inner.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character != '\\' {
+            value.push(character);
+            continue;
+        }
+        match characters.next()? {
+            'n' => value.push('\n'),
+            't' => value.push('\t'),
+            '\n' => while characters.next_if(|next| next.is_whitespace()).is_some() {},
+            other => value.push(other),
+        }
+    }
+    Some(value)
+}
+
+/// The files under the new name.
+pub(super) fn renamed(files: Files, name: &str) -> Files {
+    let capitalized = name[..1].to_uppercase() + &name[1..];
+    let rename = |text: &str| {
+        text.replace("backstock", name)
+            .replace("BACKSTOCK", &name.to_uppercase())
+            .replace("Backstock", &capitalized)
+    };
+    files
+        .into_iter()
+        .map(|(path, content)| {
+            // The licences name whose work this was.
+            let content = match String::from_utf8(content) {
+                Ok(text) if !path.starts_with("LICENSE") => rename(&text).into_bytes(),
+                Ok(text) => text.into_bytes(),
+                Err(error) => error.into_bytes(),
+            };
+            (rename(&path), content)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marked_passages_are_cut() {
+        let text =
+            "a\n\n<!-- only with lessons -->\nb\n<!-- end -->\n\nc\n  # only with lessons\n  d\n  # end\ne\n";
+        let cut = cut("docs/x.md", text.as_bytes().to_vec()).unwrap();
+        assert_eq!(String::from_utf8(cut).unwrap(), "a\n\nc\ne\n");
+    }
+
+    #[test]
+    fn a_passage_without_an_end_is_an_error() {
+        let error = cut("x.md", b"<!-- only with lessons -->\n".to_vec()).unwrap_err();
+        assert!(error.to_string().contains("isn't ended"));
+    }
+
+    #[test]
+    fn literals_have_their_values() {
+        assert_eq!(literal(r##"r#"a "b""#"##).unwrap(), "a \"b\"");
+        assert_eq!(literal("\"a\\n\\\n   b\\\"\"").unwrap(), "a\nb\"");
+        assert_eq!(literal("a"), None);
+    }
+}
