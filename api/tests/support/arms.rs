@@ -14,6 +14,7 @@ tokio::task_local! {
 }
 
 /// The selection that the test runs under.
+#[cfg(feature = "baselines")]
 pub fn selection() -> Selection {
     SELECTION.try_with(|selection| *selection).unwrap_or_default()
 }
