@@ -32,3 +32,6 @@ mod faults;
 mod process;
 
 mod budgets;
+
+#[cfg(feature = "baselines")]
+mod arms;

@@ -19,3 +19,6 @@ mod order_backoff;
 mod process;
 mod relay;
 mod sales_counts;
+
+#[cfg(feature = "baselines")]
+mod arms;

@@ -1,26 +1,15 @@
-//! The lesson `sales_counts`: both arms arrive at the same counts, despite duplicated and reordered messages.
-//! They differ in the number of writes, and neither can be part of a deadlock.
+//! Sales are counted once, despite duplicated and reordered messages, in few writes and without deadlocks.
 
 use shop::messages::{Consumer, Event};
-use techniques::SalesCounts;
 use uuid::Uuid;
 
+use crate::support::arms::each_arm;
 use crate::support::{Shop, until, until_equal};
 
 /// The column that lists sort by.
-const RANKED: &str = "select string_agg(sales_count::text, ',' order by slug) from products";
+pub const RANKED: &str = "select string_agg(sales_count::text, ',' order by slug) from products";
 /// Counts that are not in the ranking yet.
 const PENDING: &str = "select count(*) from product_sales";
-
-#[cfg(feature = "baselines")]
-const ARMS: [SalesCounts; 2] = [SalesCounts::PerOrder, SalesCounts::Batched];
-#[cfg(not(feature = "baselines"))]
-const ARMS: [SalesCounts; 1] = [SalesCounts::Batched];
-
-fn running(arm: SalesCounts) -> (&'static str, String) {
-    let variants = format!("optimized,sales_counts={}", arm.as_str());
-    ("BACKSTOCK_VARIANTS", variants)
-}
 
 async fn cancel(shop: &Shop, order: Uuid) {
     let cancel =
@@ -29,8 +18,8 @@ async fn cancel(shop: &Shop, order: Uuid) {
 }
 
 #[tokio::test]
-async fn both_arms_arrive_at_the_same_counts_and_a_cancelled_order_is_subtracted_once() {
-    for arm in ARMS {
+async fn an_order_is_counted_once_and_subtracted_once_if_it_is_cancelled() {
+    each_arm("sales_counts", async || {
         let shop = Shop::open().await;
         let orders = shop.paid_orders(10).await;
         let unpaid = shop.reserve(1, "now() + interval '1 hour'").await;
@@ -43,8 +32,7 @@ async fn both_arms_arrive_at_the_same_counts_and_a_cancelled_order_is_subtracted
                     .await;
             }
         }
-        let (name, variants) = running(arm);
-        let _worker = shop.worker(&[(name, &variants)]).await;
+        let _worker = shop.worker(&[]).await;
         until_equal(
             "eight orders are in the ranking",
             "8,16,0,0".to_owned(),
@@ -56,15 +44,16 @@ async fn both_arms_arrive_at_the_same_counts_and_a_cancelled_order_is_subtracted
             shop.database.number(noted).await
         })
         .await;
-        assert_eq!(shop.database.text(RANKED).await, "8,16,0,0", "{arm:?}");
+        assert_eq!(shop.database.text(RANKED).await, "8,16,0,0");
         assert_eq!(shop.database.number(PENDING).await, 0);
         shop.close().await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_cancellation_that_overtakes_its_sale_waits_for_it() {
-    for arm in ARMS {
+    each_arm("sales_counts", async || {
         let shop = Shop::open().await;
         let orders = shop.reserve(1, "now() + interval '1 hour'").await;
         shop.pay(&orders).await;
@@ -72,9 +61,7 @@ async fn a_cancellation_that_overtakes_its_sale_waits_for_it() {
         let order_id = orders[0].id;
         shop.enqueue(Uuid::now_v7(), Event::OrderCancelled { order_id })
             .await;
-        let (name, variants) = running(arm);
-        let settings = [(name, variants.as_str()), ("BACKSTOCK_MAX_ATTEMPTS", "1000")];
-        let worker = shop.worker(&settings).await;
+        let worker = shop.worker(&[("BACKSTOCK_MAX_ATTEMPTS", "1000")]).await;
         let cancelled = r#"consumer="cancelled_sales""#;
         until("it was consumed", async || {
             let consumed = worker.counter("messages_consumed_total", &[cancelled]).await;
@@ -82,7 +69,7 @@ async fn a_cancellation_that_overtakes_its_sale_waits_for_it() {
         })
         .await;
         // The ranking never goes below zero.
-        assert_eq!(shop.database.text(RANKED).await, "0,0,0,0", "{arm:?}");
+        assert_eq!(shop.database.text(RANKED).await, "0,0,0,0");
         shop.enqueue_paid(&orders).await;
         let noted = "select count(*) from inbox where consumer in ('popularity', 'cancelled_sales')";
         until_equal("both are counted", 2, async || shop.database.number(noted).await).await;
@@ -90,9 +77,10 @@ async fn a_cancellation_that_overtakes_its_sale_waits_for_it() {
             shop.database.number(PENDING).await
         })
         .await;
-        assert_eq!(shop.database.text(RANKED).await, "0,0,0,0", "{arm:?}");
+        assert_eq!(shop.database.text(RANKED).await, "0,0,0,0");
         shop.close().await;
-    }
+    })
+    .await;
 }
 
 /// Rows of a table that the current transaction updated, and how many of them in place (HOT), without a new
@@ -126,7 +114,7 @@ async fn a_count_in_the_products_row_updates_every_index_and_one_in_the_narrow_r
 }
 
 /// Creates paid orders whose messages wait in the queue.
-async fn queued_orders(shop: &Shop, orders: usize) {
+pub async fn queued_orders(shop: &Shop, orders: usize) {
     shop.paid_orders(orders).await;
     let relay = shop.worker(&[("BACKSTOCK_PARTS", "relay")]).await;
     until_equal("all events are published", 0, async || {
@@ -137,7 +125,7 @@ async fn queued_orders(shop: &Shop, orders: usize) {
 }
 
 /// How often statements that contain the text were run.
-async fn calls(shop: &Shop, text: &str) -> i64 {
+pub async fn calls(shop: &Shop, text: &str) -> i64 {
     let calls = format!(
         "select coalesce(sum(calls), 0) from pg_stat_statements
          where dbid = (select oid from pg_database where datname = current_database()) and query ilike '%{text}%'
@@ -147,7 +135,7 @@ async fn calls(shop: &Shop, text: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn batched_counts_arrived_messages_in_one_statement_and_updates_each_product_once() {
+async fn arrived_messages_are_counted_in_one_statement_that_updates_each_product_once() {
     const ORDERS: i64 = 200;
     let shop = Shop::open().await;
     shop.database
@@ -190,47 +178,6 @@ async fn batched_counts_arrived_messages_in_one_statement_and_updates_each_produ
     )
     .await;
     assert_eq!(shop.database.number(PENDING).await, 0);
-    shop.close().await;
-}
-
-#[cfg(feature = "baselines")]
-#[tokio::test]
-async fn per_order_updates_each_product_for_each_order_and_locks_one_at_a_time() {
-    let shop = Shop::open().await;
-    shop.database
-        .execute("create extension if not exists pg_stat_statements")
-        .await;
-    queued_orders(&shop, 1).await;
-    // Each order has products 1 and 2, which are counted in this order. Product 2 is being sold out.
-    let mut held = shop.database.pool.begin().await.unwrap();
-    sqlx::query("select from products where slug = 'product-2' for no key update")
-        .execute(&mut *held)
-        .await
-        .unwrap();
-    let (name, variants) = running(SalesCounts::PerOrder);
-    let _worker = shop
-        .worker(&[("BACKSTOCK_PARTS", "consumers"), (name, &variants)])
-        .await;
-    let waits = "select count(*) from pg_stat_activity
-                 where datname = current_database() and wait_event_type = 'Lock' and query ilike '%update products%'";
-    until_equal("the count waits for product 2", 1, async || {
-        shop.database.number(waits).await
-    })
-    .await;
-    assert_eq!(
-        shop.database.text(RANKED).await,
-        "1,0,0,0",
-        "product 1 is counted"
-    );
-    // The transaction that holds product 2 can lock product 1, so there is no deadlock.
-    let free = sqlx::query("select from products where slug = 'product-1' for no key update nowait");
-    free.execute(&mut *held).await.unwrap();
-    held.commit().await.unwrap();
-    until_equal("all is counted", "1,2,0,0".to_owned(), async || {
-        shop.database.text(RANKED).await
-    })
-    .await;
-    assert_eq!(calls(&shop, "update products set sales_count").await, 2);
     shop.close().await;
 }
 

@@ -39,16 +39,6 @@ pub struct MigrationSettings {
     pub offline: bool,
 }
 
-impl Default for MigrationSettings {
-    fn default() -> Self {
-        Self {
-            lock_timeout: Duration::from_millis(500),
-            lock_attempts: 30,
-            offline: false,
-        }
-    }
-}
-
 impl MigrationSettings {
     /// The pause before the next attempt. It grows, to outlast a long transaction with few attempts.
     fn pause_after(&self, attempt: u32) -> Duration {

@@ -8,7 +8,7 @@ use shop::access_token::{AccessTokens, Claims};
 use uuid::Uuid;
 
 use super::people::Person;
-use crate::support::arms::arms_of;
+use crate::support::arms::each_arm;
 use crate::support::response::TestResponse;
 use crate::support::shop::{SECRETS, TestShop};
 
@@ -28,17 +28,13 @@ fn encoded(value: &Value) -> String {
 }
 
 #[tokio::test]
-async fn every_arm_rejects_invalid_tokens() {
-    for variants in arms_of("sessions") {
-        let shop = TestShop::start(&variants.to_string()).await;
+async fn invalid_tokens_are_rejected() {
+    each_arm("sessions", async || {
+        let shop = TestShop::start().await;
         let ada = Person::new(&shop, "ada").await;
         let token = &ada.access_token;
-        assert!(ada.is_signed_in(&shop).await, "{variants}");
-        assert_eq!(
-            me(&shop, &format!("bEARER {token}")).await.status,
-            200,
-            "{variants}"
-        );
+        assert!(ada.is_signed_in(&shop).await);
+        assert_eq!(me(&shop, &format!("bEARER {token}")).await.status, 200);
         for wrong in [
             "Bearer".to_owned(),
             "Bearer ".to_owned(),
@@ -57,12 +53,13 @@ async fn every_arm_rejects_invalid_tokens() {
         }
         let twice = ada.authorize(ada.authorize(Request::get("/v1/me")));
         shop.send(twice).await.problem(401, "unauthenticated");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_modified_signed_token_is_rejected() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let ada = Person::new(&shop, "ada").await;
     let [header, payload, signature] =
         <[&str; 3]>::try_from(ada.access_token.split('.').collect::<Vec<_>>()).unwrap();
@@ -99,7 +96,7 @@ async fn a_modified_signed_token_is_rejected() {
 
 #[tokio::test]
 async fn an_expired_token_or_one_with_another_key_is_rejected() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let ada = Person::new(&shop, "ada").await;
     let good: Claims = serde_json::from_value(claims(&ada.access_token)).unwrap();
     let ours = AccessTokens::new(&SECRETS.parse().unwrap());
@@ -132,19 +129,4 @@ async fn an_expired_token_or_one_with_another_key_is_rejected() {
     me(&shop, &format!("Bearer {}", ours.sign_claims(&orphaned)))
         .await
         .problem(401, "unauthenticated");
-}
-
-#[tokio::test]
-async fn a_stored_token_expires() {
-    for variants in arms_of("sessions") {
-        if variants.sessions.as_str() == "jwt" {
-            continue;
-        }
-        let shop = TestShop::start(&variants.to_string()).await;
-        let ada = Person::new(&shop, "ada").await;
-        shop.database
-            .execute("update sessions set access_expires_at = now() - interval '1 second'")
-            .await;
-        assert!(!ada.is_signed_in(&shop).await, "{variants}");
-    }
 }

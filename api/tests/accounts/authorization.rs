@@ -60,7 +60,7 @@ fn assert_reveals_nothing(response: &TestResponse, operation: &Operation) {
 /// The counter-check of the other tests: the secrets exist.
 #[tokio::test]
 async fn the_owner_has_access() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     add_owner(&shop).await;
     let owner = token_of(OWNER, "customer");
     let operations = operations(&shop).await;
@@ -86,7 +86,7 @@ async fn the_owner_has_access() {
 
 #[tokio::test]
 async fn requests_without_credentials_are_rejected_where_the_document_requires_them() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     add_owner(&shop).await;
     let before = owned_rows(&shop).await;
     let operations = operations(&shop).await;
@@ -123,7 +123,7 @@ async fn requests_without_credentials_are_rejected_where_the_document_requires_t
 
 #[tokio::test]
 async fn another_customer_sees_nothing_of_the_owner() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     add_owner(&shop).await;
     let eve = Person::new(&shop, "eve").await;
     let before = owned_rows(&shop).await;
@@ -150,7 +150,7 @@ async fn another_customer_sees_nothing_of_the_owner() {
 
 #[tokio::test]
 async fn a_customer_has_no_admin_access() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     add_owner(&shop).await;
     let eve = Person::new(&shop, "eve").await;
     let before = owned_rows(&shop).await;

@@ -61,7 +61,7 @@ async fn quantities(shop: &TestShop, cart: &str) -> Value {
 
 #[tokio::test]
 async fn it_is_assigned_to_a_customer_without_a_cart() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     Person::new(&shop, "ada").await;
     add_guest_cart(&shop, &[(0, 2)]).await;
     let response = sign_in(&shop, TOKEN).await;
@@ -83,7 +83,7 @@ async fn it_is_assigned_to_a_customer_without_a_cart() {
 
 #[tokio::test]
 async fn its_items_are_merged_up_to_the_maximum_quantity_of_each() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     Person::new(&shop, "ada").await;
     add_own_cart(&shop, &[(0, 1), (1, 999)]).await;
     add_guest_cart(&shop, &[(1, 2), (2, 3)]).await;
@@ -94,7 +94,7 @@ async fn its_items_are_merged_up_to_the_maximum_quantity_of_each() {
 
 #[tokio::test]
 async fn its_coupon_is_kept_if_the_customers_cart_has_none() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     Person::new(&shop, "ada").await;
     add_own_cart(&shop, &[]).await;
     add_guest_cart(&shop, &[]).await;
@@ -110,7 +110,7 @@ async fn its_coupon_is_kept_if_the_customers_cart_has_none() {
 
 #[tokio::test]
 async fn an_ordered_cart_is_neither_assigned_nor_merged_into() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     Person::new(&shop, "ada").await;
     add_own_cart(&shop, &[(0, 1)]).await;
     add_guest_cart(&shop, &[(1, 2)]).await;
@@ -128,7 +128,7 @@ async fn an_ordered_cart_is_neither_assigned_nor_merged_into() {
     assert_eq!(quantities(&shop, OWN_CART).await, json!([1]));
     assert_eq!(quantities(&shop, GUEST_CART).await, json!([2]));
 
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     Person::new(&shop, "ada").await;
     add_own_cart(&shop, &[(0, 1)]).await;
     add_guest_cart(&shop, &[(1, 2)]).await;
@@ -145,7 +145,7 @@ async fn an_ordered_cart_is_neither_assigned_nor_merged_into() {
 
 #[tokio::test]
 async fn a_merged_cart_does_not_exceed_the_maximum_of_lines() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     Person::new(&shop, "ada").await;
     add_own_cart(&shop, &[]).await;
     add_guest_cart(&shop, &[]).await;
@@ -172,7 +172,7 @@ async fn a_merged_cart_does_not_exceed_the_maximum_of_lines() {
 
 #[tokio::test]
 async fn an_unknown_cart_token_is_ignored_and_a_malformed_one_is_rejected() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     Person::new(&shop, "ada").await;
     assert_eq!(sign_in(&shop, TOKEN).await.status, 201);
     let response = sign_in(&shop, "not-a-token").await;

@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use techniques::{Indexes, Selection};
-
 use super::people::{PASSWORD, Person, sign_in};
 use crate::support::database::{Content, Database};
 use crate::support::process::{run, settings};
 use crate::support::shop::{Changes, TestShop};
 
 async fn shop() -> TestShop {
-    let database = Database::new(Content::Schema, Indexes::Chosen).await;
-    TestShop::on(Arc::new(database), Selection::optimized(), Changes::default()).await
+    let database = Database::new(Content::Schema).await;
+    TestShop::on(Arc::new(database), Changes::default()).await
 }
 
 async fn role(shop: &TestShop, email: &str, password: &str) -> String {

@@ -4,7 +4,6 @@ pub mod people;
 
 mod operations;
 
-mod arms_agree;
 mod contract;
 
 mod access_tokens;
@@ -12,12 +11,12 @@ mod authorization;
 mod openapi_conformance;
 mod request_bodies;
 
-mod refresh_tokens;
+pub mod refresh_tokens;
 mod sign_in_limits;
 
-mod password_hashing;
-mod sessions;
-mod welcome_email;
+pub mod password_hashing;
+pub mod sessions;
+pub mod welcome_email;
 
 mod cart_merge;
 mod create_admin;

@@ -18,7 +18,7 @@ async fn shop_with_customers() -> TestShop {
         // Each route gets many requests.
         .set("--sign-in-failures-per-email", 1_000)
         .set("--sign-in-failures-per-client", 1_000);
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     shop.database
         .execute(&format!(
             "insert into customers (id, email, name, role, password_hash) values

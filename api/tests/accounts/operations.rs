@@ -27,7 +27,7 @@ const OWNED: &[(&str, &str)] = &[
 /// Parameters for public resources, which have no owner.
 const PUBLIC: &[(&str, &str)] = &[("{slug}", "product-1"), ("{sku}", "SKU-1-0")];
 
-/// An access token of a customer or an admin, for the arm `sessions=jwt`.
+/// A signed access token of a customer or an admin.
 pub fn token_of(id: &str, role: &str) -> String {
     let tokens = AccessTokens::new(&SECRETS.parse().unwrap());
     tokens.sign(

@@ -3,21 +3,11 @@
 use axum::http::Request;
 use axum::http::request::Builder;
 use serde_json::{Value, json};
-use techniques::Selection;
 
-use crate::support::arms::arms_of;
 use crate::support::response::TestResponse;
 use crate::support::shop::TestShop;
 
 pub const PASSWORD: &str = "correct horse";
-
-/// All arms of this slice's lessons.
-pub fn arms() -> Vec<Selection> {
-    ["sessions", "password_hashing", "welcome_email"]
-        .into_iter()
-        .flat_map(arms_of)
-        .collect()
-}
 
 /// A signed-in customer.
 #[derive(Debug, Clone)]

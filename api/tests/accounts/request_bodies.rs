@@ -24,7 +24,7 @@ async fn send(shop: &TestShop, content_type: Option<&str>, body: impl Into<Body>
 
 #[tokio::test]
 async fn an_invalid_field_is_named() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     for (field, value) in [
         ("email", json!("ada")),
         ("email", json!("ada@example.com, eve@example.com")),
@@ -53,7 +53,7 @@ async fn an_invalid_field_is_named() {
 
 #[tokio::test]
 async fn an_address_needs_an_existing_country() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let ada = Person::new(&shop, "ada").await;
     let mut invalid = address("Bergen");
     invalid.as_object_mut().unwrap().remove("country");
@@ -69,7 +69,7 @@ async fn an_address_needs_an_existing_country() {
 
 #[tokio::test]
 async fn a_body_that_is_not_json_is_rejected() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let valid = registration("name", json!("Ada")).to_string();
     for content_type in [
         None,
@@ -100,7 +100,7 @@ async fn a_body_that_is_not_json_is_rejected() {
 
 #[tokio::test]
 async fn nesting_depth_is_bounded() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let json = Some("application/json");
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let deep = format!("{}1{}", open.repeat(10_000), close.repeat(10_000));
@@ -116,7 +116,7 @@ async fn nesting_depth_is_bounded() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_rejected() {
-    let shop = TestShop::start_with("optimized", Changes::default().set("--max-body-bytes", 1_000)).await;
+    let shop = TestShop::start_with(Changes::default().set("--max-body-bytes", 1_000)).await;
     let json = Some("application/json");
     let exactly = |bytes: usize| {
         let short = registration("name", json!("Ada")).to_string();

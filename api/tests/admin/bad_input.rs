@@ -77,7 +77,7 @@ fn invalid_changes() -> Vec<(Value, &'static str)> {
 
 #[tokio::test]
 async fn an_invalid_change_is_rejected_entirely() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     let before = snapshot(&shop).await;
     for (change, parameter) in invalid_changes() {
@@ -108,7 +108,7 @@ async fn an_invalid_change_is_rejected_entirely() {
 
 #[tokio::test]
 async fn stock_is_an_integer_for_an_existing_sku() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     let before = snapshot(&shop).await;
     for quantity in [
@@ -138,7 +138,7 @@ async fn stock_is_an_integer_for_an_existing_sku() {
 
 #[tokio::test]
 async fn unknown_and_invalid_parameters_are_rejected() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     for (path, parameter) in [
         ("/v1/admin/orders?status=lost", "status"),

@@ -39,7 +39,7 @@ async fn all_pages(admin: &AdminClient<'_>, path: &str, field: &str) -> Vec<Valu
 
 #[tokio::test]
 async fn orders_are_listed_newest_first() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     assert_eq!(
         admin.get("/v1/admin/orders").await.ok().json(),
@@ -92,7 +92,7 @@ async fn orders_are_listed_newest_first() {
 
 #[tokio::test]
 async fn the_audit_log_is_listed_newest_first() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     for quantity in 101..=109 {
         admin.set_stock("SKU-1-0", quantity).await.ok();
@@ -107,7 +107,7 @@ async fn the_audit_log_is_listed_newest_first() {
 
 #[tokio::test]
 async fn the_audit_log_truncates_long_texts_so_that_pages_stay_small() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     admin.set_stock("SKU-1-0", 7).await.ok();
     shop.database

@@ -66,7 +66,7 @@ pub fn eur(amount: i64) -> Value {
 /// All admin routes of the OpenAPI document.
 #[tokio::test]
 async fn only_admins_have_access() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let document = shop.get("/openapi.json").await.ok().json();
     let customer = Person::customer(&shop).await;
     let mut tried = 0;

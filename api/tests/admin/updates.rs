@@ -9,7 +9,7 @@ use crate::support::until;
 
 #[tokio::test]
 async fn a_change_its_audit_entry_and_its_feed_entry_are_atomic() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     let changes = admin.change_count().await;
     let change = json!({
@@ -46,7 +46,7 @@ async fn a_change_its_audit_entry_and_its_feed_entry_are_atomic() {
 
 #[tokio::test]
 async fn readers_see_the_current_product() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     let product = async || {
         shop.get("/v1/products/product-1?include=variants")
@@ -114,7 +114,7 @@ async fn readers_see_the_current_product() {
 
 #[tokio::test]
 async fn a_price_without_a_sku_needs_a_product_with_one_variant() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     let changed = admin
         .change("product-3", &json!({ "price": eur(1234) }))
@@ -130,7 +130,7 @@ async fn a_price_without_a_sku_needs_a_product_with_one_variant() {
 
 #[tokio::test]
 async fn stock_is_set_and_only_changes_of_availability_are_published() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     // Its first variant has one unit, its second has two.
     let shown = async || {
@@ -196,7 +196,7 @@ async fn stock_is_set_and_only_changes_of_availability_are_published() {
 
 #[tokio::test]
 async fn each_change_takes_a_fixed_number_of_statements() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     // Begin, two locks, one write, commit.
     let change = json!({ "title": "New", "prices": [{ "sku": "SKU-2-0", "price": eur(1) }, { "sku": "SKU-2-1", "price": eur(2) }] });
@@ -213,7 +213,7 @@ async fn each_change_takes_a_fixed_number_of_statements() {
 /// The audit log must neither miss a change nor contain one that was rolled back.
 #[tokio::test]
 async fn a_change_that_can_not_be_audited_is_rolled_back() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     shop.database.execute("delete from customers").await;
     let products = "select jsonb_build_array((select jsonb_agg(p order by id) from products p), (select jsonb_agg(v order by id) from variants v))";
@@ -234,7 +234,7 @@ async fn a_change_that_can_not_be_audited_is_rolled_back() {
 /// Concurrent changes serialize, and each audit entry has the value that it replaced.
 #[tokio::test]
 async fn concurrent_changes_are_serialized() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     for round in 0..10 {
         let (one, other) = (
@@ -260,7 +260,7 @@ async fn concurrent_changes_are_serialized() {
 /// deadlock with it.
 #[tokio::test]
 async fn a_change_and_a_sale_do_not_deadlock() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = AdminClient::new(&shop).await;
     for change in [
         json!({ "price": eur(1), "title": "New" }),

@@ -15,7 +15,7 @@ const PRODUCT: &str = "/v1/products/product-3";
 /// The limit is a second. The median of five changes tolerates one on a busy machine.
 #[tokio::test]
 async fn a_change_is_visible_within_a_second_in_every_process_that_shares_the_cache() {
-    let this_process = TestShop::start("optimized").await;
+    let this_process = TestShop::start().await;
     let mut settings = process::settings(&this_process.database);
     for (name, value) in &mut settings {
         if *name == "BACKSTOCK_REDIS_PREFIX" {
@@ -60,7 +60,7 @@ async fn shop_with(redis: &PrivateRedis) -> TestShop {
     let changes = Changes::default()
         .set("--redis-url", redis.url())
         .set("--redis-timeout-ms", 100);
-    TestShop::start_with("optimized", changes).await
+    TestShop::start_with(changes).await
 }
 
 #[tokio::test]

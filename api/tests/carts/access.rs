@@ -29,7 +29,7 @@ async fn assert_unknown(cart: &Cart<'_>) {
 
 #[tokio::test]
 async fn another_clients_cart_is_not_found() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     shop.database
         .execute(
             "insert into coupons (code, percent, valid_until) values ('TEN', 10, now() + interval '1 day')",
@@ -77,7 +77,7 @@ async fn another_clients_cart_is_not_found() {
 
 #[tokio::test]
 async fn a_malformed_token_is_rejected() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let cart = Cart::for_guest(&shop).await;
     let (_, token) = &cart.credential;
     for wrong in ["", "x", &token[1..], &format!("{token}A")] {
@@ -96,7 +96,7 @@ async fn a_malformed_token_is_rejected() {
 
 #[tokio::test]
 async fn the_database_contains_no_cart_tokens() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let cart = Cart::for_guest(&shop).await;
     let rows = shop
         .database
@@ -108,7 +108,7 @@ async fn the_database_contains_no_cart_tokens() {
 
 #[tokio::test]
 async fn an_ordered_cart_is_read_only() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     shop.database
         .execute(
             "insert into coupons (code, percent, valid_until) values ('TEN', 10, now() + interval '1 day')",
@@ -129,7 +129,7 @@ async fn an_ordered_cart_is_read_only() {
 
 #[tokio::test]
 async fn a_deleted_account_can_not_create_a_cart() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let customer = Person::customer(&shop).await;
     shop.database.execute("delete from customers").await;
     shop.send(customer.authorize(Request::post("/v1/carts")))

@@ -22,7 +22,7 @@ async fn send(cart: &Cart<'_>, request: axum::http::request::Builder, body: impl
 
 #[tokio::test]
 async fn a_quantity_is_an_integer_up_to_a_thousand() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let cart = Cart::for_guest(&shop).await;
     cart.put("SKU-1-0", 1).await.ok();
     let before = snapshot(&shop).await;
@@ -54,7 +54,7 @@ async fn a_quantity_is_an_integer_up_to_a_thousand() {
 
 #[tokio::test]
 async fn unknown_fields_and_parameters_are_rejected() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let cart = Cart::for_guest(&shop).await;
     cart.put("SKU-1-0", 1).await.ok();
     let before = snapshot(&shop).await;
@@ -129,7 +129,7 @@ async fn unknown_fields_and_parameters_are_rejected() {
 
 #[tokio::test]
 async fn unknown_and_inactive_variants_can_not_be_added() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let cart = Cart::for_guest(&shop).await;
     let before = snapshot(&shop).await;
     for sku in ["SKU-0-0", "sku-1-0", "%00", "%FF", "a%2Fb", "'", &"x".repeat(300)] {
@@ -145,7 +145,7 @@ async fn unknown_and_inactive_variants_can_not_be_added() {
 
 #[tokio::test]
 async fn a_malformed_id_is_not_found() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     for id in [
         "1",
         "%00",

@@ -16,7 +16,7 @@ fn skus(cart: &Value) -> Vec<&str> {
 
 #[tokio::test]
 async fn items_are_added_changed_and_removed() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let cart = Cart::for_guest(&shop).await;
     let empty = cart.show().await.ok().json();
     assert_eq!(empty["items"], json!([]));
@@ -41,7 +41,7 @@ async fn items_are_added_changed_and_removed() {
 
 #[tokio::test]
 async fn each_read_has_current_prices_and_stock() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let cart = Cart::for_guest(&shop).await;
     cart.put("SKU-1-0", 1).await.ok();
     cart.put("SKU-1-1", 3).await.ok();
@@ -91,7 +91,7 @@ async fn each_read_has_current_prices_and_stock() {
 
 #[tokio::test]
 async fn a_cart_has_one_currency() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let cart = Cart::for_guest(&shop).await;
     cart.put("SKU-1-0", 1).await.ok();
     let problem = cart.put("SKU-97-0", 1).await.problem(409, "currency_differs");
@@ -119,7 +119,7 @@ async fn fill(cart: &Cart<'_>, lines: u32) {
 
 #[tokio::test]
 async fn a_cart_holds_at_most_a_hundred_lines() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let cart = Cart::for_guest(&shop).await;
     fill(&cart, 99).await;
     cart.put("SKU-1-0", 1).await.ok();
@@ -136,7 +136,7 @@ async fn a_cart_holds_at_most_a_hundred_lines() {
 #[tokio::test]
 async fn concurrent_writes_violate_no_limit() {
     let changes = Changes::default().set("--database-connections", 8);
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     for _ in 0..20 {
         let cart = Cart::for_guest(&shop).await;
         fill(&cart, 99).await;
@@ -180,7 +180,7 @@ async fn concurrent_writes_violate_no_limit() {
 
 #[tokio::test]
 async fn each_operation_takes_a_fixed_number_of_statements() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     shop.database
         .execute(
             "insert into coupons (code, percent, valid_until) values ('TEN', 10, now() + interval '1 day')",
@@ -211,7 +211,7 @@ async fn each_operation_takes_a_fixed_number_of_statements() {
 /// The schema declares exactly the fields of a cart.
 #[tokio::test]
 async fn the_schema_of_a_cart_matches_the_response() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let document = shop.get("/openapi.json").await.ok().json();
     let names = |value: &Value| {
         value

@@ -20,7 +20,7 @@ fn totals(cart: &Value) -> [&Value; 3] {
 
 #[tokio::test]
 async fn a_coupon_discounts_a_percentage_or_an_amount() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     coupon(&shop, "HALF", "percent", "50").await;
     coupon(&shop, "FIVE", "amount_cents", "500").await;
     coupon(&shop, "ALL", "amount_cents", "100000").await;
@@ -54,7 +54,7 @@ async fn a_coupon_discounts_a_percentage_or_an_amount() {
 
 #[tokio::test]
 async fn a_coupon_whose_conditions_are_not_met_is_rejected_with_the_reason() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     coupon(&shop, "GOOD", "percent", "10").await;
     coupon(
         &shop,
@@ -98,7 +98,7 @@ async fn a_coupon_whose_conditions_are_not_met_is_rejected_with_the_reason() {
 
 #[tokio::test]
 async fn a_coupon_that_becomes_invalid_is_shown_with_the_reason() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     coupon(&shop, "TEN", "percent, minimum_cents, max_uses", "10, 9800, 1").await;
     let cart = Cart::for_guest(&shop).await;
     cart.put("SKU-1-0", 2).await.ok();

@@ -40,7 +40,7 @@ async fn items(cart: &Cart<'_>) -> Vec<(Value, Value)> {
 
 #[tokio::test]
 async fn it_is_merged_and_its_token_is_revoked() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     register(&shop).await;
     let guest_cart = Cart::for_guest(&shop).await;
     guest_cart.put("SKU-1-0", 1).await.ok();
@@ -67,7 +67,7 @@ async fn it_is_merged_and_its_token_is_revoked() {
 
 #[tokio::test]
 async fn a_cart_in_another_currency_is_not_merged() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     register(&shop).await;
     let (credential, _) = sign_in(&shop, None).await;
     let made = shop

@@ -3,14 +3,12 @@
 
 use api::catalog::changes::{ChangeKind, Changes, Feed};
 use sqlx::PgConnection;
-use techniques::Selection;
 use uuid::Uuid;
 
 use crate::support::database::{Content, Database, execute};
 
 async fn database() -> Database {
-    let variants: Selection = "optimized".parse().unwrap();
-    Database::new(Content::Catalogue, variants.indexes).await
+    Database::new(Content::Catalogue).await
 }
 
 /// Reads the next changes and marks them as applied.

@@ -1,12 +1,10 @@
 //! The cost of facets, the category tree and suggestions doesn't grow with the number of products: with
-//! 20,000 of them, each reads a bounded number of pages, and those without search words none. `facets=scan`
-//! reads something of every product.
+//! 20,000 of them, each reads a bounded number of pages, and those without search words none.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::support::arms::{arm, lesson};
 use crate::support::database::{Content, Database};
 use crate::support::postgres_proxy::{PostgresProxy, log_plans};
 use crate::support::shop::{Changes, TestShop};
@@ -56,22 +54,21 @@ const LOADING: &str = "select count(*) from pg_stat_activity
      where datname = current_database() and application_name = 'backstock-api replicas'";
 
 /// A shop with 20,000 products, behind a proxy that collects its query plans.
-struct Shop {
-    shop: TestShop,
+pub struct Shop {
+    pub shop: TestShop,
     proxy: PostgresProxy,
 }
 
 impl Shop {
-    async fn start(arm_name: &str, changes: Changes) -> Self {
-        let variants = arm(lesson("facets"), arm_name);
-        let database = Arc::new(Database::new(Content::ManyProducts, variants.indexes).await);
+    pub async fn start(changes: Changes) -> Self {
+        let database = Arc::new(Database::new(Content::ManyProducts).await);
         log_plans(&database).await;
         let proxy = PostgresProxy::start(&database).await;
         let changes = Changes::default()
             .set("--database-url", proxy.url())
             .merge(changes)
             .without_cache();
-        let mut shop = TestShop::on(database, variants, changes).await;
+        let mut shop = TestShop::on(database, changes).await;
         // The first requests load the in-process replicas.
         shop.get("/v1/products/facets").await.ok();
         shop.get("/v1/search/suggestions?q=plain").await.ok();
@@ -86,7 +83,7 @@ impl Shop {
     }
 
     /// The number of pages that a request reads.
-    async fn buffers(&self, path: &str) -> u64 {
+    pub async fn buffers(&self, path: &str) -> u64 {
         self.proxy.take_plans();
         self.shop.get(path).await.ok();
         let plans = self.proxy.take_plans();
@@ -101,7 +98,7 @@ fn blocks_read(plan: &Value) -> u64 {
 
 #[tokio::test]
 async fn columns_and_titles_bound_the_pages_that_a_request_reads() {
-    let shop = Shop::start("columns", Changes::default()).await;
+    let shop = Shop::start(Changes::default()).await;
     for path in FACETS {
         assert_eq!(shop.buffers(path).await, 0, "{path}: it is served from memory");
     }
@@ -116,7 +113,7 @@ async fn columns_and_titles_bound_the_pages_that_a_request_reads() {
 #[tokio::test]
 async fn suggestions_read_few_pages_even_with_few_titles_in_memory() {
     let changes = Changes::default().set("--suggestion-products", 500);
-    let shop = Shop::start("columns", changes).await;
+    let shop = Shop::start(changes).await;
     for path in SUGGESTIONS {
         let buffers = shop.buffers(path).await;
         assert!(buffers <= MAX_BUFFERS, "{path}: {buffers} buffers");
@@ -125,8 +122,8 @@ async fn suggestions_read_few_pages_even_with_few_titles_in_memory() {
 
 #[tokio::test]
 async fn suggestions_do_not_depend_on_the_number_of_titles_in_memory() {
-    let all = Shop::start("columns", Changes::default()).await;
-    let few = Shop::start("columns", Changes::default().set("--suggestion-products", 100)).await;
+    let all = Shop::start(Changes::default()).await;
+    let few = Shop::start(Changes::default().set("--suggestion-products", 100)).await;
     for path in SUGGESTIONS {
         let (all, few) = (all.shop.get(path).await.ok(), few.shop.get(path).await.ok());
         assert_eq!(all.json(), few.json(), "{path}");
@@ -135,7 +132,7 @@ async fn suggestions_do_not_depend_on_the_number_of_titles_in_memory() {
 
 #[tokio::test]
 async fn counts_of_common_words_are_bounded_and_marked_approximate() {
-    let shop = Shop::start("columns", Changes::default().set("--facet-candidates", 100)).await;
+    let shop = Shop::start(Changes::default().set("--facet-candidates", 100)).await;
     let facets = async |path: &str| shop.shop.get(path).await.ok().json();
     let common = facets("/v1/products/facets?q=sturdy").await;
     // Some of the 100 candidates are inactive.
@@ -160,26 +157,4 @@ async fn counts_of_common_words_are_bounded_and_marked_approximate() {
     }
     let rare = facets("/v1/products/facets?q=zephyrine").await;
     assert_eq!((&rare["total"], rare.get("approximate")), (&5.into(), None));
-}
-
-/// The maximum of entries per page, in an index with all counted columns.
-#[cfg(feature = "baselines")]
-const MAX_ENTRIES_PER_PAGE: u64 = 200;
-
-#[tokio::test]
-#[cfg(feature = "baselines")]
-async fn a_scan_reads_something_of_every_product() {
-    let shop = Shop::start("scan", Changes::default()).await;
-    let shown = shop
-        .shop
-        .database
-        .number("select count(*) from products where active")
-        .await as u64;
-    for path in ["/v1/products/facets", "/v1/products/facets?in_stock=true"] {
-        let buffers = shop.buffers(path).await;
-        assert!(
-            buffers * MAX_ENTRIES_PER_PAGE > shown,
-            "{path}: {buffers} buffers"
-        );
-    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::arms::{arm, arms_of, lesson};
+use crate::support::arms::each_arm;
 use crate::support::catalogue::{add_product, change_price};
 use crate::support::database::{Content, Database};
 use crate::support::postgres_proxy::PostgresProxy;
@@ -15,7 +15,7 @@ use crate::support::until;
 /// The time within which a change must be visible.
 const MAX_DELAY: Duration = Duration::from_secs(1);
 
-const COUNTED: &[&str] = &[
+pub const COUNTED: &[&str] = &[
     "/v1/products/facets",
     "/v1/products/facets?category=home",
     "/v1/products/facets?in_stock=true",
@@ -34,14 +34,14 @@ async fn responses(shop: &TestShop) -> Vec<Value> {
 
 /// The expected counts: those of a newly started process.
 async fn expected(shop: &TestShop) -> Vec<Value> {
-    let fresh = TestShop::on(shop.database.clone(), shop.variants, Changes::default()).await;
+    let fresh = TestShop::on(shop.database.clone(), Changes::default()).await;
     responses(&fresh).await
 }
 
 /// Waits until the shop's counts equal those of a newly started process.
 async fn assert_catches_up(shop: &TestShop, what: &str) {
     let expected = expected(shop).await;
-    until(&format!("{what} is visible in {}", shop.variants), async || {
+    until(&format!("{what} is visible"), async || {
         (responses(shop).await == expected).then_some(())
     })
     .await;
@@ -76,14 +76,14 @@ const CHANGES: &[(&str, &str)] = &[
 ];
 
 /// Without a cache, because cached counts are updated later; `cache.rs` tests that.
-async fn uncached(variants: &str) -> TestShop {
-    TestShop::start_with(variants, Changes::default().without_cache()).await
+async fn uncached() -> TestShop {
+    TestShop::start_with(Changes::default().without_cache()).await
 }
 
 #[tokio::test]
-async fn every_arm_counts_every_change() {
-    for variants in arms_of("facets") {
-        let shop = uncached(&variants.to_string()).await;
+async fn every_change_is_counted() {
+    each_arm("facets", async || {
+        let shop = uncached().await;
         let mut before = responses(&shop).await;
         for (what, sql) in CHANGES {
             shop.database.execute(sql).await;
@@ -94,13 +94,14 @@ async fn every_arm_counts_every_change() {
         }
         add_product(&shop.database, "new-one", 1).await;
         assert_catches_up(&shop, "a new product").await;
-    }
+    })
+    .await;
 }
 
 /// The limit is a second. The median of five changes tolerates one on a busy machine.
 #[tokio::test]
 async fn a_price_is_counted_within_a_second() {
-    let shop = uncached(&arm(lesson("facets"), "columns").to_string()).await;
+    let shop = uncached().await;
     let expensive = async || {
         let facets = shop
             .get("/v1/products/facets?min_price=1000000")
@@ -126,7 +127,7 @@ async fn a_price_is_counted_within_a_second() {
 
 #[tokio::test]
 async fn a_new_title_is_suggested_and_the_old_one_is_not() {
-    let shop = uncached(&arm(lesson("facets"), "columns").to_string()).await;
+    let shop = uncached().await;
     let suggested = async |text: &str| {
         let response = shop.get(&format!("/v1/search/suggestions?q={text}")).await.ok();
         response.items().len()
@@ -146,29 +147,17 @@ async fn a_new_title_is_suggested_and_the_old_one_is_not() {
 
 #[tokio::test]
 async fn columns_are_counted_without_a_statement() {
-    let mut shop = uncached(&arm(lesson("facets"), "columns").to_string()).await;
+    let mut shop = uncached().await;
     responses(&shop).await;
     shop.stop_following_changes().await;
     for path in COUNTED {
-        if shop.variants.catalog_cache.as_str() == "none" {
-            assert_eq!(shop.get(path).await.ok().statements(), 0, "{path}");
-        }
-    }
-}
-
-#[tokio::test]
-#[cfg(feature = "baselines")]
-async fn a_scan_takes_a_statement_per_request() {
-    let mut shop = uncached(&arm(lesson("facets"), "scan").to_string()).await;
-    shop.stop_following_changes().await;
-    for path in COUNTED {
-        assert_eq!(shop.get(path).await.ok().statements(), 1, "{path}");
+        assert_eq!(shop.get(path).await.ok().statements(), 0, "{path}");
     }
 }
 
 #[tokio::test]
 async fn a_process_that_fell_behind_reloads_and_serves_meanwhile() {
-    let shop = uncached(&arm(lesson("facets"), "columns").to_string()).await;
+    let shop = uncached().await;
     responses(&shop).await;
     // Bypasses the triggers and then increments the epoch, as a restore does.
     shop.database
@@ -185,15 +174,14 @@ async fn a_process_that_fell_behind_reloads_and_serves_meanwhile() {
 
 #[tokio::test]
 async fn facets_are_unavailable_while_columns_cannot_be_loaded() {
-    let database =
-        Arc::new(Database::new(Content::Catalogue, arm(lesson("facets"), "columns").indexes).await);
+    let database = Arc::new(Database::new(Content::Catalogue).await);
     let mut proxy = PostgresProxy::start(&database).await;
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--replica-wait-ms", 100)
         .without_cache();
     proxy.cut().await;
-    let shop = TestShop::on(database, arm(lesson("facets"), "columns"), changes).await;
+    let shop = TestShop::on(database, changes).await;
     let response = shop.get("/v1/products/facets").await;
     response.problem(503, "unavailable");
     assert!(response.header("retry-after").is_some());

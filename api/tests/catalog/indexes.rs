@@ -1,8 +1,8 @@
-//! The plans that the index sets lead to, collected from executed statements.
+//! Lists and details are found by indexes, according to the plans of executed statements.
 
 use serde_json::Value;
 
-use crate::support::arms::{arm, lesson};
+use crate::support::database::{Content, Database};
 use crate::support::postgres_proxy::{PostgresProxy, log_plans};
 use crate::support::shop::{Changes, TestShop};
 
@@ -16,13 +16,14 @@ fn nodes(plan: &Value) -> Vec<&Value> {
 }
 
 /// The plans of the statements of each request.
-async fn plans(indexes: &str, paths: &[&str]) -> Vec<Vec<Value>> {
-    let variants = arm(lesson("indexes"), indexes);
-    let own = TestShop::start(&variants.to_string()).await;
+pub async fn plans(paths: &[&str]) -> Vec<Vec<Value>> {
+    let own = TestShop::start().await;
     log_plans(&own.database).await;
     let proxy = PostgresProxy::start(&own.database).await;
-    let changes = Changes::default().set("--database-url", proxy.url());
-    let mut shop = TestShop::on(own.database.clone(), variants, changes).await;
+    let changes = Changes::default()
+        .set("--database-url", proxy.url())
+        .without_cache();
+    let mut shop = TestShop::on(own.database.clone(), changes).await;
     shop.stop_following_changes().await;
     // The first merged list of a minute reads the statistics as well.
     shop.get("/v1/products?category=clothing").await.ok();
@@ -35,14 +36,14 @@ async fn plans(indexes: &str, paths: &[&str]) -> Vec<Vec<Value>> {
     all
 }
 
-fn uses_index(plans: &[Value], index: &str) -> bool {
+pub fn uses_index(plans: &[Value], index: &str) -> bool {
     plans
         .iter()
         .flat_map(|plan| nodes(&plan["Plan"]))
         .any(|node| node["Index Name"] == index)
 }
 
-fn reads_whole_table(plans: &[Value], table: &str) -> bool {
+pub fn reads_whole_table(plans: &[Value], table: &str) -> bool {
     plans
         .iter()
         .flat_map(|plan| nodes(&plan["Plan"]))
@@ -50,7 +51,7 @@ fn reads_whole_table(plans: &[Value], table: &str) -> bool {
 }
 
 /// The maximum of rows that a sort in the plans received.
-fn most_rows_sorted(plans: &[Value]) -> u64 {
+pub fn most_rows_sorted(plans: &[Value]) -> u64 {
     let sorts = plans
         .iter()
         .flat_map(|plan| nodes(&plan["Plan"]))
@@ -61,8 +62,8 @@ fn most_rows_sorted(plans: &[Value]) -> u64 {
         .unwrap_or(0)
 }
 
-/// Each list, and the index of `chosen` that returns its rows in order.
-const LISTS: &[(&str, &str)] = &[
+/// Each list, and the index that returns its rows in order.
+pub const LISTS: &[(&str, &str)] = &[
     ("/v1/products?limit=5", "products_newest_idx"),
     ("/v1/products?limit=5&sort=price_asc", "products_price_idx"),
     ("/v1/products?limit=5&sort=price_desc", "products_price_idx"),
@@ -95,9 +96,9 @@ const LISTS: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn chosen_returns_the_rows_of_each_list_in_order() {
+async fn an_index_returns_the_rows_of_each_list_in_order() {
     let paths: Vec<&str> = LISTS.iter().map(|(path, _)| *path).collect();
-    for (plans, (path, index)) in plans("chosen", &paths).await.iter().zip(LISTS) {
+    for (plans, (path, index)) in plans(&paths).await.iter().zip(LISTS) {
         assert_eq!(plans.len(), 1, "{path}");
         assert!(uses_index(plans, index), "{path}: {plans:#?}");
         assert!(!reads_whole_table(plans, "products"), "{path}: {plans:#?}");
@@ -106,18 +107,8 @@ async fn chosen_returns_the_rows_of_each_list_in_order() {
     }
 }
 
-#[tokio::test]
-#[cfg(feature = "baselines")]
-async fn without_indexes_each_list_reads_and_sorts_the_table() {
-    let paths: Vec<&str> = LISTS.iter().map(|(path, _)| *path).collect();
-    for (plans, (path, _)) in plans("none", &paths).await.iter().zip(LISTS) {
-        assert!(reads_whole_table(plans, "products"), "{path}: {plans:#?}");
-        assert!(most_rows_sorted(plans) > 20, "{path}: {plans:#?}");
-    }
-}
-
 /// Details of a product, with their table and index.
-const DETAILS: &[(&str, &str, &str)] = &[
+pub const DETAILS: &[(&str, &str, &str)] = &[
     (
         "/v1/products/product-1?include=variants",
         "variants",
@@ -138,49 +129,33 @@ const DETAILS: &[(&str, &str, &str)] = &[
 #[tokio::test]
 async fn details_are_found_by_an_index_on_their_foreign_key() {
     let paths: Vec<&str> = DETAILS.iter().map(|(path, ..)| *path).collect();
-    for arm in lesson("indexes").arms {
-        for (plans, (path, table, index)) in plans(arm.name, &paths).await.iter().zip(DETAILS) {
-            let found = arm.name != "none";
-            assert_eq!(
-                uses_index(plans, index),
-                found,
-                "{path} with {}: {plans:#?}",
-                arm.name
-            );
-            assert_eq!(
-                reads_whole_table(plans, table),
-                !found,
-                "{path} with {}: {plans:#?}",
-                arm.name
-            );
-        }
+    for (plans, (path, table, index)) in plans(&paths).await.iter().zip(DETAILS) {
+        assert!(uses_index(plans, index), "{path}: {plans:#?}");
+        assert!(!reads_whole_table(plans, table), "{path}: {plans:#?}");
     }
 }
 
 #[tokio::test]
 async fn the_indexes_in_the_database_match_the_file() {
-    for each in lesson("indexes").arms {
-        let shop = TestShop::start(&arm(lesson("indexes"), each.name).to_string()).await;
-        let found = shop
-            .database
-            .json(
-                "select coalesce(jsonb_agg(c.relname order by c.relname collate \"C\"), '[]')
-                 from pg_index i join pg_class c on c.oid = i.indexrelid
-                 where c.relnamespace = 'public'::regnamespace
-                   and not exists (select from pg_constraint where conindid = i.indexrelid)",
-            )
-            .await;
-        let file = format!(
-            "{}/../migrations/indexes/{}.sql",
-            env!("CARGO_MANIFEST_DIR"),
-            each.name
-        );
-        let sql = std::fs::read_to_string(file).unwrap();
-        let mut declared: Vec<&str> = sql
-            .lines()
-            .filter_map(|line| line.strip_prefix("create index ")?.split(' ').next())
-            .collect();
-        declared.sort_unstable();
-        assert_eq!(found, serde_json::json!(declared), "{}", each.name);
-    }
+    assert_indexes_match_the_file("chosen").await;
+}
+
+pub async fn assert_indexes_match_the_file(name: &str) {
+    let database = Database::new(Content::Schema).await;
+    let found = database
+        .json(
+            "select coalesce(jsonb_agg(c.relname order by c.relname collate \"C\"), '[]')
+             from pg_index i join pg_class c on c.oid = i.indexrelid
+             where c.relnamespace = 'public'::regnamespace
+               and not exists (select from pg_constraint where conindid = i.indexrelid)",
+        )
+        .await;
+    let file = format!("{}/../migrations/indexes/{name}.sql", env!("CARGO_MANIFEST_DIR"));
+    let sql = std::fs::read_to_string(file).unwrap();
+    let mut declared: Vec<&str> = sql
+        .lines()
+        .filter_map(|line| line.strip_prefix("create index ")?.split(' ').next())
+        .collect();
+    declared.sort_unstable();
+    assert_eq!(found, serde_json::json!(declared));
 }

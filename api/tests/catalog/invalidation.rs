@@ -59,7 +59,7 @@ async fn until_invalidated(shop: &TestShop, path: &str) {
 
 #[tokio::test]
 async fn a_review_invalidates_only_the_responses_of_its_product() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let paths = [&PRODUCT_PATHS[..], &OTHER_PATHS, &[LIST_PATH]].concat();
     fill(&shop, &paths).await;
     shop.database.execute(&review("product-1")).await;
@@ -72,7 +72,7 @@ async fn a_review_invalidates_only_the_responses_of_its_product() {
 
 #[tokio::test]
 async fn a_hundred_reviews_and_sell_outs_invalidate_no_other_responses() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     fill(&shop, &OTHER_PATHS).await;
     fill(&shop, &PRODUCT_PATHS).await;
     for number in 101..201 {
@@ -94,7 +94,7 @@ async fn a_hundred_reviews_and_sell_outs_invalidate_no_other_responses() {
 #[tokio::test]
 async fn lists_show_stock_and_ratings_within_the_configured_staleness() {
     let changes = Changes::default().set("--cache-list-staleness-ms", 600);
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     let sold_out_list = "/v1/products?in_stock=false&limit=100&brand=brand-2";
     let listed = async |path: &str| {
         let items = shop.get(path).await.ok().items();
@@ -132,7 +132,7 @@ async fn lists_show_stock_and_ratings_within_the_configured_staleness() {
 #[tokio::test]
 async fn prices_are_correct_while_they_change_continuously() {
     let changes = Changes::default().set("--cache-list-refresh-ms", 600_000);
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     let price = async |path: &str| {
         let response = shop.get(path).await.ok().json();
         let product = match response["items"].as_array() {
@@ -164,7 +164,7 @@ async fn prices_are_correct_while_they_change_continuously() {
 
 #[tokio::test]
 async fn a_renamed_brand_is_renamed_in_all_responses() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let paths = [PRODUCT_PATHS[0], LIST_PATH];
     fill(&shop, &paths).await;
     shop.database
@@ -180,13 +180,13 @@ async fn a_renamed_brand_is_renamed_in_all_responses() {
 
 #[tokio::test]
 async fn cached_links_with_a_replaced_signing_key_are_not_served() {
-    let before = TestShop::start("optimized").await;
+    let before = TestShop::start().await;
     let list = "/v1/products?limit=2";
     fill(&before, &[list]).await;
     let changes = Changes::default()
         .set("--redis-prefix", &before.redis_prefix)
         .set("--jwt-secrets", "test:fedcba9876543210fedcba9876543210");
-    let after = TestShop::on(before.database.clone(), before.variants, changes).await;
+    let after = TestShop::on(before.database.clone(), changes).await;
     let old = before.get(list).await.next().unwrap();
     after.get(&old).await.problem(400, "invalid_parameter");
     let new = after.get(list).await.ok().next().unwrap();
@@ -210,7 +210,7 @@ async fn cached(shop: &TestShop) -> Vec<(String, usize)> {
 async fn unrepeated_requests_fill_the_cache_only_up_to_the_configured_rate() {
     const BYTES: usize = 20_000;
     let changes = Changes::default().set("--cache-first-answers-bytes-per-minute", BYTES);
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     for min_price in 1..=100 {
         shop.get(&format!("/v1/products?limit=10&min_price={min_price}"))
             .await
@@ -233,7 +233,7 @@ async fn unrepeated_requests_fill_the_cache_only_up_to_the_configured_rate() {
 #[tokio::test]
 async fn a_response_above_the_configured_size_is_not_cached() {
     let changes = Changes::default().set("--cache-max-answer-bytes", 2_000);
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     for _ in 0..3 {
         assert_eq!(shop.get("/v1/products?limit=100").await.ok().cache(), "miss");
     }
@@ -244,7 +244,7 @@ async fn a_response_above_the_configured_size_is_not_cached() {
 async fn a_full_redis_still_serves_its_entries() {
     let redis = PrivateRedis::start().await;
     let changes = Changes::default().set("--redis-url", redis.url());
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     fill(&shop, &OTHER_PATHS).await;
     let mut connection = redis.connect().await;
     for (name, value) in [("maxmemory-policy", "noeviction"), ("maxmemory", "1")] {

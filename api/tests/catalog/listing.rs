@@ -1,9 +1,9 @@
-//! The number of statements of each arm of `listing`, according to three independent counters: the service,
-//! the proxy in front of Postgres, and Postgres itself.
+//! The number of statements of a request, according to three independent counters: the service, the proxy in
+//! front of Postgres, and Postgres itself.
 
 use sqlx::{ConnectOptions, Row};
 
-use crate::support::arms::{arm, lesson};
+use crate::support::arms::each_arm;
 use crate::support::database::{Database, execute};
 use crate::support::postgres_proxy::PostgresProxy;
 use crate::support::servers::servers;
@@ -34,7 +34,7 @@ async fn counted_by_postgres(database: &Database) -> u64 {
 }
 
 /// The number of statements of a request, on which all counters agree.
-async fn statements(shop: &TestShop, proxy: &PostgresProxy, path: &str) -> u64 {
+pub async fn statements(shop: &TestShop, proxy: &PostgresProxy, path: &str) -> u64 {
     proxy.take_traffic();
     let before = counted_by_postgres(&shop.database).await;
     let reported = shop.get(path).await.ok().statements();
@@ -48,36 +48,21 @@ async fn statements(shop: &TestShop, proxy: &PostgresProxy, path: &str) -> u64 {
     reported
 }
 
-async fn shop_behind_a_proxy(listing: &str) -> (TestShop, PostgresProxy) {
-    let variants = arm(lesson("listing"), listing);
-    let own = TestShop::start(&variants.to_string()).await;
+pub async fn shop_behind_a_proxy() -> (TestShop, PostgresProxy) {
+    let own = TestShop::start().await;
     let proxy = PostgresProxy::start(&own.database).await;
-    let changes = Changes::default().set("--database-url", proxy.url());
-    let mut shop = TestShop::on(own.database.clone(), variants, changes).await;
+    let changes = Changes::default()
+        .set("--database-url", proxy.url())
+        .without_cache();
+    let mut shop = TestShop::on(own.database.clone(), changes).await;
     shop.stop_following_changes().await;
     drop(own);
     (shop, proxy)
 }
 
 #[tokio::test]
-#[cfg(feature = "baselines")]
-async fn n_plus_one_sends_two_statements_per_product_of_the_page() {
-    let (shop, proxy) = shop_behind_a_proxy("n_plus_one").await;
-    for limit in [1, 7, 20, 100] {
-        let both = format!("/v1/products?limit={limit}&include=variants,images");
-        assert_eq!(statements(&shop, &proxy, &both).await, 1 + 2 * limit);
-        let one = format!("/v1/products?limit={limit}&include=images");
-        assert_eq!(statements(&shop, &proxy, &one).await, 1 + limit);
-        let none = format!("/v1/products?limit={limit}");
-        assert_eq!(statements(&shop, &proxy, &none).await, 1);
-    }
-    let product = "/v1/products/product-1?include=variants,images,reviews";
-    assert_eq!(statements(&shop, &proxy, product).await, 4);
-}
-
-#[tokio::test]
-async fn batched_sends_one_statement_for_all_products_of_the_page() {
-    let (shop, proxy) = shop_behind_a_proxy("batched").await;
+async fn details_take_one_statement_for_all_products_of_the_page() {
+    let (shop, proxy) = shop_behind_a_proxy().await;
     for limit in [1, 7, 20, 100] {
         for include in ["variants,images", "variants", "images"] {
             let path = format!("/v1/products?limit={limit}&include={include}");
@@ -114,10 +99,9 @@ async fn batched_sends_one_statement_for_all_products_of_the_page() {
 /// A list shows only the first variants and images of each product; a product page shows all.
 #[tokio::test]
 async fn a_list_bounds_the_details_per_product_and_a_product_page_shows_all() {
-    for each in lesson("listing").arms {
-        let variants = arm(lesson("listing"), each.name);
+    each_arm("listing", async || {
         let changes = Changes::default().set("--max-list-details", 2);
-        let shop = TestShop::start_with(&variants.to_string(), changes).await;
+        let shop = TestShop::start_with(changes).await;
         for include in ["variants", "images", "variants,images"] {
             let page = shop
                 .get(&format!("/v1/products?limit=100&include={include}"))
@@ -129,7 +113,7 @@ async fn a_list_bounds_the_details_per_product_and_a_product_page_shows_all() {
                     .iter()
                     .map(|item| item[part].as_array().unwrap().len())
                     .max();
-                assert_eq!(most, Some(2), "{} {include}", each.name);
+                assert_eq!(most, Some(2), "{include}");
             }
         }
         let first = |json: &serde_json::Value| json["variants"][0]["sku"].clone();
@@ -147,5 +131,6 @@ async fn a_list_bounds_the_details_per_product_and_a_product_page_shows_all() {
             .ok()
             .json();
         assert_eq!(three["variants"].as_array().unwrap().len(), 3);
-    }
+    })
+    .await;
 }

@@ -1,27 +1,24 @@
-//! The catalogue: first the guarantees of all arms, then that all arms agree, then how they differ.
+//! The catalogue.
 
-mod bad_input;
-mod facet_cost;
-mod facet_updates;
+pub mod bad_input;
+pub mod facet_cost;
+pub mod facet_updates;
 mod facets;
-mod page_traversal;
+pub mod page_traversal;
+pub mod pagination;
 mod post_review;
 mod responses;
 
-#[cfg(feature = "baselines")]
-mod arms_agree;
-mod statement_combinations;
+pub mod listing;
+pub mod search;
+pub mod statement_combinations;
+pub mod worst_list;
 
-mod cache;
+pub mod indexes;
+
+pub mod cache;
 mod change_feed;
-mod indexes;
 mod invalidation;
-mod listing;
-mod pagination;
-#[cfg(feature = "baselines")]
-mod projection;
 mod reference;
 mod replica;
-mod search;
 mod single_flight;
-mod worst_list;

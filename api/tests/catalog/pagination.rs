@@ -1,21 +1,19 @@
-//! How `cursor` (keyset pagination) differs from `offset`: its cost at depth, and its stability while
-//! products are added.
+//! Keyset pagination: the cost of a page at depth, and its stability while products are added and deleted.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-use crate::support::arms::{arm, lesson};
 use crate::support::catalogue::add_product;
 use crate::support::postgres_proxy::{PostgresProxy, log_plans};
 use crate::support::shop::{Changes, TestShop};
 
-fn under(name: &str) -> String {
-    arm(lesson("pagination"), name).to_string()
+async fn uncached() -> TestShop {
+    TestShop::start_with(Changes::default().without_cache()).await
 }
 
 /// The ids of a traversal of the newest products, with a product added after each of the first three pages.
-async fn traverse_while_products_are_added(shop: &TestShop) -> Vec<Value> {
+pub async fn traverse_while_products_are_added(shop: &TestShop) -> Vec<Value> {
     let mut page = shop.get("/v1/products?limit=50").await.ok();
     let mut visited = page.each("id");
     let mut number = 0;
@@ -31,21 +29,8 @@ async fn traverse_while_products_are_added(shop: &TestShop) -> Vec<Value> {
 }
 
 #[tokio::test]
-#[cfg(feature = "baselines")]
-async fn with_offset_each_added_product_repeats_another() {
-    let shop = TestShop::start(&under("offset")).await;
-    let visited = traverse_while_products_are_added(&shop).await;
-    let distinct: HashSet<String> = visited.iter().map(Value::to_string).collect();
-    assert_eq!(
-        visited.len() - distinct.len(),
-        3,
-        "one duplicate per added product"
-    );
-}
-
-#[tokio::test]
-async fn with_a_cursor_each_product_appears_once_while_others_are_added() {
-    let shop = TestShop::start(&under("cursor")).await;
+async fn each_product_appears_once_while_others_are_added() {
+    let shop = uncached().await;
     let before = shop
         .database
         .number("select count(*) from products where active")
@@ -67,8 +52,8 @@ async fn with_a_cursor_each_product_appears_once_while_others_are_added() {
 }
 
 #[tokio::test]
-async fn with_a_cursor_deleted_products_hide_no_others() {
-    let shop = TestShop::start(&under("cursor")).await;
+async fn deleted_products_hide_no_others() {
+    let shop = uncached().await;
     let expected: Vec<Value> = shop
         .follow("/v1/products?limit=20")
         .await
@@ -88,20 +73,20 @@ async fn with_a_cursor_deleted_products_hide_no_others() {
 }
 
 /// The shared buffers that each page of the list reads.
-async fn buffers_by_page(variants: &str) -> Vec<f64> {
-    let own = TestShop::start(variants).await;
+pub async fn buffers_by_page() -> Vec<f64> {
+    let own = TestShop::start().await;
     log_plans(&own.database).await;
     let proxy = PostgresProxy::start(&own.database).await;
     let changes = Changes::default()
         .set("--database-url", proxy.url())
-        .set("--database-connections", 1);
-    let mut shop = TestShop::on(own.database.clone(), own.variants, changes).await;
+        .set("--database-connections", 1)
+        .without_cache();
+    let mut shop = TestShop::on(own.database.clone(), changes).await;
     shop.stop_following_changes().await;
     // The first statements of a connection also read system tables, and are planned again five times.
     for _ in 0..8 {
         shop.follow("/v1/products?limit=13&sort=rating").await;
     }
-    // Another limit, so that no response comes from the cache.
     proxy.take_plans();
     let pages = shop.follow("/v1/products?limit=10&sort=rating").await;
     let plans = proxy.take_plans();
@@ -113,29 +98,18 @@ async fn buffers_by_page(variants: &str) -> Vec<f64> {
         .collect()
 }
 
-fn mean(values: &[f64]) -> f64 {
+pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
 #[tokio::test]
-async fn with_a_cursor_the_cost_of_a_page_does_not_depend_on_its_depth() {
-    let buffers = buffers_by_page(&under("cursor")).await;
+async fn the_cost_of_a_page_does_not_depend_on_its_depth() {
+    let buffers = buffers_by_page().await;
     // The first page has no key to seek, and the last isn't full.
     let pages = &buffers[1..buffers.len() - 1];
     let (first, last) = (mean(&pages[..10]), mean(&pages[pages.len() - 10..]));
     assert!(
         (first - last).abs() <= 2.0,
-        "first pages: {first}, last pages: {last}: {buffers:?}"
-    );
-}
-
-#[tokio::test]
-#[cfg(feature = "baselines")]
-async fn with_offset_the_cost_of_a_page_grows_with_its_depth() {
-    let buffers = buffers_by_page(&under("offset")).await;
-    let (first, last) = (mean(&buffers[..5]), mean(&buffers[buffers.len() - 5..]));
-    assert!(
-        last > 3.0 * first,
         "first pages: {first}, last pages: {last}: {buffers:?}"
     );
 }

@@ -41,7 +41,7 @@ async fn post(shop: &TestShop, customer: &Person, review: &Value) -> TestRespons
 
 #[tokio::test]
 async fn a_customer_who_bought_a_product_reviews_it_once() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let customer = Person::customer(&shop).await;
     buy(&shop, &customer, "product-4", "paid").await;
     assert!(shop.get(REVIEWS).await.ok().items().is_empty());
@@ -81,7 +81,7 @@ async fn a_customer_who_bought_a_product_reviews_it_once() {
 
 #[tokio::test]
 async fn only_a_paid_order_permits_a_review() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let customer = Person::customer(&shop).await;
     shop.send_json(Request::post(REVIEWS), &review())
         .await
@@ -118,7 +118,7 @@ async fn only_a_paid_order_permits_a_review() {
 
 #[tokio::test]
 async fn one_of_two_concurrent_reviews_succeeds() {
-    let shop = TestShop::start_with("optimized", Changes::default().set("--database-connections", 4)).await;
+    let shop = TestShop::start_with(Changes::default().set("--database-connections", 4)).await;
     for _ in 0..10 {
         let customer = Person::customer(&shop).await;
         buy(&shop, &customer, "product-4", "paid").await;
@@ -138,7 +138,7 @@ async fn one_of_two_concurrent_reviews_succeeds() {
 
 #[tokio::test]
 async fn an_invalid_review_is_rejected_by_parameter() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let customer = Person::customer(&shop).await;
     buy(&shop, &customer, "product-4", "paid").await;
     const CHANGES: &str = "select count(*) from catalog_changes";

@@ -4,7 +4,7 @@
 use crate::support::shop::TestShop;
 
 async fn shop() -> TestShop {
-    let mut shop = TestShop::start("optimized").await;
+    let mut shop = TestShop::start().await;
     shop.stop_following_changes().await;
     shop
 }

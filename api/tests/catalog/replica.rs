@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use api::catalog::replica::{Content, Replica, ReplicaOptions};
 use sqlx::postgres::PgConnection;
-use techniques::Selection;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
@@ -83,7 +82,7 @@ impl Content for Probe {
 static PRODUCTS: LazyLock<Vec<Uuid>> = LazyLock::new(|| (1..=3).map(Uuid::from_u128).collect());
 
 async fn replica(control: ProbeControl) -> (Arc<Database>, Arc<Replica<Probe>>, PgConnection) {
-    let database = Database::new(database::Content::Schema, Selection::optimized().indexes).await;
+    let database = Database::new(database::Content::Schema).await;
     let replica = Replica::new(ReplicaOptions {
         connect: database.options.clone(),
         wait: Duration::from_secs(20),

@@ -1,13 +1,12 @@
-//! The differences between the arms of `search`. `arms_agree.rs` covers the queries for which they agree.
+//! Which products a search finds, and their order.
 
-use crate::support::arms::{arm, lesson};
-use crate::support::shop::TestShop;
+use crate::support::shop::{Changes, TestShop};
 
-async fn shop(search: &str) -> TestShop {
-    TestShop::start(&arm(lesson("search"), search).to_string()).await
+async fn shop() -> TestShop {
+    TestShop::start_with(Changes::default().without_cache()).await
 }
 
-async fn total(shop: &TestShop, words: &str) -> u64 {
+pub async fn total(shop: &TestShop, words: &str) -> u64 {
     let encoded: String = form_urlencoded::byte_serialize(words.as_bytes()).collect();
     let facets = shop
         .get(&format!("/v1/products/facets?q={encoded}"))
@@ -18,8 +17,8 @@ async fn total(shop: &TestShop, words: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn full_text_finds_other_word_forms_word_orders_prefixes_and_typos() {
-    let shop = shop("full_text").await;
+async fn a_search_finds_other_word_forms_word_orders_prefixes_and_typos() {
+    let shop = shop().await;
     let kettles = total(&shop, "kettle").await;
     assert!(kettles > 20);
     for same in ["kettles", "Kettle", "KETTLES", "kettl", "kettle "] {
@@ -41,8 +40,8 @@ async fn full_text_finds_other_word_forms_word_orders_prefixes_and_typos() {
 }
 
 #[tokio::test]
-async fn full_text_ranks_a_title_above_a_description() {
-    let shop = shop("full_text").await;
+async fn a_search_ranks_a_title_above_a_description() {
+    let shop = shop().await;
     // Before this, only descriptions contain the word.
     shop.database
         .execute("update products set title = 'A jewel, at last' where slug = 'product-37'")
@@ -54,7 +53,7 @@ async fn full_text_ranks_a_title_above_a_description() {
 
 #[tokio::test]
 async fn a_query_without_a_searchable_word_finds_nothing() {
-    let shop = shop("full_text").await;
+    let shop = shop().await;
     for text in ["the", "a", "x", "!!", "of the"] {
         let encoded: String = form_urlencoded::byte_serialize(text.as_bytes()).collect();
         for sort in ["relevance", "newest"] {
@@ -66,7 +65,7 @@ async fn a_query_without_a_searchable_word_finds_nothing() {
 
 #[tokio::test]
 async fn relevance_ranks_matching_titles_first_and_then_by_sales() {
-    let shop = shop("full_text").await;
+    let shop = shop().await;
     shop.database
         .execute(
             "update products set title = 'Of linen' where slug in ('product-2', 'product-3', 'product-4')",
@@ -94,7 +93,7 @@ async fn relevance_ranks_matching_titles_first_and_then_by_sales() {
 
 #[tokio::test]
 async fn search_rows_follow_every_write_and_documents_only_change_with_their_text() {
-    let shop = shop("full_text").await;
+    let shop = shop().await;
     let document = "select to_jsonb(document::text) from search_rows s join products p on p.id = s.product_id
                     where p.slug = 'product-7'";
     let before = shop.database.json(document).await;
@@ -125,7 +124,7 @@ async fn search_rows_follow_every_write_and_documents_only_change_with_their_tex
 
 #[tokio::test]
 async fn a_search_with_a_typo_is_traversed_completely() {
-    let shop = shop("full_text").await;
+    let shop = shop().await;
     let pages = shop.follow("/v1/products?q=ketle&limit=7").await;
     let visited: u64 = pages.iter().map(|page| page.items().len() as u64).sum();
     assert_eq!(visited, total(&shop, "ketle").await);
@@ -134,16 +133,4 @@ async fn a_search_with_a_typo_is_traversed_completely() {
     // The first search of a process also reads the planner's statistics, in two statements.
     assert_eq!(pages[0].statements(), 7);
     assert_eq!(pages[1].statements(), 3);
-}
-
-#[tokio::test]
-#[cfg(feature = "baselines")]
-async fn like_finds_substrings_and_only_the_exact_text() {
-    let shop = shop("like").await;
-    let kettles = total(&shop, "kettle").await;
-    assert_eq!(total(&shop, "ettl").await, kettles);
-    assert_eq!(total(&shop, "KETTLE").await, kettles);
-    for not_found in ["kettles", "kettle brass", "ketle", "ket%tle", "kettl_"] {
-        assert_eq!(total(&shop, not_found).await, 0, "{not_found}");
-    }
 }

@@ -57,7 +57,7 @@ async fn cache_and_invalidate(shops: &[&TestShop]) -> u64 {
 
 #[tokio::test]
 async fn forty_equal_requests_after_a_change_compute_once() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let once = cache_and_invalidate(&[&shop]).await;
     let mut blocker = block(&shop).await;
     let release = async {
@@ -81,9 +81,9 @@ async fn forty_equal_requests_after_a_change_compute_once() {
 
 #[tokio::test]
 async fn two_processes_compute_at_most_once_each() {
-    let one = TestShop::start("optimized").await;
+    let one = TestShop::start().await;
     let shared = Changes::default().set("--redis-prefix", &one.redis_prefix);
-    let other = TestShop::on(one.database.clone(), one.variants, shared).await;
+    let other = TestShop::on(one.database.clone(), shared).await;
     let once = cache_and_invalidate(&[&one, &other]).await;
     let (responses, others) = tokio::join!(requests(&one, PATH, 20), requests(&other, PATH, 20));
     let statements = statements(&responses) + statements(&others);
@@ -96,7 +96,7 @@ async fn two_processes_compute_at_most_once_each() {
 
 #[tokio::test]
 async fn when_the_leader_is_aborted_a_follower_takes_over() {
-    let shop = Arc::new(TestShop::start("optimized").await);
+    let shop = Arc::new(TestShop::start().await);
     let mut blocker = block(&shop).await;
     let leader = tokio::spawn({
         let shop = shop.clone();
@@ -118,7 +118,7 @@ async fn when_the_leader_is_aborted_a_follower_takes_over() {
 #[tokio::test]
 async fn single_flight_works_without_redis() {
     let changes = Changes::default().set("--redis-timeout-ms", 100).without_cache();
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     until("the shop has read the change feed", async || {
         shop.get("/v1/products/no-such-product").await;
         shop.state.catalog.cache.knows_changes().then_some(())
@@ -136,7 +136,7 @@ async fn single_flight_works_without_redis() {
 
 #[tokio::test]
 async fn an_error_is_shared_as_well() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let path = "/v1/products/no-such-product";
     let once = shop.get(path).await.statements();
     let mut blocker = block(&shop).await;

@@ -20,7 +20,7 @@ const MAX_RELEASE_TIME: Duration = Duration::from_millis(100);
 /// A shop with one connection, which only the test uses.
 async fn shop_with_one_connection() -> TestShop {
     let changes = Changes::default().set("--database-connections", 1);
-    let mut shop = TestShop::start_with("optimized", changes).await;
+    let mut shop = TestShop::start_with(changes).await;
     shop.stop_following_changes().await;
     shop
 }
@@ -213,12 +213,12 @@ async fn a_failed_statement_leaves_a_usable_connection() {
 
 #[tokio::test]
 async fn acquiring_and_releasing_a_connection_takes_no_round_trip() {
-    let own = TestShop::start("optimized").await;
+    let own = TestShop::start().await;
     let proxy = PostgresProxy::start(&own.database).await;
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--database-connections", 1);
-    let mut shop = TestShop::on(own.database.clone(), own.variants, changes).await;
+    let mut shop = TestShop::on(own.database.clone(), changes).await;
     shop.stop_following_changes().await;
     let timings = timings();
     // Prepares the statement.

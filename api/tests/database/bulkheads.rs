@@ -30,7 +30,7 @@ async fn lists_and_searches_leave_carts_and_accounts_their_guaranteed_connection
         .set("--database-connections", 8)
         // Generous for connecting on a busy machine. Requests that get no connection wait this long.
         .set("--database-acquire-timeout-ms", 1000);
-    let mut shop = TestShop::start_with("optimized", changes).await;
+    let mut shop = TestShop::start_with(changes).await;
     shop.stop_following_changes().await;
     let customer = Person::customer(&shop).await;
     let cart = Cart::for_guest(&shop).await;
@@ -62,7 +62,7 @@ async fn each_route_uses_the_connections_of_its_class() {
     let changes = Changes::default()
         .set("--database-connections", 8)
         .set("--database-acquire-timeout-ms", 1000);
-    let mut shop = TestShop::start_with("optimized", changes).await;
+    let mut shop = TestShop::start_with(changes).await;
     shop.stop_following_changes().await;
     let (customer, admin) = (Person::customer(&shop).await, Person::admin(&shop).await);
     let cart = Cart::for_guest(&shop).await;

@@ -2,7 +2,5 @@
 
 mod aborted_requests;
 mod bulkheads;
-mod connections;
-#[cfg(feature = "baselines")]
-mod disconnected_clients;
+pub mod connections;
 mod timeouts;

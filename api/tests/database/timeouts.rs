@@ -13,7 +13,7 @@ use crate::support::until;
 #[tokio::test]
 async fn a_request_that_waits_for_a_lock_is_shed_while_others_are_served() {
     let changes = Changes::default().set("--database-lock-timeout-ms", 100);
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     let (locked, free) = (Cart::for_guest(&shop).await, Cart::for_guest(&shop).await);
     let put = async |cart: &Cart<'_>| {
         let request = cart.authorize(Request::put(cart.path("/items/SKU-1-0")));
@@ -37,7 +37,7 @@ async fn a_request_that_waits_for_a_lock_is_shed_while_others_are_served() {
 #[tokio::test]
 async fn reads_have_a_shorter_statement_timeout_than_other_requests() {
     let changes = Changes::default().set("--database-read-statement-timeout-ms", 100);
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     let cart = Cart::for_guest(&shop).await;
     let mut blocker = shop.database.connect().await;
     execute(
@@ -64,7 +64,7 @@ async fn reads_have_a_shorter_statement_timeout_than_other_requests() {
 #[tokio::test]
 async fn postgres_ends_an_idle_transaction() {
     let changes = Changes::default().set("--database-idle-transaction-timeout-ms", 100);
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     let timings = Timings::start(RequestClass::Buy);
     let mut connection = shop.state.database.acquire(&timings).await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
@@ -86,7 +86,7 @@ async fn postgres_ends_an_idle_transaction() {
 #[tokio::test]
 async fn connections_detect_a_dead_peer() {
     let changes = Changes::default().set("--database-lock-timeout-ms", 1_000);
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     let timings = Timings::start(RequestClass::Buy);
     let mut connection = shop.state.database.acquire(&timings).await.unwrap();
     for (setting, value) in [

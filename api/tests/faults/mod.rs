@@ -1,4 +1,4 @@
 //! The behavior of the shop while one of its dependencies fails.
 
-mod postgres;
+pub mod postgres;
 mod redis;

@@ -8,19 +8,24 @@ use crate::support::postgres_proxy::PostgresProxy;
 use crate::support::shop::{Changes, TestShop};
 use crate::support::until;
 
-async fn shop_behind_a_proxy(variants: &str) -> (TestShop, PostgresProxy) {
-    let own = TestShop::start(variants).await;
+async fn shop_behind_a_proxy() -> (TestShop, PostgresProxy) {
+    let own = TestShop::start().await;
     let proxy = PostgresProxy::start(&own.database).await;
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         // The time for which a request waits for a Postgres that refuses connections.
         .set("--database-acquire-timeout-ms", 200);
-    let shop = TestShop::on(own.database.clone(), own.variants, changes).await;
+    let shop = TestShop::on(own.database.clone(), changes).await;
     (shop, proxy)
 }
 
-async fn assert_outage_and_recovery(variants: &str) {
-    let (shop, mut proxy) = shop_behind_a_proxy(variants).await;
+#[tokio::test]
+async fn requests_get_a_503_during_an_outage_and_are_served_afterwards() {
+    assert_outage_and_recovery().await;
+}
+
+pub async fn assert_outage_and_recovery() {
+    let (shop, mut proxy) = shop_behind_a_proxy().await;
     let before = shop.get("/v1/products?limit=5").await.ok().json();
     proxy.cut().await;
     for limit in 6..12 {
@@ -50,25 +55,14 @@ async fn assert_outage_and_recovery(variants: &str) {
 }
 
 #[tokio::test]
-async fn requests_get_a_503_during_an_outage_and_are_served_afterwards() {
-    assert_outage_and_recovery("optimized").await;
-}
-
-#[tokio::test]
-#[cfg(feature = "baselines")]
-async fn the_baselines_recover_from_an_outage() {
-    assert_outage_and_recovery("baseline").await;
-}
-
-#[tokio::test]
 async fn cached_responses_are_served_during_an_outage() {
     const LAG: Duration = Duration::from_secs(2);
-    let own = TestShop::start("optimized").await;
+    let own = TestShop::start().await;
     let mut proxy = PostgresProxy::start(&own.database).await;
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--cache-max-feed-lag-ms", LAG.as_millis());
-    let shop = TestShop::on(own.database.clone(), own.variants, changes).await;
+    let shop = TestShop::on(own.database.clone(), changes).await;
     let before = shop.get("/v1/products?limit=5").await.ok();
     proxy.cut().await;
     let cut_at = Instant::now();
@@ -85,7 +79,7 @@ async fn cached_responses_are_served_during_an_outage() {
 async fn a_price_is_correct_while_the_change_feed_cannot_be_read() {
     const PATH: &str = "/v1/products/product-1";
     let changes = Changes::default().set("--cache-max-feed-lag-ms", 1_000);
-    let shop = TestShop::start_with("optimized", changes).await;
+    let shop = TestShop::start_with(changes).await;
     until("the response is cached", async || {
         (shop.get(PATH).await.ok().cache() == "hit").then_some(())
     })
@@ -111,8 +105,8 @@ async fn a_price_is_correct_while_the_change_feed_cannot_be_read() {
 
 #[tokio::test]
 async fn after_postgres_closes_its_connections_at_most_one_request_per_connection_fails() {
-    let own = TestShop::start("optimized").await;
-    let mut shop = TestShop::on(own.database.clone(), own.variants, Changes::default()).await;
+    let own = TestShop::start().await;
+    let mut shop = TestShop::on(own.database.clone(), Changes::default()).await;
     shop.stop_following_changes().await;
     shop.get("/v1/products").await.ok();
     drop(own);

@@ -27,7 +27,7 @@ fn changes(redis: &PrivateRedis) -> Changes {
 }
 
 async fn shop_with(redis: &PrivateRedis) -> TestShop {
-    TestShop::start_with("optimized", changes(redis)).await
+    TestShop::start_with(changes(redis)).await
 }
 
 async fn bodies(shop: &TestShop) -> Vec<Value> {
@@ -84,7 +84,7 @@ async fn during_a_stall_responses_are_unchanged_and_few_requests_wait() {
 async fn the_shop_starts_and_serves_without_redis() {
     let mut redis = PrivateRedis::start().await;
     redis.kill();
-    let shop = TestShop::start_with("optimized", changes(&redis).without_cache()).await;
+    let shop = TestShop::start_with(changes(&redis).without_cache()).await;
     let uncached = bodies(&shop).await;
     redis.restart().await;
     until_cache_is_used(&shop).await;

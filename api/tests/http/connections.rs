@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use techniques::Selection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -12,7 +11,7 @@ use crate::support::process::{Process, get, settings};
 use crate::support::until;
 
 async fn shop(changes: &[(&'static str, &str)]) -> (Database, Process) {
-    let database = Database::new(Content::Catalogue, Selection::optimized().indexes).await;
+    let database = Database::new(Content::Catalogue).await;
     let mut all = settings(&database);
     all.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let shop = Process::serve(&all).await;

@@ -1,20 +1,19 @@
-//! The API documents describe the selected arms, and load no external resources.
+//! The API documents match the routes, and load no external resources.
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::support::arms::{arm, lesson};
 use crate::support::shop::{Changes, TestShop};
 
-async fn document(shop: &TestShop) -> Value {
+pub async fn document(shop: &TestShop) -> Value {
     let response = shop.get("/openapi.json").await.ok();
     assert_eq!(response.header("content-type"), Some("application/json"));
     response.json()
 }
 
 /// The names of a route's query parameters.
-fn parameters(document: &Value, path: &str) -> BTreeSet<String> {
+pub fn parameters(document: &Value, path: &str) -> BTreeSet<String> {
     let parameters = document["paths"][path]["get"]["parameters"]
         .as_array()
         .into_iter()
@@ -26,26 +25,8 @@ fn parameters(document: &Value, path: &str) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn the_document_describes_the_arms_that_run() {
-    for each in lesson("pagination").arms {
-        let shop = TestShop::start(&arm(lesson("pagination"), each.name).to_string()).await;
-        let parameters = parameters(&document(&shop).await, "/v1/products");
-        let (expected, unexpected) = if each.name == "cursor" {
-            ("after", "page")
-        } else {
-            ("page", "after")
-        };
-        assert!(
-            parameters.contains(expected) && !parameters.contains(unexpected),
-            "{}: {parameters:?}",
-            each.name
-        );
-    }
-}
-
-#[tokio::test]
 async fn every_documented_route_responds_and_accepts_exactly_its_parameters() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let document = document(&shop).await;
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
     let paths = document["paths"].as_object().unwrap();
@@ -88,7 +69,7 @@ async fn every_documented_route_responds_and_accepts_exactly_its_parameters() {
 /// The schema declares exactly the fields of a product.
 #[tokio::test]
 async fn the_schema_of_a_product_matches_the_response() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let document = document(&shop).await;
     let names = |value: &Value| {
         value
@@ -131,7 +112,7 @@ fn addresses(page: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn the_api_documentation_loads_no_external_resources() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let moved = shop.get("/docs").await;
     assert!(moved.status.is_redirection());
     assert_eq!(moved.header("location"), Some("/docs/"));
@@ -155,20 +136,14 @@ async fn the_api_documentation_loads_no_external_resources() {
 }
 
 #[tokio::test]
-async fn the_start_page_shows_the_arms_and_has_only_working_links() {
-    let own = TestShop::start("optimized").await;
+async fn the_start_page_has_only_working_links() {
+    let own = TestShop::start().await;
     let other = "http://127.0.0.1:8081/?a=1&b=\"<i>";
     let changes = Changes::default().set("--other-shop-url", other);
-    let shop = TestShop::on(own.database.clone(), own.variants, changes).await;
+    let shop = TestShop::on(own.database.clone(), changes).await;
     let page = shop.get("/").await.ok();
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
     let page = page.text();
-    for (lesson, arm) in shop.variants.arms() {
-        assert!(
-            page.contains(&format!("<td>{lesson}</td><td><code>{arm}</code></td>")),
-            "{lesson}"
-        );
-    }
     assert!(!page.contains("<i>"), "the other shop's address is escaped");
     let mut external = 0;
     for address in addresses(&page) {

@@ -1,7 +1,7 @@
 //! Behavior that all routes share: headers, problems, compression, connections, and the API documents.
 
-mod compression;
+pub mod compression;
 mod connections;
-mod documents;
+pub mod documents;
 mod headers;
 mod strict_objects;

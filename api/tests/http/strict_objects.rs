@@ -60,7 +60,7 @@ fn with_array_for_object(document: &Value, schema: &Value) -> Vec<(String, Value
 
 #[tokio::test]
 async fn an_array_is_not_accepted_as_an_object_in_any_body() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let admin = Person::admin(&shop).await;
     let document = shop.get("/openapi.json").await.ok().json();
     let (mut top_level, mut nested) = (0, Vec::new());

@@ -7,7 +7,6 @@ use api::import::{self, ImportError, ImportOptions, ImportReport};
 use serde_json::Value;
 use shop::money::Currency;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use techniques::Selection;
 
 pub use crate::support::database::execute;
 use crate::support::database::{Content, Database};
@@ -29,7 +28,7 @@ pub const STRICT: ImportOptions = ImportOptions {
 
 impl Shop {
     pub async fn open() -> Self {
-        let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
+        let database = Database::new(Content::Schema).await;
         let options = database.options.clone();
         let pool = PgPoolOptions::new()
             .max_connections(4)

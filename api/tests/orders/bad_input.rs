@@ -20,7 +20,7 @@ async fn assert_nothing_happened(shop: &Shop) {
 
 #[tokio::test]
 async fn a_body_that_deviates_from_the_schema_is_rejected() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
@@ -69,7 +69,7 @@ async fn a_body_that_deviates_from_the_schema_is_rejected() {
 
 #[tokio::test]
 async fn a_key_is_required_and_is_visible_ascii() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
@@ -97,7 +97,7 @@ async fn a_key_is_required_and_is_visible_ascii() {
 
 #[tokio::test]
 async fn a_body_that_is_not_json_too_large_or_too_deep_is_rejected() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let post = || {
@@ -132,7 +132,7 @@ async fn a_body_that_is_not_json_too_large_or_too_deep_is_rejected() {
 
 #[tokio::test]
 async fn the_carts_of_others_are_not_found() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let (one, other) = (shop.customer().await, shop.customer().await);
     let cart = shop.cart(&one, &[("SKU-1-0", 1)]).await;
@@ -160,7 +160,7 @@ async fn the_carts_of_others_are_not_found() {
 
 #[tokio::test]
 async fn an_email_is_required_of_guests_but_not_of_customers() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let without_email = |cart| {
         let mut body = order(cart);
@@ -185,7 +185,7 @@ async fn an_email_is_required_of_guests_but_not_of_customers() {
 
 #[tokio::test]
 async fn a_cart_that_differs_from_what_the_customer_saw_is_not_ordered() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let empty = shop.cart(&buyer, &[]).await;
@@ -243,7 +243,7 @@ async fn a_cart_that_differs_from_what_the_customer_saw_is_not_ordered() {
 
 #[tokio::test]
 async fn an_order_has_one_currency() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     shop.set_stock("SKU-97-0", 5).await;
     let buyer = shop.customer().await;
@@ -254,7 +254,7 @@ async fn an_order_has_one_currency() {
 
 #[tokio::test]
 async fn a_coupon_below_its_minimum_discounts_nothing_and_is_not_used_up() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;

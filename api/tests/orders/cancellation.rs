@@ -19,7 +19,7 @@ pub async fn cancel(shop: &Shop, buyer: &Buyer, order: &Value) -> TestResponse {
 
 #[tokio::test]
 async fn cancelling_a_paid_order_returns_stock_coupon_and_money() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     shop.set_stock("SKU-1-1", 5).await;
     shop.database
@@ -70,7 +70,7 @@ async fn cancelling_a_paid_order_returns_stock_coupon_and_money() {
 
 #[tokio::test]
 async fn the_event_has_the_trace_context_of_the_request() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 2)]).await;
@@ -86,7 +86,7 @@ async fn the_event_has_the_trace_context_of_the_request() {
 #[tokio::test]
 async fn twenty_concurrent_cancellations_return_the_stock_once() {
     let changes = Changes::default().set("--database-connections", 6);
-    let shop = Shop::with("optimized".parse().unwrap(), changes).await;
+    let shop = Shop::with(changes).await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 2)]).await;
@@ -100,11 +100,7 @@ async fn twenty_concurrent_cancellations_return_the_stock_once() {
 
 #[tokio::test]
 async fn an_order_with_an_unknown_payment_can_be_cancelled_and_its_payment_is_voided() {
-    let shop = Shop::with(
-        "optimized".parse().unwrap(),
-        Changes::default().set("--payment-timeout-ms", 200),
-    )
-    .await;
+    let shop = Shop::with(Changes::default().set("--payment-timeout-ms", 200)).await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 2)]).await;
@@ -133,7 +129,7 @@ async fn an_order_with_an_unknown_payment_can_be_cancelled_and_its_payment_is_vo
 
 #[tokio::test]
 async fn a_void_that_the_gateway_does_not_confirm_is_left_to_the_worker() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 2)]).await;
@@ -150,7 +146,7 @@ async fn a_void_that_the_gateway_does_not_confirm_is_left_to_the_worker() {
 
 #[tokio::test]
 async fn an_order_that_is_shipping_or_failed_can_not_be_cancelled() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 50).await;
     let buyer = shop.customer().await;
     for state in [

@@ -38,7 +38,7 @@ async fn call(shop: &Shop, signature: Option<String>, body: &str) -> TestRespons
 
 async fn shop_with_a_parcel(status: &str) -> Shop {
     let changes = Changes::default().set("--carrier-secret", CARRIER_SECRET);
-    let shop = Shop::with("optimized".parse().unwrap(), changes).await;
+    let shop = Shop::with(changes).await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;

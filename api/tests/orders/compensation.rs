@@ -22,7 +22,7 @@ async fn order_with_coupon(
 }
 
 async fn shop() -> Shop {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 10).await;
     shop.database
         .execute(

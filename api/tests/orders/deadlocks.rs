@@ -33,7 +33,7 @@ async fn abort_next(shop: &Shop, times: u32, change: &str) {
 }
 
 async fn cancelled_after(deadlocks: u32) -> (Shop, TestResponse) {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 2)]).await;
@@ -71,7 +71,7 @@ async fn a_failed_order_is_compensated_once() {
         ("tok_declined", 402, "payment_declined"),
         ("tok_unheard_of", 400, "invalid_parameter"),
     ] {
-        let shop = Shop::start("optimized").await;
+        let shop = Shop::start().await;
         shop.set_stock("SKU-1-0", 5).await;
         let cart = shop.cart(&Buyer::Guest, &[("SKU-1-0", 2)]).await;
         abort_next(&shop, 2, STOCK_RETURN).await;
@@ -89,7 +89,7 @@ async fn a_failed_order_is_compensated_once() {
 /// In a transaction without retries, a deadlock is a transient error, not an internal one.
 #[tokio::test]
 async fn a_deadlock_without_a_retry_is_a_503() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[]).await;
     abort_next(&shop, u32::MAX, "insert on cart_items for each row").await;

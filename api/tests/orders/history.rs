@@ -4,7 +4,7 @@ use axum::http::Request;
 use serde_json::{Value, json};
 
 use super::shop::{Buyer, Shop, expect};
-use crate::support::arms::arms_of;
+use crate::support::arms::each_arm;
 use crate::support::response::TestResponse;
 use crate::support::shop::Changes;
 
@@ -14,8 +14,8 @@ async fn get(shop: &Shop, buyer: &Buyer, path: &str) -> TestResponse {
 
 #[tokio::test]
 async fn every_order_is_visited_once_and_newest_first_while_others_are_placed() {
-    for variants in arms_of("order_history") {
-        let shop = Shop::with(variants, Changes::default()).await;
+    each_arm("order_history", async || {
+        let shop = Shop::with(Changes::default()).await;
         shop.set_stock("SKU-1-0", 100).await;
         shop.set_stock("SKU-1-1", 100).await;
         let (buyer, other) = (shop.customer().await, shop.customer().await);
@@ -44,18 +44,19 @@ async fn every_order_is_visited_once_and_newest_first_while_others_are_placed() 
         }
         let ids =
             |orders: &[Value]| -> Vec<Value> { orders.iter().map(|order| order["id"].clone()).collect() };
-        assert_eq!(ids(&visited), ids(&placed), "{variants}");
+        assert_eq!(ids(&visited), ids(&placed));
         for (seen, placed) in visited.iter().zip(&placed) {
             for field in ["number", "status", "created_at", "items", "totals"] {
                 assert_eq!(seen[field], placed[field], "{field}");
             }
         }
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn orders_are_filtered_by_status_and_a_cursor_belongs_to_its_list() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 100).await;
     let (buyer, other) = (shop.customer().await, shop.customer().await);
     for customer in [&buyer, &buyer, &buyer, &other, &other] {
@@ -99,7 +100,7 @@ async fn orders_are_filtered_by_status_and_a_cursor_belongs_to_its_list() {
 
 #[tokio::test]
 async fn the_orders_of_others_are_not_found() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 100).await;
     let (buyer, other) = (shop.customer().await, shop.customer().await);
     let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;

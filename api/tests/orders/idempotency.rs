@@ -4,24 +4,18 @@ use axum::http::Request;
 use serde_json::json;
 
 use super::shop::{Buyer, Shop, expect, order, with};
-use crate::support::arms::arms_of;
+use crate::support::arms::each_arm;
 use crate::support::gateway::FaultMode;
 use crate::support::shop::Changes;
 use crate::support::until;
 
-/// Shops in all arms of `stock`, with a short payment timeout.
-async fn shops_with_short_timeout() -> Vec<Shop> {
-    let mut shops = Vec::new();
-    for variants in arms_of("stock") {
-        let changes = Changes::default().set("--payment-timeout-ms", 200);
-        shops.push(Shop::with(variants, changes).await);
-    }
-    shops
+async fn shop_with_short_timeout() -> Shop {
+    Shop::with(Changes::default().set("--payment-timeout-ms", 200)).await
 }
 
 #[tokio::test]
 async fn a_repeated_request_gets_the_same_response() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     for buyer in [shop.customer().await, Buyer::Guest] {
         let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
@@ -45,7 +39,7 @@ async fn a_repeated_request_gets_the_same_response() {
 
 #[tokio::test]
 async fn a_key_belongs_to_one_request_of_one_client() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let (one, other) = (shop.customer().await, shop.customer().await);
     let cart = shop.cart(&one, &[("SKU-1-0", 1)]).await;
@@ -73,7 +67,7 @@ const CART_REMOVALS: [&str; 2] = [
 #[tokio::test]
 async fn a_key_refers_to_its_order_even_after_the_cart_is_gone() {
     for removal in CART_REMOVALS {
-        let shop = Shop::start("optimized").await;
+        let shop = Shop::start().await;
         shop.set_stock("SKU-1-0", 5).await;
         for buyer in [shop.customer().await, Buyer::Guest] {
             let [declined, paid, pending] = [
@@ -114,7 +108,7 @@ async fn a_key_refers_to_its_order_even_after_the_cart_is_gone() {
 
 #[tokio::test]
 async fn a_guests_key_reveals_nothing_without_the_carts_token() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let cart = shop.cart(&Buyer::Guest, &[("SKU-1-0", 1)]).await;
     expect(shop.place(&Buyer::Guest, "key", &order(cart)).await, 201);
@@ -136,8 +130,8 @@ async fn a_guests_key_reveals_nothing_without_the_carts_token() {
 
 #[tokio::test]
 async fn fifty_concurrent_requests_with_one_key_are_one_order_and_one_payment() {
-    for variants in arms_of("stock") {
-        let shop = Shop::with(variants, Changes::default().set("--database-connections", 6)).await;
+    each_arm("stock", async || {
+        let shop = Shop::with(Changes::default().set("--database-connections", 6)).await;
         shop.set_stock("SKU-1-0", 100).await;
         let buyer = shop.customer().await;
         let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
@@ -153,20 +147,21 @@ async fn fifty_concurrent_requests_with_one_key_are_one_order_and_one_payment() 
             }
         }
         orders.dedup();
-        assert_eq!(orders.len(), 1, "{variants}");
+        assert_eq!(orders.len(), 1);
         assert_eq!((shop.order_count().await, shop.stock("SKU-1-0").await), (1, 99));
         assert_eq!(
             (shop.gateway.authorizations(), shop.gateway.payment_count()),
             (1, 1)
         );
         assert_eq!(shop.database.number("select count(*) from outbox").await, 1);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn fifty_concurrent_keys_for_one_cart_are_one_order() {
-    for variants in arms_of("stock") {
-        let shop = Shop::with(variants, Changes::default().set("--database-connections", 6)).await;
+    each_arm("stock", async || {
+        let shop = Shop::with(Changes::default().set("--database-connections", 6)).await;
         shop.set_stock("SKU-1-0", 100).await;
         let buyer = shop.customer().await;
         let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
@@ -177,16 +172,17 @@ async fn fifty_concurrent_keys_for_one_cart_are_one_order() {
         }
         assert_eq!(
             (placed, shop.order_count().await, shop.stock("SKU-1-0").await),
-            (1, 1, 99),
-            "{variants}"
+            (1, 1, 99)
         );
         assert_eq!(shop.gateway.payment_count(), 1);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_payment_that_was_authorized_but_timed_out_is_found_by_the_retry() {
-    for shop in shops_with_short_timeout().await {
+    each_arm("stock", async || {
+        let shop = shop_with_short_timeout().await;
         shop.set_stock("SKU-1-0", 5).await;
         for buyer in [shop.customer().await, Buyer::Guest] {
             let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
@@ -211,14 +207,16 @@ async fn a_payment_that_was_authorized_but_timed_out_is_found_by_the_retry() {
             assert_eq!(replayed.json(), paid);
         }
         assert_eq!((shop.order_count().await, shop.stock("SKU-1-0").await), (2, 3));
-        assert_eq!(shop.gateway.payment_count(), 2, "{}", shop.variants);
+        assert_eq!(shop.gateway.payment_count(), 2);
         assert_eq!(shop.database.number("select count(*) from outbox").await, 2);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_order_stays_pending_while_the_gateway_fails() {
-    for shop in shops_with_short_timeout().await {
+    each_arm("stock", async || {
+        let shop = shop_with_short_timeout().await;
         shop.set_stock("SKU-1-0", 5).await;
         let buyer = shop.customer().await;
         let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
@@ -236,12 +234,13 @@ async fn an_order_stays_pending_while_the_gateway_fails() {
             ),
             (1, 1, 4)
         );
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_concurrent_duplicate_is_rejected_as_in_progress() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
@@ -263,8 +262,8 @@ async fn a_concurrent_duplicate_is_rejected_as_in_progress() {
 
 #[tokio::test]
 async fn an_order_runs_to_completion_after_its_client_disconnects() {
-    for variants in arms_of("stock") {
-        let shop = Shop::with(variants, Changes::default()).await;
+    each_arm("stock", async || {
+        let shop = Shop::with(Changes::default()).await;
         shop.set_stock("SKU-1-0", 5).await;
         let buyer = shop.customer().await;
         let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
@@ -285,12 +284,13 @@ async fn an_order_runs_to_completion_after_its_client_disconnects() {
         .await;
         let replayed = expect(shop.place(&buyer, "key", &body).await, 201);
         assert_eq!(replayed.header("idempotency-replayed"), Some("true"));
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn an_order_of_a_crashed_process_is_resumed_after_its_lease_expires() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
@@ -332,7 +332,7 @@ async fn an_order_of_a_crashed_process_is_resumed_after_its_lease_expires() {
 #[tokio::test]
 async fn a_retry_returns_an_order_that_was_settled_meanwhile() {
     for (status, expected) in [("paid", 201), ("payment_failed", 402)] {
-        let shop = Shop::start("optimized").await;
+        let shop = Shop::start().await;
         shop.set_stock("SKU-1-0", 5).await;
         let buyer = shop.customer().await;
         let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
@@ -353,7 +353,7 @@ async fn a_retry_returns_an_order_that_was_settled_meanwhile() {
 
 #[tokio::test]
 async fn a_payment_authorized_after_its_order_failed_is_voided() {
-    let shop = Shop::start("optimized").await;
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 5).await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;

@@ -1,4 +1,4 @@
-//! Orders: first the guarantees of all arms, then how they differ.
+//! Orders.
 
 pub mod shop;
 
@@ -6,24 +6,18 @@ mod bad_input;
 mod cancellation;
 pub mod carrier_webhook;
 mod cart_races;
+pub mod checkout;
 mod compensation;
 mod deadlocks;
+pub mod events;
 mod history;
 mod idempotency;
+pub mod order_history;
 mod place_order;
 mod plans;
+pub mod reservation;
 mod reservation_limits;
 mod resumption;
-mod stock_contention;
-mod stock_visibility;
-
-mod arms_agree;
-
-mod checkout;
-mod events;
-mod order_history;
-// Without baselines, few lines are inserted with their order: see `reservation.rs`.
-#[cfg(feature = "baselines")]
-mod order_lines;
-mod reservation;
-mod stock;
+pub mod stock;
+pub mod stock_contention;
+pub mod stock_visibility;

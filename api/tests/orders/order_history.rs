@@ -1,14 +1,12 @@
-//! The number of statements of each arm of `order_history`.
+//! The number of statements of a page of orders.
 
 use axum::http::Request;
 
 use super::shop::{Shop, expect};
-use crate::support::arms::{arm, lesson};
-use crate::support::shop::Changes;
 
 /// The statements of pages with up to 1, 3 and 5 orders; there are 4.
-async fn statements(order_history: &str) -> Vec<u64> {
-    let shop = Shop::with(arm(lesson("order_history"), order_history), Changes::default()).await;
+pub async fn statements() -> Vec<u64> {
+    let shop = Shop::start().await;
     shop.set_stock("SKU-1-0", 100).await;
     let buyer = shop.customer().await;
     let list = async |limit: u32| {
@@ -28,12 +26,6 @@ async fn statements(order_history: &str) -> Vec<u64> {
 }
 
 #[tokio::test]
-#[cfg(feature = "baselines")]
-async fn n_plus_one_sends_a_statement_per_order_of_the_page() {
-    assert_eq!(statements("n_plus_one").await, [2, 4, 5]);
-}
-
-#[tokio::test]
-async fn batched_sends_one_statement_for_all_orders_of_the_page() {
-    assert_eq!(statements("batched").await, [2, 2, 2]);
+async fn the_lines_of_all_orders_of_a_page_take_one_statement() {
+    assert_eq!(statements().await, [2, 2, 2]);
 }

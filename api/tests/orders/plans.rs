@@ -3,8 +3,6 @@
 //!
 //! Postgres plans a prepared statement five times for its values. It keeps a plan for any values if that costs no more.
 
-use techniques::Selection;
-
 use super::shop::{Buyer, Shop, expect};
 use crate::support::database::{Content, Database};
 use crate::support::shop::Changes;
@@ -17,8 +15,7 @@ const MAX_PLANS: i64 = 20;
 
 /// A shop, which has two connections, in whose database plans are counted.
 async fn shop(price_validity_ms: u32) -> Shop {
-    let variants = Selection::optimized();
-    let database = Database::new(Content::Catalogue, variants.indexes).await;
+    let database = Database::new(Content::Catalogue).await;
     let count_plans = format!(
         "create extension if not exists pg_stat_statements;
          alter database {} set pg_stat_statements.track_planning = on;
@@ -29,7 +26,7 @@ async fn shop(price_validity_ms: u32) -> Shop {
     );
     database.execute(&count_plans).await;
     let changes = Changes::default().set("--price-validity-ms", price_validity_ms);
-    Shop::on(database, variants, changes).await
+    Shop::on(database, changes).await
 }
 
 /// Places orders one after the other. Returns the statements that were planned more often than [`MAX_PLANS`].

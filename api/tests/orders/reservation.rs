@@ -1,15 +1,13 @@
-//! The number of statements of each arm of `reservation`, and that a conflict leaves nothing behind.
+//! The number of statements of an order, and that a conflict leaves nothing behind.
 
 use sqlx::{AssertSqlSafe, Connection};
 use uuid::Uuid;
 
 use super::shop::{Buyer, Shop, expect};
-use crate::support::arms::{arm, lesson};
 use crate::support::response::TestResponse;
-use crate::support::shop::Changes;
 
-async fn shop(reservation: &str) -> Shop {
-    let shop = Shop::with(arm(lesson("reservation"), reservation), Changes::default()).await;
+async fn shop() -> Shop {
+    let shop = Shop::start().await;
     shop.database
         .execute(
             "update variants set stock_quantity = 100; update products set currency = 'EUR', active = true",
@@ -19,8 +17,8 @@ async fn shop(reservation: &str) -> Shop {
 }
 
 /// The statements of orders with one, three and four lines.
-async fn statements(reservation: &str) -> Vec<u64> {
-    let shop = shop(reservation).await;
+pub async fn statements() -> Vec<u64> {
+    let shop = shop().await;
     let buyer = shop.customer().await;
     let skus: Vec<String> = (1..=4).map(|number| format!("SKU-{number}-0")).collect();
     let mut statements = Vec::new();
@@ -38,14 +36,8 @@ async fn statements(reservation: &str) -> Vec<u64> {
 }
 
 #[tokio::test]
-#[cfg(feature = "baselines")]
-async fn multi_statement_sends_a_statement_for_each_step() {
-    assert_eq!(statements("multi_statement").await, [7, 7, 7]);
-}
-
-#[tokio::test]
-async fn single_statement_sends_one_for_up_to_three_lines() {
-    assert_eq!(statements("single_statement").await, [3, 3, 7]);
+async fn up_to_three_lines_are_reserved_in_one_statement() {
+    assert_eq!(statements().await, [3, 3, 7]);
 }
 
 /// Orders a cart while another session has changed what the order will lock, and commits when the order waits for it.
@@ -67,7 +59,7 @@ async fn buy_during(shop: &Shop, buyer: &Buyer, cart: Uuid, changes: &'static st
 /// The last unit's triggers lock its product, too late for the single statement.
 #[tokio::test]
 async fn the_last_unit_is_sold_in_a_transaction_even_if_it_became_the_last_meanwhile() {
-    let shop = shop("single_statement").await;
+    let shop = shop().await;
     let execute = async |sql: &str| shop.database.execute(sql).await;
     execute("update variants set stock_quantity = 1 where sku = 'SKU-1-0'").await;
     let buyer = shop.customer().await;
@@ -85,7 +77,7 @@ async fn the_last_unit_is_sold_in_a_transaction_even_if_it_became_the_last_meanw
 
 #[tokio::test]
 async fn a_changed_cart_leaves_no_key_behind() {
-    let shop = shop("single_statement").await;
+    let shop = shop().await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
     let empty = "update carts set updated_at = updated_at + interval '1 second'; delete from cart_items";
@@ -97,7 +89,7 @@ async fn a_changed_cart_leaves_no_key_behind() {
 
 #[tokio::test]
 async fn a_changed_price_writes_nothing_and_the_next_attempt_sells_at_the_new_one() {
-    let shop = shop("single_statement").await;
+    let shop = shop().await;
     let buyer = shop.customer().await;
     let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
     let reprice = "update variants set price_cents = price_cents + 100 where sku = 'SKU-1-0'";

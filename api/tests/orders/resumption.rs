@@ -10,7 +10,7 @@ use crate::support::shop::{Changes, SECRETS, TestShop};
 /// A shop and a guest's cart.
 async fn shop_and_cart() -> (Shop, uuid::Uuid) {
     let changes = Changes::default().set("--payment-timeout-ms", 200);
-    let shop = Shop::with("optimized".parse().unwrap(), changes).await;
+    let shop = Shop::with(changes).await;
     shop.set_stock("SKU-1-0", 5).await;
     let cart = shop.cart(&Buyer::Guest, &[("SKU-1-0", 1)]).await;
     (shop, cart)
@@ -63,7 +63,7 @@ async fn with_secrets(shop: &Shop, secrets: &str) -> Shop {
         .set("--jwt-secrets", secrets);
     let gateway = crate::support::gateway::Gateway::start().await;
     Shop {
-        shop: TestShop::on(shop.database.clone(), shop.variants, changes).await,
+        shop: TestShop::on(shop.database.clone(), changes).await,
         gateway,
     }
 }

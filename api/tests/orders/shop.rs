@@ -7,7 +7,6 @@ use axum::http::Request;
 use axum::http::request::Builder;
 use serde_json::{Value, json};
 use shop::access_token::AccessTokens;
-use techniques::Selection;
 use uuid::Uuid;
 
 use crate::support::database::{Content, Database};
@@ -54,19 +53,18 @@ impl Buyer {
 }
 
 impl Shop {
-    pub async fn start(variants: &str) -> Self {
-        Self::with(variants.parse().unwrap(), Changes::default()).await
+    pub async fn start() -> Self {
+        Self::with(Changes::default()).await
     }
 
     /// Starts a shop on a database of its own.
-    pub async fn with(variants: Selection, changes: Changes) -> Self {
-        let database = Database::new(Content::Catalogue, variants.indexes).await;
-        Self::on(database, variants, changes).await
+    pub async fn with(changes: Changes) -> Self {
+        Self::on(Database::new(Content::Catalogue).await, changes).await
     }
 
     /// Starts a shop with its own payment gateway. Other third parties are unreachable unless `changes` sets
     /// them.
-    pub async fn on(database: Database, variants: Selection, changes: Changes) -> Self {
+    pub async fn on(database: Database, changes: Changes) -> Self {
         let gateway = Gateway::start().await;
         let mut defaults = Changes::default()
             .set("--payment-url", &gateway.url)
@@ -78,7 +76,7 @@ impl Shop {
             defaults = defaults.set("--amqp-url", amqp_url);
         }
         let changes = defaults.merge(changes);
-        let shop = TestShop::on(Arc::new(database), variants, changes).await;
+        let shop = TestShop::on(Arc::new(database), changes).await;
         Self { shop, gateway }
     }
 

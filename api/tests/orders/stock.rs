@@ -1,10 +1,9 @@
-//! Overselling: the arms of `stock` in an interleaving that the test controls, and under concurrency.
+//! Overselling is prevented, in an interleaving that the test controls and under concurrency.
 
 use futures_util::future::join_all;
 use sqlx::Connection;
 
 use super::shop::{Shop, expect};
-use crate::support::arms::{arm, arms_of, lesson};
 use crate::support::database::execute;
 use crate::support::gateway::FaultMode;
 use crate::support::shop::Changes;
@@ -12,9 +11,8 @@ use crate::support::until;
 
 /// Two buyers order the last unit. The test holds the lock of its row, so both orders wait where they reserve
 /// it, independent of the machine's speed. Returns the number of units sold.
-async fn race_for_last_unit(stock: &str) -> (usize, Shop) {
-    let variants = arm(lesson("stock"), stock);
-    let shop = Shop::with(variants, Changes::default().set("--database-connections", 4)).await;
+pub async fn race_for_last_unit() -> (usize, Shop) {
+    let shop = Shop::with(Changes::default().set("--database-connections", 4)).await;
     shop.set_stock("SKU-1-0", 1).await;
     let mut carts = Vec::new();
     for _ in 0..2 {
@@ -48,24 +46,8 @@ async fn race_for_last_unit(stock: &str) -> (usize, Shop) {
 }
 
 #[tokio::test]
-#[cfg(feature = "baselines")]
-async fn read_then_write_sells_the_last_unit_twice() {
-    let (sold, _) = race_for_last_unit("read_then_write").await;
-    assert_eq!(sold, 2);
-}
-
-#[tokio::test]
-#[cfg(feature = "baselines")]
-async fn a_row_lock_sells_the_last_unit_once() {
-    for arm in ["row_lock", "row_lock_through_payment"] {
-        let (sold, _) = race_for_last_unit(arm).await;
-        assert_eq!(sold, 1, "{arm}");
-    }
-}
-
-#[tokio::test]
-async fn conditional_sells_the_last_unit_once() {
-    let (sold, shop) = race_for_last_unit("conditional").await;
+async fn the_last_unit_is_sold_once() {
+    let (sold, shop) = race_for_last_unit().await;
     assert_eq!(sold, 1);
     assert_eq!(
         shop.gateway.payment_count(),
@@ -75,9 +57,8 @@ async fn conditional_sells_the_last_unit_once() {
 }
 
 /// Whether a second order of the SKU can proceed while the first one waits for its payment.
-async fn proceeds_during_payment(stock: &str) -> bool {
-    let variants = arm(lesson("stock"), stock);
-    let shop = Shop::with(variants, Changes::default().set("--database-connections", 4)).await;
+pub async fn proceeds_during_payment() -> bool {
+    let shop = Shop::with(Changes::default().set("--database-connections", 4)).await;
     shop.set_stock("SKU-1-0", 10).await;
     let (one, other) = (shop.customer().await, shop.customer().await);
     let (first, second) = (
@@ -110,92 +91,69 @@ async fn proceeds_during_payment(stock: &str) -> bool {
 }
 
 #[tokio::test]
-#[cfg(feature = "baselines")]
-async fn a_row_lock_through_the_payment_blocks_other_orders() {
-    assert!(!proceeds_during_payment("row_lock_through_payment").await);
-}
-
-#[tokio::test]
-#[cfg(feature = "baselines")]
-async fn a_row_lock_in_a_short_transaction_does_not_block_during_the_payment() {
-    assert!(proceeds_during_payment("row_lock").await);
-}
-
-#[tokio::test]
-async fn conditional_does_not_block_during_the_payment() {
-    assert!(proceeds_during_payment("conditional").await);
+async fn an_order_does_not_block_others_during_its_payment() {
+    assert!(proceeds_during_payment().await);
 }
 
 #[tokio::test]
 async fn concurrent_buyers_get_exactly_the_available_stock() {
-    for variants in arms_of("stock") {
-        if variants.stock.as_str() == "read_then_write" {
-            continue; // it can oversell
-        }
-        let shop = Shop::with(variants, Changes::default().set("--database-connections", 6)).await;
-        shop.set_stock("SKU-1-0", 12).await;
-        shop.set_stock("SKU-2-0", 100).await;
-        let buyer = shop.customer().await;
-        let mut carts = Vec::new();
-        for number in 0..40 {
-            // In both orders of SKUs, so that an inconsistent lock order would deadlock.
-            let items = [("SKU-1-0", 1), ("SKU-2-0", 2)];
-            let items = if number % 2 == 0 {
-                items
-            } else {
-                [items[1], items[0]]
-            };
-            carts.push(shop.cart(&buyer, &items).await);
-        }
-        let responses = join_all(carts.iter().map(|cart| shop.buy(&buyer, *cart))).await;
-        let sold = responses.iter().filter(|response| response.status == 201).count();
-        for response in responses.iter().filter(|response| response.status != 201) {
-            response.problem(409, "insufficient_stock");
-        }
-        assert_eq!(sold, 12, "{variants}");
-        assert_eq!(
-            (shop.stock("SKU-1-0").await, shop.stock("SKU-2-0").await),
-            (0, 76)
-        );
-        assert_eq!((shop.sold("SKU-1-0").await, shop.sold("SKU-2-0").await), (12, 24));
-        assert_eq!(
-            (
-                shop.gateway.payment_count(),
-                shop.gateway.count_with_status("authorized")
-            ),
-            (12, 12)
-        );
+    assert_exactly_the_stock_is_sold().await;
+}
+
+pub async fn assert_exactly_the_stock_is_sold() {
+    let shop = Shop::with(Changes::default().set("--database-connections", 6)).await;
+    shop.set_stock("SKU-1-0", 12).await;
+    shop.set_stock("SKU-2-0", 100).await;
+    let buyer = shop.customer().await;
+    let mut carts = Vec::new();
+    for number in 0..40 {
+        // In both orders of SKUs, so that an inconsistent lock order would deadlock.
+        let items = [("SKU-1-0", 1), ("SKU-2-0", 2)];
+        let items = if number % 2 == 0 {
+            items
+        } else {
+            [items[1], items[0]]
+        };
+        carts.push(shop.cart(&buyer, &items).await);
     }
+    let responses = join_all(carts.iter().map(|cart| shop.buy(&buyer, *cart))).await;
+    let sold = responses.iter().filter(|response| response.status == 201).count();
+    for response in responses.iter().filter(|response| response.status != 201) {
+        response.problem(409, "insufficient_stock");
+    }
+    assert_eq!(sold, 12);
+    assert_eq!(
+        (shop.stock("SKU-1-0").await, shop.stock("SKU-2-0").await),
+        (0, 76)
+    );
+    assert_eq!((shop.sold("SKU-1-0").await, shop.sold("SKU-2-0").await), (12, 24));
+    assert_eq!(
+        (
+            shop.gateway.payment_count(),
+            shop.gateway.count_with_status("authorized")
+        ),
+        (12, 12)
+    );
 }
 
 #[tokio::test]
-async fn each_arm_takes_a_fixed_number_of_statements() {
-    for (stock, statements) in [
-        // The cart; begin, order, lines, stock, commit; paid. Without `reservation=multi_statement`, the five are one.
-        ("conditional", if cfg!(feature = "baselines") { 7 } else { 3 }),
-        ("read_then_write", 8),
-        ("row_lock", 8),
-        ("row_lock_through_payment", 8),
-    ] {
-        if !crate::support::arms::has_arm("stock", stock) {
-            continue;
-        }
-        let mut shop = Shop::with(arm(lesson("stock"), stock), Changes::default()).await;
-        shop.shop.stop_following_changes().await;
-        shop.set_stock("SKU-1-0", 10).await;
-        shop.set_stock("SKU-1-1", 10).await;
-        let buyer = shop.customer().await;
-        for items in [&[("SKU-1-0", 1)][..], &[("SKU-1-0", 1), ("SKU-1-1", 2)]] {
-            let cart = shop.cart(&buyer, items).await;
-            assert_eq!(
-                expect(shop.buy(&buyer, cart).await, 201).statements(),
-                statements,
-                "{stock}"
-            );
-        }
-        // A sold-out order takes one statement.
-        shop.set_stock("SKU-1-0", 0).await;
-        let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
-        assert_eq!(shop.buy(&buyer, cart).await.statements(), 1);
+async fn an_order_takes_three_statements() {
+    assert_statements(3).await;
+}
+
+/// Asserts the number of statements of orders with one and two lines.
+pub async fn assert_statements(statements: u64) {
+    let mut shop = Shop::start().await;
+    shop.shop.stop_following_changes().await;
+    shop.set_stock("SKU-1-0", 10).await;
+    shop.set_stock("SKU-1-1", 10).await;
+    let buyer = shop.customer().await;
+    for items in [&[("SKU-1-0", 1)][..], &[("SKU-1-0", 1), ("SKU-1-1", 2)]] {
+        let cart = shop.cart(&buyer, items).await;
+        assert_eq!(expect(shop.buy(&buyer, cart).await, 201).statements(), statements);
     }
+    // A sold-out order takes one statement.
+    shop.set_stock("SKU-1-0", 0).await;
+    let cart = shop.cart(&buyer, &[("SKU-1-0", 1)]).await;
+    assert_eq!(shop.buy(&buyer, cart).await.statements(), 1);
 }

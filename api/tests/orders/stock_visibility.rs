@@ -1,11 +1,9 @@
 //! Selling out and restocking invalidate cached responses in every process; other sales don't.
 
 use serde_json::Value;
-use techniques::Selection;
 
 use super::cancellation::cancel;
 use super::shop::{Buyer, Shop, expect};
-use crate::support::arms::arms_of;
 use crate::support::process::{self, Process};
 use crate::support::shop::Changes;
 use crate::support::until;
@@ -23,9 +21,9 @@ fn availability(product: &Value) -> (bool, bool) {
 }
 
 /// `product-1` has three units of its first variant and no others. Lists show its stock within a second.
-async fn shop(variants: Selection) -> Shop {
+async fn shop() -> Shop {
     let changes = Changes::default().set("--cache-list-staleness-ms", 1_000);
-    let shop = Shop::with(variants, changes).await;
+    let shop = Shop::with(changes).await;
     shop.database
         .execute("update variants set stock_quantity = 0 where sku = 'SKU-1-1'")
         .await;
@@ -42,7 +40,7 @@ async fn stock_changes(shop: &Shop) -> i64 {
 
 #[tokio::test]
 async fn a_sell_out_and_its_cancellation_are_visible_in_every_process_that_shares_the_cache() {
-    let this_process = shop("optimized".parse().unwrap()).await;
+    let this_process = shop().await;
     let mut settings = process::settings(&this_process.database);
     settings.push(("BACKSTOCK_CACHE_LIST_STALENESS_MS", "1000".to_owned()));
     for (name, value) in &mut settings {
@@ -89,24 +87,23 @@ async fn a_sell_out_and_its_cancellation_are_visible_in_every_process_that_share
 }
 
 #[tokio::test]
-async fn only_the_last_unit_is_published_and_publishing_costs_no_statement() {
-    for variants in arms_of("stock") {
-        let shop = shop(variants).await;
-        let before = stock_changes(&shop).await;
-        let mut statements = Vec::new();
-        for units in [1, 1, 1] {
-            let cart = shop.cart(&Buyer::Guest, &[("SKU-1-0", units)]).await;
-            let response = expect(shop.buy(&Buyer::Guest, cart).await, 201);
-            statements.push(response.statements());
-            let is_last = shop.stock("SKU-1-0").await == 0;
-            let published = stock_changes(&shop).await - before;
-            assert_eq!(published, i64::from(is_last), "{variants}");
-        }
-        // An order in one statement can't wait for the product's row, which the last unit's trigger locks.
-        let last = match variants.reservation.as_str() {
-            "single_statement" => 7,
-            _ => statements[0],
-        };
-        assert_eq!(statements, [statements[0], statements[0], last], "{variants}");
+async fn only_the_last_unit_is_published() {
+    let [first, second, last] = statements_until_sold_out().await;
+    // An order in one statement can't wait for the product's row, which the last unit's trigger locks.
+    assert_eq!((second, last), (first, 7));
+}
+
+/// The statements of orders of one unit. Only that of the last unit is published.
+pub async fn statements_until_sold_out() -> [u64; 3] {
+    let shop = shop().await;
+    let before = stock_changes(&shop).await;
+    let mut statements = [0; 3];
+    for statements in &mut statements {
+        let cart = shop.cart(&Buyer::Guest, &[("SKU-1-0", 1)]).await;
+        *statements = expect(shop.buy(&Buyer::Guest, cart).await, 201).statements();
+        let is_last = shop.stock("SKU-1-0").await == 0;
+        let published = stock_changes(&shop).await - before;
+        assert_eq!(published, i64::from(is_last));
     }
+    statements
 }

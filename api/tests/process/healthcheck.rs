@@ -1,13 +1,11 @@
 //! `backstock-api health`: the health check for images without a shell.
 
-use techniques::Selection;
-
 use crate::support::database::{Content, Database};
 use crate::support::process::{Process, run, settings};
 
 #[tokio::test]
 async fn it_reports_in_one_line_whether_the_local_process_is_ready() {
-    let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
+    let database = Database::new(Content::Schema).await;
     let shop = Process::serve(&settings(&database)).await;
     // In a container, the process listens on all addresses.
     let listen = format!("0.0.0.0:{}", shop.internal.port());

@@ -2,7 +2,7 @@
 
 mod healthcheck;
 mod preload;
-mod schema;
-mod settings;
+pub mod schema;
+pub mod settings;
 mod shutdown;
 mod startup;

@@ -1,14 +1,12 @@
 //! In-process replicas of the catalogue are loaded before the first request, and metrics report their size.
 
-use techniques::Selection;
-
 use crate::support::database::{Content, Database};
 use crate::support::process::{Process, get, settings};
 use crate::support::until;
 
 #[tokio::test]
 async fn columns_and_titles_are_loaded_without_a_request() {
-    let database = Database::new(Content::Catalogue, Selection::optimized().indexes).await;
+    let database = Database::new(Content::Catalogue).await;
     let shop = Process::serve(&settings(&database)).await;
     for gauge in [
         "backstock_catalog_columns_bytes",

@@ -1,11 +1,9 @@
-//! A shop serves only with the schema and the index set that it expects.
-
-use techniques::Selection;
+//! A shop serves only with the schema and the indexes that it expects.
 
 use crate::support::database::{Content, Database, execute};
 use crate::support::process::{Process, run, settings};
 
-async fn startup_error(database: &Database) -> String {
+pub async fn startup_error(database: &Database) -> String {
     let output = run(&["serve"], &settings(database)).await;
     assert_ne!(output.code, Some(0));
     output.stderr
@@ -21,13 +19,7 @@ async fn it_rejects_a_database_without_a_schema_and_migrate_creates_it() {
     );
     let migrated = run(&["migrate"], &settings(&database)).await;
     assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
-    assert!(
-        migrated
-            .stdout
-            .contains("up to date, with the index set `chosen`"),
-        "{}",
-        migrated.stdout
-    );
+    assert!(migrated.stdout.contains("up to date"), "{}", migrated.stdout);
     // `migrate` is idempotent.
     assert_eq!(run(&["migrate"], &settings(&database)).await.code, Some(0));
     let shop = Process::serve(&settings(&database)).await;
@@ -37,7 +29,7 @@ async fn it_rejects_a_database_without_a_schema_and_migrate_creates_it() {
 
 #[tokio::test]
 async fn it_rejects_an_older_and_a_newer_schema() {
-    let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
+    let database = Database::new(Content::Schema).await;
     database
         .execute("insert into _sqlx_migrations select 29990101000000, 'later', now(), true, '', 0")
         .await;
@@ -69,37 +61,6 @@ async fn it_rejects_an_older_and_a_newer_schema() {
     );
 }
 
-#[tokio::test]
-async fn it_rejects_another_index_set() {
-    let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
-    database.execute("update index_set set arm = 'none'").await;
-    let error = startup_error(&database).await;
-    assert!(
-        error.contains("run `backstock-api migrate --indexes chosen`"),
-        "{error}"
-    );
-    assert!(error.contains("BACKSTOCK_VARIANTS=…,indexes=none"), "{error}");
-}
-
-#[tokio::test]
-#[cfg(feature = "baselines")]
-async fn an_index_set_can_be_changed_back_and_forth() {
-    let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
-    for arm in ["none", "foreign_keys", "chosen", "foreign_keys"] {
-        let migrated = run(&["migrate", "--indexes", arm], &settings(&database)).await;
-        assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
-        assert_eq!(database.json("select arm from index_set").await, arm);
-        let by_brand = database
-            .number("select count(*) from pg_class where relname = 'products_brand_id_idx'")
-            .await;
-        assert_eq!(by_brand, i64::from(arm == "foreign_keys"));
-    }
-    // The preset also selects an index set.
-    let mut baseline = settings(&database);
-    baseline.push(("BACKSTOCK_VARIANTS", "baseline".to_owned()));
-    Process::serve(&baseline).await.get("/v1/products").await.ok();
-}
-
 /// The definition of an index, or null if it doesn't exist.
 async fn definition(database: &Database, index: &str) -> serde_json::Value {
     database
@@ -108,8 +69,8 @@ async fn definition(database: &Database, index: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn an_index_set_of_another_build_is_updated() {
-    let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
+async fn the_indexes_of_another_build_are_updated() {
+    let database = Database::new(Content::Schema).await;
     let (missing, changed, half_built) = (
         "sessions_expires_at_idx",
         "addresses_customer_id_idx",
@@ -135,7 +96,7 @@ async fn an_index_set_of_another_build_is_updated() {
     let error = startup_error(&database).await;
     assert!(
         error.contains(&format!(
-            "`chosen` lacks {half_built}, {missing}; run `backstock-api migrate --indexes chosen`"
+            "lacks {half_built}, {missing}; run `backstock-api migrate"
         )),
         "{error}"
     );
@@ -152,7 +113,7 @@ async fn an_index_set_of_another_build_is_updated() {
     );
     assert!(
         definition(&database, "of_an_operator_idx").await.is_string(),
-        "it belongs to no index set"
+        "it is not the shop's"
     );
     assert_eq!(
         database.number(untouched).await,
@@ -192,7 +153,7 @@ async fn a_migration_without_its_locks_is_rolled_back_with_advice() {
 
 #[tokio::test]
 async fn concurrent_migrations_both_succeed() {
-    let database = Database::new(Content::Schema, Selection::optimized().indexes).await;
+    let database = Database::new(Content::Schema).await;
     database
         .execute("drop index products_newest_idx, products_rating_idx")
         .await;
@@ -204,18 +165,6 @@ async fn concurrent_migrations_both_succeed() {
         "{} {}",
         one.stderr,
         other.stderr
-    );
-}
-
-#[tokio::test]
-async fn migrate_lists_the_index_sets() {
-    let database = Database::empty().await;
-    let output = run(&["migrate", "--indexes", "all"], &settings(&database)).await;
-    assert_eq!(output.code, Some(2), "{}", output.stderr);
-    assert!(
-        output.stderr.contains("its arms are:") && output.stderr.contains("chosen"),
-        "{}",
-        output.stderr
     );
 }
 

@@ -1,28 +1,12 @@
 //! An invalid setting ends the process immediately, with code 2, the setting's name and an example.
 
-use crate::support::database::Database;
+use crate::support::database::{Content, Database};
 use crate::support::process::{Process, get, run, settings};
 
 /// The name, an invalid value, and a part of the message.
 const INVALID: &[(&str, &str, &str)] = &[
     ("BACKSTOCK_LISTEN", "8080", "socket address"),
     ("BACKSTOCK_INTERNAL_LISTEN", "localhost", "socket address"),
-    ("BACKSTOCK_VARIANTS", "fastest", "`optimized` and `baseline`"),
-    (
-        "BACKSTOCK_VARIANTS",
-        "optimized,pages=cursor",
-        "lessons are: indexes, pagination",
-    ),
-    (
-        "BACKSTOCK_VARIANTS",
-        "optimized,pagination=keyset",
-        "its arms are:",
-    ),
-    (
-        "BACKSTOCK_VARIANTS",
-        "optimized,pagination",
-        "for example `optimized,pagination=offset`",
-    ),
     ("BACKSTOCK_JWT_SECRETS", "k:short", "openssl rand -hex 32"),
     ("BACKSTOCK_JWT_SECRETS", "", "openssl rand -hex 32"),
     (
@@ -54,8 +38,13 @@ const INVALID: &[(&str, &str, &str)] = &[
 
 #[tokio::test]
 async fn an_invalid_setting_ends_it_with_code_2_its_name_and_the_allowed_values() {
+    assert_rejected(INVALID).await;
+}
+
+/// Asserts that each of these ends the process.
+pub async fn assert_rejected(invalid: &[(&'static str, &str, &str)]) {
     let database = Database::empty().await;
-    for (name, value, allowed) in INVALID {
+    for (name, value, allowed) in invalid {
         let mut all = settings(&database);
         all.retain(|(known, _)| known != name);
         all.push((name, (*value).to_owned()));
@@ -90,7 +79,6 @@ async fn a_missing_setting_ends_it_with_code_2_and_its_name() {
 async fn all_invalid_settings_are_reported_together() {
     let invalid = [
         ("BACKSTOCK_LISTEN", "8080"),
-        ("BACKSTOCK_VARIANTS", "fastest"),
         ("BACKSTOCK_JWT_SECRETS", "first:hunter2"),
         (
             "BACKSTOCK_DATABASE_URL",
@@ -112,7 +100,7 @@ async fn all_invalid_settings_are_reported_together() {
         assert_eq!(stderr.matches(&named).count(), 1, "{name}: {stderr}");
     }
     assert!(
-        stderr.starts_with("11 settings or arguments can't be used."),
+        stderr.starts_with("10 settings or arguments can't be used."),
         "{stderr}"
     );
     assert!(!stderr.contains("hunter"), "{stderr}");
@@ -144,7 +132,6 @@ async fn help_documents_every_setting_with_its_default() {
         "BACKSTOCK_REDIS_URL",
         "BACKSTOCK_LISTEN",
         "BACKSTOCK_INTERNAL_LISTEN",
-        "BACKSTOCK_VARIANTS",
         "BACKSTOCK_JWT_SECRETS",
     ] {
         assert!(output.stdout.contains(name), "{name}");
@@ -160,8 +147,7 @@ async fn help_documents_every_setting_with_its_default() {
 
 #[tokio::test]
 async fn a_port_in_use_is_named_with_its_setting() {
-    use crate::support::database::Content;
-    let database = Database::new(Content::Schema, techniques::Selection::optimized().indexes).await;
+    let database = Database::new(Content::Schema).await;
     let occupied = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut all = settings(&database);
     all.retain(|(name, _)| *name != "BACKSTOCK_LISTEN");
@@ -177,20 +163,8 @@ async fn a_port_in_use_is_named_with_its_setting() {
 
 #[tokio::test]
 async fn only_the_internal_listener_exposes_operational_data() {
-    use crate::support::database::Content;
-    let database = Database::new(Content::Catalogue, techniques::Selection::optimized().indexes).await;
+    let database = Database::new(Content::Catalogue).await;
     let shop = Process::serve(&settings(&database)).await;
-    let variants = get(shop.internal, "/internal/variants")
-        .await
-        .unwrap()
-        .ok()
-        .json();
-    assert_eq!(variants["preset"], "optimized");
-    assert_eq!(variants["lessons"]["pagination"], "cursor");
-    assert_eq!(
-        variants["lessons"].as_object().unwrap().len(),
-        techniques::LESSONS.len()
-    );
     let ready = get(shop.internal, "/readyz").await.unwrap().ok().json();
     assert_eq!(ready["postgres"], "up");
     get(shop.internal, "/livez").await.unwrap().ok();
@@ -198,7 +172,6 @@ async fn only_the_internal_listener_exposes_operational_data() {
     shop.get("/unknown").await.problem(404, "not_found");
     let metrics = get(shop.internal, "/metrics").await.unwrap().ok().text();
     for line in [
-        "backstock_variant_info{lesson=\"pagination\",arm=\"cursor\"} 1",
         "http_request_duration_seconds_count{method=\"GET\",route=\"/v1/products\",status=\"2xx\"} 1",
         "http_request_duration_seconds_count{method=\"GET\",route=\"unmatched\",status=\"4xx\"} 1",
         "database_statements_total",
@@ -206,25 +179,7 @@ async fn only_the_internal_listener_exposes_operational_data() {
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
-    for path in ["/metrics", "/internal/variants", "/readyz", "/livez"] {
+    for path in ["/metrics", "/readyz", "/livez"] {
         shop.get(path).await.problem(404, "not_found");
     }
-}
-
-#[tokio::test]
-#[cfg(not(feature = "baselines"))]
-async fn a_build_without_baselines_has_one_arm_per_lesson_and_reports_it() {
-    for lesson in techniques::LESSONS {
-        assert_eq!(lesson.arms.len(), 1, "{}", lesson.name);
-    }
-    let database = Database::empty().await;
-    let mut all = settings(&database);
-    all.push(("BACKSTOCK_VARIANTS", "optimized,pagination=offset".to_owned()));
-    let output = run(&["serve"], &all).await;
-    assert_eq!(output.code, Some(2), "{}", output.stderr);
-    assert!(
-        output.stderr.contains("this build has no baselines"),
-        "{}",
-        output.stderr
-    );
 }

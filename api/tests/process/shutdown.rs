@@ -1,6 +1,5 @@
 //! Graceful shutdown: requests in flight finish first (connection draining). Also readiness.
 
-use techniques::Selection;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
@@ -10,7 +9,7 @@ use crate::support::process::{Process, StartingProcess, get, settings};
 use crate::support::until;
 
 async fn catalogue() -> Database {
-    Database::new(Content::Catalogue, Selection::optimized().indexes).await
+    Database::new(Content::Catalogue).await
 }
 
 async fn until_a_request_waits_for_a_lock(database: &Database) {

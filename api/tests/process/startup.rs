@@ -3,7 +3,6 @@
 use std::net::{SocketAddr, TcpListener};
 
 use sqlx::ConnectOptions;
-use techniques::Selection;
 use tokio::net::TcpStream;
 
 use crate::support::database::{Content, Database};
@@ -30,7 +29,7 @@ fn settings_with(database: &Database, url: String) -> (Vec<(&'static str, String
 
 #[tokio::test]
 async fn it_waits_for_postgres_and_accepts_no_connections_meanwhile() {
-    let database = Database::new(Content::Catalogue, Selection::optimized().indexes).await;
+    let database = Database::new(Content::Catalogue).await;
     let mut proxy = PostgresProxy::start(&database).await;
     proxy.cut().await;
     let (all, public, internal) = settings_with(&database, proxy.url());

@@ -3,20 +3,21 @@
 //! A template is built once per content and index set, and stays on the server for the next run. Its name is
 //! a fingerprint of everything that it was built from.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
 
-use api::migrate::{MigrationSettings, migrate};
 use serde_json::Value;
 use shop::schema::MIGRATIONS;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
-use techniques::Indexes;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::process;
 use super::servers::servers;
 use super::until;
 
@@ -59,19 +60,35 @@ pub struct Database {
 
 impl Database {
     /// A new database with this content.
-    pub async fn new(content: Content, indexes: Indexes) -> Self {
-        let template = template(content, indexes).await;
-        let database = Self::named(format!("test_{}", Uuid::now_v7().simple()));
-        let sql = format!("create database {} template {template}", database.name);
-        execute(&mut server().await, &sql).await;
+    pub async fn new(content: Content) -> Self {
+        Self::clone_of(&template(content).await).await
+    }
+
+    /// A database with this content that tests share, so it is read-only.
+    pub async fn shared(content: Content) -> Arc<Self> {
+        static SHARED: Mutex<BTreeMap<String, Weak<Database>>> = Mutex::const_new(BTreeMap::new());
+        let template = template(content).await;
+        let mut shared = SHARED.lock().await;
+        let database = match shared.get(&template).and_then(Weak::upgrade) {
+            Some(database) => database,
+            None => Arc::new(Self::clone_of(&template).await),
+        };
+        shared.insert(template, Arc::downgrade(&database));
+        #[cfg(feature = "baselines")]
+        super::arms::keep(&database);
         database
     }
 
     /// A new database without a schema.
     pub async fn empty() -> Self {
-        let database = Self::named(format!("test_{}", Uuid::now_v7().simple()));
-        execute(&mut server().await, &format!("create database {}", database.name)).await;
-        database
+        Self::clone_of("template1").await
+    }
+
+    async fn clone_of(template: &str) -> Self {
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let sql = format!("create database {name} template {template}");
+        execute(&mut server().await, &sql).await;
+        Self::named(name)
     }
 
     fn named(name: String) -> Self {
@@ -169,8 +186,8 @@ async fn server() -> PgConnection {
 }
 
 /// Returns the name of the template, and builds it if it is missing.
-async fn template(content: Content, indexes: Indexes) -> String {
-    let name = format!("template_{:016x}", fingerprint(content, indexes));
+async fn template(content: Content) -> String {
+    let name = format!("template_{:016x}", fingerprint(content));
     let mut server = server().await;
     // Concurrent test processes build it one at a time.
     execute(&mut server, "select pg_advisory_lock(7236410)").await;
@@ -192,12 +209,7 @@ async fn template(content: Content, indexes: Indexes) -> String {
         )
         .await;
         execute(&mut server, &format!("create database {unfinished}")).await;
-        fill(
-            &servers().postgres.clone().database(&unfinished),
-            content,
-            indexes,
-        )
-        .await;
+        fill(&unfinished, content).await;
         execute(
             &mut server,
             &format!("alter database {unfinished} rename to {name}"),
@@ -224,25 +236,28 @@ async fn drop_leftover_databases(server: &mut PgConnection) {
     }
 }
 
-async fn fill(options: &PgConnectOptions, content: Content, indexes: Indexes) {
+async fn fill(name: &str, content: Content) {
+    let options = servers().postgres.clone().database(name);
+    let settings = [
+        ("BACKSTOCK_DATABASE_URL", options.to_url_lossy().to_string()),
+        #[cfg(feature = "baselines")]
+        ("BACKSTOCK_VARIANTS", super::arms::selection().to_string()),
+    ];
+    let migrated = process::run(&["migrate", "--offline"], &settings).await;
+    assert_eq!(migrated.code, Some(0), "{}", migrated.stderr);
     let mut connection = options.connect().await.unwrap();
-    let settings = MigrationSettings {
-        offline: true,
-        ..MigrationSettings::default()
-    };
-    migrate(&mut connection, indexes, &settings).await.unwrap();
-    if content != Content::Schema {
-        execute(&mut connection, content.sql()).await;
-    }
+    execute(&mut connection, content.sql()).await;
     // The triggers leave dead rows. Without them, the same request always reads the same pages.
     execute(&mut connection, "vacuum (full)").await;
     execute(&mut connection, "vacuum (analyze)").await;
     connection.close().await.unwrap();
 }
 
-fn fingerprint(content: Content, indexes: Indexes) -> u64 {
+fn fingerprint(content: Content) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (content, indexes, content.sql()).hash(&mut hasher);
+    (content, content.sql()).hash(&mut hasher);
+    #[cfg(feature = "baselines")]
+    super::arms::selection().indexes.hash(&mut hasher);
     // The compiled migrations, not the files: a build that was running while a file was added lacks it.
     for migration in MIGRATIONS.iter() {
         (migration.version, &*migration.checksum).hash(&mut hasher);

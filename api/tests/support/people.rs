@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::shop::{SECRETS, TestShop};
 
-/// A customer or admin with an access token for the arm `sessions=jwt`.
+/// A customer or admin with a signed access token.
 #[derive(Debug, Clone)]
 pub struct Person {
     pub id: Uuid,

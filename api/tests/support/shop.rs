@@ -12,7 +12,6 @@ use axum::http::{Method, Request};
 use clap::Parser;
 use http_body_util::BodyExt;
 use sqlx::ConnectOptions;
-use techniques::Selection;
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -27,7 +26,6 @@ pub const SECRETS: &str = "test:0123456789abcdef0123456789abcdef";
 
 pub struct TestShop {
     pub database: Arc<Database>,
-    pub variants: Selection,
     pub redis_prefix: String,
     /// For the counters of the components.
     pub state: AppState,
@@ -73,18 +71,21 @@ impl Changes {
 
 impl TestShop {
     /// A shop with its own database.
-    pub async fn start(variants: &str) -> Self {
-        Self::start_with(variants, Changes::default()).await
+    pub async fn start() -> Self {
+        Self::start_with(Changes::default()).await
     }
 
-    pub async fn start_with(variants: &str, changes: Changes) -> Self {
-        let variants: Selection = variants.parse().unwrap();
-        let database = Database::new(Content::Catalogue, variants.indexes).await;
-        Self::on(Arc::new(database), variants, changes).await
+    pub async fn start_with(changes: Changes) -> Self {
+        Self::on(Arc::new(Database::new(Content::Catalogue).await), changes).await
+    }
+
+    /// A shop on a database that tests share. The test must not write to it.
+    pub async fn read_only() -> Self {
+        Self::on(Database::shared(Content::Catalogue).await, Changes::default()).await
     }
 
     /// A shop on a database that other shops can share.
-    pub async fn on(database: Arc<Database>, variants: Selection, changes: Changes) -> Self {
+    pub async fn on(database: Arc<Database>, changes: Changes) -> Self {
         let redis_prefix = format!("test:{}:", Uuid::now_v7().simple());
         let mut flags = BTreeMap::from([
             ("--database-url", database.url()),
@@ -103,7 +104,8 @@ impl TestShop {
             ("--redis-timeout-ms", "5000".to_owned()),
             ("--redis-prefix", redis_prefix),
             ("--jwt-secrets", SECRETS.to_owned()),
-            ("--variants", variants.to_string()),
+            #[cfg(feature = "baselines")]
+            ("--variants", super::arms::selection().to_string()),
         ]);
         flags.extend(changes.flags);
         let arguments = flags.iter().flat_map(|(flag, value)| [*flag, value.as_str()]);
@@ -118,13 +120,12 @@ impl TestShop {
             tokio::spawn(async move { api::catalog::changes::follow(&state.catalog).await });
         let shop = Self {
             database,
-            variants,
             redis_prefix: settings.redis.redis_prefix,
             state: app_builder.state.clone(),
             router: api::app(&app_builder),
             change_follower,
         };
-        if variants.catalog_cache.as_str() == "redis" && !changes.is_without_cache {
+        if !changes.is_without_cache {
             until("the shop has read the change feed", async || {
                 shop.state.catalog.cache.knows_changes().then_some(())
             })

@@ -1,5 +1,6 @@
 //! Shared by the tests. Each test starts with `shop.rs`.
 
+pub mod arms;
 mod broker;
 mod database;
 mod servers;

@@ -82,6 +82,8 @@ impl Shop {
             ("BACKSTOCK_SETTLE_AGAIN_MS", "500".to_owned()),
             ("BACKSTOCK_PURGE_INTERVAL_MS", "20".to_owned()),
             ("BACKSTOCK_SALES_REFRESH_INTERVAL_MS", "20".to_owned()),
+            #[cfg(feature = "baselines")]
+            ("BACKSTOCK_VARIANTS", super::arms::selection().to_string()),
         ];
         settings.extend(changes.iter().map(|(name, value)| (*name, (*value).to_owned())));
         settings

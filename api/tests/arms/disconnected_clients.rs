@@ -1,4 +1,4 @@
-//! Reads whose client disconnects, for lists without a cache.
+//! Reads whose client disconnects, for lists with `catalog_cache=none`.
 
 use std::time::{Duration, Instant};
 
@@ -11,10 +11,9 @@ use crate::support::until;
 
 #[tokio::test]
 async fn a_read_is_cancelled_when_its_client_disconnects() {
-    let variants: techniques::Selection = "optimized,catalog_cache=none".parse().unwrap();
-    let database = Database::new(Content::Catalogue, variants.indexes).await;
+    let database = Database::new(Content::Catalogue).await;
     let mut all = settings(&database);
-    all.push(("BACKSTOCK_VARIANTS", variants.to_string()));
+    all.push(("BACKSTOCK_VARIANTS", "optimized,catalog_cache=none".to_owned()));
     let shop = Process::serve(&all).await;
     let mut blocker = database.connect().await;
     execute(

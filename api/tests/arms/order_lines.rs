@@ -1,12 +1,11 @@
 //! The number of statements of each arm of `order_lines`.
 
-use super::shop::{Shop, expect};
-use crate::support::arms::{arm, lesson};
-use crate::support::shop::Changes;
+use crate::orders::shop::{Shop, expect};
+use crate::support::arms::with_arm;
 
 /// The statements of orders with one, three and seven lines.
-async fn statements(order_lines: &str) -> Vec<u64> {
-    let shop = Shop::with(arm(lesson("order_lines"), order_lines), Changes::default()).await;
+async fn statements() -> Vec<u64> {
+    let shop = Shop::start().await;
     shop.database
         .execute(
             "update variants set stock_quantity = 100; update products set currency = 'EUR', active = true",
@@ -32,10 +31,12 @@ async fn statements(order_lines: &str) -> Vec<u64> {
 
 #[tokio::test]
 async fn row_by_row_sends_a_statement_per_line() {
-    assert_eq!(statements("row_by_row").await, [7, 9, 13]);
+    let statements = with_arm("order_lines", "row_by_row", statements).await;
+    assert_eq!(statements, [7, 9, 13]);
 }
 
 #[tokio::test]
 async fn one_statement_sends_one_for_all_lines() {
-    assert_eq!(statements("one_statement").await, [7, 7, 7]);
+    let statements = with_arm("order_lines", "one_statement", statements).await;
+    assert_eq!(statements, [7, 7, 7]);
 }

@@ -1,18 +1,16 @@
 //! All arms of a lesson return equal responses to sequential requests: generated orders, replays,
 //! cancellations and lists go to each of them, with equal databases.
 
-#![cfg(feature = "baselines")]
-
 use axum::http::Request;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
+use techniques::Selection;
 use uuid::Uuid;
 
-use super::shop::{Buyer, Shop, order, with};
-use crate::support::arms::arms_of;
+use crate::orders::shop::{Buyer, Shop, order, with};
+use crate::support::arms;
 use crate::support::response::TestResponse;
-use crate::support::shop::Changes;
 
 const SEQUENCES: u32 = 8;
 
@@ -209,13 +207,13 @@ fn assert_agree(lesson: &str, is_compared: fn(&Step) -> bool) {
         .enable_all()
         .build()
         .unwrap();
-    let shops: Vec<Shop> = runtime.block_on(async {
+    let shops: Vec<(Selection, Shop)> = runtime.block_on(async {
         let mut shops = Vec::new();
-        for variants in arms_of(lesson) {
-            let shop = Shop::with(variants, Changes::default()).await;
+        for selection in arms::arms_of(lesson) {
+            let shop = arms::run(selection, Shop::start).await;
             let coupon = "insert into coupons (code, percent, valid_until, max_uses) values ('TEN', 10, now() + interval '1 day', 2)";
             shop.database.execute(coupon).await;
-            shops.push(shop);
+            shops.push((selection, shop));
         }
         shops
     });
@@ -229,10 +227,10 @@ fn assert_agree(lesson: &str, is_compared: fn(&Step) -> bool) {
         let steps: Vec<Step> = steps.into_iter().filter(is_compared).collect();
         let all: Vec<_> = shops
             .iter()
-            .map(|shop| runtime.block_on(run_steps(shop, &steps)))
+            .map(|(_, shop)| runtime.block_on(run_steps(shop, &steps)))
             .collect();
-        for (other, shop) in all.iter().zip(&shops).skip(1) {
-            prop_assert_eq!(&all[0], other, "{} and {}", shops[0].variants, shop.variants);
+        for (other, (selection, _)) in all.iter().zip(&shops).skip(1) {
+            prop_assert_eq!(&all[0], other, "{} and {}", shops[0].0, selection);
         }
         Ok(())
     });

@@ -1,16 +1,16 @@
 //! All arms of a lesson return equal responses: generated requests go to each of them, with the same
 //! database.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-use crate::support::arms::{Databases, arms_of};
+use techniques::Selection;
+
+use crate::support::arms;
 use crate::support::response::TestResponse;
-use crate::support::shop::{Changes, TestShop};
+use crate::support::shop::TestShop;
 
 /// The number of sequences per lesson. Each has up to four requests, and follows lists for up to three pages.
 const SEQUENCES: u32 = 40;
@@ -158,20 +158,12 @@ fn assert_agree(lesson: &str) {
         .enable_all()
         .build()
         .unwrap();
-    let all = arms_of(lesson);
-    assert!(all.len() >= 2, "{lesson} has arms to compare");
-    let shops: Vec<TestShop> = runtime.block_on(async {
-        let databases = Databases::new(&all).await;
+    let selections = arms::arms_of(lesson);
+    assert!(selections.len() >= 2, "{lesson} has arms to compare");
+    let shops: Vec<(Selection, TestShop)> = runtime.block_on(async {
         let mut shops = Vec::new();
-        for variants in all {
-            shops.push(
-                TestShop::on(
-                    Arc::clone(&databases.get(&variants)),
-                    variants,
-                    Changes::default(),
-                )
-                .await,
-            );
+        for selection in selections {
+            shops.push((selection, arms::run(selection, TestShop::read_only).await));
         }
         shops
     });
@@ -183,16 +175,18 @@ fn assert_agree(lesson: &str) {
     let sequences = prop::collection::vec(anything(), 1..=4);
     let outcome = TestRunner::new(config).run(&sequences, |traversals| {
         for each in traversals {
-            let mut responses = shops.iter().map(|shop| runtime.block_on(traverse(shop, &each)));
-            let first = responses.next().expect("at least two arms");
-            for (other, shop) in responses.zip(&shops[1..]) {
+            let mut responses = shops
+                .iter()
+                .map(|(selection, shop)| (selection, runtime.block_on(traverse(shop, &each))));
+            let (first_selection, first) = responses.next().expect("at least two arms");
+            for (selection, other) in responses {
                 prop_assert_eq!(
                     &first,
                     &other,
                     "{} under {} and {}",
                     each.path,
-                    shops[0].variants,
-                    shop.variants
+                    first_selection,
+                    selection
                 );
             }
         }
@@ -205,11 +199,11 @@ fn assert_agree(lesson: &str) {
 
 /// Lessons that don't affect the catalogue's routes, and the modules that compare their arms.
 const COMPARED_ELSEWHERE: &[&str] = &[
-    // accounts/arms_agree.rs
+    // agree/accounts.rs
     "sessions",
     "password_hashing",
     "welcome_email",
-    // orders/arms_agree.rs
+    // agree/orders.rs
     "order_history",
     "order_lines",
     "stock",
