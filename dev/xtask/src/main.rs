@@ -1,8 +1,9 @@
-//! Development tasks: `cargo xtask up|down|import|tidy|prepare`.
+//! Development tasks: `cargo xtask up|down|import|new|tidy|prepare`.
 //!
-//! Read next: `up/` for the local shops, `tidy/` for the rules of this repository.
+//! Read next: `up/` for the local shops, `new/` for what it generates, `tidy/` for the rules of this repository.
 
 mod import;
+mod new;
 mod prepare;
 mod tidy;
 mod up;
@@ -42,6 +43,12 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Writes a compiling and tested start of a slice, a consumer or a background task
+    New {
+        kind: new::Kind,
+        /// In snake_case, for example wish_lists
+        name: String,
+    },
     /// Checks the rules of this repository that the compiler doesn't
     Tidy {
         /// Rewrites generated text, such as the tables of lessons
@@ -61,6 +68,7 @@ fn main() -> ExitCode {
         Task::Up { left, right } => up::up(left, right),
         Task::Down => up::down(),
         Task::Import { file, arguments } => import::import(&file, &arguments),
+        Task::New { kind, name } => new::new(kind, &name),
         Task::Tidy { fix: false } => tidy::check(),
         Task::Tidy { fix: true } => tidy::fix(),
         Task::Prepare { check: false } => prepare::regenerate(),
