@@ -37,7 +37,7 @@ pub(super) const SLICE: Start = Start {
                 // First, because the last fields move the shared components.
                 Prepend(
                     &["fn build_app … {", "= App {"],
-                    "__name__: Arc::new(__Name__ { database: Arc::clone(&database) }),\n",
+                    "\n__name__: Arc::new(__Name__ { database: Arc::clone(&database) }),",
                 ),
                 End("\nimpl FromRef<AppState> for Arc<__Name__> {\n\
                          fn from_ref(state: &AppState) -> Self {\n\
