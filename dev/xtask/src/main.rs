@@ -1,9 +1,10 @@
-//! Development tasks: `cargo xtask up|down|import|eject|tidy|prepare`.
+//! Development tasks: `cargo xtask up|down|import|new|eject|tidy|prepare`.
 //!
-//! Read next: `up/` for the local shops, `tidy/` for the rules of this repository.
+//! Read next: `up/` for the local shops, `new/` for what it generates, `tidy/` for the rules of this repository.
 
 mod eject;
 mod import;
+mod new;
 mod prepare;
 mod tidy;
 mod up;
@@ -43,6 +44,12 @@ enum Task {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Writes a compiling and tested start of a slice, a consumer or a background task
+    New {
+        kind: new::Kind,
+        /// In snake_case, for example wish_lists
+        name: String,
+    },
     /// Writes the service alone, without lessons, as the start of a real one
     Eject {
         /// A new or empty directory
@@ -70,6 +77,7 @@ fn main() -> ExitCode {
         Task::Up { left, right } => up::up(left, right),
         Task::Down => up::down(),
         Task::Import { file, arguments } => import::import(&file, &arguments),
+        Task::New { kind, name } => new::new(kind, &name),
         Task::Eject { directory, name } => eject::eject(&directory, &name).map(|()| ExitCode::SUCCESS),
         Task::Tidy { fix: false } => tidy::check(),
         Task::Tidy { fix: true } => tidy::fix(),

@@ -1,6 +1,8 @@
-//! The inbox of emails, which sends each email once. SMTP isn't idempotent, so a worker takes a lease
-//! on an email before sending it, and marks it as sent when the server has accepted it. Both
-//! statements are batched (`crate::batch`).
+//! The inbox: messages that are done, each recorded in the transaction of its work ([`record`]).
+//!
+//! Sending each email once takes more. SMTP isn't idempotent, so a worker takes a lease on an email before
+//! sending it, and marks it as sent when the server has accepted it. Both statements are batched
+//! (`crate::batch`).
 //!
 //! A lease expires, so that another worker sends the email if this one dies. It lasts longer than sending may
 //! take, so that no two workers send concurrently. A sent email is marked however long Postgres is
@@ -17,6 +19,7 @@ use platform::postgres::InstrumentedPool;
 use shop::emails::Email;
 use shop::messages::Consumer;
 use sqlx::types::time::OffsetDateTime;
+use sqlx::{Executor, Postgres};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -25,6 +28,20 @@ use crate::batch::{Batcher, StatementError};
 
 /// Between two attempts to mark an email as sent.
 const MARK_RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Records a message as done. Returns `false` if it was recorded before: then its work is done as well.
+pub(super) async fn record<'c>(
+    executor: impl Executor<'c, Database = Postgres>,
+    consumer: Consumer,
+    message_id: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let insert = sqlx::query!(
+        "insert into inbox (message_id, consumer) values ($1, $2) on conflict do nothing",
+        message_id,
+        consumer.as_str()
+    );
+    Ok(insert.execute(executor).await?.rows_affected() > 0)
+}
 
 /// An email and its recipient.
 pub(super) struct OutgoingEmail {

@@ -21,7 +21,7 @@ use shop::third_parties::carrier::{Label, LabelOutcome, Parcel};
 use shop::third_parties::payment::ChangeOutcome;
 use uuid::Uuid;
 
-use super::{ConsumerContext, HandlerError, HandlerOutcome};
+use super::{ConsumerContext, HandlerError, HandlerOutcome, inbox};
 use crate::batch::Batcher;
 
 const CONSUMER: Consumer = Consumer::ShippingLabel;
@@ -217,13 +217,7 @@ async fn skip(
             "order {order_id} isn't paid yet, or is locked"
         )));
     }
-    sqlx::query!(
-        "insert into inbox (message_id, consumer) values ($1, $2) on conflict do nothing",
-        message_id,
-        CONSUMER.as_str()
-    )
-    .execute(&context.pool)
-    .await?;
+    inbox::record(&context.pool, CONSUMER, message_id).await?;
     Ok(HandlerOutcome::AlreadyDone)
 }
 

@@ -9,6 +9,7 @@ mod show;
 
 use std::process::ExitCode;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use platform::settings::{AmqpSettings, LogSettings};
 use platform::telemetry;
@@ -23,9 +24,8 @@ pub struct DeadLettersCommand {
     #[command(subcommand)]
     action: Action,
 
-    /// Only one consumer's dead letters: confirmation_email, shipping_label,
-    /// popularity, cancelled_sales or welcome_email
-    #[arg(long, global = true)]
+    /// Only one consumer's dead letters
+    #[arg(long, global = true, value_parser = consumer_parser())]
     consumer: Option<Consumer>,
 
     /// Print JSON
@@ -66,6 +66,14 @@ enum Action {
         /// The message's id
         id: Uuid,
     },
+}
+
+/// Lists the consumers in `--help`.
+fn consumer_parser() -> impl TypedValueParser<Value = Consumer> {
+    PossibleValuesParser::new(Consumer::ALL.map(Consumer::as_str)).map(|name| {
+        let consumer = name.parse::<Consumer>();
+        consumer.expect("every possible value is a consumer's name")
+    })
 }
 
 /// Runs the command. Exit code 1 when the message isn't a dead letter, or the broker is unavailable.

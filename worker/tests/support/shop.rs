@@ -203,8 +203,12 @@ impl Shop {
     /// Waits until each consumer of paid orders has handled each order.
     pub async fn until_all_handled(&self, orders: usize) {
         self.until_all_fulfilled(orders).await;
+        let consumers = Consumer::ALL
+            .iter()
+            .filter(|consumer| consumer.event() == "order.paid");
+        let messages = consumers.count() * orders;
         let done = "select count(*) from inbox where done_at is not null";
-        super::until_equal("all messages are in the inbox", 3 * orders as i64, async || {
+        super::until_equal("all messages are in the inbox", messages as i64, async || {
             self.database.number(done).await
         })
         .await;
