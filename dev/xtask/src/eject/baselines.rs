@@ -20,6 +20,18 @@ const CFG_NOT: [&str; 12] = [
     ")",
     "]",
 ];
+const INNER_CFG_ATTR: [&str; 10] = [
+    "#",
+    "!",
+    "[",
+    "cfg_attr",
+    "(",
+    "not",
+    "(",
+    "feature",
+    "=",
+    "\"baselines\"",
+];
 const INNER_CFG: [&str; 10] = [
     "#",
     "!",
@@ -55,6 +67,10 @@ pub(super) fn strip(source: &Source) -> Stripped {
     for index in 0..source.tokens.len() {
         if source.has_at(index, &INNER_CFG) {
             return Stripped { text: None, modules };
+        }
+        if source.has_at(index, &INNER_CFG_ATTR) {
+            let close = source.close_of(index + 2).expect("attributes are paired");
+            edits.remove(source.tokens[index].range.start..source.tokens[close].range.end);
         }
         if source.has_at(index, &CFG_NOT) {
             let last = source.tokens[index + CFG_NOT.len() - 1].range.end;

@@ -14,6 +14,8 @@ pub(super) struct Component {
     pub(super) name: String,
     /// The path of its optimized arm within the folder, such as `conditional::Conditional`.
     optimized: String,
+    /// Whether its arms are unit structs.
+    is_unit: bool,
     /// `new`, which `select` calls, and the methods of all arms.
     methods: BTreeSet<String>,
 }
@@ -55,6 +57,7 @@ pub(super) fn declared(path: &str, source: &Source) -> Vec<Component> {
             Component {
                 folder: folder.to_owned(),
                 name: source.text_at(colon - 1).to_owned(),
+                is_unit: find(arms, &["select", "(", ")", ";"]).is_some(),
                 optimized: source.slice(&(optimized + 3..end)).to_owned(),
                 methods: methods.chain(["new".to_owned()]).collect(),
             }
@@ -160,6 +163,11 @@ pub(super) fn adapt_calls(
         });
         let mut arguments = source.list(at, close);
         if let Some(component) = component {
+            if component.is_unit {
+                // `Component::select(arm)` is the unit struct.
+                edits.remove(source.tokens[at - 3].range.start..source.tokens[close].range.end);
+                continue;
+            }
             edits.replace(source.tokens[at - 1].range.clone(), "new".to_owned());
             edits.remove(with_comma(source, &arguments.remove(0)));
             let key = (component.name.clone(), "new".to_owned(), arguments.len());

@@ -2,7 +2,7 @@
 //! arm; lessons, switches, the lab and the tests of arms are left out, and everything has the new name.
 //!
 //! The steps, in order: `plan.rs` selects the files and cuts marked passages; the Rust sources are transformed
-//! (`baselines.rs`, `components.rs`, `arms_in_tests.rs`, `imports.rs`, `comments.rs`); `rewrites.rs` has the places that no
+//! (`baselines.rs`, `components.rs`, `selection.rs`, `arms_in_tests.rs`, `imports.rs`, `comments.rs`); `rewrites.rs` has the places that no
 //! rule covers; `files/` replaces or adds whole files; then all is renamed and formatted.
 
 mod arms_in_tests;
@@ -13,6 +13,7 @@ mod imports;
 mod manifests;
 mod plan;
 mod rewrites;
+mod selection;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -38,8 +39,8 @@ pub(crate) fn eject(directory: &Path, name: &str) -> Result<()> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut files = plan::selected(&root)?;
     let before = files.clone();
-    transform(&mut files)?;
     rewrites::apply(&mut files)?;
+    transform(&before, &mut files)?;
     plan::overlay(&root, &mut files)?;
     rewrite_comments(&mut files)?;
     manifests::adapt(&before, &mut files)?;
@@ -82,9 +83,9 @@ fn check_directory(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes arms from the Rust sources.
-fn transform(files: &mut Files) -> Result<()> {
-    let originals = sources(files)?;
+/// Removes arms from the Rust sources. `before` is what they were.
+fn transform(before: &Files, files: &mut Files) -> Result<()> {
+    let originals = sources(before)?;
     strip_baselines(files)?;
     let mut components = Vec::new();
     for (path, source) in &sources(files)? {
@@ -105,6 +106,9 @@ fn transform(files: &mut Files) -> Result<()> {
     }
     for (path, source) in &sources(files)? {
         replace(files, path, arms_in_tests::unwrap(source));
+    }
+    for (path, source) in &sources(files)? {
+        replace(files, path, selection::remove(source));
     }
     for (path, source) in &sources(files)? {
         let before = originals.iter().find(|(known, _)| known == path);

@@ -14,6 +14,7 @@ use super::tokens::Source;
 const DROPPED: &[&str] = &[
     "CONTRIBUTING.md",
     "api/src/orders/checkout/",
+    "api/src/sessions/jwt.rs",
     "api/tests/arms/",
     "api/tests/support/arms.rs",
     "deploy/compose/lab",
@@ -23,6 +24,8 @@ const DROPPED: &[&str] = &[
     "deploy/startup-claim",
     "dev/dataset/",
     "dev/xtask/duplicates.txt",
+    "dev/xtask/src/up/demo.rs",
+    "dev/xtask/src/up/http.rs",
     "dev/xtask/src/eject/",
     "dev/xtask/src/tidy/",
     "docs/FORKING.md",
@@ -33,7 +36,11 @@ const DROPPED: &[&str] = &[
     "migrations/indexes/none.sql",
     "techniques/",
     "worker/tests/arms/",
+    "worker/tests/support/arms.rs",
 ];
+
+/// The one index set of the copy.
+const INDEXES: &str = "migrations/indexes/chosen.sql";
 
 const OVERLAY: &str = "dev/xtask/src/eject/files";
 
@@ -67,6 +74,11 @@ pub(super) fn selected(root: &Path) -> Result<Files> {
             continue;
         }
         let content = std::fs::read(&file).with_context(|| format!("can't read {path}"))?;
+        let path = if path == INDEXES {
+            "migrations/indexes.sql"
+        } else {
+            path
+        };
         files.insert(path.to_owned(), cut(path, content)?);
     }
     Ok(files)
