@@ -109,7 +109,7 @@ async fn wait_for_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error>
     sqlx::query!("set local statement_timeout = '10min'")
         .execute(&mut *connection)
         .await?;
-    sqlx::query!("select pg_advisory_xact_lock(hashtext('backstock import'))")
+    sqlx::query!("select pg_advisory_xact_lock(hashtext('catalogue import'))")
         .execute(connection)
         .await?;
     Ok(())

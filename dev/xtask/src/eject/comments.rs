@@ -133,20 +133,19 @@ pub(super) fn rewrite_sql(text: &str, vocabulary: &Vocabulary) -> String {
 }
 
 fn write_block(block: &Block<'_>, vocabulary: &Vocabulary, written: &mut String) {
-    let text = rewrite_text(&block.lines, vocabulary);
-    let Some(text) = text else {
-        for line in &block.lines {
-            write_line(block, line, written);
-        }
-        return;
-    };
     let width = WIDTH - block.indentation.len() - block.marker.len() - 1;
-    for (number, paragraph) in text.iter().enumerate() {
-        if number > 0 {
+    let mut begins = true;
+    for paragraph in block.lines.split(|line| line.is_empty()) {
+        let lines = rewrite_paragraph(paragraph, vocabulary, width);
+        if lines.is_empty() {
+            continue;
+        }
+        if !begins {
             write_line(block, "", written);
         }
-        for line in paragraph.iter().flat_map(|part| wrapped(part, width)) {
-            write_line(block, &line, written);
+        begins = false;
+        for line in &lines {
+            write_line(block, line, written);
         }
     }
 }
@@ -157,39 +156,28 @@ fn write_line(block: &Block<'_>, line: &str, written: &mut String) {
         .expect("writing to a string can't fail");
 }
 
-/// The paragraphs that are left, each in parts that begin lines of their own, such as the points of a list. `None` if nothing
-/// changes.
-pub(super) fn rewrite_text(lines: &[&str], vocabulary: &Vocabulary) -> Option<Vec<Vec<String>>> {
-    let mut changed = false;
-    let mut paragraphs = Vec::new();
-    for paragraph in lines.split(|line| line.is_empty()) {
-        let mut parts: Vec<String> = Vec::new();
-        for line in paragraph {
-            let begins = line.starts_with(['*', '-', '#', '|', '>'])
-                || line
-                    .split_once(". ")
-                    .is_some_and(|(number, _)| number.parse::<u8>().is_ok());
-            match parts.last_mut() {
-                Some(last) if !begins => {
-                    last.push(' ');
-                    last.push_str(line.trim());
-                }
-                _ => parts.push((*line).to_owned()),
+/// The lines that are left of a paragraph. The points of a list are parts of their own.
+fn rewrite_paragraph(paragraph: &[&str], vocabulary: &Vocabulary, width: usize) -> Vec<String> {
+    let mut parts: Vec<String> = Vec::new();
+    for line in paragraph {
+        let begins = line.starts_with(['*', '-', '#', '|', '>'])
+            || line
+                .split_once(". ")
+                .is_some_and(|(number, _)| number.parse::<u8>().is_ok());
+        match parts.last_mut() {
+            Some(last) if !begins => {
+                last.push(' ');
+                last.push_str(line.trim());
             }
-        }
-        let mut left = Vec::new();
-        for part in parts {
-            let kept = kept(&part, vocabulary);
-            changed |= kept != part;
-            if !kept.is_empty() {
-                left.push(kept);
-            }
-        }
-        if !left.is_empty() {
-            paragraphs.push(left);
+            _ => parts.push((*line).to_owned()),
         }
     }
-    changed.then_some(paragraphs)
+    let left: Vec<String> = parts.iter().map(|part| kept(part, vocabulary)).collect();
+    if left == parts {
+        return paragraph.iter().map(|line| (*line).to_owned()).collect();
+    }
+    let left = left.iter().filter(|part| !part.is_empty());
+    left.flat_map(|part| wrapped(part, width)).collect()
 }
 
 /// The sentences of a text that are not about lessons. `: the lesson …` at the end of a sentence goes alone.
@@ -203,7 +191,7 @@ fn kept(text: &str, vocabulary: &Vocabulary) -> String {
             let without = match sentence.split_once(": the lesson `") {
                 Some((begin, rest)) => {
                     let rest = rest.split_once('`').map_or("", |(_, rest)| rest);
-                    format!("{begin}{}", if rest.starts_with(',') { rest } else { "." })
+                    format!("{begin}{rest}")
                 }
                 None => sentence.to_owned(),
             };
@@ -236,7 +224,19 @@ fn sentences(text: &str) -> Vec<&str> {
     sentences
 }
 
+/// The lines of a text. Those of a list's point are indented behind the first.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let indentation = match text.split_once(' ') {
+        Some((mark @ ("-" | "*"), _)) => mark.len() + 1,
+        Some((mark, _))
+            if mark
+                .strip_suffix('.')
+                .is_some_and(|number| number.parse::<u8>().is_ok()) =>
+        {
+            mark.len() + 1
+        }
+        _ => 0,
+    };
     if text.starts_with('|') {
         return vec![text.to_owned()];
     }
@@ -249,7 +249,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
             last.push(' ');
             last.push_str(word);
         } else {
-            lines.push(word.to_owned());
+            lines.push(format!("{}{word}", " ".repeat(indentation)));
         }
     }
     lines
