@@ -56,6 +56,7 @@ pub struct AuditLogEntry {
     get,
     path = "/v1/admin/audit-log",
     tag = "Admin",
+    params(PageQuery),
     security(("bearer" = [])),
     responses(
         (status = 200, body = AuditLogPage),

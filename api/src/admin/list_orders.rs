@@ -65,6 +65,7 @@ query_parameters! {
     get,
     path = "/v1/admin/orders",
     tag = "Admin",
+    params(OrderQuery),
     security(("bearer" = [])),
     responses(
         (status = 200, body = AdminOrderPage),

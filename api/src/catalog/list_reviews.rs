@@ -57,6 +57,7 @@ pub struct ReviewPage<'r> {
     security(()),
     params(
         ("slug" = String, Path, description = "The product's slug"),
+        PageQuery,
     ),
     responses(
         (status = 200, body = ReviewPage),

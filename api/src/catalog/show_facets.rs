@@ -20,6 +20,7 @@ use crate::web::timings::{RequestTimings, Timings};
     path = "/v1/products/facets",
     tag = "Catalog",
     security(()),
+    params(ProductFilters),
     responses(
         (status = 200, body = FacetCounts),
         (status = 400, body = Problem, content_type = "application/problem+json"),

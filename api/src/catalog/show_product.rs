@@ -82,6 +82,7 @@ query_parameters! {
     security(()),
     params(
         ("slug" = String, Path, description = "The product's slug"),
+        ProductQuery,
     ),
     responses(
         (status = 200, body = ProductView),

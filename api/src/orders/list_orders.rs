@@ -45,6 +45,7 @@ query_parameters! {
     path = "/v1/orders",
     tag = "Orders",
     security(("bearer" = [])),
+    params(OrderQuery),
     responses(
         (status = 200, body = OrderPage),
         (status = 400, body = Problem, content_type = "application/problem+json"),

@@ -66,6 +66,49 @@ async fn every_documented_route_responds_and_accepts_exactly_its_parameters() {
     }
 }
 
+/// Parsing and the document agree on bounds and allowed values.
+#[tokio::test]
+async fn values_outside_of_the_documented_schema_are_rejected() {
+    let shop = TestShop::start("optimized").await;
+    let document = document(&shop).await;
+    let mut tried = 0;
+    for path in [
+        "/v1/products",
+        "/v1/products/facets",
+        "/v1/products/{slug}",
+        "/v1/products/{slug}/reviews",
+    ] {
+        let parameters = document["paths"][path]["get"]["parameters"].as_array().unwrap();
+        for parameter in parameters.iter().filter(|parameter| parameter["in"] == "query") {
+            let name = parameter["name"].as_str().unwrap();
+            let schema = &parameter["schema"];
+            let (valid, invalid) = match (&schema["maximum"], &schema["maxLength"], schema["type"].as_str()) {
+                (Value::Number(maximum), ..) => {
+                    (maximum.to_string(), (maximum.as_i64().unwrap() + 1).to_string())
+                }
+                (_, Value::Number(length), _) => {
+                    let length = length.as_u64().unwrap() as usize;
+                    ("a".repeat(length), "a".repeat(length + 1))
+                }
+                (.., Some("boolean")) => ("true".to_owned(), "1".to_owned()),
+                (.., Some("array")) => {
+                    let words = schema["items"]["enum"].as_array().unwrap();
+                    let words: Vec<&str> = words.iter().map(|word| word.as_str().unwrap()).collect();
+                    (words.join(","), "none".to_owned())
+                }
+                _ if name == "sort" => (schema["enum"][1].as_str().unwrap().to_owned(), "none".to_owned()),
+                _ => continue,
+            };
+            let address = format!("{}?{name}=", path.replace("{slug}", "product-1"));
+            shop.get(&format!("{address}{valid}")).await.ok();
+            let rejected = shop.get(&format!("{address}{invalid}")).await;
+            assert_eq!(rejected.problem(400, "invalid_parameter")["parameter"], name);
+            tried += 1;
+        }
+    }
+    assert!(tried >= 18, "{tried}");
+}
+
 /// The schema declares exactly the fields of a product.
 #[tokio::test]
 async fn the_schema_of_a_product_matches_the_response() {

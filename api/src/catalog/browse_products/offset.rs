@@ -33,6 +33,7 @@ query_parameters! {
     path = "/v1/products",
     tag = "Catalog",
     security(()),
+    params(OffsetQuery),
     responses(
         (status = 200, body = ProductPage),
         (status = 400, body = Problem, content_type = "application/problem+json"),

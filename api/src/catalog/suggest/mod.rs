@@ -59,6 +59,7 @@ query_parameters! {
     path = "/v1/search/suggestions",
     tag = "Catalog",
     security(()),
+    params(SuggestQuery),
     responses(
         (status = 200, body = Suggestions),
         (status = 400, body = Problem, content_type = "application/problem+json"),

@@ -116,8 +116,7 @@ pub trait QueryParameters: IntoParams + Sized {
     }
 }
 
-/// Extracts the parameters that `T` declares and rejects any other. `#[utoipa::path]` recognizes this extractor by its
-/// name and documents the parameters of `T`.
+/// Extracts the parameters that `T` declares and rejects any other. `params(T)` in `#[utoipa::path]` documents them.
 #[derive(Debug)]
 pub struct Query<T>(pub T);
 

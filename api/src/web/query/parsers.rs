@@ -57,6 +57,16 @@ fn parameter<T>(
     OneParameter { parse, describe }
 }
 
+fn optional<T>(
+    parse: impl Fn(&str) -> Result<T, String>,
+    schema: impl Fn() -> ObjectBuilder,
+) -> impl ValueParser<Option<T>> {
+    parameter(
+        move |given| given.map(&parse).transpose(),
+        move |parameter| parameter.schema(Some(schema())),
+    )
+}
+
 /// The parameters of another struct, beside this one's.
 pub fn group<T: QueryParameters>() -> impl ValueParser<T> {
     Group(PhantomData)
@@ -76,9 +86,9 @@ impl<T: QueryParameters> ValueParser<T> for Group<T> {
 
 /// A string of 1 to `max_chars` characters, without the whitespace around it.
 pub fn text(max_chars: usize) -> impl ValueParser<Option<String>> {
-    parameter(
-        move |given| given.map(|value| bounded(value, max_chars)).transpose(),
-        move |parameter| parameter.schema(Some(string(1, max_chars))),
+    optional(
+        move |value| bounded(value, max_chars),
+        move || string(1, max_chars),
     )
 }
 
@@ -111,24 +121,18 @@ fn bounded(value: &str, max_chars: usize) -> Result<String, String> {
 }
 
 fn string(min_chars: usize, max_chars: usize) -> ObjectBuilder {
-    let schema = ObjectBuilder::new().schema_type(Type::String);
-    schema.min_length(Some(min_chars)).max_length(Some(max_chars))
+    let schema = schema_of(Type::String).min_length(Some(min_chars));
+    schema.max_length(Some(max_chars))
 }
 
 /// A cursor as it was given. Decoding it needs the name of its list.
 pub fn cursor() -> impl ValueParser<Option<String>> {
-    parameter(
-        |given| Ok(given.map(str::to_owned)),
-        |parameter| parameter.schema(Some(ObjectBuilder::new().schema_type(Type::String))),
-    )
+    optional(|value| Ok(value.to_owned()), || schema_of(Type::String))
 }
 
 /// An integer from `min` to `max`, both included.
 pub fn number(min: i64, max: i64) -> impl ValueParser<Option<i64>> {
-    parameter(
-        move |given| given.map(|value| in_range(value, min, max)).transpose(),
-        move |parameter| parameter.schema(Some(integer(min, max))),
-    )
+    optional(move |value| in_range(value, min, max), move || integer(min, max))
 }
 
 /// As [`number`]; `default` if it isn't given.
@@ -150,33 +154,29 @@ fn in_range(value: &str, min: i64, max: i64) -> Result<i64, String> {
 }
 
 fn integer(min: i64, max: i64) -> ObjectBuilder {
-    let schema = ObjectBuilder::new().schema_type(Type::Integer);
-    let schema = schema.format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
+    let format = SchemaFormat::KnownFormat(KnownFormat::Int64);
+    let schema = schema_of(Type::Integer).format(Some(format));
     schema.minimum(Some(min)).maximum(Some(max))
 }
 
 /// `true` or `false`.
 pub fn boolean() -> impl ValueParser<Option<bool>> {
-    parameter(
-        |given| match given {
-            None => Ok(None),
-            Some("true") => Ok(Some(true)),
-            Some("false") => Ok(Some(false)),
-            Some(_) => Err("is neither `true` nor `false`".to_owned()),
+    optional(
+        |value| match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("is neither `true` nor `false`".to_owned()),
         },
-        |parameter| parameter.schema(Some(ObjectBuilder::new().schema_type(Type::Boolean))),
+        || schema_of(Type::Boolean),
     )
 }
 
 /// One of `names`, as its value.
 pub fn choice<T: Copy>(names: &'static [(&str, T)]) -> impl ValueParser<Option<T>> {
     let words = || names.iter().map(|(name, _)| *name);
-    parameter(
-        move |given| {
-            let position = given.map(|word| position(word, words())).transpose()?;
-            Ok(position.map(|at| names[at].1))
-        },
-        move |parameter| parameter.schema(Some(one_of(words()))),
+    optional(
+        move |word| Ok(names[position(word, words())?].1),
+        move || one_of(words()),
     )
 }
 
@@ -189,9 +189,8 @@ where
     parameter(
         move |given| {
             let given = given.into_iter().flat_map(|value| value.split(','));
-            given
-                .map(|word| Ok(words[position(word.trim(), all())?]))
-                .collect()
+            let positions = given.map(|word| position(word.trim(), all()));
+            positions.map(|at| Ok(words[at?])).collect()
         },
         move |parameter| {
             let schema = Schema::from(ArrayBuilder::new().items(one_of(all())));
@@ -209,8 +208,11 @@ fn position(word: &str, known: impl Iterator<Item = &'static str> + Clone) -> Re
 }
 
 fn one_of(words: impl Iterator<Item = &'static str>) -> ObjectBuilder {
-    let schema = ObjectBuilder::new().schema_type(Type::String);
-    schema.enum_values(Some(words))
+    schema_of(Type::String).enum_values(Some(words))
+}
+
+fn schema_of(kind: Type) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(kind)
 }
 
 /// At most this many characters of a value are echoed in a problem.
