@@ -27,6 +27,7 @@ COPY api/Cargo.toml api/
 COPY dev/dataset/Cargo.toml dev/dataset/
 COPY dev/local-services/Cargo.toml dev/local-services/
 COPY dev/simulators/Cargo.toml dev/simulators/
+COPY dev/tcp-proxy/Cargo.toml dev/tcp-proxy/
 COPY dev/xtask/Cargo.toml dev/xtask/
 COPY loadtests/Cargo.toml loadtests/
 COPY platform/Cargo.toml platform/
@@ -52,6 +53,7 @@ COPY shop shop
 COPY dev/dataset dev/dataset
 COPY dev/local-services dev/local-services
 COPY dev/simulators dev/simulators
+COPY dev/tcp-proxy dev/tcp-proxy
 COPY api api
 COPY worker worker
 COPY loadtests loadtests

@@ -83,7 +83,7 @@ async fn cost(shop: &TestShop, proxy: &PostgresProxy, path: &str) -> Cost {
 
 async fn costs(preset: &str) -> BTreeMap<String, Cost> {
     let own = TestShop::start(preset).await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--database-connections", 1);

@@ -66,7 +66,7 @@ impl Shop {
         let variants = arm(lesson("facets"), arm_name);
         let database = Arc::new(Database::new(Content::ManyProducts, variants.indexes).await);
         log_plans(&database).await;
-        let proxy = PostgresProxy::start(&database).await;
+        let proxy = PostgresProxy::start(&database);
         let changes = Changes::default()
             .set("--database-url", proxy.url())
             .merge(changes)

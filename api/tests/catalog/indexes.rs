@@ -20,7 +20,7 @@ async fn plans(indexes: &str, paths: &[&str]) -> Vec<Vec<Value>> {
     let variants = arm(lesson("indexes"), indexes);
     let own = TestShop::start(&variants.to_string()).await;
     log_plans(&own.database).await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default().set("--database-url", proxy.url());
     let mut shop = TestShop::on(own.database.clone(), variants, changes).await;
     shop.stop_following_changes().await;

@@ -51,7 +51,7 @@ async fn statements(shop: &TestShop, proxy: &PostgresProxy, path: &str) -> u64 {
 async fn shop_behind_a_proxy(listing: &str) -> (TestShop, PostgresProxy) {
     let variants = arm(lesson("listing"), listing);
     let own = TestShop::start(&variants.to_string()).await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default().set("--database-url", proxy.url());
     let mut shop = TestShop::on(own.database.clone(), variants, changes).await;
     shop.stop_following_changes().await;

@@ -91,7 +91,7 @@ async fn with_a_cursor_deleted_products_hide_no_others() {
 async fn buffers_by_page(variants: &str) -> Vec<f64> {
     let own = TestShop::start(variants).await;
     log_plans(&own.database).await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--database-connections", 1);

@@ -9,7 +9,7 @@ use crate::support::shop::{Changes, TestShop};
 async fn page(projection: &str) -> (TestResponse, Traffic) {
     let variants = arm(lesson("projection"), projection);
     let own = TestShop::start(&variants.to_string()).await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--database-connections", 1);

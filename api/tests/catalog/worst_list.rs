@@ -134,7 +134,7 @@ async fn shop(planner_estimates: &str) -> (TestShop, PostgresProxy, ListGenerato
         words: serde_json::from_value(words).unwrap(),
     };
     log_plans(&database).await;
-    let proxy = PostgresProxy::start(&database).await;
+    let proxy = PostgresProxy::start(&database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--database-connections", 1);

@@ -14,7 +14,7 @@ const PATH: &str = "/v1/products?limit=5&include=variants";
 async fn shop_behind_a_proxy(connections: &str) -> (TestShop, PostgresProxy) {
     let variants = arm(lesson("connections"), connections);
     let own = TestShop::start(&variants.to_string()).await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default().set("--database-url", proxy.url());
     let mut shop = TestShop::on(own.database.clone(), variants, changes).await;
     shop.stop_following_changes().await;

@@ -10,7 +10,7 @@ use crate::support::until;
 
 async fn shop_behind_a_proxy(variants: &str) -> (TestShop, PostgresProxy) {
     let own = TestShop::start(variants).await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         // The time for which a request waits for a Postgres that refuses connections.
@@ -20,9 +20,9 @@ async fn shop_behind_a_proxy(variants: &str) -> (TestShop, PostgresProxy) {
 }
 
 async fn assert_outage_and_recovery(variants: &str) {
-    let (shop, mut proxy) = shop_behind_a_proxy(variants).await;
+    let (shop, proxy) = shop_behind_a_proxy(variants).await;
     let before = shop.get("/v1/products?limit=5").await.ok().json();
-    proxy.cut().await;
+    proxy.cut();
     for limit in 6..12 {
         let response = shop.get(&format!("/v1/products?limit={limit}")).await;
         assert_eq!(response.status, 503, "{}", response.text());
@@ -41,7 +41,7 @@ async fn assert_outage_and_recovery(variants: &str) {
     shop.get("/v1/products?limit=0")
         .await
         .problem(400, "invalid_parameter");
-    proxy.restore().await;
+    proxy.restore();
     until("the shop serves again", async || {
         (shop.get("/v1/products?limit=7").await.status == 200).then_some(())
     })
@@ -64,13 +64,13 @@ async fn the_baselines_recover_from_an_outage() {
 async fn cached_responses_are_served_during_an_outage() {
     const LAG: Duration = Duration::from_secs(2);
     let own = TestShop::start("optimized").await;
-    let mut proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--cache-max-feed-lag-ms", LAG.as_millis());
     let shop = TestShop::on(own.database.clone(), own.variants, changes).await;
     let before = shop.get("/v1/products?limit=5").await.ok();
-    proxy.cut().await;
+    proxy.cut();
     let cut_at = Instant::now();
     while cut_at.elapsed() < LAG * 3 / 2 {
         let after = shop.get("/v1/products?limit=5").await.ok();

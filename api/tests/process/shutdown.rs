@@ -164,7 +164,7 @@ async fn idle_connections_do_not_delay_the_shutdown() {
 #[tokio::test]
 async fn it_is_not_ready_but_alive_while_postgres_is_down() {
     let database = catalogue().await;
-    let mut proxy = PostgresProxy::start(&database).await;
+    let proxy = PostgresProxy::start(&database);
     let mut all = settings(&database);
     all.retain(|(name, _)| *name != "BACKSTOCK_DATABASE_URL");
     all.push(("BACKSTOCK_DATABASE_URL", proxy.url()));
@@ -172,14 +172,14 @@ async fn it_is_not_ready_but_alive_while_postgres_is_down() {
     let shop = Process::serve(&all).await;
     let ready = async || get(shop.internal, "/readyz").await.unwrap();
     ready().await.ok();
-    proxy.cut().await;
+    proxy.cut();
     let response = until("the outage is detected", async || {
         Some(ready().await).filter(|response| response.status == 503)
     })
     .await;
     assert_eq!(response.json()["failing"], "postgres");
     get(shop.internal, "/livez").await.unwrap().ok();
-    proxy.restore().await;
+    proxy.restore();
     until("it is ready again", async || {
         (ready().await.status == 200).then_some(())
     })

@@ -31,8 +31,8 @@ fn settings_with(database: &Database, url: String) -> (Vec<(&'static str, String
 #[tokio::test]
 async fn it_waits_for_postgres_and_accepts_no_connections_meanwhile() {
     let database = Database::new(Content::Catalogue, Selection::optimized().indexes).await;
-    let mut proxy = PostgresProxy::start(&database).await;
-    proxy.cut().await;
+    let proxy = PostgresProxy::start(&database);
+    proxy.cut();
     let (all, public, internal) = settings_with(&database, proxy.url());
     let mut starting = StartingProcess::spawn(&all);
     for _ in 0..2 {
@@ -54,7 +54,7 @@ async fn it_waits_for_postgres_and_accepts_no_connections_meanwhile() {
         "no client is accepted before the process is ready"
     );
 
-    proxy.restore().await;
+    proxy.restore();
     let shop = starting.ready().await;
     get(internal, "/readyz").await.unwrap().ok();
     shop.get("/v1/products?limit=3").await.ok();

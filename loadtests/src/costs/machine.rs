@@ -6,10 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
+use tcp_proxy::StoreAddress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-use crate::proxy::StoreAddress;
 
 /// How long a store may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(5);

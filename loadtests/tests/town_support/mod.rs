@@ -65,7 +65,7 @@ pub async fn town(services: &Services, number: u8, variants: &str, environment: 
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         database_settings: Vec::new(),
-        has_line: true,
+        has_broker_proxy: true,
     };
     Town::build(place, settings).await.unwrap()
 }

@@ -9,7 +9,7 @@ use super::Finding;
 use super::files::{Files, TextFile};
 
 /// Each crate's folder with the crates of this workspace that it may depend on.
-const ALLOWED: [(&str, &[&str]); 10] = [
+const ALLOWED: [(&str, &[&str]); 11] = [
     ("platform", &[]),
     ("techniques", &[]),
     ("shop", &["platform"]),
@@ -49,6 +49,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("dev/dataset", &[]),
     ("dev/local-services", &[]),
     ("dev/simulators", &[]),
+    ("dev/tcp-proxy", &[]),
     ("dev/xtask", &["local-services", "techniques"]),
 ];
 

@@ -7,7 +7,7 @@ use hyper::Uri;
 
 /// A store's URL, taken apart as far as it is needed to connect to the store or to something in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct StoreAddress {
+pub struct StoreAddress {
     url: String,
     /// `user:password@host:port`, as it stands in the URL.
     authority: String,
@@ -16,7 +16,8 @@ pub(crate) struct StoreAddress {
 }
 
 impl StoreAddress {
-    pub(crate) fn of(url: &str) -> Result<StoreAddress> {
+    /// Takes a URL apart.
+    pub fn of(url: &str) -> Result<StoreAddress> {
         let uri: Uri = url
             .parse()
             .with_context(|| format!("`{}` is no URL", without_password(url)))?;
@@ -39,7 +40,8 @@ impl StoreAddress {
         })
     }
 
-    pub(crate) fn resolve(&self) -> Result<SocketAddr> {
+    /// The first address of the host.
+    pub fn resolve(&self) -> Result<SocketAddr> {
         let addresses = (self.host.as_str(), self.port).to_socket_addrs();
         let found = addresses
             .with_context(|| format!("cannot resolve the host `{}`", self.host))?
@@ -48,7 +50,7 @@ impl StoreAddress {
     }
 
     /// The same URL with another host and port.
-    pub(crate) fn replaced_by(&self, address: SocketAddr) -> Result<String> {
+    pub fn replaced_by(&self, address: SocketAddr) -> Result<String> {
         let authority = match self.authority.rsplit_once('@') {
             Some((credentials, _)) => format!("{credentials}@{address}"),
             None => address.to_string(),
