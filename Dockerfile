@@ -24,6 +24,7 @@ ARG CARGO_FLAGS=
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY api/Cargo.toml api/
+COPY dev/child-process/Cargo.toml dev/child-process/
 COPY dev/dataset/Cargo.toml dev/dataset/
 COPY dev/local-services/Cargo.toml dev/local-services/
 COPY dev/simulators/Cargo.toml dev/simulators/
@@ -50,6 +51,7 @@ COPY migrations migrations
 COPY platform platform
 COPY techniques techniques
 COPY shop shop
+COPY dev/child-process dev/child-process
 COPY dev/dataset dev/dataset
 COPY dev/local-services dev/local-services
 COPY dev/simulators dev/simulators

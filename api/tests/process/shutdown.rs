@@ -34,7 +34,7 @@ async fn a_request_in_flight_finishes_while_no_new_connection_is_accepted() {
     let in_flight = tokio::spawn(async move { get(public, "/v1/products?limit=3").await });
     until_a_request_waits_for_a_lock(&database).await;
 
-    shop.terminate().await;
+    shop.terminate();
     until("it is not ready", async || {
         let response = get(internal, "/readyz").await?;
         (response.status == 503 && response.json()["status"] == "draining").then_some(())
@@ -75,7 +75,7 @@ async fn a_request_that_does_not_finish_is_aborted_at_the_drain_timeout() {
     let public = shop.public;
     let in_flight = tokio::spawn(async move { get(public, "/v1/products?limit=3").await });
     until_a_request_waits_for_a_lock(&database).await;
-    shop.terminate().await;
+    shop.terminate();
     let (status, log) = shop.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("are aborted"), "{log}");
@@ -99,7 +99,7 @@ async fn clients_are_asked_to_reconnect_before_idle_connections_are_closed() {
         );
         connections.push(connection);
     }
-    shop.terminate().await;
+    shop.terminate();
     until("it is not ready", async || {
         let response = get(shop.internal, "/readyz").await?;
         (response.status == 503).then_some(())
@@ -116,7 +116,7 @@ async fn clients_are_asked_to_reconnect_before_idle_connections_are_closed() {
     // A load balancer may not have noticed yet.
     shop.get("/v1/products?limit=3").await.ok();
 
-    shop.terminate().await;
+    shop.terminate();
     let (status, log) = shop.wait().await;
     assert_eq!(
         status.code(),
@@ -137,7 +137,7 @@ async fn a_passed_socket_outlives_the_process_and_queues_connections_between_two
         .await;
     assert_eq!(first.public, address);
     early.await.unwrap().expect("the connection is queued").ok();
-    first.terminate().await;
+    first.terminate();
     let (status, log) = first.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
 
@@ -155,7 +155,7 @@ async fn idle_connections_do_not_delay_the_shutdown() {
     let shop = Process::serve(&settings(&database)).await;
     let _idle = TcpStream::connect(shop.public).await.unwrap();
     shop.get("/v1/products?limit=3").await.ok();
-    shop.terminate().await;
+    shop.terminate();
     let (status, log) = shop.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(!log.contains("are aborted"), "{log}");

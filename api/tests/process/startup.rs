@@ -67,7 +67,7 @@ async fn it_stops_immediately_while_it_waits() {
     let (all, ..) = settings_with(&database, "postgres://shop:secret@127.0.0.1:1/shop".to_owned());
     let mut starting = StartingProcess::spawn(&all);
     starting.logged("waiting to start").await;
-    starting.terminate().await;
+    starting.terminate();
     let (status, log) = starting.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("stopped before it served"), "{log}");

@@ -9,7 +9,7 @@ use super::Finding;
 use super::files::{Files, TextFile};
 
 /// Each crate's folder with the crates of this workspace that it may depend on.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("platform", &[]),
     ("techniques", &[]),
     ("shop", &["platform"]),
@@ -46,11 +46,12 @@ const ALLOWED: [(&str, &[&str]); 11] = [
             "techniques",
         ],
     ),
+    ("dev/child-process", &[]),
     ("dev/dataset", &[]),
     ("dev/local-services", &[]),
-    ("dev/simulators", &[]),
+    ("dev/simulators", &["child-process"]),
     ("dev/tcp-proxy", &[]),
-    ("dev/xtask", &["local-services", "techniques"]),
+    ("dev/xtask", &["child-process", "local-services", "techniques"]),
 ];
 
 pub(crate) fn check(files: &Files) -> Vec<Finding> {
