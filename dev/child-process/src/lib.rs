@@ -199,10 +199,12 @@ impl ChildProcess {
         })
     }
 
+    /// The name that it was started with, for messages.
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// The process id.
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -217,6 +219,7 @@ impl ChildProcess {
         self.signal(Signal::STOP);
     }
 
+    /// Continues a paused process (SIGCONT).
     pub fn resume(&self) {
         self.signal(Signal::CONT);
     }

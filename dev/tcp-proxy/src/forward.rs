@@ -117,7 +117,7 @@ impl fmt::Debug for Shared {
 /// Accepts clients until the proxy is cut or dropped.
 pub(super) async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
     let Ok(listener) = TcpListener::from_std(listener) else {
-        return; // The runtime is shutting down: nobody will connect.
+        return; // The runtime is shutting down: no client will connect.
     };
     loop {
         // A client that went away before it was accepted is no reason to stop.

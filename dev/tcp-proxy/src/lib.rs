@@ -84,7 +84,7 @@ impl Proxy {
 
     /// Like [`Proxy::start`], in front of the server of a URL such as `postgres://user@127.0.0.1:5432/shop`.
     pub fn in_front_of(url: &str, one_way_delay: Duration) -> Result<Proxy> {
-        Proxy::start(StoreAddress::of(url)?.resolve()?, one_way_delay)
+        Proxy::start(StoreAddress::parse(url)?.resolve()?, one_way_delay)
     }
 
     /// Calls an inspector with each chunk before it is forwarded, in the order in which they arrive. Each connection has
@@ -93,7 +93,7 @@ impl Proxy {
     where
         I: FnMut(Direction, &[u8]) -> Verdict + Send + 'static,
     {
-        let upstream = StoreAddress::of(url)?.resolve()?;
+        let upstream = StoreAddress::parse(url)?.resolve()?;
         let inspector = move || Arc::new(Mutex::new(inspector())) as Inspector;
         Proxy::launch(Shared::new(upstream, Duration::ZERO, Some(Box::new(inspector))))
     }
@@ -117,7 +117,7 @@ impl Proxy {
 
     /// The same URL with the proxy in place of the server's host and port.
     pub fn through(&self, url: &str) -> Result<String> {
-        StoreAddress::of(url)?.replaced_by(self.address)
+        StoreAddress::parse(url)?.with_address(self.address)
     }
 
     /// Changes the delay of every chunk that arrives from now on.

@@ -106,7 +106,7 @@ async fn rabbitmq_version(url: &str) -> Result<String> {
     const FRAME_HEADER_BYTES: usize = 7;
     const LONGEST_FRAME_BYTES: usize = 64 * 1024;
 
-    let mut stream = TcpStream::connect(StoreAddress::of(url)?.resolve()?).await?;
+    let mut stream = TcpStream::connect(StoreAddress::parse(url)?.resolve()?).await?;
     stream.write_all(PROTOCOL_HEADER).await?;
     let mut header = [0; FRAME_HEADER_BYTES];
     stream.read_exact(&mut header).await?;
