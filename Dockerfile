@@ -24,9 +24,11 @@ ARG CARGO_FLAGS=
 COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 COPY api/Cargo.toml api/
+COPY dev/child-process/Cargo.toml dev/child-process/
 COPY dev/dataset/Cargo.toml dev/dataset/
 COPY dev/local-services/Cargo.toml dev/local-services/
 COPY dev/simulators/Cargo.toml dev/simulators/
+COPY dev/tcp-proxy/Cargo.toml dev/tcp-proxy/
 COPY dev/xtask/Cargo.toml dev/xtask/
 COPY loadtests/Cargo.toml loadtests/
 COPY platform/Cargo.toml platform/
@@ -49,9 +51,11 @@ COPY migrations migrations
 COPY platform platform
 COPY techniques techniques
 COPY shop shop
+COPY dev/child-process dev/child-process
 COPY dev/dataset dev/dataset
 COPY dev/local-services dev/local-services
 COPY dev/simulators dev/simulators
+COPY dev/tcp-proxy dev/tcp-proxy
 COPY api api
 COPY worker worker
 COPY loadtests loadtests

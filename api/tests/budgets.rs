@@ -74,7 +74,7 @@ async fn cost(shop: &TestShop, proxy: &PostgresProxy, path: &str) -> Cost {
 
 async fn shop_behind_a_proxy() -> (TestShop, PostgresProxy) {
     let own = TestShop::start().await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--database-connections", 1);

@@ -10,7 +10,6 @@ pub mod frozen;
 pub mod lessons;
 pub mod limits;
 pub mod load;
-pub mod proxy;
 pub mod report;
 pub mod shop;
 pub mod side_by_side;

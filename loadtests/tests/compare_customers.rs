@@ -5,35 +5,20 @@
 #![cfg(feature = "baselines")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use child_process::sibling_program;
 use local_services::{Purpose, Services};
 use serde_json::Value;
-
-/// A program of another crate: a run of all tests has built it, a run of this crate's may have not.
-fn program(package: &str, name: &str) -> PathBuf {
-    let lab = Path::new(env!("CARGO_BIN_EXE_backstock-lab"));
-    let beside = lab.with_file_name(name);
-    if !beside.exists() {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", package, "--manifest-path"])
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
-            .status();
-        assert!(built.unwrap().success());
-    }
-    beside
-}
 
 /// The report on two lessons at the smallest scale. What it says of time means nothing in a debug build.
 fn report() -> Value {
     let services = Services::start(Purpose::Tests).unwrap();
-    let (api, _simulators) = (
-        program("api", "backstock-api"),
-        program("simulators", "backstock-simulators"),
-    );
+    let lab = env!("CARGO_BIN_EXE_backstock-lab");
+    let api = sibling_program(lab, "api", "backstock-api");
+    sibling_program(lab, "simulators", "backstock-simulators");
     let folder = std::env::temp_dir().join(format!("backstock-compare-customers-{}", std::process::id()));
-    let output = Command::new(env!("CARGO_BIN_EXE_backstock-lab"))
+    let output = Command::new(lab)
         .args([
             "compare",
             "--scale",

@@ -5,10 +5,11 @@
 #![cfg(feature = "baselines")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
+use child_process::sibling_program;
 use dataset::load;
 use loadtests::database::{
     ImportFile, Server, clone_database, drop_database, ensure_imported_template, template,
@@ -51,18 +52,8 @@ async fn services() -> Services {
         .unwrap()
 }
 
-/// The real api. It is another crate's: a run of all tests has built it, a run of this crate's may have not.
 fn api_binary() -> PathBuf {
-    let lab = Path::new(env!("CARGO_BIN_EXE_backstock-lab"));
-    let beside = lab.with_file_name("backstock-api");
-    if !beside.exists() {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "api", "--manifest-path"])
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
-            .status();
-        assert!(built.unwrap().success());
-    }
-    beside
+    sibling_program(env!("CARGO_BIN_EXE_backstock-lab"), "api", "backstock-api")
 }
 
 /// One command at a time measures on a server.

@@ -18,7 +18,7 @@ const LAB: &str = env!("CARGO_BIN_EXE_backstock-lab");
 async fn the_tap_hears_statements_with_their_parameters_and_pgbench_runs_them() {
     let services = Services::start(Purpose::Tests).unwrap();
     let url = services.database_url("postgres");
-    let tap = StatementTap::start(&url).await.unwrap();
+    let tap = StatementTap::start(&url).unwrap();
     let mut database = PgConnection::connect(tap.url()).await.unwrap();
     tap.take().unwrap();
 

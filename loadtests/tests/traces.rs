@@ -8,12 +8,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
-use hyper::Response;
-use hyper::body::Bytes;
+use axum::Router;
+use axum::body::Bytes;
+use axum::routing::post;
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use loadtests::load::{Request, fetch};
 use loadtests::trials::{Carts, Goods};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -40,29 +38,16 @@ impl Collector {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let spans = Arc::new(Mutex::new(Vec::new()));
         let collected = spans.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let collected = collected.clone();
-                let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-                    let collected = collected.clone();
-                    async move {
-                        assert_eq!(request.uri().path(), "/v1/traces");
-                        let body = request.into_body().collect().await?.to_bytes();
-                        let export = ExportTraceServiceRequest::decode(body).unwrap();
-                        let scopes = export.resource_spans.into_iter().flat_map(|of| of.scope_spans);
-                        collected
-                            .lock()
-                            .unwrap()
-                            .extend(scopes.flat_map(|scope| scope.spans));
-                        Ok::<_, hyper::Error>(Response::new(Full::new(Bytes::new())))
-                    }
-                });
-                tokio::spawn(
-                    hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), service),
-                );
-            }
+        let collect = post(async move |body: Bytes| {
+            let export = ExportTraceServiceRequest::decode(body).unwrap();
+            let scopes = export.resource_spans.into_iter().flat_map(|of| of.scope_spans);
+            collected
+                .lock()
+                .unwrap()
+                .extend(scopes.flat_map(|scope| scope.spans));
         });
+        let router = Router::new().route("/v1/traces", collect);
+        tokio::spawn(axum::serve(listener, router).into_future());
         Self { url, spans }
     }
 

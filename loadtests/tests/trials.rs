@@ -1,4 +1,4 @@
-//! Whole shops as processes: what a town does, what its line swallows, and what lessons of trials show.
+//! Whole shops as processes: what a town does, and what lessons of trials show.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -8,10 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use loadtests::load::fetch;
-use loadtests::trials::{Carts, Goods, Held, Line, Tap, ThirdParties};
+use loadtests::trials::{Carts, Goods, Tap, ThirdParties};
 use local_services::{Purpose, Services};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 use town_support::{api_binary, services, town};
 
@@ -93,70 +91,6 @@ async fn a_killed_worker_leaves_work_that_the_next_one_does() {
         (10, 0, None)
     );
     town.stop().await.unwrap();
-}
-
-/// Answers what it hears, and counts it.
-async fn echo() -> (String, tokio::sync::watch::Receiver<usize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("amqp://{}", listener.local_addr().unwrap());
-    let (heard, told) = tokio::sync::watch::channel(0);
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let heard = heard.clone();
-            tokio::spawn(async move {
-                let mut buffer = [0; 64];
-                while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-                    heard.send_modify(|count| *count += length);
-                    stream.write_all(&buffer[..length]).await.unwrap();
-                }
-            });
-        }
-    });
-    (url, told)
-}
-
-async fn connect(line: &Line) -> TcpStream {
-    TcpStream::connect(line.url().trim_start_matches("amqp://"))
-        .await
-        .unwrap()
-}
-
-#[tokio::test]
-async fn a_line_swallows_what_it_is_told_and_closes_what_was_cut() {
-    let (url, mut heard) = echo().await;
-    let line = Line::start(&url).await.unwrap();
-    let mut answer = [0; 2];
-
-    let mut client = connect(&line).await;
-    client.write_all(b"ab").await.unwrap();
-    client.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"ab");
-
-    line.hold(Held::Answers);
-    client.write_all(b"cd").await.unwrap();
-    heard.wait_for(|count| *count == 4).await.unwrap();
-    line.mend();
-    assert_eq!(
-        client.read(&mut answer).await.unwrap_or(0),
-        0,
-        "the answer is gone, and so is the connection"
-    );
-
-    let mut client = connect(&line).await;
-    client.write_all(b"ef").await.unwrap();
-    client.read_exact(&mut answer).await.unwrap();
-    line.hold(Held::Requests);
-    client.write_all(b"gh").await.unwrap();
-    line.mend();
-    assert_eq!(client.read(&mut answer).await.unwrap_or(0), 0);
-    let mut client = connect(&line).await;
-    client.write_all(b"ij").await.unwrap();
-    client.read_exact(&mut answer).await.unwrap();
-    assert_eq!(
-        (&answer, *heard.borrow()),
-        (b"ij", 8),
-        "what was held never arrived"
-    );
 }
 
 /// Without baselines there is nothing to compare.

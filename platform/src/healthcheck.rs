@@ -3,27 +3,39 @@
 //! A distroless image contains only the program, so there is no `curl`. The program checks the process that
 //! runs on the same host over its internal listener, prints one line, and exits with 0 or 1.
 
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The time limit of the whole check. Longer than a readiness probe waits for a dependency, so that the
 /// response can name the dependency that failed.
 const DEADLINE: Duration = Duration::from_millis(2_500);
 
 /// A longer response isn't one of `/readyz`.
-const MAX_RESPONSE_BYTES: u64 = 16 * 1024;
+const MAX_RESPONSE_BYTES: usize = 16 * 1024;
 
 /// Requests `/readyz` of the process that listens there, prints the response, and returns the exit code.
 pub fn run(internal_listen: SocketAddr) -> ExitCode {
-    match get(reachable(internal_listen), "/readyz", DEADLINE) {
-        Ok((200, body)) => {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let checked = runtime
+        .map_err(BoxError::from)
+        .and_then(|runtime| runtime.block_on(get_in_time(reachable(internal_listen), DEADLINE)));
+    match checked {
+        Ok((StatusCode::OK, body)) => {
             println!("{}", body.trim());
             ExitCode::SUCCESS
         }
         Ok((status, body)) => {
-            eprintln!("{status}: {}", body.trim());
+            eprintln!("{}: {}", status.as_u16(), body.trim());
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -43,53 +55,32 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
+/// The deadline bounds the whole exchange, so a server that trickles bytes can't extend it.
+async fn get_in_time(address: SocketAddr, deadline: Duration) -> Result<(StatusCode, String), BoxError> {
+    let response = tokio::time::timeout(deadline, get(address, "/readyz")).await;
+    response.unwrap_or_else(|_| Err("no response in time".into()))
+}
+
 /// Sends `GET path`, and returns status and body.
-///
-/// # Errors
-/// When the port is closed, the response isn't HTTP/1.1, or the response isn't complete in time.
-fn get(address: SocketAddr, path: &str, deadline: Duration) -> io::Result<(u16, String)> {
-    let started = Instant::now();
-    let mut stream = TcpStream::connect_timeout(&address, deadline)?;
-    stream.set_write_timeout(Some(deadline))?;
-    // One write, so that it is one packet.
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes())?;
-    let mut response = Vec::new();
-    loop {
-        // The socket's timeout bounds a single read; a server that trickles bytes must not extend the whole.
-        let left = deadline.saturating_sub(started.elapsed());
-        if left.is_zero() {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "no response in time"));
-        }
-        stream.set_read_timeout(Some(left))?;
-        let mut chunk = [0; 1024];
-        match stream.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(read) => response.extend_from_slice(&chunk[..read]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "no response in time"));
-            }
-            Err(error) => return Err(error),
-        }
-        if response.len() as u64 > MAX_RESPONSE_BYTES {
-            break;
-        }
-    }
-    let response = String::from_utf8_lossy(&response);
-    let status = response
-        .strip_prefix("HTTP/1.1 ")
-        .and_then(|rest| rest.get(..3)?.parse().ok());
-    let status =
-        status.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the response is not HTTP/1.1"))?;
-    let body = response.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok((status, body.to_owned()))
+async fn get(address: SocketAddr, path: &str) -> Result<(StatusCode, String), BoxError> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::get(path)
+        .header(HOST, address.to_string())
+        .body(Body::empty())?;
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    let body = to_bytes(Body::new(body), MAX_RESPONSE_BYTES).await?;
+    Ok((head.status, String::from_utf8_lossy(&body).into_owned()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
     use std::thread;
+    use std::time::Instant;
 
     /// A server for one connection, which reads the request and then calls `respond`.
     fn server(respond: impl FnOnce(&mut TcpStream) + Send + 'static) -> SocketAddr {
@@ -105,50 +96,52 @@ mod tests {
         address
     }
 
-    fn get_readyz(address: SocketAddr) -> io::Result<(u16, String)> {
-        get(address, "/readyz", Duration::from_millis(300))
+    async fn get_readyz(address: SocketAddr) -> Result<(u16, String), String> {
+        let response = get_in_time(address, Duration::from_millis(300)).await;
+        response
+            .map(|(status, body)| (status.as_u16(), body))
+            .map_err(|error| error.to_string())
     }
 
-    #[test]
-    fn status_and_body_are_those_of_the_response() {
+    #[tokio::test]
+    async fn status_and_body_are_those_of_the_response() {
         let address = server(|stream| {
             let response = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 8\r\n\r\npostgres";
             stream.write_all(response.as_bytes()).unwrap();
         });
-        assert_eq!(get_readyz(address).unwrap(), (503, "postgres".to_owned()));
+        assert_eq!(get_readyz(address).await.unwrap(), (503, "postgres".to_owned()));
     }
 
-    #[test]
-    fn a_silent_or_trickling_server_times_out_at_the_deadline() {
+    #[tokio::test]
+    async fn a_silent_or_trickling_server_times_out_at_the_deadline() {
         let silent = server(|stream| {
             // Until the client disconnects.
             let _ = stream.read(&mut [0]);
         });
         let trickling = server(|stream| {
-            while stream.write_all(b"H").is_ok() {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nx: ").unwrap();
+            while stream.write_all(b"y").is_ok() {
                 thread::sleep(Duration::from_millis(20));
             }
         });
         for address in [silent, trickling] {
             let started = Instant::now();
-            let error = get_readyz(address).unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+            assert_eq!(get_readyz(address).await.unwrap_err(), "no response in time");
             assert!(started.elapsed() < Duration::from_secs(2));
         }
     }
 
-    #[test]
-    fn a_closed_port_and_another_protocol_are_errors() {
+    #[tokio::test]
+    async fn a_closed_port_and_another_protocol_are_errors() {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .unwrap()
             .local_addr()
             .unwrap();
-        assert_eq!(
-            get_readyz(free).unwrap_err().kind(),
-            io::ErrorKind::ConnectionRefused
-        );
+        let refused = get_readyz(free).await.unwrap_err();
+        assert!(refused.contains("refused"), "{refused}");
         let mail = server(|stream| stream.write_all(b"220 mail ready\r\n").unwrap());
-        assert_eq!(get_readyz(mail).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let another = get_readyz(mail).await.unwrap_err();
+        assert!(another.contains("invalid HTTP"), "{another}");
     }
 
     #[test]

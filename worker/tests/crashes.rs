@@ -29,12 +29,12 @@ async fn workers_that_are_killed_lose_nothing_and_do_nothing_twice() {
         shop.database.number(fulfilled).await > 10
     })
     .await;
-    first.kill().await;
+    first.kill();
     until("more orders are fulfilled", async || {
         shop.database.number(fulfilled).await > 40
     })
     .await;
-    second.kill().await;
+    second.kill();
 
     let _third = shop.worker(&settings).await;
     shop.until_all_handled(ORDERS).await;
@@ -68,7 +68,7 @@ async fn a_worker_that_is_killed_within_its_batches_loses_and_duplicates_nothing
         shop.database.number(waiting).await
     })
     .await;
-    killed.kill().await;
+    killed.kill();
     // Postgres finishes each statement of the dead worker completely, or cancels it.
     held.commit().await.unwrap();
     let _next = shop.worker(&[]).await;

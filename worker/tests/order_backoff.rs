@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use axum::Router;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::support::{Shop, Worker, until, until_equal};
@@ -13,7 +15,7 @@ use crate::support::{Shop, Worker, until, until_equal};
 const BACKGROUND_TASKS: (&str, &str) = ("BACKSTOCK_PARTS", "upkeep");
 
 /// The gateway's response about a bad order: to a look-up, or to a void of its payment.
-type BadResponse = fn(&Gateway, Uuid) -> (&'static str, String);
+type BadResponse = fn(Uuid) -> Response;
 
 /// A gateway with a payment for every order, whose id is the order's. It misbehaves for bad orders.
 struct Gateway {
@@ -32,53 +34,26 @@ impl Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = gateway.clone();
-        tokio::spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                let _ = serving.respond(connection).await;
-            }
-        });
+        let router = Router::new().fallback(async move |uri: Uri| serving.respond(&uri));
+        tokio::spawn(axum::serve(listener, router).into_future());
         (gateway, url)
     }
 
-    async fn respond(&self, connection: TcpStream) -> std::io::Result<()> {
-        let mut connection = BufReader::new(connection);
-        let mut head = String::new();
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            if connection.read_line(&mut line).await? <= 2 {
-                break;
-            }
-            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
-            }
-            head += &line;
-        }
-        connection.read_exact(&mut vec![0; length]).await?;
-        // The path ends with the order's id, as the idempotency key of a look-up or as the payment's id.
-        let path = head.split(' ').nth(1).unwrap();
-        let id = path.trim_end_matches("/void").rsplit(['=', '/']).next().unwrap();
+    fn respond(&self, uri: &Uri) -> Response {
+        // The URL ends with the order's id, as the idempotency key of a look-up or as the payment's id.
+        let url = uri.to_string();
+        let id = url.trim_end_matches("/void").rsplit(['=', '/']).next().unwrap();
         let order: Uuid = id.parse().unwrap();
         self.requests.lock().unwrap().push(order);
-        let (status, body) = match self.bad.lock().unwrap().contains(&order) {
-            true => (self.bad_response)(self, order),
-            false => (
-                "200 OK",
-                payment(
-                    order,
-                    if path.ends_with("/void") {
-                        "voided"
-                    } else {
-                        "authorized"
-                    },
-                ),
-            ),
+        if self.bad.lock().unwrap().contains(&order) {
+            return (self.bad_response)(order);
+        }
+        let status = if url.ends_with("/void") {
+            "voided"
+        } else {
+            "authorized"
         };
-        let response = format!(
-            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        connection.write_all(response.as_bytes()).await
+        payment(order, status).into_response()
     }
 
     fn mark_bad(&self, order: Uuid) {
@@ -99,16 +74,16 @@ fn payment(order: Uuid, status: &str) -> String {
     format!(r#"{{"id":"{order}","status":"{status}"}}"#)
 }
 
-fn unknown_status(_: &Gateway, order: Uuid) -> (&'static str, String) {
-    ("200 OK", payment(order, "refunded"))
+fn unknown_status(order: Uuid) -> Response {
+    payment(order, "refunded").into_response()
 }
 
-fn refusal(_: &Gateway, _: Uuid) -> (&'static str, String) {
-    ("410 Gone", String::new())
+fn refusal(_: Uuid) -> Response {
+    StatusCode::GONE.into_response()
 }
 
-fn server_error(_: &Gateway, _: Uuid) -> (&'static str, String) {
-    ("500 Internal Server Error", String::new())
+fn server_error(_: Uuid) -> Response {
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 const BAD_RESPONSES: [BadResponse; 3] = [unknown_status, refusal, server_error];

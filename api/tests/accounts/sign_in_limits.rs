@@ -3,8 +3,6 @@
 use axum::http::Request;
 use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::people::{PASSWORD, Person, post, sign_in};
 use crate::support::arms::each_arm;
@@ -264,17 +262,11 @@ async fn attempts_that_fail_with_an_internal_error_are_not_counted() {
 async fn without_a_proxy_the_peer_address_identifies_the_client() {
     let database = Database::new(Content::Schema).await;
     let process = Process::serve(&settings(&database)).await;
-    let body = json!({ "email": "ada@example.com", "password": "wrong horse" }).to_string();
-    let request = format!(
-        "POST /v1/sessions HTTP/1.1\r\nhost: shop\r\nconnection: close\r\nx-forwarded-for: 6.6.6.6\r\n\
-         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    let mut connection = TcpStream::connect(process.public).await.unwrap();
-    connection.write_all(request.as_bytes()).await.unwrap();
-    let mut response = String::new();
-    connection.read_to_string(&mut response).await.unwrap();
-    assert!(response.starts_with("HTTP/1.1 401"), "{response}");
+    let request = reqwest::Client::new()
+        .post(format!("http://{}/v1/sessions", process.public))
+        .header("x-forwarded-for", "6.6.6.6")
+        .json(&json!({ "email": "ada@example.com", "password": "wrong horse" }));
+    assert_eq!(request.send().await.unwrap().status(), 401);
     let counter =
         "select count(*) from sign_in_failures where counted_under = sha256('client:127.0.0.1'::bytea)";
     assert_eq!(database.number(counter).await, 1);

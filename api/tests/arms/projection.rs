@@ -8,7 +8,7 @@ use crate::support::shop::{Changes, TestShop};
 /// A response and its traffic, on a connection with prepared statements.
 async fn page() -> (TestResponse, Traffic) {
     let own = TestShop::start().await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--database-connections", 1);

@@ -63,7 +63,7 @@ impl Shop {
     pub async fn start(changes: Changes) -> Self {
         let database = Arc::new(Database::new(Content::ManyProducts).await);
         log_plans(&database).await;
-        let proxy = PostgresProxy::start(&database).await;
+        let proxy = PostgresProxy::start(&database);
         let changes = Changes::default()
             .set("--database-url", proxy.url())
             .merge(changes)

@@ -175,17 +175,17 @@ async fn a_process_that_fell_behind_reloads_and_serves_meanwhile() {
 #[tokio::test]
 async fn facets_are_unavailable_while_columns_cannot_be_loaded() {
     let database = Arc::new(Database::new(Content::Catalogue).await);
-    let mut proxy = PostgresProxy::start(&database).await;
+    let proxy = PostgresProxy::start(&database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--replica-wait-ms", 100)
         .without_cache();
-    proxy.cut().await;
+    proxy.cut();
     let shop = TestShop::on(database, changes).await;
     let response = shop.get("/v1/products/facets").await;
     response.problem(503, "unavailable");
     assert!(response.header("retry-after").is_some());
-    proxy.restore().await;
+    proxy.restore();
     until("facets are available again", async || {
         (shop.get("/v1/products/facets").await.status == 200).then_some(())
     })

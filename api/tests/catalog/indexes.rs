@@ -19,7 +19,7 @@ fn nodes(plan: &Value) -> Vec<&Value> {
 pub async fn plans(paths: &[&str]) -> Vec<Vec<Value>> {
     let own = TestShop::start().await;
     log_plans(&own.database).await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .without_cache();

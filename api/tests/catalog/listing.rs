@@ -50,7 +50,7 @@ pub async fn statements(shop: &TestShop, proxy: &PostgresProxy, path: &str) -> u
 
 pub async fn shop_behind_a_proxy() -> (TestShop, PostgresProxy) {
     let own = TestShop::start().await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .without_cache();

@@ -76,7 +76,7 @@ async fn deleted_products_hide_no_others() {
 pub async fn buffers_by_page() -> Vec<f64> {
     let own = TestShop::start().await;
     log_plans(&own.database).await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--database-connections", 1)

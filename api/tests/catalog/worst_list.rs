@@ -132,7 +132,7 @@ async fn shop() -> (TestShop, PostgresProxy, ListGenerator) {
         words: serde_json::from_value(words).unwrap(),
     };
     log_plans(&database).await;
-    let proxy = PostgresProxy::start(&database).await;
+    let proxy = PostgresProxy::start(&database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--database-connections", 1)

@@ -214,7 +214,7 @@ async fn a_failed_statement_leaves_a_usable_connection() {
 #[tokio::test]
 async fn acquiring_and_releasing_a_connection_takes_no_round_trip() {
     let own = TestShop::start().await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--database-connections", 1);

@@ -11,7 +11,7 @@ pub const PATH: &str = "/v1/products?limit=5&include=variants";
 
 pub async fn shop_behind_a_proxy() -> (TestShop, PostgresProxy) {
     let own = TestShop::start().await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .without_cache();

@@ -10,7 +10,7 @@ use crate::support::until;
 
 async fn shop_behind_a_proxy() -> (TestShop, PostgresProxy) {
     let own = TestShop::start().await;
-    let proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         // The time for which a request waits for a Postgres that refuses connections.
@@ -25,9 +25,9 @@ async fn requests_get_a_503_during_an_outage_and_are_served_afterwards() {
 }
 
 pub async fn assert_outage_and_recovery() {
-    let (shop, mut proxy) = shop_behind_a_proxy().await;
+    let (shop, proxy) = shop_behind_a_proxy().await;
     let before = shop.get("/v1/products?limit=5").await.ok().json();
-    proxy.cut().await;
+    proxy.cut();
     for limit in 6..12 {
         let response = shop.get(&format!("/v1/products?limit={limit}")).await;
         assert_eq!(response.status, 503, "{}", response.text());
@@ -46,7 +46,7 @@ pub async fn assert_outage_and_recovery() {
     shop.get("/v1/products?limit=0")
         .await
         .problem(400, "invalid_parameter");
-    proxy.restore().await;
+    proxy.restore();
     until("the shop serves again", async || {
         (shop.get("/v1/products?limit=7").await.status == 200).then_some(())
     })
@@ -58,13 +58,13 @@ pub async fn assert_outage_and_recovery() {
 async fn cached_responses_are_served_during_an_outage() {
     const LAG: Duration = Duration::from_secs(2);
     let own = TestShop::start().await;
-    let mut proxy = PostgresProxy::start(&own.database).await;
+    let proxy = PostgresProxy::start(&own.database);
     let changes = Changes::default()
         .set("--database-url", proxy.url())
         .set("--cache-max-feed-lag-ms", LAG.as_millis());
     let shop = TestShop::on(own.database.clone(), changes).await;
     let before = shop.get("/v1/products?limit=5").await.ok();
-    proxy.cut().await;
+    proxy.cut();
     let cut_at = Instant::now();
     while cut_at.elapsed() < LAG * 3 / 2 {
         let after = shop.get("/v1/products?limit=5").await.ok();

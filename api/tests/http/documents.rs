@@ -69,7 +69,7 @@ async fn every_documented_route_responds_and_accepts_exactly_its_parameters() {
 /// Parsing and the document agree on bounds and allowed values.
 #[tokio::test]
 async fn values_outside_of_the_documented_schema_are_rejected() {
-    let shop = TestShop::start("optimized").await;
+    let shop = TestShop::start().await;
     let document = document(&shop).await;
     let mut tried = 0;
     for path in [

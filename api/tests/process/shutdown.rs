@@ -33,7 +33,7 @@ async fn a_request_in_flight_finishes_while_no_new_connection_is_accepted() {
     let in_flight = tokio::spawn(async move { get(public, "/v1/products?limit=3").await });
     until_a_request_waits_for_a_lock(&database).await;
 
-    shop.terminate().await;
+    shop.terminate();
     until("it is not ready", async || {
         let response = get(internal, "/readyz").await?;
         (response.status == 503 && response.json()["status"] == "draining").then_some(())
@@ -74,7 +74,7 @@ async fn a_request_that_does_not_finish_is_aborted_at_the_drain_timeout() {
     let public = shop.public;
     let in_flight = tokio::spawn(async move { get(public, "/v1/products?limit=3").await });
     until_a_request_waits_for_a_lock(&database).await;
-    shop.terminate().await;
+    shop.terminate();
     let (status, log) = shop.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("are aborted"), "{log}");
@@ -98,7 +98,7 @@ async fn clients_are_asked_to_reconnect_before_idle_connections_are_closed() {
         );
         connections.push(connection);
     }
-    shop.terminate().await;
+    shop.terminate();
     until("it is not ready", async || {
         let response = get(shop.internal, "/readyz").await?;
         (response.status == 503).then_some(())
@@ -115,7 +115,7 @@ async fn clients_are_asked_to_reconnect_before_idle_connections_are_closed() {
     // A load balancer may not have noticed yet.
     shop.get("/v1/products?limit=3").await.ok();
 
-    shop.terminate().await;
+    shop.terminate();
     let (status, log) = shop.wait().await;
     assert_eq!(
         status.code(),
@@ -136,7 +136,7 @@ async fn a_passed_socket_outlives_the_process_and_queues_connections_between_two
         .await;
     assert_eq!(first.public, address);
     early.await.unwrap().expect("the connection is queued").ok();
-    first.terminate().await;
+    first.terminate();
     let (status, log) = first.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
 
@@ -154,7 +154,7 @@ async fn idle_connections_do_not_delay_the_shutdown() {
     let shop = Process::serve(&settings(&database)).await;
     let _idle = TcpStream::connect(shop.public).await.unwrap();
     shop.get("/v1/products?limit=3").await.ok();
-    shop.terminate().await;
+    shop.terminate();
     let (status, log) = shop.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(!log.contains("are aborted"), "{log}");
@@ -163,7 +163,7 @@ async fn idle_connections_do_not_delay_the_shutdown() {
 #[tokio::test]
 async fn it_is_not_ready_but_alive_while_postgres_is_down() {
     let database = catalogue().await;
-    let mut proxy = PostgresProxy::start(&database).await;
+    let proxy = PostgresProxy::start(&database);
     let mut all = settings(&database);
     all.retain(|(name, _)| *name != "BACKSTOCK_DATABASE_URL");
     all.push(("BACKSTOCK_DATABASE_URL", proxy.url()));
@@ -171,14 +171,14 @@ async fn it_is_not_ready_but_alive_while_postgres_is_down() {
     let shop = Process::serve(&all).await;
     let ready = async || get(shop.internal, "/readyz").await.unwrap();
     ready().await.ok();
-    proxy.cut().await;
+    proxy.cut();
     let response = until("the outage is detected", async || {
         Some(ready().await).filter(|response| response.status == 503)
     })
     .await;
     assert_eq!(response.json()["failing"], "postgres");
     get(shop.internal, "/livez").await.unwrap().ok();
-    proxy.restore().await;
+    proxy.restore();
     until("it is ready again", async || {
         (ready().await.status == 200).then_some(())
     })

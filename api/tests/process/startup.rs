@@ -30,8 +30,8 @@ fn settings_with(database: &Database, url: String) -> (Vec<(&'static str, String
 #[tokio::test]
 async fn it_waits_for_postgres_and_accepts_no_connections_meanwhile() {
     let database = Database::new(Content::Catalogue).await;
-    let mut proxy = PostgresProxy::start(&database).await;
-    proxy.cut().await;
+    let proxy = PostgresProxy::start(&database);
+    proxy.cut();
     let (all, public, internal) = settings_with(&database, proxy.url());
     let mut starting = StartingProcess::spawn(&all);
     for _ in 0..2 {
@@ -53,7 +53,7 @@ async fn it_waits_for_postgres_and_accepts_no_connections_meanwhile() {
         "no client is accepted before the process is ready"
     );
 
-    proxy.restore().await;
+    proxy.restore();
     let shop = starting.ready().await;
     get(internal, "/readyz").await.unwrap().ok();
     shop.get("/v1/products?limit=3").await.ok();
@@ -66,7 +66,7 @@ async fn it_stops_immediately_while_it_waits() {
     let (all, ..) = settings_with(&database, "postgres://shop:secret@127.0.0.1:1/shop".to_owned());
     let mut starting = StartingProcess::spawn(&all);
     starting.logged("waiting to start").await;
-    starting.terminate().await;
+    starting.terminate();
     let (status, log) = starting.wait().await;
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("stopped before it served"), "{log}");

@@ -4,22 +4,17 @@
 //! counts are independent of those that the service reports. It counts a message before it forwards it. So
 //! once a response has arrived, all messages of its request have been counted.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
-use sqlx::ConnectOptions;
-use sqlx::postgres::PgConnectOptions;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinHandle};
+use tcp_proxy::postgres::MessageReader;
+use tcp_proxy::{Direction, Proxy, Verdict};
 
 use super::database::Database;
 
 pub struct PostgresProxy {
-    address: SocketAddr,
-    target: PgConnectOptions,
-    acceptor: JoinHandle<()>,
+    proxy: Proxy,
+    url: String,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -27,7 +22,6 @@ pub struct PostgresProxy {
 struct Shared {
     traffic: Traffic,
     plans: Vec<Value>,
-    connections: Vec<AbortHandle>,
 }
 
 /// The traffic without connection startup, which depends on the server's version.
@@ -42,22 +36,27 @@ pub struct Traffic {
 }
 
 impl PostgresProxy {
-    pub async fn start(database: &Database) -> Self {
-        let shared = Arc::default();
-        let target = database.options.clone();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub fn start(database: &Database) -> Self {
+        let shared = Arc::<Mutex<Shared>>::default();
+        let counted = Arc::clone(&shared);
+        let proxy = Proxy::inspecting(&database.url(), move || {
+            let mut connection = Connection::new(Arc::clone(&counted));
+            move |direction, bytes| {
+                connection.count(direction, bytes);
+                Verdict::Forward
+            }
+        })
+        .unwrap();
         Self {
-            address: listener.local_addr().unwrap(),
-            acceptor: tokio::spawn(accept(listener, target.clone(), Arc::clone(&shared))),
-            target,
+            url: proxy.through(&database.url()).unwrap(),
+            proxy,
             shared,
         }
     }
 
     /// The URL that a shop connects to.
     pub fn url(&self) -> String {
-        let options = self.target.clone().host("127.0.0.1").port(self.address.port());
-        options.to_url_lossy().to_string()
+        self.url.clone()
     }
 
     /// The traffic since the last call.
@@ -71,24 +70,13 @@ impl PostgresProxy {
     }
 
     /// Simulates an outage: closes all connections and accepts no new ones.
-    pub async fn cut(&mut self) {
-        self.acceptor.abort();
-        let _ = (&mut self.acceptor).await;
-        for connection in self.shared.lock().unwrap().connections.drain(..) {
-            connection.abort();
-        }
+    pub fn cut(&self) {
+        self.proxy.cut();
     }
 
     /// Ends the outage.
-    pub async fn restore(&mut self) {
-        let listener = TcpListener::bind(self.address).await.unwrap();
-        self.acceptor = tokio::spawn(accept(listener, self.target.clone(), self.shared.clone()));
-    }
-}
-
-impl Drop for PostgresProxy {
-    fn drop(&mut self) {
-        self.acceptor.abort();
+    pub fn restore(&self) {
+        self.proxy.restore().unwrap();
     }
 }
 
@@ -109,108 +97,46 @@ pub async fn log_plans(database: &Database) {
     }
 }
 
-async fn accept(listener: TcpListener, target: PgConnectOptions, shared: Arc<Mutex<Shared>>) {
-    while let Ok((client, _)) = listener.accept().await {
-        let server = TcpStream::connect((target.get_host(), target.get_port())).await;
-        let server = server.expect("Postgres listens on TCP");
-        client.set_nodelay(true).unwrap();
-        server.set_nodelay(true).unwrap();
-        let (from_client, to_client) = client.into_split();
-        let (from_server, to_server) = server.into_split();
-        let mut requests = Messages::sent_by_client(shared.clone());
-        let mut responses = Messages::sent_by_server(shared.clone());
-        let connection = tokio::spawn(async move {
-            tokio::select! {
-                () = forward(from_client, to_server, &mut requests) => {}
-                () = forward(from_server, to_client, &mut responses) => {}
-            }
-        });
-        let mut shared = shared.lock().unwrap();
-        shared.traffic.connections += 1;
-        shared.connections.push(connection.abort_handle());
-    }
-}
-
-async fn forward(
-    mut from: tokio::net::tcp::OwnedReadHalf,
-    mut to: tokio::net::tcp::OwnedWriteHalf,
-    messages: &mut Messages,
-) {
-    let mut buffer = vec![0; 64 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        messages.read(&buffer[..length]);
-        if to.write_all(&buffer[..length]).await.is_err() {
-            break;
-        }
-    }
-}
-
-/// The messages in one direction of a connection.
-struct Messages {
-    is_client: bool,
-    /// The first message of a client, the startup message, has no type byte.
-    startup_done: bool,
+/// The messages of a connection.
+struct Connection {
+    requests: MessageReader,
+    responses: MessageReader,
     /// Whether the server has sent its first ReadyForQuery.
     ready: bool,
-    buffered: Vec<u8>,
     shared: Arc<Mutex<Shared>>,
 }
 
-impl Messages {
-    fn sent_by_client(shared: Arc<Mutex<Shared>>) -> Self {
+impl Connection {
+    fn new(shared: Arc<Mutex<Shared>>) -> Self {
+        shared.lock().unwrap().traffic.connections += 1;
         Self {
-            is_client: true,
-            startup_done: false,
-            ready: true,
-            buffered: Vec::new(),
-            shared,
-        }
-    }
-
-    fn sent_by_server(shared: Arc<Mutex<Shared>>) -> Self {
-        Self {
-            is_client: false,
-            startup_done: true,
+            requests: MessageReader::of_client(),
+            responses: MessageReader::of_server(),
             ready: false,
-            buffered: Vec::new(),
             shared,
         }
     }
 
-    fn read(&mut self, bytes: &[u8]) {
-        self.buffered.extend_from_slice(bytes);
-        loop {
-            let type_bytes = usize::from(self.startup_done);
-            let Some(length) = self.buffered.get(type_bytes..type_bytes + 4) else {
-                return;
-            };
-            let whole = type_bytes + u32::from_be_bytes(length.try_into().unwrap()) as usize;
-            if self.buffered.len() < whole {
-                return;
+    fn count(&mut self, direction: Direction, bytes: &[u8]) {
+        let Shared { traffic, plans } = &mut *self.shared.lock().unwrap();
+        if direction == Direction::Requests {
+            for (kind, _) in self.requests.feed(bytes) {
+                // Execute, or a simple query.
+                traffic.statements += u64::from(matches!(kind, b'E' | b'Q'));
+                // Sync, or a simple query.
+                traffic.round_trips += u64::from(matches!(kind, b'S' | b'Q'));
             }
-            let message: Vec<u8> = self.buffered.drain(..whole).collect();
-            if self.startup_done {
-                self.count(message[0], &message);
+            return;
+        }
+        for (kind, message) in self.responses.feed(bytes) {
+            match kind {
+                b'N' => plans.extend(plan(&message)),
+                // ReadyForQuery. It can come at any time, also after a rollback in the background.
+                b'Z' => self.ready = true,
+                // With its type and its length.
+                _ if self.ready => traffic.bytes_from_postgres += message.len() as u64 + 5,
+                _ => {}
             }
-            self.startup_done = true;
-        }
-    }
-
-    fn count(&mut self, kind: u8, message: &[u8]) {
-        let mut shared = self.shared.lock().unwrap();
-        // Sync, or a simple query.
-        if self.is_client && matches!(kind, b'S' | b'Q') {
-            shared.traffic.round_trips += 1;
-        }
-        match (self.is_client, kind) {
-            // Execute, or a simple query.
-            (true, b'E' | b'Q') => shared.traffic.statements += 1,
-            (true, _) => {}
-            (false, b'N') => shared.plans.extend(plan(&message[5..])),
-            // ReadyForQuery. It can come at any time, also after a rollback in the background.
-            (false, b'Z') => self.ready = true,
-            (false, _) if self.ready => shared.traffic.bytes_from_postgres += message.len() as u64,
-            (false, _) => {}
         }
     }
 }

@@ -1,22 +1,23 @@
 //! A Redis of its own for a test that kills, pauses or restarts it.
 
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
 
+use child_process::ChildProcess;
 use uuid::Uuid;
 
 use super::until;
 
 pub struct PrivateRedis {
     directory: PathBuf,
-    server: Child,
+    /// `None` after it was killed.
+    server: Option<ChildProcess>,
 }
 
 impl PrivateRedis {
     pub async fn start() -> Self {
         let directory = std::env::temp_dir().join(format!("backstock-{}", Uuid::now_v7().simple()));
         std::fs::create_dir(&directory).unwrap();
-        let server = start(&directory);
+        let server = Some(start(&directory));
         let redis = Self { directory, server };
         redis.wait_until_ready().await;
         redis
@@ -33,34 +34,26 @@ impl PrivateRedis {
 
     /// SIGKILL: it loses all its data.
     pub fn kill(&mut self) {
-        self.server.kill().unwrap();
-        self.server.wait().unwrap();
+        self.server = None;
     }
 
     pub async fn restart(&mut self) {
-        self.server = start(&self.directory);
+        self.server = Some(start(&self.directory));
         self.wait_until_ready().await;
     }
 
     /// SIGSTOP: it accepts connections and commands, but doesn't respond.
     pub fn pause(&self) {
-        self.signal("-STOP");
+        self.running().pause();
     }
 
     /// SIGCONT: it continues with all its data.
     pub fn resume(&self) {
-        self.signal("-CONT");
+        self.running().resume();
     }
 
-    fn signal(&self, signal: &str) {
-        let pid = self.server.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([signal, &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+    fn running(&self) -> &ChildProcess {
+        self.server.as_ref().expect("it was not killed")
     }
 
     async fn wait_until_ready(&self) {
@@ -78,30 +71,26 @@ impl PrivateRedis {
     }
 }
 
-fn start(directory: &PathBuf) -> Child {
+fn start(directory: &Path) -> ChildProcess {
     let _ = std::fs::remove_file(directory.join("redis.sock"));
-    Command::new("redis-server")
-        .args([
-            "--port",
-            "0",
-            "--unixsocket",
-            "redis.sock",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ])
-        .current_dir(directory)
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("redis-server is installed")
+    let mut command = child_process::command(Path::new("redis-server"));
+    command.current_dir(directory).args([
+        "--port",
+        "0",
+        "--unixsocket",
+        "redis.sock",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]);
+    ChildProcess::start("redis-server", command, &directory.join("log")).expect("redis-server is installed")
 }
 
 impl Drop for PrivateRedis {
     fn drop(&mut self) {
         // SIGKILL also ends a paused process.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        self.server = None;
         let _ = std::fs::remove_dir_all(&self.directory);
     }
 }

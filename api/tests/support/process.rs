@@ -2,43 +2,33 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::process::{ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use child_process::ChildProcess;
+pub use child_process::CommandOutput;
+use reqwest::redirect::Policy;
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStderr, Command};
 
 use super::database::Database;
 use super::response::TestResponse;
 use super::servers::servers;
 use super::shop::SECRETS;
 
-/// A timeout far above the duration of any command. A command that serves although it should fail never ends.
+/// A timeout far above the duration of a shutdown.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A service that is ready.
 pub struct Process {
-    child: Child,
-    log: Lines<BufReader<ChildStderr>>,
+    child: ChildProcess,
     pub public: SocketAddr,
     pub internal: SocketAddr,
 }
 
 /// A service that is starting.
-pub struct StartingProcess {
-    child: Child,
-    log: Lines<BufReader<ChildStderr>>,
-}
-
-/// The output and exit code of a command.
-pub struct CommandOutput {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
+pub struct StartingProcess(ChildProcess);
 
 /// The minimal settings for a service with this database.
 pub fn settings(database: &Database) -> Vec<(&'static str, String)> {
@@ -57,30 +47,19 @@ pub fn settings(database: &Database) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn command(arguments: &[&str], settings: &[(&str, String)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_backstock-api"));
+fn command(program: &str, arguments: &[&str], settings: &[(&str, String)]) -> Command {
+    let mut command = child_process::command(Path::new(program));
     command
         .args(arguments)
         .env_clear()
-        .envs(settings.iter().map(|(name, value)| (*name, value.as_str())))
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+        .envs(settings.iter().map(|(name, value)| (*name, value.as_str())));
     command
 }
 
 /// Runs a command until it exits.
 pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> CommandOutput {
-    let running = command(arguments, settings)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output();
-    let ended = tokio::time::timeout(TIMEOUT, running).await;
-    let output = ended.expect("the command exits").unwrap();
-    CommandOutput {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    let api = env!("CARGO_BIN_EXE_backstock-api");
+    child_process::run(command(api, arguments, settings)).await
 }
 
 impl Process {
@@ -94,52 +73,35 @@ impl Process {
     }
 
     /// Sends SIGTERM, as an orchestrator does.
-    pub async fn terminate(&self) {
-        terminate(&self.child).await;
+    pub fn terminate(&self) {
+        self.child.terminate();
     }
 
     /// Waits until it exits. Returns the exit status and the rest of the log.
     pub async fn wait(self) -> (ExitStatus, String) {
-        wait(self.child, self.log).await
+        StartingProcess(self.child).wait().await
     }
 }
 
 impl StartingProcess {
     pub fn spawn(settings: &[(&str, String)]) -> Self {
-        Self::from_command(command(&["serve"], settings))
+        let api = env!("CARGO_BIN_EXE_backstock-api");
+        Self(ChildProcess::start_captured("the api", command(api, &["serve"], settings)).unwrap())
     }
 
     /// Passes it a listening socket with systemd's socket activation protocol: as file descriptor 3, with
     /// `LISTEN_PID` set to the pid of the shell, which the service keeps after `exec`.
     pub fn spawn_on(socket: &TcpListener, settings: &[(&str, String)]) -> Self {
         let exec_with_socket = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve";
-        let mut shell = Command::new("/bin/sh");
-        shell
-            .args(["-c", exec_with_socket, env!("CARGO_BIN_EXE_backstock-api")])
-            .env_clear()
-            .envs(settings.iter().map(|(name, value)| (*name, value.as_str())))
-            .stdin(Stdio::from(OwnedFd::from(socket.try_clone().unwrap())))
-            .kill_on_drop(true);
-        Self::from_command(shell)
-    }
-
-    fn from_command(mut command: Command) -> Self {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        Self { child, log }
+        let arguments = ["-c", exec_with_socket, env!("CARGO_BIN_EXE_backstock-api")];
+        let mut shell = command("/bin/sh", &arguments, settings);
+        shell.stdin(OwnedFd::from(socket.try_clone().unwrap()));
+        Self(ChildProcess::start_captured("the api", shell).unwrap())
     }
 
     /// Reads its log up to the line with this message, and returns the fields of that line.
     pub async fn logged(&mut self, message: &str) -> Value {
-        let mut seen = String::new();
-        while let Some(line) = self.log.next_line().await.unwrap() {
-            let fields = serde_json::from_str::<Value>(&line).unwrap_or_default()["fields"].take();
-            if fields["message"] == message {
-                return fields;
-            }
-            seen.extend([&line, "\n"]);
-        }
-        panic!("it exited before it logged `{message}`:\n{seen}");
+        self.0.next_logged(message).await
     }
 
     /// Waits until it is ready. Its addresses come from the log.
@@ -147,68 +109,36 @@ impl StartingProcess {
         let fields = self.logged("serving").await;
         let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
         Process {
-            child: self.child,
-            log: self.log,
             public: address("listen"),
             internal: address("internal_listen"),
+            child: self.0,
         }
     }
 
-    pub async fn terminate(&self) {
-        terminate(&self.child).await;
+    pub fn terminate(&self) {
+        self.0.terminate();
     }
 
     /// Waits until it exits. Returns the exit status and the rest of the log.
     pub async fn wait(self) -> (ExitStatus, String) {
-        wait(self.child, self.log).await
+        let status = tokio::time::timeout(TIMEOUT, self.0.exited()).await;
+        (status.expect("the process exits"), self.0.rest_of_log())
     }
-}
-
-async fn terminate(child: &Child) {
-    let pid = child.id().unwrap().to_string();
-    let killed = Command::new("kill").args(["-TERM", &pid]).status().await;
-    assert!(killed.unwrap().success());
-}
-
-async fn wait(mut child: Child, mut lines: Lines<BufReader<ChildStderr>>) -> (ExitStatus, String) {
-    let reading = async {
-        let mut log = String::new();
-        while let Some(line) = lines.next_line().await.unwrap() {
-            log.extend([&line, "\n"]);
-        }
-        (child.wait().await.unwrap(), log)
-    };
-    tokio::time::timeout(TIMEOUT, reading)
-        .await
-        .expect("the process exits")
 }
 
 /// Sends one request over a new connection. `None` if the connection is refused or the response incomplete.
 pub async fn get(address: SocketAddr, path: &str) -> Option<TestResponse> {
-    let mut connection = TcpStream::connect(address).await.ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    connection.write_all(request.as_bytes()).await.ok()?;
-    let mut bytes = Vec::new();
-    connection.read_to_end(&mut bytes).await.ok()?;
-    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = String::from_utf8(bytes[..end].to_vec()).ok()?;
-    let mut lines = head.lines();
-    let status = lines.next()?.split(' ').nth(1)?.parse::<u16>().ok()?;
-    let mut headers = HeaderMap::new();
-    for line in lines {
-        let (name, value) = line.split_once(": ")?;
-        headers.append(
-            HeaderName::try_from(name).ok()?,
-            HeaderValue::from_str(value).ok()?,
-        );
-    }
-    let body = bytes[end + 4..].to_vec();
-    let is_complete = headers
-        .get("content-length")
-        .is_none_or(|length| length == &body.len().to_string());
-    is_complete.then_some(TestResponse {
-        status: StatusCode::from_u16(status).ok()?,
-        headers,
-        body,
+    static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .pool_max_idle_per_host(0);
+        client.build().unwrap()
+    });
+    let response = CLIENT.get(format!("http://{address}{path}")).send().await.ok()?;
+    Some(TestResponse {
+        status: response.status(),
+        headers: response.headers().clone(),
+        body: response.bytes().await.ok()?.to_vec(),
     })
 }

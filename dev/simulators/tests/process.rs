@@ -27,7 +27,7 @@ async fn a_request_in_flight_is_drained_before_the_process_exits() {
     let mut smtp = TcpStream::connect(simulators.smtp).await.unwrap();
     // The greeting shows that the connection is being served.
     smtp.read_u8().await.unwrap();
-    simulators.terminate().await;
+    simulators.terminate();
     assert_eq!(request.await.unwrap().unwrap().status, StatusCode::CREATED);
     let mut replies = String::new();
     smtp.read_to_string(&mut replies).await.unwrap();
@@ -51,7 +51,7 @@ async fn the_drain_timeout_cuts_off_a_request_that_takes_too_long() {
         (totals["authorized"] == 1).then_some(())
     })
     .await;
-    simulators.terminate().await;
+    simulators.terminate();
     let (status, log) = simulators.ended().await;
     assert!(status.success() && log.contains("cut off"), "{status} {log}");
     assert!(request.await.unwrap().is_err());
@@ -142,7 +142,7 @@ async fn a_secret_appears_neither_in_help_nor_in_the_log() {
     let settings = [("BACKSTOCK_CARRIER_SECRET", SECRET)];
     assert!(!run(&["--help"], &settings).await.stdout.contains(SECRET));
     let simulators = Simulators::start(&[settings[0], ("BACKSTOCK_LOG", "trace")]).await;
-    simulators.terminate().await;
+    simulators.terminate();
     assert!(!simulators.ended().await.1.contains(SECRET));
 }
 
@@ -156,7 +156,7 @@ async fn a_health_check_reports_whether_the_process_is_alive() {
     let everywhere = format!("0.0.0.0:{}", simulators.payment.address.port());
     let healthy = run(&["health"], &[("BACKSTOCK_PAYMENT_LISTEN", &everywhere)]).await;
     assert_eq!(healthy.code, Some(0), "{}", healthy.stderr);
-    simulators.terminate().await;
+    simulators.terminate();
     simulators.ended().await;
     let gone = run(&["health"], &[("BACKSTOCK_PAYMENT_LISTEN", &at)]).await;
     assert_eq!(gone.code, Some(1), "{}", gone.stderr);

@@ -59,7 +59,7 @@ async fn a_payment_can_be_captured_and_a_parcel_is_delivered_after_a_restart() {
         (totals["callbacks"]["pending"] == 1).then_some(())
     })
     .await;
-    before.terminate().await;
+    before.terminate();
     let (status, log) = before.ended().await;
     assert!(status.success(), "{log}");
     drop(shop);
@@ -103,7 +103,7 @@ async fn without_a_file_each_start_is_empty() {
         .post_as("key", "/v1/payments", &order)
         .await
         .unwrap();
-    before.terminate().await;
+    before.terminate();
     before.ended().await;
     let after = Simulators::start(&[]).await;
     assert_eq!(after.payment.get("/v1/totals").await.body["authorized"], 0);

@@ -41,7 +41,7 @@ pub async fn compare(
     }
     let mut clients = Vec::new();
     for stand in stands {
-        clients.push(Client::connect(stand.timed.address()).await?);
+        clients.push(Client::to(stand.timed.address()));
     }
     let questions = of_arms.iter().map(|requests| requests.len()).min().unwrap_or(0);
     let spread = (questions / REQUESTS).max(1);
@@ -83,7 +83,7 @@ pub async fn exhibit(exhibits: &[Exhibit], stands: &[Stand]) -> Result<Vec<Strin
         for stand in stands {
             found.push(match exhibit {
                 Exhibit::ItemsFound { path, .. } => {
-                    let mut client = Client::connect(stand.timed.address()).await?;
+                    let mut client = Client::to(stand.timed.address());
                     let answer = client.get(path).await?;
                     let more = if answer.next().is_some() { " and more" } else { "" };
                     format!("{} finds {}{more}", stand.arm, answer.items().unwrap_or(0))

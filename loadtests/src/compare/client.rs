@@ -6,14 +6,9 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use flate2::read::GzDecoder;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{HeaderMap, Method, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
 
-use crate::load::{Request, Target};
+use crate::load::{Request, Target, Visitor};
 
 const DECODED_AT_ONCE_BYTES: usize = 16 * 1024;
 
@@ -30,11 +25,7 @@ const OWN: [&str; 8] = [
 ];
 
 /// A kept-alive connection.
-pub struct Client {
-    target: Target,
-    sender: SendRequest<Full<Bytes>>,
-    driver: JoinHandle<()>,
-}
+pub struct Client(Visitor);
 
 /// What came back.
 pub struct Answer {
@@ -49,22 +40,9 @@ pub struct Answer {
 }
 
 impl Client {
-    /// Connects.
-    pub async fn connect(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address)
-            .await
-            .with_context(|| format!("cannot connect to {address}"))?;
-        stream.set_nodelay(true)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let driver = tokio::spawn(async move {
-            // A connection that breaks shows at the next request.
-            let _ = connection.await;
-        });
-        Ok(Self {
-            target: Target::new(address),
-            sender,
-            driver,
-        })
+    /// Connects with the first request.
+    pub fn to(address: SocketAddr) -> Self {
+        Self(Visitor::to(&Target::new(address)))
     }
 
     /// Asks for a path and waits for the last byte.
@@ -74,23 +52,13 @@ impl Client {
 
     /// Sends a request and waits for the last byte.
     pub async fn ask(&mut self, request: &Request) -> Result<Answer> {
-        let what = || format!("{} {}", request.method, request.path);
-        self.sender.ready().await?;
-        let sent = self.sender.send_request(self.target.message(request));
-        let (head, body) = sent.await.with_context(what)?.into_parts();
-        let body = body.collect().await.with_context(what)?.to_bytes();
+        let fetched = self.0.fetch(request).await?;
         Ok(Answer {
             to: request.method.clone(),
-            status: head.status,
-            headers: head.headers,
-            body,
+            status: fetched.status,
+            headers: fetched.headers,
+            body: fetched.body,
         })
-    }
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }
 

@@ -44,7 +44,7 @@ pub async fn count(
     stand: &mut Stand,
     third_parties: Option<&Simulators>,
 ) -> Result<Observation> {
-    let mut client = Client::connect(stand.counted.address()).await?;
+    let mut client = Client::to(stand.counted.address());
     if scenario.before == Before::EmptyCache {
         stand.empty_cache().await?;
     }
@@ -141,7 +141,7 @@ fn statement(cost: &crate::costs::StatementCost, requests: f64) -> StatementCost
 /// The share of the api's processor time that these requests make it spend on threads for blocking work.
 pub async fn blocking_share(slow: &Asks, stand: &Stand) -> Result<f64> {
     let requests = slow.take(SLOW).await?;
-    let mut client = Client::connect(stand.counted.address()).await?;
+    let mut client = Client::to(stand.counted.address());
     let before = ThreadTimes::read(stand.counted.pid())?;
     for request in requests.iter().cycle().take(SLOW) {
         let answer = client.ask(request).await?;
@@ -171,7 +171,7 @@ async fn mails(third_parties: Option<&Simulators>) -> Result<u64> {
 pub async fn affordable(scenario: &Scenario, asks: &Asks, stand: &Stand) -> Result<Vec<Request>> {
     // Counts do not depend on distance, and without it they are there sooner.
     stand.shop_at(Duration::ZERO);
-    let mut client = Client::connect(stand.counted.address()).await?;
+    let mut client = Client::to(stand.counted.address());
     let requests = asks.take(ONCE).await?;
     if asks.are_used_up() {
         for request in requests.iter() {

@@ -109,7 +109,7 @@ async fn in_turns(
 
 /// What one request makes the api send to Postgres, as a script.
 async fn same_statements(plan: &Plan, ground: &Ground, stand: &Stand, request: &Request) -> Result<Pgbench> {
-    let tap = StatementTap::start(&stand.database_url).await?;
+    let tap = StatementTap::start(&stand.database_url)?;
     let shop = stand.at(ground, plan.lesson, tap.url(), "tapped").await?;
     let tapped = target(&shop);
     // What the first request adds, such as reading the catalogue of types, belongs to no other.

@@ -145,7 +145,7 @@ fn gets(paths: &[String]) -> Result<Vec<Request>> {
 
 impl Walks {
     async fn at_depth(&mut self, stand: &Stand, list: &str, depth: u64, limit: u64) -> Result<Vec<String>> {
-        let mut client = Client::connect(stand.timed.address()).await?;
+        let mut client = Client::to(stand.timed.address());
         let first = with_limit(list, limit);
         let next = next_of(&mut client, &first).await?;
         let mut paths = Vec::new();

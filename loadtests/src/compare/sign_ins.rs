@@ -35,7 +35,7 @@ impl SignIns {
         path: &str,
         session_bytes: u32,
     ) -> Result<Vec<Request>> {
-        let mut client = Client::connect(stand.timed.address()).await?;
+        let mut client = Client::to(stand.timed.address());
         let mut requests = Vec::with_capacity(customers.len());
         let mut new = Vec::new();
         for email in customers {
@@ -63,7 +63,7 @@ impl SignIns {
 
     /// What becomes of an access token after its customer has signed out: the status of a request that brings it.
     pub async fn after_sign_out(stand: &Stand, email: &str) -> Result<u16> {
-        let mut client = Client::connect(stand.timed.address()).await?;
+        let mut client = Client::to(stand.timed.address());
         let bearer = bearer(&token(&mut client, email).await?)?;
         let me = Request::get("/v1/me")?.with_header(AUTHORIZATION, bearer.clone());
         let before = client.ask(&me).await?.status;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use local_services::Services;
 use sqlx::{Connection, PgConnection};
+use tcp_proxy::{Counters, Proxy};
 use techniques::Lesson;
 
 use super::clones::Clones;
 use super::data::Data;
 use crate::costs::{Processes, Statements};
-use crate::proxy::{Counters, Proxy};
 use crate::shop::{Shop, ShopSettings};
 use crate::trials::Simulators;
 

@@ -6,10 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use sqlx::{Connection, PgConnection};
+use tcp_proxy::StoreAddress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-use crate::proxy::StoreAddress;
 
 /// How long a store may take to say its version.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -107,7 +106,7 @@ async fn rabbitmq_version(url: &str) -> Result<String> {
     const FRAME_HEADER_BYTES: usize = 7;
     const LONGEST_FRAME_BYTES: usize = 64 * 1024;
 
-    let mut stream = TcpStream::connect(StoreAddress::of(url)?.resolve()?).await?;
+    let mut stream = TcpStream::connect(StoreAddress::parse(url)?.resolve()?).await?;
     stream.write_all(PROTOCOL_HEADER).await?;
     let mut header = [0; FRAME_HEADER_BYTES];
     stream.read_exact(&mut header).await?;

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use tcp_proxy::Direction;
 use techniques::Lesson;
 
 use super::observation::{Observations, require};
 use super::{Course, Explanation, Facts, LimitKind, Plan, Requests, Scenario, Trial, arms_of};
 use crate::report::{ArmReport, ScenarioReport, format};
-use crate::trials::{Held, ThirdParties};
+use crate::trials::ThirdParties;
 
 const BEFORE: &str = "killed before the broker has it";
 const AFTER: &str = "killed before the broker's confirmation arrives";
@@ -59,8 +60,8 @@ fn scenarios(_facts: &Facts) -> Vec<Scenario> {
         };
         Scenario::of(name, Vec::new()).asking(Requests::Trial(trial))
     };
-    let killed = |held| Course::Killed {
-        held,
+    let killed = |blackhole| Course::Killed {
+        blackhole,
         rounds: ROUNDS,
         orders: IN_FLIGHT,
     };
@@ -69,8 +70,8 @@ fn scenarios(_facts: &Facts) -> Vec<Scenario> {
         slice: Duration::from_millis(160),
     };
     vec![
-        of(BEFORE, killed(Held::Requests)),
-        of(AFTER, killed(Held::Answers)).showing_a_loss(),
+        of(BEFORE, killed(Direction::Requests)),
+        of(AFTER, killed(Direction::Responses)).showing_a_loss(),
         of(
             UNDER_LOAD,
             Course::KilledUnderLoad {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::trials::{Held, ThirdParties};
+use tcp_proxy::Direction;
+
+use crate::trials::ThirdParties;
 
 /// A run of a whole shop for each arm, with its third parties.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,10 +50,10 @@ pub enum Course {
         /// How many.
         orders: usize,
     },
-    /// The way to the broker is held, so many orders are paid, api and worker are killed and started again.
+    /// The way to the broker becomes a blackhole, so many orders are paid, api and worker are killed and started again.
     Killed {
-        /// What of the way to the broker is held.
-        held: Held,
+        /// Which direction is swallowed.
+        blackhole: Direction,
         /// How often.
         rounds: usize,
         /// Orders in flight at the moment of death.

@@ -6,21 +6,21 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use axum::Router;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::routing::get;
 use axum::serve::ListenerExt;
 use bytes::Bytes;
+use child_process::ChildProcess;
 use clap::{Args, ValueEnum};
 use redis::AsyncCommands;
 use redis::aio::ConnectionManager;
 
 use crate::load::{Fetched, Request, Target, fetch};
-use crate::shop::free_addresses;
-use crate::shop::keeper::{Keeper, Program};
+use crate::shop::{free_addresses, program};
 
 /// How long the child may take to listen.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -124,7 +124,7 @@ async fn redis_route(url: &str, key: String, headers: HeaderMap) -> Result<Route
 #[derive(Debug)]
 pub struct BareServer {
     target: Target,
-    _keeper: Keeper,
+    _process: ChildProcess,
     _directory: Directory,
 }
 
@@ -155,59 +155,33 @@ impl BareServer {
     ) -> Result<BareServer> {
         let directory = Directory::make()?;
         let [address, _] = free_addresses()?;
-        let mut arguments = vec![
-            "bare-server".to_owned(),
-            "--mode".to_owned(),
-            route.name().to_owned(),
-        ];
-        arguments.extend(["--listen".to_owned(), address.to_string()]);
-        arguments.extend(further);
+        let mut command = program(lab);
+        command
+            .args(["bare-server", "--mode", route.name()])
+            .args(["--listen", &address.to_string()])
+            .args(further);
         if let Some(answer) = answer {
             let (body, headers) = (directory.0.join("body"), directory.0.join("headers"));
             std::fs::write(&body, &answer.body)?;
             std::fs::write(&headers, print_headers(&answer.headers)?)?;
-            arguments.extend(["--file".to_owned(), body.display().to_string()]);
-            arguments.extend(["--headers".to_owned(), headers.display().to_string()]);
+            command.arg("--file").arg(body).arg("--headers").arg(headers);
         }
-        let program = Program {
-            path: lab.to_owned(),
-            arguments,
-            environment: Vec::new(),
+        let process = ChildProcess::start("the bare server", command, &directory.0.join("log"))?;
+        let (target, request) = (Target::new(address), Request::get("/")?);
+        let is_ready = || async {
+            matches!(fetch(&target, &request).await, Ok(answer) if answer.status == StatusCode::OK)
         };
-        let keeper = Keeper::start(program, &directory.0.join("log"))?;
-        let server = BareServer {
-            target: Target::new(address),
-            _keeper: keeper,
+        process.wait_until_ready(START_PATIENCE, is_ready).await?;
+        Ok(BareServer {
+            target,
+            _process: process,
             _directory: directory,
-        };
-        server.wait_until_it_answers().await?;
-        Ok(server)
+        })
     }
 
     /// The server as a target of load.
     pub fn target(&self) -> &Target {
         &self.target
-    }
-
-    async fn wait_until_it_answers(&self) -> Result<()> {
-        let (begin, request) = (Instant::now(), Request::get("/")?);
-        loop {
-            match fetch(&self.target, &request).await {
-                Ok(answer) => {
-                    ensure!(
-                        answer.status == StatusCode::OK,
-                        "the bare route answers {}",
-                        answer.status
-                    );
-                    return Ok(());
-                }
-                Err(error) if begin.elapsed() > START_PATIENCE => {
-                    let log = std::fs::read_to_string(self._directory.0.join("log")).unwrap_or_default();
-                    return Err(error.context(format!("the bare server does not start: {}", log.trim())));
-                }
-                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
-            }
-        }
     }
 }
 

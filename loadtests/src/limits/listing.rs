@@ -106,7 +106,7 @@ pub async fn listing_against_pgbench(plan: &Listing<'_>) -> Result<[LimitResult;
 
 /// The statements that one request runs, learned from a shop of its own whose connections are tapped.
 pub(super) async fn statements_of(settings: &ShopSettings, path: &str) -> Result<Vec<Execution>> {
-    let tap = StatementTap::start(&settings.database_url).await?;
+    let tap = StatementTap::start(&settings.database_url)?;
     let mut tapped = settings.clone();
     tapped.database_url = tap.url().to_owned();
     tapped.log_path.set_extension("tapped.log");

@@ -3,16 +3,12 @@
 //! The cached listing is the shortest way through the api, so what is the same for every request is the largest share of
 //! it there.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use anyhow::{Result, ensure};
+use axum::Router;
+use axum::http::StatusCode;
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request as HttpRequest, Response};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::turns::Rivalry;
@@ -153,20 +149,11 @@ async fn rivalry(ours: &ShopSettings, theirs: &ShopSettings, path: &str, turns: 
     Rivalry::of(&lives)
 }
 
-/// Somebody who takes traces, and does nothing about them.
+/// A collector that takes traces and drops them.
 async fn collector() -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let swallow = service_fn(async |request: HttpRequest<Incoming>| {
-                let _ = request.into_body().collect().await;
-                Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
-            });
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), swallow),
-            );
-        }
-    });
+    let router = Router::new().fallback(async |_: Bytes| StatusCode::OK);
+    tokio::spawn(axum::serve(listener, router).into_future());
     Ok(url)
 }

@@ -2,10 +2,10 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tokio::process::Command;
 
 use super::Execution;
 
@@ -97,19 +97,9 @@ impl Pgbench {
                     .iter()
                     .map(|variable| format!("--define={variable}")),
             )
-            .arg(&self.database_url)
-            .kill_on_drop(true);
-        let output = command.output().await.with_context(|| {
-            format!(
-                "cannot run {}: install Postgres' server package, which contains it",
-                self.program.display()
-            )
-        })?;
-        let (said, complained) = (
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr),
-        );
-        ensure!(output.status.success(), "pgbench failed: {}", complained.trim());
+            .arg(&self.database_url);
+        let package = "Postgres' server package, which contains it";
+        let said = child_process::output(command, package).await?;
         transactions_per_second(&said).with_context(|| format!("pgbench printed no rate: {said}"))
     }
 }

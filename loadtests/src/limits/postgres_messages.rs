@@ -5,46 +5,35 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail};
+use tcp_proxy::postgres::MessageReader;
 
 use super::Execution;
 
 /// A client's side of one connection, fed chunk by chunk.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ClientMessages {
-    buffer: Vec<u8>,
-    started: bool,
+    messages: MessageReader,
     /// By the name that the client gave: the text, and the types of its parameters.
     prepared: HashMap<Vec<u8>, (String, Vec<u32>)>,
+}
+
+impl Default for ClientMessages {
+    fn default() -> Self {
+        ClientMessages {
+            messages: MessageReader::of_client(),
+            prepared: HashMap::new(),
+        }
+    }
 }
 
 impl ClientMessages {
     /// Takes what was sent next, and returns the statements that were run with it.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Execution>> {
-        self.buffer.extend_from_slice(bytes);
         let mut executions = Vec::new();
-        while let Some((kind, body)) = self.next_message() {
+        for (kind, body) in self.messages.feed(bytes) {
             executions.extend(self.read(kind, &body)?);
         }
         Ok(executions)
-    }
-
-    /// The first message of a connection has no kind; it stands here as kind 0.
-    fn next_message(&mut self) -> Option<(u8, Vec<u8>)> {
-        let header = usize::from(self.started);
-        let length = self
-            .buffer
-            .get(header..header + 4)?
-            .try_into()
-            .ok()
-            .map(u32::from_be_bytes)? as usize;
-        let end = header + length.max(4);
-        if self.buffer.len() < end {
-            return None;
-        }
-        let message: Vec<u8> = self.buffer.drain(..end).collect();
-        let kind = if self.started { message[0] } else { 0 };
-        self.started = true;
-        Some((kind, message[header + 4..].to_vec()))
     }
 
     fn read(&mut self, kind: u8, body: &[u8]) -> Result<Option<Execution>> {
@@ -283,10 +272,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error() {
-        let mut client = ClientMessages {
-            started: true,
-            ..ClientMessages::default()
-        };
+        let mut client = ClientMessages::default();
+        client.feed(&message(b"", b"\0\x03\0\0\0")).unwrap();
         assert!(
             client
                 .feed(&message(b"B", b"\0never prepared\0\0\0\0\0\0\0"))

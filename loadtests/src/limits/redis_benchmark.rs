@@ -1,8 +1,9 @@
 //! What Redis does when no service stands before it: `redis-benchmark` with GETs of one key.
 
-use anyhow::{Context, Result, bail, ensure};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
 use redis::ConnectionAddr;
-use tokio::process::Command;
 
 /// GETs a second of one key over so many connections.
 pub async fn redis_get_rate(redis_url: &str, key: &str, connections: usize, requests: u64) -> Result<f64> {
@@ -36,19 +37,8 @@ pub async fn redis_get_rate(redis_url: &str, key: &str, connections: usize, requ
             "-n",
             &requests.to_string(),
         ])
-        .args(["get", key])
-        .kill_on_drop(true);
-    let output = command
-        .output()
-        .await
-        .context("cannot run redis-benchmark: install the package redis-tools")?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let complained = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "redis-benchmark failed: {}",
-        complained.trim()
-    );
+        .args(["get", key]);
+    let said = child_process::output(command, "the package redis-tools").await?;
     requests_per_second(&said).with_context(|| format!("redis-benchmark printed no rate: {said}"))
 }
 

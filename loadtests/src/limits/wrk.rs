@@ -1,9 +1,9 @@
 //! A load generator that nobody here wrote, to check ours against: wrk.
 
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tokio::process::Command;
 
 /// What wrk saw.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,18 +25,8 @@ pub(super) async fn run(url: &str, connections: usize, duration: Duration) -> Re
             &connections.to_string(),
         ])
         .arg(format!("--duration={seconds}s"))
-        .arg(url)
-        .kill_on_drop(true);
-    let output = command
-        .output()
-        .await
-        .context("cannot run wrk: install the package wrk")?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    ensure!(
-        output.status.success(),
-        "wrk failed: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
+        .arg(url);
+    let said = child_process::output(command, "the package wrk").await?;
     ensure!(
         !said.contains("Non-2xx"),
         "the server answered wrk with errors: {said}"

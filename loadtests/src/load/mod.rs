@@ -16,7 +16,6 @@ mod held;
 mod open_loop;
 mod outcome;
 mod request;
-mod timer;
 mod warm_up;
 
 pub use capacity::{Capacity, CapacityPlan, Probe, capacity};
@@ -27,5 +26,4 @@ pub use held::{HeldConnections, hold_open};
 pub use open_loop::open_loop;
 pub use outcome::{Errors, Outcome, from_base64, percentile_ms, to_base64};
 pub use request::{Request, Target};
-pub(crate) use timer::PreciseTimer;
 pub use warm_up::{WarmUp, warm_up};

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use tcp_proxy::PreciseTimer;
 use tokio::sync::Semaphore;
 
 use super::connection::{Connection, file};
 use super::generator::{Lines, Stopwatch, Walk, on_own_thread};
-use super::{Outcome, PreciseTimer, Request, Target};
+use super::{Outcome, Request, Target};
 
 /// How long an arrival waits for a free connection before it counts as dropped. A stall of the server shorter than this
 /// is seen in full.

@@ -1,25 +1,23 @@
 //! A shop under test: a `backstock-api serve` process with the variants that a comparison asks for.
 //!
 //! The process gets only the settings that are given here: what the lab's own environment says of Backstock does not
-//! reach it, so that a measurement does not depend on the shell it was started from. Read next: `keeper.rs`.
+//! reach it, so that a measurement does not depend on the shell it was started from.
 
-pub(crate) mod keeper;
 mod variants;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use child_process::ChildProcess;
 
 use crate::load::{Request, Target, fetch};
-use keeper::Keeper;
 
 /// How long a shop may take until it is ready.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How often readiness is asked for. Short, since the time until it is ready is itself measured.
-const READINESS_POLL: Duration = Duration::from_millis(2);
 
 /// How long a shop may take to end by itself, requests in flight included.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
@@ -57,7 +55,7 @@ pub struct Shop {
     address: SocketAddr,
     internal_address: SocketAddr,
     start_up_time: Duration,
-    keeper: Keeper,
+    process: ChildProcess,
 }
 
 impl Shop {
@@ -76,8 +74,9 @@ impl Shop {
     async fn try_start(settings: &ShopSettings) -> Result<Shop> {
         let [address, internal_address] = free_addresses()?;
         let started = Instant::now();
-        let mut keeper = Keeper::start(settings.command(address, internal_address), &settings.log_path)?;
-        wait_until_ready(internal_address, &mut keeper, &settings.log_path).await?;
+        let command = settings.command(address, internal_address);
+        let process = ChildProcess::start("the shop", command, &settings.log_path)?;
+        wait_until_ready(internal_address, &process).await?;
         let start_up_time = started.elapsed();
         let answer = fetch(
             &Target::new(internal_address),
@@ -93,7 +92,7 @@ impl Shop {
             address,
             internal_address,
             start_up_time,
-            keeper,
+            process,
         })
     }
 
@@ -114,7 +113,7 @@ impl Shop {
 
     /// The api's process id.
     pub fn pid(&self) -> u32 {
-        self.keeper.pid()
+        self.process.pid()
     }
 
     /// From the start of the process until it was ready.
@@ -123,42 +122,37 @@ impl Shop {
     }
 
     /// Asks the process to end (SIGTERM), and waits until it has.
-    pub async fn stop(mut self) -> Result<()> {
-        self.keeper.ask_to_end();
-        let ended = tokio::time::timeout(STOP_PATIENCE, self.keeper.ended()).await;
-        let status = ended.context("the shop did not end when it was asked to")?;
-        if !status.success() {
-            bail!("the shop ended with {status}");
-        }
-        Ok(())
+    pub async fn stop(self) -> Result<()> {
+        self.process.stop(STOP_PATIENCE).await
     }
 }
 
 impl ShopSettings {
-    fn command(&self, address: SocketAddr, internal_address: SocketAddr) -> keeper::Program {
-        let mut environment = vec![
-            ("BACKSTOCK_LISTEN".to_owned(), address.to_string()),
-            (
-                "BACKSTOCK_INTERNAL_LISTEN".to_owned(),
-                internal_address.to_string(),
-            ),
-            ("BACKSTOCK_VARIANTS".to_owned(), self.variants.clone()),
-            ("BACKSTOCK_DATABASE_URL".to_owned(), self.database_url.clone()),
-            ("BACKSTOCK_REDIS_URL".to_owned(), self.redis_url.clone()),
-            ("BACKSTOCK_JWT_SECRETS".to_owned(), LAB_SECRET.to_owned()),
-        ];
-        environment.extend(
-            self.amqp_url
-                .clone()
-                .map(|url| ("BACKSTOCK_AMQP_URL".to_owned(), url)),
-        );
-        environment.extend(self.extra_env.iter().cloned());
-        keeper::Program {
-            path: self.api_binary.clone(),
-            arguments: vec!["serve".to_owned()],
-            environment,
+    fn command(&self, address: SocketAddr, internal_address: SocketAddr) -> Command {
+        let mut command = program(&self.api_binary);
+        command
+            .arg("serve")
+            .env("BACKSTOCK_LISTEN", address.to_string())
+            .env("BACKSTOCK_INTERNAL_LISTEN", internal_address.to_string())
+            .env("BACKSTOCK_VARIANTS", &self.variants)
+            .env("BACKSTOCK_DATABASE_URL", &self.database_url)
+            .env("BACKSTOCK_REDIS_URL", &self.redis_url)
+            .env("BACKSTOCK_JWT_SECRETS", LAB_SECRET)
+            .envs(self.amqp_url.iter().map(|url| ("BACKSTOCK_AMQP_URL", url)))
+            .envs(self.extra_env.iter().cloned());
+        command
+    }
+}
+
+/// A program of the product, without any setting that the lab's own environment has.
+pub(crate) fn program(path: &Path) -> Command {
+    let mut command = child_process::command(path);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("BACKSTOCK_") {
+            command.env_remove(name);
         }
     }
+    command
 }
 
 /// Addresses that nobody listens on.
@@ -174,39 +168,22 @@ pub(crate) fn free_addresses<const COUNT: usize>() -> Result<[SocketAddr; COUNT]
     Ok(addresses)
 }
 
-async fn wait_until_ready(internal: SocketAddr, keeper: &mut Keeper, log: &Path) -> Result<()> {
+async fn wait_until_ready(internal: SocketAddr, process: &ChildProcess) -> Result<()> {
     let target = Target::new(internal);
     let ready = Request::get("/readyz")?;
-    let mut last_answer = None;
-    let poll = async {
-        loop {
-            match fetch(&target, &ready).await {
-                Ok(answer) if answer.status.is_success() => return,
-                Ok(answer) => last_answer = Some(String::from_utf8_lossy(&answer.body).into_owned()),
-                Err(_) => {} // It does not listen yet.
-            }
-            tokio::time::sleep(READINESS_POLL).await;
-        }
+    let last_answer = Mutex::new(None);
+    let is_ready = || async {
+        // An error means that it does not listen yet.
+        let Ok(answer) = fetch(&target, &ready).await else {
+            return false;
+        };
+        let body = String::from_utf8_lossy(&answer.body).into_owned();
+        *last_answer.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        answer.status.is_success()
     };
-    tokio::select! {
-        result = tokio::time::timeout(START_PATIENCE, poll) => {
-            if result.is_err() {
-                let last_answer = last_answer.unwrap_or_else(|| "nothing".to_owned());
-                bail!("the shop was not ready within {START_PATIENCE:?}; /readyz says: {last_answer}; log: {}", log.display());
-            }
-            Ok(())
-        }
-        status = keeper.ended() => {
-            bail!("the shop did not start ({status}): {} (log: {})", last_line(log), log.display())
-        }
+    let result = process.wait_until_ready(START_PATIENCE, is_ready).await;
+    match last_answer.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(answer) => result.with_context(|| format!("/readyz says: {answer}")),
+        None => result,
     }
-}
-
-fn last_line(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    text.lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("it logged nothing")
-        .to_owned()
 }

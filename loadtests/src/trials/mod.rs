@@ -9,7 +9,6 @@
 mod books;
 mod broker;
 mod carts;
-mod line;
 mod programs;
 mod tap;
 mod town;
@@ -17,7 +16,6 @@ mod town;
 pub use books::{Books, DoneTimes, done_times};
 pub use broker::empty_vhost;
 pub use carts::{Cart, Carts, Goods, PLENTY};
-pub use line::{Held, Line};
 pub use programs::{Delay, Simulators, ThirdParties, Worker};
 pub use tap::{Heard, Tap};
 pub use town::{Place, Town, TownSettings};

@@ -1,21 +1,19 @@
 //! The processes of a town beside the api: the worker, and the simulated third parties.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
+use child_process::ChildProcess;
 use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::load::{Request, Target, fetch};
-use crate::shop::keeper::{Keeper, Program};
+use crate::shop::{free_addresses, program};
 
 /// How long a process may take until it is ready: a worker declares its queues first.
 const START_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How often readiness is asked for.
-const READINESS_POLL: Duration = Duration::from_millis(5);
 
 /// How long a process may take to end by itself.
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
@@ -73,7 +71,7 @@ pub struct Simulators {
     carrier: SocketAddr,
     smtp: SocketAddr,
     inbox: SocketAddr,
-    keeper: Keeper,
+    process: ChildProcess,
 }
 
 impl Simulators {
@@ -86,21 +84,17 @@ impl Simulators {
             ("SMTP", smtp),
             ("INBOX", inbox),
         ];
-        let program = Program {
-            path: binary.to_owned(),
-            arguments: Vec::new(),
-            environment: listens
-                .map(|(party, address)| (format!("BACKSTOCK_{party}_LISTEN"), address.to_string()))
-                .into(),
-        };
-        let mut keeper = Keeper::start(program, log)?;
-        wait_until_ready(payment, "/livez", &mut keeper, log).await?;
+        let mut command = program(binary);
+        command
+            .envs(listens.map(|(party, address)| (format!("BACKSTOCK_{party}_LISTEN"), address.to_string())));
+        let process = ChildProcess::start("the simulators", command, log)?;
+        wait_until_ready(payment, "/livez", &process).await?;
         Ok(Simulators {
             payment,
             carrier,
             smtp,
             inbox,
-            keeper,
+            process,
         })
     }
 
@@ -178,12 +172,12 @@ impl Simulators {
 
     /// The process id.
     pub fn pid(&self) -> u32 {
-        self.keeper.pid()
+        self.process.pid()
     }
 
     /// Asks the process to end.
     pub async fn stop(self) -> Result<()> {
-        stop(self.keeper, "the simulators").await
+        self.process.stop(STOP_PATIENCE).await
     }
 }
 
@@ -191,25 +185,22 @@ impl Simulators {
 #[derive(Debug)]
 pub struct Worker {
     internal_address: SocketAddr,
-    keeper: Keeper,
+    process: ChildProcess,
 }
 
 impl Worker {
     /// Starts it and waits until it is ready.
     pub async fn start(binary: &Path, environment: &[(String, String)], log: &Path) -> Result<Worker> {
         let [internal] = free_addresses()?;
-        let mut environment = environment.to_vec();
-        environment.push(("BACKSTOCK_INTERNAL_LISTEN".to_owned(), internal.to_string()));
-        let program = Program {
-            path: binary.to_owned(),
-            arguments: Vec::new(),
-            environment,
-        };
-        let mut keeper = Keeper::start(program, log)?;
-        wait_until_ready(internal, "/readyz", &mut keeper, log).await?;
+        let mut command = program(binary);
+        command
+            .envs(environment.iter().cloned())
+            .env("BACKSTOCK_INTERNAL_LISTEN", internal.to_string());
+        let process = ChildProcess::start("the worker", command, log)?;
+        wait_until_ready(internal, "/readyz", &process).await?;
         Ok(Worker {
             internal_address: internal,
-            keeper,
+            process,
         })
     }
 
@@ -220,31 +211,23 @@ impl Worker {
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.keeper.pid()
+        self.process.pid()
     }
 
     /// Stops it in its tracks.
     pub fn pause(&self) {
-        self.keeper.pause();
+        self.process.pause();
     }
 
     /// Lets it go on.
     pub fn resume(&self) {
-        self.keeper.resume();
+        self.process.resume();
     }
 
     /// Asks it to end, and waits until it has finished what it was doing.
     pub async fn stop(self) -> Result<()> {
-        stop(self.keeper, "the worker").await
+        self.process.stop(STOP_PATIENCE).await
     }
-}
-
-async fn stop(mut keeper: Keeper, who: &str) -> Result<()> {
-    keeper.ask_to_end();
-    let ended = tokio::time::timeout(STOP_PATIENCE, keeper.ended()).await;
-    let status = ended.with_context(|| format!("{who} did not end when asked to"))?;
-    ensure!(status.success(), "{who} ended with {status}");
-    Ok(())
 }
 
 async fn control(address: SocketAddr, conduct: &Value) -> Result<()> {
@@ -269,31 +252,9 @@ async fn get(address: SocketAddr, path: &str) -> Result<Value> {
         .with_context(|| format!("a simulator answers {path} with something else"))
 }
 
-/// Addresses that nobody listens on.
-fn free_addresses<const N: usize>() -> Result<[SocketAddr; N]> {
-    // All are held until all are known, so that they differ.
-    let held: Vec<TcpListener> = (0..N)
-        .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-        .collect::<Result<_, _>>()
-        .context("no free port")?;
-    let addresses: Vec<SocketAddr> = held
-        .iter()
-        .map(TcpListener::local_addr)
-        .collect::<Result<_, _>>()?;
-    Ok(addresses.try_into().expect("as many as were asked for"))
-}
-
-async fn wait_until_ready(address: SocketAddr, path: &str, keeper: &mut Keeper, log: &Path) -> Result<()> {
+async fn wait_until_ready(address: SocketAddr, path: &str, process: &ChildProcess) -> Result<()> {
     let (target, ready) = (Target::new(address), Request::get(path)?);
-    let poll = async {
-        while !matches!(fetch(&target, &ready).await, Ok(answer) if answer.status.is_success()) {
-            tokio::time::sleep(READINESS_POLL).await;
-        }
-    };
-    tokio::select! {
-        ready = tokio::time::timeout(START_PATIENCE, poll) => {
-            ready.with_context(|| format!("a process was not ready within {START_PATIENCE:?}; log: {}", log.display()))
-        }
-        status = keeper.ended() => bail!("a process did not start ({status}); log: {}", log.display()),
-    }
+    let is_ready =
+        || async { matches!(fetch(&target, &ready).await, Ok(answer) if answer.status.is_success()) };
+    process.wait_until_ready(START_PATIENCE, is_ready).await
 }

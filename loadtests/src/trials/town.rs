@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use local_services::Services;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tcp_proxy::Proxy;
 use uuid::Uuid;
 
 use super::books::{self, Books};
 use super::broker::empty_vhost;
 use super::carts::Goods;
-use super::{Line, Simulators, ThirdParties, Worker};
+use super::{Simulators, ThirdParties, Worker};
 use crate::costs::{LAB_MARK, Processes, Statements};
 use crate::database::{clone_database, drop_database};
 use crate::shop::{Shop, ShopSettings};
@@ -52,8 +53,8 @@ pub struct TownSettings {
     pub environment: Vec<(String, String)>,
     /// Settings of the town's database, as `alter database … set` takes them.
     pub database_settings: Vec<(&'static str, &'static str)>,
-    /// Whether api and worker reach the broker through [`Town::line`], which can be held, and copies every byte.
-    pub has_line: bool,
+    /// Whether api and worker reach the broker through [`Town::broker_proxy`], which copies every byte.
+    pub has_broker_proxy: bool,
 }
 
 /// A running town. Dropping it ends its processes at once.
@@ -67,8 +68,8 @@ pub struct Town {
     /// The lab's own connection to the database.
     pub monitor: PgConnection,
     /// The way of api and worker to the broker.
-    pub line: Line,
-    /// The broker, not through the line.
+    pub broker_proxy: Proxy,
+    /// The broker, not through the proxy.
     pub amqp_url: String,
     /// All orders of this run have later ids.
     pub since: Uuid,
@@ -113,8 +114,11 @@ impl Town {
             &log("simulators"),
         )
         .await?;
-        let line = Line::start(&amqp_url).await?;
-        let broker_url = if settings.has_line { line.url() } else { &amqp_url }.to_owned();
+        let broker_proxy = Proxy::in_front_of(&amqp_url, Duration::ZERO)?;
+        let broker_url = match settings.has_broker_proxy {
+            true => broker_proxy.through(&amqp_url)?,
+            false => amqp_url.clone(),
+        };
         let mut environment = simulators.environment();
         environment.extend(settings.environment.iter().cloned());
         let api = ShopSettings {
@@ -137,7 +141,7 @@ impl Town {
             worker: None,
             simulators,
             monitor,
-            line,
+            broker_proxy,
             amqp_url,
             since: Uuid::now_v7(),
             api,

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use loadtests::load::{Fetched, Request, Target, fetch};
-use loadtests::trials::{Held, Town};
+use loadtests::trials::Town;
 use serde_json::Value;
+use tcp_proxy::Direction;
 use uuid::Uuid;
 
 use super::aftermath::{Allowed, Market};
@@ -44,7 +45,7 @@ struct Trial {
 /// One death, and the order that it met.
 struct Case {
     step: usize,
-    held: Held,
+    held: Direction,
     is_asked_again: bool,
     cart: Uuid,
     request: Request,
@@ -91,7 +92,7 @@ impl Steps {
     }
 
     fn is_done(&self, step: usize, case: &Case) -> bool {
-        case.step > step || case.step == step && case.held == Held::Answers
+        case.step > step || case.step == step && case.held == Direction::Responses
     }
 
     fn fate(&self, case: &Case) -> Fate {
@@ -156,8 +157,8 @@ async fn under_row_lock_through_payment_too_but_for_payments_that_are_forgotten_
 async fn die_at_each_step(trial: Trial) {
     let services = services().await;
     let mut town = town(&services, trial.number, trial.variants).await;
-    let gate = Gate::new();
-    put_behind(&gate, &mut town).await;
+    let mut gate = Gate::new();
+    put_behind(&mut gate, &mut town).await;
     let mut market = Market::open(&mut town).await;
     town.since = Uuid::now_v7();
 
@@ -166,7 +167,7 @@ async fn die_at_each_step(trial: Trial) {
     let mut cases = Vec::new();
     for is_asked_again in [true, false] {
         for step in 1..=steps.count {
-            for held in [Held::Requests, Held::Answers] {
+            for held in [Direction::Requests, Direction::Responses] {
                 let cart = market.carts.make(&mut town.monitor, 1).await.unwrap().remove(0);
                 let case = Case {
                     step,
@@ -214,10 +215,10 @@ async fn die_at_each_step(trial: Trial) {
 
 /// The api reaches Postgres and the gateway through the gate, over one connection, so that its steps are the same each
 /// time. Nobody else does.
-async fn put_behind(gate: &Gate, town: &mut Town) {
+async fn put_behind(gate: &mut Gate, town: &mut Town) {
     let payment = url_of(&town.simulators, "BACKSTOCK_PAYMENT_URL");
-    let payment = gate.door(Peer::Gateway, &payment).await;
-    town.api.database_url = gate.door(Peer::Postgres, &town.api.database_url).await;
+    let payment = gate.door(Peer::Gateway, &payment);
+    town.api.database_url = gate.door(Peer::Postgres, &town.api.database_url);
     town.api.extra_env.extend([
         ("BACKSTOCK_PAYMENT_URL".to_owned(), payment),
         ("BACKSTOCK_DATABASE_CONNECTIONS".to_owned(), "1".to_owned()),

@@ -8,10 +8,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hyper::Uri;
-use loadtests::trials::Held;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tcp_proxy::{Direction, Proxy, Verdict};
 use tokio::sync::watch;
 
 /// Far above what any step takes.
@@ -27,6 +24,7 @@ pub enum Peer {
 /// A gate of several doors, which are counted together.
 pub struct Gate {
     shared: Arc<Shared>,
+    doors: Vec<Proxy>,
 }
 
 struct Shared {
@@ -38,7 +36,7 @@ struct Shared {
 #[derive(Default)]
 struct Passage {
     steps: Vec<Peer>,
-    hold: Option<(usize, Held)>,
+    hold: Option<(usize, Direction)>,
 }
 
 impl Gate {
@@ -49,23 +47,20 @@ impl Gate {
         };
         Self {
             shared: Arc::new(shared),
+            doors: Vec::new(),
         }
     }
 
     /// The URL of a door to the server of this URL.
-    pub async fn door(&self, to: Peer, url: &str) -> String {
-        let uri: Uri = url.parse().unwrap();
-        let server = uri.authority().unwrap().as_str();
-        let server = server.rsplit('@').next().unwrap().to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let door = listener.local_addr().unwrap().to_string();
-        let own = url.replacen(&server, &door, 1);
+    pub fn door(&mut self, to: Peer, url: &str) -> String {
         let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(relay(client, server.clone(), to, Arc::clone(&shared)));
-            }
-        });
+        let door = Proxy::inspecting(url, move || {
+            let mut passenger = Passenger::new(to, Arc::clone(&shared));
+            move |direction, chunk| passenger.inspect(direction, chunk)
+        })
+        .unwrap();
+        let own = door.through(url).unwrap();
+        self.doors.push(door);
         own
     }
 
@@ -75,11 +70,11 @@ impl Gate {
     }
 
     /// Counts anew, and holds the step of this number; the first is 1. What is held never goes on.
-    pub fn hold(&self, step: usize, held: Held) {
+    pub fn hold(&self, step: usize, held: Direction) {
         self.begin(Some((step, held)));
     }
 
-    fn begin(&self, hold: Option<(usize, Held)>) {
+    fn begin(&self, hold: Option<(usize, Direction)>) {
         self.shared.is_holding.send_replace(false);
         *self.shared.passage.lock().unwrap() = Passage {
             steps: Vec::new(),
@@ -106,7 +101,7 @@ impl Gate {
 
 impl Shared {
     /// What is held of the step that begins now.
-    fn step(&self, to: Peer) -> Option<Held> {
+    fn step(&self, to: Peer) -> Option<Direction> {
         let mut passage = self.passage.lock().unwrap();
         passage.steps.push(to);
         let number = passage.steps.len();
@@ -128,54 +123,55 @@ enum Opening {
     Done,
 }
 
-async fn relay(mut client: TcpStream, server: String, to: Peer, shared: Arc<Shared>) {
-    let Ok(mut server) = TcpStream::connect(server).await else {
-        return;
-    };
-    client.set_nodelay(true).unwrap();
-    server.set_nodelay(true).unwrap();
-    let (mut requests, mut answers) = (vec![0; 16 * 1024], vec![0; 16 * 1024]);
-    let mut opening = match to {
-        Peer::Postgres => Opening::Unknown,
-        Peer::Gateway => Opening::Done,
-    };
-    let (mut is_asked, mut held) = (false, None);
-    loop {
-        let passed = tokio::select! {
-            read = client.read(&mut requests) => {
-                // Whoever goes takes the other along: Postgres rolls back what a dead api had begun.
-                let Ok(length @ 1..) = read else { return };
-                let chunk = &requests[..length];
-                if opening == Opening::Unknown && is_of_requests(chunk) {
-                    opening = Opening::OfRequests;
-                } else if opening == Opening::Done && !is_asked && !(to == Peer::Postgres && is_housekeeping(chunk)) {
-                    held = held.or(shared.step(to));
-                }
-                is_asked = true;
-                if held == Some(Held::Requests) {
-                    shared.is_holding.send_replace(true);
-                    continue;
-                }
-                server.write_all(chunk).await
-            }
-            read = server.read(&mut answers) => {
-                let Ok(length @ 1..) = read else { return };
-                let chunk = &answers[..length];
-                is_asked = false;
-                if opening == Opening::OfRequests && is_ready(chunk) {
-                    opening = Opening::Done;
-                }
-                // Postgres and the gateway answer when a step is done: one that is answered is committed.
-                if held == Some(Held::Answers) {
-                    shared.is_holding.send_replace(true);
-                    continue;
-                }
-                client.write_all(chunk).await
-            }
+/// One connection.
+struct Passenger {
+    to: Peer,
+    shared: Arc<Shared>,
+    opening: Opening,
+    is_asked: bool,
+    held: Option<Direction>,
+}
+
+impl Passenger {
+    fn new(to: Peer, shared: Arc<Shared>) -> Self {
+        let opening = match to {
+            Peer::Postgres => Opening::Unknown,
+            Peer::Gateway => Opening::Done,
         };
-        if passed.is_err() {
-            return;
+        Self {
+            to,
+            shared,
+            opening,
+            is_asked: false,
+            held: None,
         }
+    }
+
+    fn inspect(&mut self, direction: Direction, chunk: &[u8]) -> Verdict {
+        match direction {
+            Direction::Requests => {
+                let is_step = self.opening == Opening::Done
+                    && !self.is_asked
+                    && !(self.to == Peer::Postgres && is_housekeeping(chunk));
+                if self.opening == Opening::Unknown && is_of_requests(chunk) {
+                    self.opening = Opening::OfRequests;
+                } else if is_step {
+                    self.held = self.held.or(self.shared.step(self.to));
+                }
+            }
+            Direction::Responses => {
+                if self.opening == Opening::OfRequests && is_ready(chunk) {
+                    self.opening = Opening::Done;
+                }
+            }
+        }
+        self.is_asked = direction == Direction::Requests;
+        // Postgres and the gateway answer when a step is done: one that is answered is committed.
+        if self.held == Some(direction) {
+            self.shared.is_holding.send_replace(true);
+            return Verdict::Swallow;
+        }
+        Verdict::Forward
     }
 }
 

@@ -5,19 +5,18 @@
 //! one, so that there is always somebody behind it. The next one is ready before the last one is asked to go.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::process::Stdio;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use child_process::ChildProcess;
 use loadtests::load::{Request, Target, Visitor, fetch};
 use loadtests::shop::ShopSettings;
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
-use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -49,9 +48,6 @@ const CLOSING_NOTICE_MS: &str = "1500";
 /// Far above what anything takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Between two looks at what is waited for.
-const POLL: Duration = Duration::from_millis(10);
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn api_and_worker_are_replaced_under_load_and_nobody_notices() {
     let services = services().await;
@@ -69,7 +65,7 @@ async fn api_and_worker_are_replaced_under_load_and_nobody_notices() {
     for _ in 0..TIMES {
         shoppers.until_more_have_paid(ORDERS_BETWEEN).await;
         let next = stand.start_api().await;
-        std::mem::replace(&mut api, next).stop().await;
+        std::mem::replace(&mut api, next).stop(PATIENCE).await.unwrap();
 
         shoppers.until_more_have_paid(ORDERS_BETWEEN).await;
         let last = town.worker.take().unwrap();
@@ -95,7 +91,7 @@ async fn api_and_worker_are_replaced_under_load_and_nobody_notices() {
         known, fulfilled,
         "every order that somebody was told of is there, once"
     );
-    api.stop().await;
+    api.stop(PATIENCE).await.unwrap();
     town.stop().await.unwrap();
 }
 
@@ -104,10 +100,6 @@ struct Stand {
     socket: TcpListener,
     settings: ShopSettings,
     started: AtomicUsize,
-}
-
-struct Api {
-    child: Child,
 }
 
 impl Stand {
@@ -124,13 +116,13 @@ impl Stand {
     }
 
     /// Hands the socket to one more api, by systemd's protocol, and waits until it is ready.
-    async fn start_api(&self) -> Api {
+    async fn start_api(&self) -> ChildProcess {
         let internal = free_address();
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let log = self.settings.log_path.with_extension(format!("{number}.log"));
         // The protocol wants descriptor 3. The shell becomes the api, so it knows the process id that the protocol wants.
         let hand_over = "exec 3<&0 0</dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" serve";
-        let mut command = Command::new("/bin/sh");
+        let mut command = child_process::command(Path::new("/bin/sh"));
         command
             .args(["-c", hand_over])
             .arg(&self.settings.api_binary)
@@ -147,36 +139,13 @@ impl Stand {
             .env("BACKSTOCK_CLOSING_NOTICE_MS", CLOSING_NOTICE_MS)
             // A busy machine opens connections to Postgres slowly. Who waits for one is not what this is about.
             .env("BACKSTOCK_DATABASE_ACQUIRE_TIMEOUT_MS", "10000")
-            .stdin(Stdio::from(OwnedFd::from(self.socket.try_clone().unwrap())))
-            .stdout(Stdio::null())
-            .stderr(File::create(log).unwrap())
-            .kill_on_drop(true);
-        let api = Api {
-            child: command.spawn().unwrap(),
-        };
+            .stdin(OwnedFd::from(self.socket.try_clone().unwrap()));
+        let api = ChildProcess::start("the api", command, &log).unwrap();
         let (operators, ready) = (Target::new(internal), Request::get("/readyz").unwrap());
-        let polling = async {
-            while !matches!(fetch(&operators, &ready).await, Ok(answer) if answer.status == 200) {
-                // Between two looks: the loop waits for the event, and fails without it.
-                tokio::time::sleep(POLL).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, polling)
-            .await
-            .expect("it is ready");
+        let is_ready =
+            || async { matches!(fetch(&operators, &ready).await, Ok(answer) if answer.status == 200) };
+        api.wait_until_ready(PATIENCE, is_ready).await.unwrap();
         api
-    }
-}
-
-impl Api {
-    /// Asks it to go, and waits until it has gone.
-    async fn stop(mut self) {
-        let pid = self.child.id().unwrap().to_string();
-        let asked = Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-        assert!(asked.success());
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        let ended = ended.expect("it goes").unwrap();
-        assert!(ended.success(), "{ended}");
     }
 }
 

@@ -1,36 +1,19 @@
 //! Towns for tests.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
+use child_process::sibling_program;
 use dataset::{DEFAULT_SEED, Scale};
 use loadtests::database::ensure_template;
 use loadtests::trials::{Place, Town, TownSettings};
 use local_services::{Purpose, Services};
 
-/// The real api, with the worker and the simulators beside it. They are other crates': a run of all tests has built them,
-/// a run of this crate's may have not.
+/// The real api, with the worker and the simulators beside it.
 pub fn api_binary() -> PathBuf {
-    let api = Path::new(env!("CARGO_BIN_EXE_backstock-lab")).with_file_name("backstock-api");
-    let beside = ["backstock-api", "backstock-worker", "backstock-simulators"];
-    if beside.iter().any(|name| !api.with_file_name(name).exists()) {
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--quiet",
-                "-p",
-                "api",
-                "-p",
-                "worker",
-                "-p",
-                "simulators",
-            ])
-            .arg("--manifest-path")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml"))
-            .status();
-        assert!(built.unwrap().success());
-    }
-    api
+    let lab = env!("CARGO_BIN_EXE_backstock-lab");
+    sibling_program(lab, "worker", "backstock-worker");
+    sibling_program(lab, "simulators", "backstock-simulators");
+    sibling_program(lab, "api", "backstock-api")
 }
 
 /// The servers, started where they don't run.
@@ -65,7 +48,7 @@ pub async fn town(services: &Services, number: u8, variants: &str, environment: 
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         database_settings: Vec::new(),
-        has_line: true,
+        has_broker_proxy: true,
     };
     Town::build(place, settings).await.unwrap()
 }

@@ -14,13 +14,13 @@ async fn the_internal_listener_shows_the_selection() {
     shop.close().await;
 }
 
-#[test]
-fn an_invalid_selection_is_reported_with_the_presets_and_other_invalid_settings() {
+#[tokio::test]
+async fn an_invalid_selection_is_reported_with_the_presets_and_other_invalid_settings() {
     let mut command = worker_without_stores();
     command
         .env("BACKSTOCK_VARIANTS", "fastest")
         .env("BACKSTOCK_PARTS", "everything");
-    let (code, stderr) = run_to_exit(command);
+    let (code, stderr) = run_to_exit(command).await;
     assert_eq!(code, Some(2), "{stderr}");
     for part in [
         "BACKSTOCK_VARIANTS",

@@ -1,15 +1,14 @@
 //! The third parties: the real simulators, in one process per test.
 
 use std::path::Path;
-use std::process::{Command as StdCommand, Stdio};
+use std::process::Command;
 use std::sync::Once;
 
+use child_process::ChildProcess;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 
 pub struct Simulators {
-    _child: Child,
+    _child: ChildProcess,
     http: reqwest::Client,
     pub payment: String,
     pub carrier: String,
@@ -21,7 +20,7 @@ pub struct Simulators {
 fn build() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let status = StdCommand::new(env!("CARGO"))
+        let status = Command::new(env!("CARGO"))
             .args([
                 "build",
                 "--quiet",
@@ -41,26 +40,15 @@ impl Simulators {
         build();
         let program =
             Path::new(env!("CARGO_BIN_EXE_backstock-worker")).with_file_name("backstock-simulators");
-        let mut command = Command::new(program);
+        let mut command = child_process::command(&program);
         for service in ["PAYMENT", "CARRIER", "SMTP", "INBOX"] {
             command.env(format!("BACKSTOCK_{service}_LISTEN"), "127.0.0.1:0");
         }
-        let mut child = command
+        command
             .env("BACKSTOCK_LOG_FORMAT", "json")
-            .env("BACKSTOCK_CARRIER_DELIVER_AFTER_MS", "0")
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let serving = loop {
-            let line = log.next_line().await.unwrap().expect("it serves");
-            let line: Value = serde_json::from_str(&line).unwrap_or_default();
-            if line["fields"]["message"] == "serving" {
-                break line["fields"].clone();
-            }
-        };
-        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+            .env("BACKSTOCK_CARRIER_DELIVER_AFTER_MS", "0");
+        let mut child = ChildProcess::start_captured("simulators", command).unwrap();
+        let serving = child.next_logged("serving").await;
         let at = |scheme: &str, name: &str| format!("{scheme}://{}", serving[name].as_str().unwrap());
         Self {
             _child: child,

@@ -1,89 +1,45 @@
 //! A worker process, started as an operator starts it.
 
-use std::process::Stdio;
-use std::sync::{Arc, Mutex};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use child_process::ChildProcess;
+pub use child_process::CommandOutput;
 
-/// Far above the time that any command takes.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+/// Far above the duration of a shutdown.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Short, to keep the tests short.
 pub const RETRY_DELAYS_MS: [u32; 2] = [100, 300];
 
 pub struct Worker {
-    child: Child,
+    child: ChildProcess,
     internal: String,
-    log: Arc<Mutex<Vec<String>>>,
-}
-
-/// The result of a command.
-pub struct CommandOutput {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
-impl CommandOutput {
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|_| panic!("no JSON: {} {}", self.stdout, self.stderr))
-    }
 }
 
 pub fn command(settings: &[(&str, String)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_backstock-worker"));
+    let mut command = child_process::command(Path::new(env!("CARGO_BIN_EXE_backstock-worker")));
     command
         .env_clear()
-        .envs(settings.iter().map(|(name, value)| (*name, value.as_str())))
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+        .envs(settings.iter().map(|(name, value)| (*name, value.as_str())));
     command
 }
 
 /// Runs a command until it exits.
 pub async fn run(arguments: &[&str], settings: &[(&str, String)]) -> CommandOutput {
-    let running = command(settings)
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output();
-    let output = tokio::time::timeout(COMMAND_TIMEOUT, running)
-        .await
-        .expect("it ends by itself")
-        .unwrap();
-    CommandOutput {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+    let mut command = command(settings);
+    command.args(arguments);
+    child_process::run(command).await
 }
 
 impl Worker {
     /// Returns when the worker is ready.
     pub async fn start(settings: &[(&str, String)]) -> Self {
-        let mut child = command(settings).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let internal = loop {
-            let line = lines.next_line().await.unwrap();
-            let line = line.unwrap_or_else(|| panic!("it did not start: {:?}", log.lock().unwrap()));
-            let fields: Value = serde_json::from_str(&line).unwrap_or_default();
-            log.lock().unwrap().push(line);
-            if fields["fields"]["message"] == "working" {
-                break fields["fields"]["internal_listen"].as_str().unwrap().to_owned();
-            }
-        };
-        let rest = log.clone();
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                rest.lock().unwrap().push(line);
-            }
-        });
-        Self { child, internal, log }
+        let mut child = ChildProcess::start_captured("the worker", command(settings)).unwrap();
+        let fields = child.next_logged("working").await;
+        let internal = fields["internal_listen"].as_str().unwrap().to_owned();
+        Self { child, internal }
     }
 
     /// The address of the internal listener.
@@ -91,31 +47,18 @@ impl Worker {
         &self.internal
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id().unwrap()
-    }
-
-    /// Kills the process.
-    pub async fn kill(mut self) {
-        self.child.kill().await.unwrap();
-    }
+    /// Kills the process, as `kill -9` does.
+    pub fn kill(self) {}
 
     /// Shuts the worker down gracefully, and returns its exit code.
-    pub async fn stop(mut self) -> Option<i32> {
-        let killed = Command::new("kill")
-            .args(["-TERM", &self.pid().to_string()])
-            .status()
-            .await;
-        assert!(killed.unwrap().success());
-        let status = tokio::time::timeout(COMMAND_TIMEOUT, self.child.wait())
-            .await
-            .expect("it ends")
-            .unwrap();
-        status.code()
+    pub async fn stop(self) -> Option<i32> {
+        self.child.terminate();
+        let status = tokio::time::timeout(STOP_PATIENCE, self.child.exited()).await;
+        status.expect("it ends").code()
     }
 
     pub fn log(&self) -> String {
-        self.log.lock().unwrap().join("\n")
+        self.child.log()
     }
 
     /// A GET request to the internal listener.

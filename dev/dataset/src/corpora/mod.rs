@@ -1,8 +1,28 @@
 //! The words of the catalogue: what a shop sells, what it is made of, what people say about it, and
 //! where they live.
 //!
-//! Plain lists and sentence patterns. Two rules hold for every word here: it contains no quote or backslash, which
-//! JSON would escape, and no name of a series ([`super::series`]), whose search answers are known.
+//! Plain lists and sentence patterns, in text files beside the modules. Two rules hold for every word here: it contains
+//! no quote or backslash, which JSON would escape, and no name of a series ([`super::series`]), whose search answers are
+//! known.
+
+/// The lines below a heading of a file, up to an empty line.
+fn words(file: &'static str, heading: &str) -> Vec<&'static str> {
+    let (_, section) = file
+        .split_once(&format!("# {heading}\n"))
+        .expect("the file has this heading");
+    section.lines().take_while(|line| !line.is_empty()).collect()
+}
+
+/// Declares lists by their headings in a file.
+macro_rules! word_lists {
+    ($file:literal: $($(#[$doc:meta])* $visibility:vis $name:ident = $heading:literal;)+) => {
+        $(
+            $(#[$doc])*
+            $visibility static $name: std::sync::LazyLock<Vec<&'static str>> =
+                std::sync::LazyLock::new(|| super::words(include_str!($file), $heading));
+        )+
+    };
+}
 
 pub mod departments;
 pub mod descriptions;

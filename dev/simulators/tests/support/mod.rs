@@ -1,13 +1,14 @@
 //! The process under test and its clients.
 
 use std::net::SocketAddr;
-use std::process::{ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
+use child_process::ChildProcess;
+pub use child_process::CommandOutput;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
 
 /// Far above any expected wait, so only a fault reaches it.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -17,8 +18,7 @@ pub const SECRET: &str = "a secret of at least sixteen bytes";
 
 /// A running process.
 pub struct Simulators {
-    child: Child,
-    log: Lines<BufReader<ChildStderr>>,
+    child: ChildProcess,
     pub payment: SimulatedService,
     pub carrier: SimulatedService,
     pub inbox: SimulatedService,
@@ -32,13 +32,6 @@ pub struct SimulatedService {
     client: Client,
 }
 
-/// The result of a command.
-pub struct Ended {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-}
-
 /// A response. The body is null when it isn't JSON.
 #[derive(Debug, PartialEq)]
 pub struct Answer {
@@ -48,7 +41,7 @@ pub struct Answer {
 }
 
 fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_backstock-simulators"));
+    let mut command = child_process::command(Path::new(env!("CARGO_BIN_EXE_backstock-simulators")));
     command
         .args(arguments)
         .env_clear()
@@ -57,25 +50,13 @@ fn command(arguments: &[&str], settings: &[(&str, &str)]) -> Command {
                 .map(|service| (format!("BACKSTOCK_{service}_LISTEN"), "127.0.0.1:0")),
         )
         .env("BACKSTOCK_LOG_FORMAT", "json")
-        .envs(settings.iter().copied())
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+        .envs(settings.iter().copied());
     command
 }
 
 /// Runs a command to completion.
-pub async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> Ended {
-    let running = command(arguments, settings)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output();
-    let ended = tokio::time::timeout(DEADLINE, running).await;
-    let output = ended.expect("it ends by itself").unwrap();
-    Ended {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
+pub async fn run(arguments: &[&str], settings: &[(&str, &str)]) -> CommandOutput {
+    child_process::run(command(arguments, settings)).await
 }
 
 /// Polls until `look` returns a value. Panics with `what` at the deadline.
@@ -97,47 +78,32 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
 impl Simulators {
     /// Starts the process and reads its addresses from the log line `serving`.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
-        let mut child = command(&[], settings).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let mut seen = String::new();
-        while let Some(line) = log.next_line().await.unwrap() {
-            let fields = serde_json::from_str::<Value>(&line).unwrap_or_default()["fields"].take();
-            if fields["message"] == "serving" {
-                let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
-                // A missing response fails the test instead of hanging it.
-                let client = Client::builder().timeout(DEADLINE).build().unwrap();
-                let service = |name: &str| SimulatedService {
-                    address: address(name),
-                    client: client.clone(),
-                };
-                return Self {
-                    child,
-                    log,
-                    payment: service("payment_listen"),
-                    carrier: service("carrier_listen"),
-                    inbox: service("inbox_listen"),
-                    smtp: address("smtp_listen"),
-                };
-            }
-            seen.extend([&line, "\n"]);
+        let mut child = ChildProcess::start_captured("simulators", command(&[], settings)).unwrap();
+        let fields = child.next_logged("serving").await;
+        let address = |name: &str| fields[name].as_str().unwrap().parse().unwrap();
+        // A missing response fails the test instead of hanging it.
+        let client = Client::builder().timeout(DEADLINE).build().unwrap();
+        let service = |name: &str| SimulatedService {
+            address: address(name),
+            client: client.clone(),
+        };
+        Self {
+            payment: service("payment_listen"),
+            carrier: service("carrier_listen"),
+            inbox: service("inbox_listen"),
+            smtp: address("smtp_listen"),
+            child,
         }
-        panic!("the process ended before it served:\n{seen}");
     }
 
     /// Sends SIGTERM, as an orchestrator does.
-    pub async fn terminate(&self) {
-        let pid = self.child.id().unwrap().to_string();
-        let killed = Command::new("kill").args(["-TERM", &pid]).status().await;
-        assert!(killed.unwrap().success());
+    pub fn terminate(&self) {
+        self.child.terminate();
     }
 
     /// Waits for the process. Returns its exit status and the rest of its log.
-    pub async fn ended(mut self) -> (ExitStatus, String) {
-        let mut log = String::new();
-        while let Some(line) = self.log.next_line().await.unwrap() {
-            log.extend([&line, "\n"]);
-        }
-        (self.child.wait().await.unwrap(), log)
+    pub async fn ended(self) -> (ExitStatus, String) {
+        (self.child.exited().await, self.child.rest_of_log())
     }
 }
 

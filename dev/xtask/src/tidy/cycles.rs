@@ -7,7 +7,7 @@ use super::Finding;
 use super::files::{Files, TextFile};
 
 /// The crates whose top-level modules are checked.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "api",
     "worker",
     "shop",
@@ -16,6 +16,7 @@ const CRATES: [&str; 9] = [
     "dev/dataset",
     "dev/local-services",
     "dev/simulators",
+    "dev/tcp-proxy",
     "dev/xtask",
 ];
 

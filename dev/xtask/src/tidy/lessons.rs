@@ -1,14 +1,13 @@
 //! Rules on the documentation of lessons: each has its page, and the tables of lessons are up to date.
 
-use std::fs;
-use std::path::Path;
-
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use serde_json::Value;
 use techniques::{LESSONS, Lesson};
 
 use super::Finding;
-use super::files::{Files, TextFile};
+use super::files::Files;
+use super::generated::Block;
+use super::reports::{Run, recorded_runs};
 
 /// A table in a document between two markers.
 struct Table {
@@ -52,7 +51,7 @@ const SHOWN: [(&str, Option<&str>); 5] = [
     ("catalog_cache", Some("cold")),
 ];
 
-pub(crate) fn check(files: &Files) -> Result<Vec<Finding>> {
+pub(crate) fn check(files: &Files) -> Vec<Finding> {
     let mut findings = Vec::new();
     for lesson in LESSONS {
         let path = page(lesson);
@@ -61,46 +60,20 @@ pub(crate) fn check(files: &Files) -> Result<Vec<Finding>> {
             findings.push(Finding::new(&path, 1, message));
         }
     }
-    let reports = recorded_reports(files)?;
-    for table in TABLES {
-        let text = files.find(table.document).map_or("", |document| &document.text);
-        match table.between_markers(text) {
-            None => {
-                let message = format!("has no table between {} and {}", table.begin(), table.end());
-                findings.push(Finding::new(table.document, 1, message));
-            }
-            Some((before, found, _)) if found != table.render(&reports) => {
-                let line = before.lines().count() + 1;
-                let message = "the table of lessons is out of date: run cargo xtask tidy --fix";
-                findings.push(Finding::new(table.document, line, message));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(findings)
+    findings
 }
 
-/// Writes the tables into their documents.
-pub(crate) fn rewrite_tables(files: &Files, root: &Path) -> Result<()> {
-    let reports = recorded_reports(files)?;
-    for table in TABLES {
-        let name = table.document;
-        let document = files.find(name).with_context(|| format!("there is no {name}"))?;
-        let Some((before, found, after)) = table.between_markers(&document.text) else {
-            bail!(
-                "{name} has no table: add {} and {} on separate lines",
-                table.begin(),
-                table.end()
-            );
-        };
-        let rendered = table.render(&reports);
-        if found != rendered {
-            fs::write(root.join(name), format!("{before}{rendered}{after}"))
-                .with_context(|| format!("cannot write {name}"))?;
-            println!("rewrote the table of lessons of {name}");
-        }
-    }
-    Ok(())
+/// The tables of lessons.
+pub(crate) fn blocks(files: &Files) -> Result<Vec<Block>> {
+    let mut runs = recorded_runs(files)?;
+    // A run at another scale supplements a lesson's page.
+    runs.retain(|run| run.report["scale"] == "s");
+    let block = |table: Table| Block {
+        document: table.document.to_owned(),
+        name: table.marker.to_owned(),
+        text: table.render(&runs),
+    };
+    Ok(TABLES.map(block).into())
 }
 
 fn lesson(name: &str) -> Option<&'static Lesson> {
@@ -112,35 +85,18 @@ fn page(lesson: &Lesson) -> String {
 }
 
 impl Table {
-    fn begin(&self) -> String {
-        format!("<!-- {}:begin -->", self.marker)
-    }
-
-    fn end(&self) -> String {
-        format!("<!-- {}:end -->", self.marker)
-    }
-
-    /// The text before the table with the opening marker, the table, and the rest.
-    fn between_markers<'t>(&self, text: &'t str) -> Option<(&'t str, &'t str, &'t str)> {
-        let begin = text.find(&self.begin())? + self.begin().len();
-        let end = begin + text[begin..].find(&self.end())?;
-        Some((&text[..begin], &text[begin..end], &text[end..]))
-    }
-
-    fn render(&self, reports: &[Recorded]) -> String {
+    fn render(&self, runs: &[Run]) -> String {
         let mut table =
             String::from("\n| lesson | what it switches | arms | measured effect |\n|---|---|---|---|\n");
         for (lesson, scenario) in (self.rows)() {
             let arms: Vec<String> = lesson.arms.iter().map(|arm| format!("`{}`", arm.name)).collect();
-            let newest = reports
-                .iter()
-                .find(|report| compared(&report.json, lesson).is_some());
+            let newest = runs.iter().find_map(|run| Some((run, run.lesson(lesson.name)?)));
             let effect = newest.map_or_else(
                 || "not recorded yet".to_owned(),
-                |report| {
-                    let (root, path) = (self.root, &report.path);
-                    let effect = effect(&report.json, lesson, scenario);
-                    format!("{effect} · [{}]({root}{path})", report.day())
+                |(run, found)| {
+                    let (root, path) = (self.root, &run.path);
+                    let effect = effect(found, lesson, scenario);
+                    format!("{effect} · [{}]({root}{path})", run.day())
                 },
             );
             let (name, summary) = (lesson.name, lesson.summary);
@@ -159,55 +115,12 @@ impl Table {
     }
 }
 
-/// A report under `loadtests/results/`.
-struct Recorded {
-    path: String,
-    json: Value,
-}
-
-impl Recorded {
-    fn day(&self) -> &str {
-        let time = self.json["started_at"].as_str().unwrap_or("an unknown day");
-        time.split('T').next().unwrap_or(time)
-    }
-}
-
-/// The reports on generated data, newest first. Results on an imported catalogue hold only for that catalogue.
-fn recorded_reports(files: &Files) -> Result<Vec<Recorded>> {
-    let is_report = |file: &&TextFile| file.path.starts_with("loadtests/results/");
-    let mut reports = Vec::new();
-    for file in files.ending("/report.json").filter(is_report) {
-        let json: Value =
-            serde_json::from_str(&file.text).with_context(|| format!("{} is no JSON", file.path))?;
-        // A run at another scale supplements a lesson's page.
-        if json["scale"] == "s" {
-            reports.push(Recorded {
-                path: file.path.clone(),
-                json,
-            });
-        }
-    }
-    // All times are UTC in one format, so they sort as texts.
-    reports.sort_by(|a, b| b.json["started_at"].as_str().cmp(&a.json["started_at"].as_str()));
-    Ok(reports)
-}
-
-/// The comparison of a lesson in a report, unless it was skipped.
-fn compared<'a>(report: &'a Value, lesson: &Lesson) -> Option<&'a Value> {
-    let lessons = report["lessons"].as_array()?;
-    let found = lessons.iter().find(|found| found["name"] == lesson.name)?;
-    (!found["skipped"].is_string()).then_some(found)
-}
-
 /// The outcomes that are faults of the baseline, and their names in the table.
 const FAULTS: [(&str, &str); 2] = [("oversold", "units oversold"), ("lost", "events lost")];
 
 /// A scenario's headline: the fault of the baseline, or the median latency, or the CPU time. Without a name, the first
 /// scenario's.
-fn effect(report: &Value, lesson: &Lesson, scenario: Option<&str>) -> String {
-    let Some(found) = compared(report, lesson) else {
-        return "not recorded yet".to_owned();
-    };
+fn effect(found: &Value, lesson: &Lesson, scenario: Option<&str>) -> String {
     if found["signature"]["holds"] != true {
         return "comparison failed".to_owned();
     }
@@ -305,9 +218,9 @@ mod tests {
         let recorded = |path: &str, day: &str, json: Value| {
             let mut json = json;
             json["started_at"] = format!("{day}T03:04:05Z").into();
-            Recorded {
+            Run {
                 path: path.to_owned(),
-                json,
+                report: json,
             }
         };
         let newer = serde_json::json!({ "scale": "s", "lessons": [{ "name": "indexes", "signature": { "holds": false } }] });
@@ -331,7 +244,7 @@ mod tests {
     #[test]
     fn the_headline_is_the_first_scenarios_median_latency() {
         assert_eq!(
-            effect(&report(), pagination(), None),
+            effect(&report()["lessons"][0], pagination(), None),
             "**12×** [9.9, 16] (median latency, depth 10k)"
         );
     }
@@ -344,7 +257,7 @@ mod tests {
         cold["name"] = "cold".into();
         cold["ratios"][1]["value"] = 0.5.into();
         scenarios.as_array_mut().unwrap().push(cold);
-        let effect = |scenario| effect(&report, pagination(), Some(scenario));
+        let effect = |scenario| effect(&report["lessons"][0], pagination(), Some(scenario));
         assert_eq!(effect("cold"), "**0.50×** [9.9, 16] (median latency, cold)");
         assert_eq!(effect("lukewarm"), "not measured");
     }
@@ -362,7 +275,7 @@ mod tests {
             .unwrap()
             .pop();
         assert_eq!(
-            effect(&report, pagination(), None),
+            effect(&report["lessons"][0], pagination(), None),
             "**3.0×** [2.0, 4.0] (CPU, depth 10k)"
         );
     }
@@ -373,7 +286,7 @@ mod tests {
         let arm = |name: &str, lost: u64| serde_json::json!({ "name": name, "outcomes": { "lost": lost } });
         report["lessons"][0]["scenarios"][0]["arms"] = vec![arm("offset", 3), arm("cursor", 0)].into();
         assert_eq!(
-            effect(&report, pagination(), None),
+            effect(&report["lessons"][0], pagination(), None),
             "**3 → 0** events lost (depth 10k)"
         );
     }
@@ -382,16 +295,9 @@ mod tests {
     fn a_comparison_with_a_failed_activation_check_has_no_effect() {
         let mut report = report();
         report["lessons"][0]["signature"]["holds"] = false.into();
-        assert_eq!(effect(&report, pagination(), None), "comparison failed");
-    }
-
-    #[test]
-    fn the_table_is_found_between_its_markers() {
-        let [table, _] = TABLES;
-        let text = format!("intro\n{}\nold\n{}\nrest\n", table.begin(), table.end());
-        let (before, found, after) = table.between_markers(&text).unwrap();
-        assert_eq!(found, "\nold\n");
-        assert_eq!(format!("{before}{found}{after}"), text);
-        assert!(table.between_markers("no markers").is_none());
+        assert_eq!(
+            effect(&report["lessons"][0], pagination(), None),
+            "comparison failed"
+        );
     }
 }

@@ -2,29 +2,30 @@
 //!
 //! Read next: any of the modules below; each has the rules on one subject.
 
-mod alerts;
 mod arms;
 mod cycles;
 mod dependencies;
 mod doc_numbers;
 mod docs;
 mod files;
+mod generated;
 mod lessons;
-mod links;
 mod recorded_results;
+mod reports;
 mod settings;
 mod sources;
 mod sql;
 mod vocabulary;
-mod workflows;
 
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use local_services::workspace_root;
 
 use self::files::Files;
+use self::generated::Block;
 
 /// A violation of a rule.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,20 +58,16 @@ pub(crate) fn check() -> Result<ExitCode> {
     let root = workspace_root()?;
     let files = Files::read(&root)?;
     let mut findings = Vec::new();
-    findings.extend(alerts::check(&files));
     findings.extend(sources::check(&files));
     findings.extend(arms::check(&files));
     findings.extend(cycles::check(&files));
-    findings.extend(lessons::check(&files)?);
-    findings.extend(doc_numbers::check(&files)?);
+    findings.extend(lessons::check(&files));
     findings.extend(docs::check(&files));
     findings.extend(recorded_results::check(&files));
-    findings.extend(settings::check(&files, &root)?);
     findings.extend(sql::check(&files));
     findings.extend(vocabulary::check(&files));
-    findings.extend(workflows::check(&files));
-    findings.extend(links::check(&files));
-    findings.extend(dependencies::check(&files, &root)?);
+    findings.extend(dependencies::check(&files));
+    findings.extend(generated::check(&files, &generated_blocks(&files, &root)?));
     findings.sort();
     for finding in &findings {
         println!("{finding}");
@@ -91,8 +88,13 @@ pub(crate) fn check() -> Result<ExitCode> {
 pub(crate) fn fix() -> Result<ExitCode> {
     let root = workspace_root()?;
     let files = Files::read(&root)?;
-    lessons::rewrite_tables(&files, &root)?;
-    doc_numbers::rewrite_blocks(&files, &root)?;
-    settings::rewrite_tables(&files, &root)?;
+    generated::rewrite(&files, &root, &generated_blocks(&files, &root)?)?;
     check()
+}
+
+fn generated_blocks(files: &Files, root: &Path) -> Result<Vec<Block>> {
+    let mut blocks = lessons::blocks(files)?;
+    blocks.extend(doc_numbers::blocks(files)?);
+    blocks.extend(settings::blocks(root)?);
+    Ok(blocks)
 }

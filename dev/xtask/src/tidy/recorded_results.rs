@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use super::Finding;
 use super::files::{Files, TextFile};
-use super::links::resolve;
 
 const RECORDS: &str = "loadtests/results/";
 
@@ -44,6 +43,22 @@ fn citations(line: &str) -> impl Iterator<Item = Citation<'_>> {
         let is_link = !target.contains([')', '(']);
         is_link.then_some(Citation { text, target, path })
     })
+}
+
+/// The link's path from the root. None when it leaves the repository.
+fn resolve(from: &str, link: &str) -> Option<String> {
+    let mut parts: Vec<&str> = from.split('/').collect();
+    parts.pop();
+    for part in link.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            name => parts.push(name),
+        }
+    }
+    Some(parts.join("/"))
 }
 
 fn mismatch(files: &Files, page: &TextFile, citation: &Citation<'_>) -> Option<String> {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::timeout;
+use reqwest::{Client, StatusCode};
 
-use super::http;
 use super::shop::LocalShop;
 
 // Copied from the lab's generator; a test below compares them.
@@ -25,11 +24,14 @@ pub(crate) enum DemoSignIn {
 
 /// Signs in to both shops.
 pub(crate) async fn try_sign_in() -> DemoSignIn {
+    let client = Client::new();
     for shop in LocalShop::BOTH {
-        let [port, ..] = shop.ports();
-        let body = format!(r#"{{"email":"{CUSTOMER_EMAIL}","password":"{PASSWORD}"}}"#);
-        let response = timeout(DEADLINE, http::post_json(port, "/v1/sessions", &body)).await;
-        if !matches!(response, Ok(Ok(201))) {
+        let request = client
+            .post(format!("{}/v1/sessions", shop.url()))
+            .timeout(DEADLINE);
+        let credentials = serde_json::json!({ "email": CUSTOMER_EMAIL, "password": PASSWORD });
+        let response = request.json(&credentials).send().await;
+        if !matches!(response, Ok(response) if response.status() == StatusCode::CREATED) {
             return DemoSignIn::Rejected;
         }
     }

@@ -5,7 +5,6 @@
 
 mod banner;
 mod demo;
-mod http;
 mod lock;
 mod processes;
 mod secrets;
@@ -45,7 +44,6 @@ pub(crate) fn up(left: Selection, right: Selection) -> Result<ExitCode> {
         services.create_vhost(shop.name())?;
     }
     let secrets = Secrets::load_or_create()?;
-    // One thread, because the parent-death signal is tied to the thread that started the child (see `processes.rs`).
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;

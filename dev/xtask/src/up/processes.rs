@@ -1,22 +1,20 @@
-//! The processes of the shops and of the simulated third parties: start, readiness, graceful shutdown.
+//! The processes of `up`: each with its own log, polled until all are ready, and stopped gracefully.
 //!
-//! Each has its own process group, so Ctrl-C reaches only `up`, which then stops them in order. If `up` is killed, the
-//! kernel sends each a SIGTERM (`setpriv --pdeathsig`).
+//! Each has its own process group, so Ctrl-C reaches only `up`, which then stops them in order.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use child_process::ChildProcess;
 use local_services::home_dir;
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::Command;
+use reqwest::{Client, StatusCode};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{http, third_parties};
+use super::third_parties;
 
 /// The timeout of start-up, and of the graceful shutdown.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -52,76 +50,51 @@ pub(crate) enum ExitReason {
 /// The running processes.
 #[derive(Default)]
 pub(crate) struct Processes {
-    running: Vec<RunningProcess>,
-    exits: JoinSet<(Pid, ExitStatus)>,
-}
-
-struct RunningProcess {
-    name: String,
-    pid: Pid,
-    log: PathBuf,
-    health: Health,
+    running: Vec<(ChildProcess, Health)>,
 }
 
 impl Processes {
     /// Starts a process, whose program is in the directory `programs`.
-    pub(crate) fn start(&mut self, programs: &Path, child: ProcessSpec) -> Result<()> {
-        let ProcessSpec {
-            name,
-            program,
-            arguments,
-            environment,
-            health,
-        } = child;
-        let log = home_dir()?.join("logs").join(format!("{name}.log"));
-        let output = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut child = Command::new("setpriv")
-            .args(["--pdeathsig", "TERM", "--"])
-            .arg(programs.join(program))
-            .args(arguments)
-            .envs(environment)
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .with_context(|| format!("cannot start {name}"))?;
-        let pid = child
-            .id()
-            .and_then(|pid| Pid::from_raw(pid.cast_signed()))
-            .context("a child without an id")?;
-        self.exits.spawn(async move {
-            let status = child.wait().await.expect("a started child can be waited for");
-            (pid, status)
-        });
-        self.running.push(RunningProcess {
-            name,
-            pid,
-            log,
-            health,
-        });
+    pub(crate) fn start(&mut self, programs: &Path, spec: ProcessSpec) -> Result<()> {
+        let log = home_dir()?.join("logs").join(format!("{}.log", spec.name));
+        let mut command = child_process::command(&programs.join(spec.program));
+        command
+            .args(spec.arguments)
+            .envs(spec.environment)
+            .process_group(0);
+        let child = ChildProcess::start(&spec.name, command, &log)?;
+        self.running.push((child, spec.health));
         Ok(())
     }
 
     /// Runs `when_ready` once all processes are ready. Returns on a signal, or when a process dies.
-    pub(crate) async fn run(&mut self, when_ready: impl AsyncFnOnce()) -> Result<ExitReason> {
+    pub(crate) async fn run(&self, when_ready: impl AsyncFnOnce()) -> Result<ExitReason> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let checks: Vec<Health> = self.running.iter().map(|child| child.health).collect();
         let ready = async {
-            if timeout(DEADLINE, all_ready(&checks)).await.is_ok() {
+            if timeout(DEADLINE, self.all_ready()).await.is_ok() {
                 when_ready().await;
                 std::future::pending::<()>().await;
             }
         };
+        let mut exits = JoinSet::new();
+        for (index, (child, _)) in self.running.iter().enumerate() {
+            let exited = child.exited();
+            exits.spawn(async move { (index, exited.await) });
+        }
         tokio::select! {
             _ = terminate.recv() => Ok(ExitReason::Requested),
             _ = interrupt.recv() => Ok(ExitReason::Requested),
             _ = hang_up.recv() => Ok(ExitReason::Requested),
-            Some(exit) = self.exits.join_next() => {
-                let (pid, status) = exit?;
-                Ok(ExitReason::Died { message: self.remove(pid, status) })
+            Some(exit) = exits.join_next() => {
+                let (index, status) = exit?;
+                let (child, _) = &self.running[index];
+                let log = child.log();
+                let lines: Vec<&str> = log.lines().collect();
+                let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
+                let message = format!("{} ended ({status}). The end of its log:\n{last}", child.name());
+                Ok(ExitReason::Died { message })
             }
             () = ready => bail!(
                 "the shops were not ready within {} s; their logs are in {}",
@@ -131,63 +104,34 @@ impl Processes {
         }
     }
 
-    fn remove(&mut self, pid: Pid, status: ExitStatus) -> String {
-        let Some(index) = self.running.iter().position(|child| child.pid == pid) else {
-            return format!("process {pid:?} ended ({status})");
-        };
-        let child = self.running.swap_remove(index);
-        let text = fs::read_to_string(&child.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n");
-        format!(
-            "{} ended ({status}). The end of {}:\n{last}",
-            child.name,
-            child.log.display()
-        )
+    async fn all_ready(&self) {
+        let client = Client::new();
+        for (_, Health { port, path }) in &self.running {
+            let url = format!("http://127.0.0.1:{port}{path}");
+            while !matches!(client.get(&url).send().await, Ok(response) if response.status() == StatusCode::OK)
+            {
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
     }
 
     /// Stops all processes, and kills those that exceed the timeout. The third parties stop last, because draining workers
     /// still need them.
     pub(crate) async fn stop(&mut self) {
-        self.stop_matching(|name| name != third_parties::NAME).await;
-        self.stop_matching(|_| true).await;
-    }
-
-    async fn stop_matching(&mut self, matches: fn(&str) -> bool) {
-        self.signal(matches, Signal::TERM);
-        let all_ended = async {
-            while self.running.iter().any(|child| matches(&child.name)) {
-                let Some(exit) = self.exits.join_next().await else {
-                    break;
-                };
-                if let Ok((pid, _)) = exit {
-                    self.running.retain(|child| child.pid != pid);
-                }
-            }
-        };
-        if timeout(DEADLINE, all_ended).await.is_err() {
-            for child in self.running.iter().filter(|child| matches(&child.name)) {
-                eprintln!(
-                    "{} did not stop within {} s and was killed",
-                    child.name,
-                    DEADLINE.as_secs()
-                );
-            }
-            self.signal(matches, Signal::KILL);
-        }
-    }
-
-    fn signal(&self, matches: fn(&str) -> bool, signal: Signal) {
-        for child in self.running.iter().filter(|child| matches(&child.name)) {
-            let _ = kill_process(child.pid, signal); // Fails if it has just exited.
-        }
+        let running = self.running.drain(..).map(|(child, _)| child);
+        let (third_parties, shops) = running.partition(|child| child.name() == third_parties::NAME);
+        stop_together(shops).await;
+        stop_together(third_parties).await;
     }
 }
 
-async fn all_ready(checks: &[Health]) {
-    for Health { port, path } in checks {
-        while !matches!(http::get(*port, path).await, Ok(200)) {
-            sleep(Duration::from_millis(20)).await;
+async fn stop_together(children: Vec<ChildProcess>) {
+    let deadline = Instant::now() + DEADLINE;
+    children.iter().for_each(ChildProcess::terminate);
+    for child in children {
+        if timeout_at(deadline, child.exited()).await.is_err() {
+            let (name, seconds) = (child.name(), DEADLINE.as_secs());
+            eprintln!("{name} did not stop within {seconds} s and was killed");
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use tcp_proxy::Proxy;
 
 use super::{Arm, carts};
 use crate::costs::{StatementCost as Statement, Statements};
 use crate::lessons::Observation;
 use crate::load::{Request, fetch};
-use crate::proxy::Proxy;
 use crate::report::{Cost, StatementCost};
 use crate::shop::Shop;
 use crate::trials::{PLENTY, Tap, ThirdParties};

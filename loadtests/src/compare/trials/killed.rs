@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
+use tcp_proxy::Direction;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -19,7 +20,7 @@ use super::{Arm, Run, outcome, plenty};
 use crate::costs::LAB_MARK;
 use crate::lessons::Trial;
 use crate::load::{Request, Target, fetch};
-use crate::trials::{Carts, Heard, Held, Tap, Town};
+use crate::trials::{Carts, Heard, Tap, Town};
 
 /// How long a moment is waited for: until all orders are paid, until the broker has all events, until the outbox is
 /// empty.
@@ -37,7 +38,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// Kills at a moment that is made.
 pub(super) async fn killed(
     trial: &Trial,
-    held: Held,
+    blackhole: Direction,
     rounds: usize,
     orders: usize,
     arms: &mut [Arm],
@@ -54,7 +55,7 @@ pub(super) async fn killed(
         arm.town.since = Uuid::now_v7();
         let mut answered_again = 0;
         for _ in 0..rounds {
-            answered_again += round(arm, &mut carts, &tap, trial, held, orders).await?;
+            answered_again += round(arm, &mut carts, &tap, trial, blackhole, orders).await?;
         }
         outcome(
             &mut run.report,
@@ -73,7 +74,7 @@ async fn round(
     carts: &mut Carts,
     tap: &Tap,
     trial: &Trial,
-    held: Held,
+    blackhole: Direction,
     orders: usize,
 ) -> Result<i64> {
     let town = &mut arm.town;
@@ -106,14 +107,14 @@ async fn round(
     if let Some(worker) = &town.worker {
         worker.pause();
     }
-    town.line.hold(held);
+    town.broker_proxy.blackhole(blackhole);
     let (target, in_flight) = (town.shop().target(), requests.clone());
     let calls = tokio::spawn(async move { ask_all(&target, &in_flight, orders).await });
     wait_until_paid(town, &ids).await?;
     if let Some(worker) = &town.worker {
         worker.resume();
     }
-    if held == Held::Answers {
+    if blackhole == Direction::Responses {
         let all = before + 1 + u32::try_from(orders)?;
         ensure!(
             tap.wait_for(all, PATIENCE).await?,
@@ -123,7 +124,7 @@ async fn round(
         );
     }
     town.kill();
-    town.line.mend();
+    town.broker_proxy.restore()?;
     calls.await.context("the buyers' task has failed")?;
     town.start_api().await?;
     town.start_worker(trial.worker).await?;

@@ -95,7 +95,7 @@ async fn build(plan: &Plan, ground: &Ground, arm: &'static str, number: u8) -> R
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         database_settings: Vec::new(),
-        has_line: true,
+        has_broker_proxy: true,
     };
     Ok(Arm {
         name: arm,
@@ -215,8 +215,12 @@ async fn run(
             rush::rush(plan, units, buyers, clients, arms, &mut run).await?;
         }
         Course::MailOutage { orders } => rush::mail_outage(trial, orders, arms, &mut run).await?,
-        Course::Killed { held, rounds, orders } => {
-            killed::killed(trial, held, rounds, orders, arms, &mut run).await?;
+        Course::Killed {
+            blackhole,
+            rounds,
+            orders,
+        } => {
+            killed::killed(trial, blackhole, rounds, orders, arms, &mut run).await?;
         }
         Course::KilledUnderLoad { clients, kills } => {
             killed::under_load(trial, clients, kills, arms, &mut run).await?;

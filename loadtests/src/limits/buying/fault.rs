@@ -1,18 +1,16 @@
 //! A gateway that fails for one order: a forwarder before the simulator, which answers whatever names that order with a 500.
 
-use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use hyper::service::service_fn;
-use hyper::{Request as HttpRequest, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use axum::Router;
+use axum::body::to_bytes;
+use axum::extract::{Request as HttpRequest, State};
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -22,12 +20,12 @@ use crate::load::{Fetched, Request, Target, fetch};
 #[derive(Debug)]
 pub(super) struct Fault {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<FaultState>,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FaultState {
     upstream: Mutex<Option<SocketAddr>>,
     refused_text: Mutex<Option<String>>,
     refused: AtomicU64,
@@ -39,8 +37,12 @@ impl Fault {
             .await
             .context("no free port for a faulty gateway")?;
         let address = listener.local_addr()?;
-        let state = Arc::new(State::default());
-        let task = tokio::spawn(serve(listener, Arc::clone(&state)));
+        let state = Arc::new(FaultState::default());
+        let router = Router::new().fallback(answer).with_state(Arc::clone(&state));
+        // It serves until it is aborted.
+        let task = tokio::spawn(async move {
+            let _ = axum::serve(listener, router).await;
+        });
         Ok(Fault { address, state, task })
     }
 
@@ -74,27 +76,14 @@ impl Drop for Fault {
     }
 }
 
-async fn serve(listener: TcpListener, state: Arc<State>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let state = Arc::clone(&state);
-        let service = service_fn(move |request| answer(Arc::clone(&state), request));
-        tokio::spawn(
-            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service),
-        );
-    }
-}
-
-async fn answer(
-    state: Arc<State>,
-    request: HttpRequest<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(State(state): State<Arc<FaultState>>, request: HttpRequest) -> Response {
     let forwarded = forward(&state, request).await;
-    Ok(forwarded.unwrap_or_else(|_| plain(StatusCode::BAD_GATEWAY)))
+    forwarded.unwrap_or_else(|_| StatusCode::BAD_GATEWAY.into_response())
 }
 
-async fn forward(state: &State, request: HttpRequest<Incoming>) -> Result<Response<Full<Bytes>>> {
+async fn forward(state: &FaultState, request: HttpRequest) -> Result<Response> {
     let (head, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
+    let body = to_bytes(body, usize::MAX).await?;
     let path = head
         .uri
         .path_and_query()
@@ -107,14 +96,14 @@ async fn forward(state: &State, request: HttpRequest<Incoming>) -> Result<Respon
         .clone();
     if refused.is_some_and(|text| path.contains(&text) || String::from_utf8_lossy(&body).contains(&text)) {
         state.refused.fetch_add(1, Ordering::Relaxed);
-        return Ok(plain(StatusCode::INTERNAL_SERVER_ERROR));
+        return Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response());
     }
     let upstream = *state.upstream.lock().unwrap_or_else(PoisonError::into_inner);
     let upstream = upstream.context("nothing is behind this gateway yet")?;
     let mut forwarded = Request::get(&path)?;
     forwarded.method = head.method;
     forwarded.body = body;
-    let own = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, hyper::header::HOST];
+    let own = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, HOST];
     forwarded.headers = head
         .headers
         .iter()
@@ -126,17 +115,9 @@ async fn forward(state: &State, request: HttpRequest<Incoming>) -> Result<Respon
         headers,
         body,
     } = fetch(&Target::new(upstream), &forwarded).await?;
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
+    let mut response = (status, body).into_response();
     for (name, value) in headers.iter().filter(|(name, _)| !own.contains(name)) {
         response.headers_mut().insert(name.clone(), value.clone());
     }
     Ok(response)
-}
-
-fn plain(status: StatusCode) -> Response<Full<Bytes>> {
-    let body = r#"{"code": "internal", "message": "a fault that the lab asked for"}"#;
-    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
-    *response.status_mut() = status;
-    response
 }

@@ -180,7 +180,7 @@ impl Buying<'_> {
             template: self.template.to_owned(),
             environment: Vec::new(),
             database_settings: database_settings.to_vec(),
-            has_line: false,
+            has_broker_proxy: false,
         }
     }
 

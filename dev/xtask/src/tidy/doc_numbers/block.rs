@@ -4,8 +4,8 @@
 
 use serde_json::Value;
 
-use super::Run;
 use super::table::{interval, metric, number, table};
+use crate::tidy::reports::Run;
 
 pub(super) const NOT_RECORDED: &str = "Not recorded yet.";
 

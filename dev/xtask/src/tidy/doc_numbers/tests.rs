@@ -1,9 +1,12 @@
 //! Tests of the measured block: a recorded run in, Markdown out.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::block::{NOT_RECORDED, text as block};
 use super::*;
+use crate::tidy::files::TextFile;
+use crate::tidy::generated;
+use crate::tidy::reports::Run;
 
 fn run(folder: &str, started_at: &str, lesson: Value) -> Run {
     let report = json!({
@@ -163,13 +166,14 @@ fn a_page_that_differs_from_the_recorded_run_is_found() {
         text: text.to_owned(),
     };
     let findings = |text: &str| {
-        check(&Files {
+        let files = Files {
             all: vec![page(text)],
-        })
-        .unwrap()
+        };
+        generated::check(&files, &blocks(&files).unwrap())
     };
-    assert!(findings(&format!("a\n{BEGIN}\n{NOT_RECORDED}\n{END}\nb\n")).is_empty());
-    let stale = findings(&format!("a\n{BEGIN}\n605 times\n{END}\nb\n"));
+    let measured = |text: &str| format!("a\n<!-- measured:begin -->\n{text}\n<!-- measured:end -->\nb\n");
+    assert!(findings(&measured(NOT_RECORDED)).is_empty());
+    let stale = findings(&measured("605 times"));
     assert_eq!(stale.len(), 1);
     assert_eq!(stale[0].line, 3);
     assert_eq!(findings("no markers").len(), 1);

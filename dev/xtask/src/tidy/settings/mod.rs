@@ -8,7 +8,6 @@ mod help;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -16,8 +15,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use self::help::Setting;
-use super::Finding;
-use super::files::Files;
+use super::generated::Block;
 
 const PAGE: &str = "docs/OPERATIONS.md";
 
@@ -32,59 +30,13 @@ const COMMANDS: [(&str, &[&str]); 7] = [
     ("backstock-simulators", &[]),
 ];
 
-pub(crate) fn check(files: &Files, root: &Path) -> Result<Vec<Finding>> {
-    let Some(page) = files.find(PAGE) else {
-        return Ok(vec![Finding::new(PAGE, 1, "the page is missing")]);
+pub(crate) fn blocks(root: &Path) -> Result<Vec<Block>> {
+    let block = |(name, text)| Block {
+        document: PAGE.to_owned(),
+        name: format!("settings:{name}"),
+        text,
     };
-    let mut findings = Vec::new();
-    for (name, table) in tables(root)? {
-        match between_markers(&page.text, &name) {
-            None => {
-                let (begin, end) = markers(&name);
-                let message = format!("has no table of settings between {begin} and {end}");
-                findings.push(Finding::new(PAGE, 1, message));
-            }
-            Some((before, found, _)) if found != table => {
-                let message = "the table of settings differs from --help: run cargo xtask tidy --fix";
-                findings.push(Finding::new(PAGE, before.lines().count() + 1, message));
-            }
-            Some(_) => {}
-        }
-    }
-    Ok(findings)
-}
-
-/// Rewrites the tables.
-pub(crate) fn rewrite_tables(files: &Files, root: &Path) -> Result<()> {
-    let page = files.find(PAGE).with_context(|| format!("there is no {PAGE}"))?;
-    let mut text = page.text.clone();
-    for (name, table) in tables(root)? {
-        let Some((before, _, after)) = between_markers(&text, &name) else {
-            let (begin, end) = markers(&name);
-            bail!("{PAGE} has no table of {name}: add {begin} and {end} on separate lines");
-        };
-        text = format!("{before}{table}{after}");
-    }
-    if text != page.text {
-        fs::write(root.join(PAGE), text).with_context(|| format!("cannot write {PAGE}"))?;
-        println!("rewrote the tables of settings of {PAGE}");
-    }
-    Ok(())
-}
-
-fn markers(name: &str) -> (String, String) {
-    (
-        format!("<!-- settings:{name}:begin -->"),
-        format!("<!-- settings:{name}:end -->"),
-    )
-}
-
-/// The text before the table with the opening marker, the table, and the rest.
-fn between_markers<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str, &'a str)> {
-    let (begin, end) = markers(name);
-    let begin = text.find(&begin)? + begin.len();
-    let end = begin + text[begin..].find(&end)?;
-    Some((&text[..begin], &text[begin..end], &text[end..]))
+    Ok(tables(root)?.into_iter().map(block).collect())
 }
 
 /// Each command's name, such as `backstock-api serve`, with its table.
@@ -228,14 +180,5 @@ mod tests {
         assert!(table.contains("| – | `--strict` | – | – |"), "{table}");
         assert!(table.ends_with("\nAs above: `BACKSTOCK_LOG`.\n"), "{table}");
         assert!(!table.contains("`--log`"), "{table}");
-    }
-
-    #[test]
-    fn each_table_is_found_between_its_own_markers() {
-        let text = "a\n<!-- settings:x y:begin -->\nold\n<!-- settings:x y:end -->\nrest\n";
-        let (before, found, after) = between_markers(text, "x y").unwrap();
-        assert_eq!(found, "\nold\n");
-        assert_eq!(format!("{before}{found}{after}"), text);
-        assert!(between_markers(text, "x").is_none());
     }
 }

@@ -1,11 +1,12 @@
-//! The delay proxy against a server that echoes.
+//! The proxy against servers that echo.
 
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use loadtests::proxy::{Counters, Proxy};
+use tcp_proxy::{Counters, Direction, Proxy, Verdict};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -149,6 +150,112 @@ async fn a_store_that_is_gone_closes_the_clients_connection() {
         TcpStream::connect(address).await.is_err(),
         "a dropped proxy listens no more"
     );
+}
+
+/// Echoes, and counts the bytes that it has read.
+async fn echo() -> (SocketAddr, tokio::sync::watch::Receiver<usize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (heard, told) = tokio::sync::watch::channel(0);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let heard = heard.clone();
+            tokio::spawn(async move {
+                let mut buffer = [0; 64];
+                while let Ok(length @ 1..) = stream.read(&mut buffer).await {
+                    heard.send_modify(|count| *count += length);
+                    stream.write_all(&buffer[..length]).await.unwrap();
+                }
+            });
+        }
+    });
+    (address, told)
+}
+
+#[tokio::test]
+async fn a_blackhole_swallows_one_direction_and_its_end_closes_the_connections() {
+    let (server, mut heard) = echo().await;
+    let proxy = Proxy::start(server, Duration::ZERO).unwrap();
+    let mut answer = [0; 2];
+
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    client.write_all(b"ab").await.unwrap();
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"ab");
+
+    proxy.blackhole(Direction::Responses);
+    client.write_all(b"cd").await.unwrap();
+    heard.wait_for(|count| *count == 4).await.unwrap();
+    proxy.restore().unwrap();
+    assert_eq!(
+        client.read(&mut answer).await.unwrap_or(0),
+        0,
+        "the answer is gone, and so is the connection"
+    );
+
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    client.write_all(b"ef").await.unwrap();
+    client.read_exact(&mut answer).await.unwrap();
+    proxy.blackhole(Direction::Requests);
+    client.write_all(b"gh").await.unwrap();
+    proxy.restore().unwrap();
+    assert_eq!(client.read(&mut answer).await.unwrap_or(0), 0);
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    client.write_all(b"ij").await.unwrap();
+    client.read_exact(&mut answer).await.unwrap();
+    assert_eq!(
+        (&answer, *heard.borrow()),
+        (b"ij", 8),
+        "what was swallowed never arrived"
+    );
+}
+
+#[tokio::test]
+async fn a_cut_proxy_refuses_connections_until_it_is_restored() {
+    let proxy = Proxy::start(doubling_server().await, Duration::ZERO).unwrap();
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    ask(&mut client, b"a").await;
+    proxy.cut();
+    assert_eq!(client.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    assert!(TcpStream::connect(proxy.address()).await.is_err());
+    proxy.restore().unwrap();
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    assert_eq!(ask(&mut client, b"b").await, b"bb");
+}
+
+#[tokio::test]
+async fn an_inspector_sees_a_connections_chunks_in_order_and_can_swallow_them() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&seen);
+    let url = format!("http://{}", doubling_server().await);
+    let proxy = Proxy::inspecting(&url, move || {
+        let noted = Arc::clone(&noted);
+        move |direction, bytes: &[u8]| {
+            noted.lock().unwrap().push((direction, bytes.to_vec()));
+            match bytes {
+                b"quiet" => Verdict::Swallow,
+                _ => Verdict::Forward,
+            }
+        }
+    })
+    .unwrap();
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    ask(&mut client, b"a").await;
+    client.write_all(b"quiet").await.unwrap();
+    let expected = [
+        (Direction::Requests, b"a".to_vec()),
+        (Direction::Responses, b"aa".to_vec()),
+        (Direction::Requests, b"quiet".to_vec()),
+    ];
+    let all_seen = async {
+        while seen.lock().unwrap().len() < expected.len() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), all_seen)
+        .await
+        .unwrap();
+    assert_eq!(*seen.lock().unwrap(), expected);
 }
 
 #[test]

@@ -12,13 +12,13 @@ use tokio::io::unix::AsyncFd;
 
 /// A kernel timer that the runtime waits for as it waits for a socket.
 #[derive(Debug)]
-pub(crate) struct PreciseTimer {
+pub struct PreciseTimer {
     timer: AsyncFd<OwnedFd>,
 }
 
 impl PreciseTimer {
     /// Makes a timer. Must be called within a tokio runtime.
-    pub(crate) fn new() -> Result<PreciseTimer> {
+    pub fn new() -> Result<PreciseTimer> {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags).context("the kernel made no timer")?;
         #[expect(
@@ -32,7 +32,7 @@ impl PreciseTimer {
     }
 
     /// Waits until then; returns at once when that is past.
-    pub(crate) async fn sleep_until(&mut self, then: Instant) -> Result<()> {
+    pub async fn sleep_until(&mut self, then: Instant) -> Result<()> {
         let Some(wait) = then
             .checked_duration_since(Instant::now())
             .filter(|wait| !wait.is_zero())
