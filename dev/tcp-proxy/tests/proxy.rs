@@ -249,6 +249,7 @@ async fn an_inspector_sees_a_connections_chunks_in_order_and_can_swallow_them() 
     ];
     let all_seen = async {
         while seen.lock().unwrap().len() < expected.len() {
+            // Between two looks: the loop waits for the chunks, and fails without them.
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
