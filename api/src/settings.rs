@@ -24,7 +24,7 @@ pub struct Settings {
     #[arg(long, env = "BACKSTOCK_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
 
-    /// Where operators connect: health, metrics, selected arms. Never expose it to the internet
+    /// Where operators connect: health and metrics. Never expose it to the internet
     #[arg(long, env = "BACKSTOCK_INTERNAL_LISTEN", default_value = "127.0.0.1:9080")]
     pub internal_listen: SocketAddr,
 
@@ -273,7 +273,7 @@ pub struct ReplicaSettings {
 /// Lifetimes of a sign-in's tokens.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct SessionSettings {
-    /// Lifetime of an access token, in seconds. With sessions=jwt it outlives a sign-out by up to this
+    /// Lifetime of an access token, in seconds. A signed one outlives a sign-out by up to this
     #[arg(long, env = "BACKSTOCK_ACCESS_TOKEN_LIFETIME_S", default_value_t = 900,
           value_parser = clap::value_parser!(u32).range(1..=900))]
     pub access_token_lifetime_s: u32,

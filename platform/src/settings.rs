@@ -36,7 +36,7 @@ pub struct DatabaseSettings {
     pub database_lock_timeout: Option<Duration>,
 
     /// How long a transaction may be idle before Postgres aborts it and releases its locks, in milliseconds.
-    /// Longer than a payment's timeout: stock=row_lock_through_payment keeps one open during a payment
+    /// Longer than a payment's timeout, because a transaction may be open during one
     #[arg(long = "database-idle-transaction-timeout-ms", env = "BACKSTOCK_DATABASE_IDLE_TRANSACTION_TIMEOUT_MS",
           default_value = "15000", value_parser = parse_millis)]
     pub database_idle_transaction_timeout: Duration,

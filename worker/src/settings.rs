@@ -25,7 +25,7 @@ pub struct Settings {
     )]
     pub components: Vec<Component>,
 
-    /// The internal address for health, metrics and selected arms. Never expose it to the internet
+    /// The internal address for health and metrics. Never expose it to the internet
     #[arg(long, env = "BACKSTOCK_INTERNAL_LISTEN", default_value = "127.0.0.1:9090")]
     pub internal_listen: SocketAddr,
 
@@ -142,7 +142,7 @@ pub struct ConsumerSettings {
           value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub emails_in_flight: u16,
 
-    /// Orders whose units are counted concurrently, in one statement with sales_counts=batched. They wait for
+    /// Orders whose units are counted concurrently. They wait for
     /// Postgres only, so a higher number just makes transactions longer. The prefetch is twice this number
     #[arg(long, env = "BACKSTOCK_SALES_IN_FLIGHT", default_value_t = 256,
           value_parser = clap::value_parser!(u16).range(1..=4096))]

@@ -193,7 +193,7 @@ random_page_cost = 1.1
 # generating data writes each page once. It gives up replication and point-in-time recovery, which nothing here uses.
 wal_level = minimal
 max_wal_senders = 0
-# A checkpoint during a measurement would charge one arm for the writes of both.
+# A checkpoint during a measurement would charge one shop for the writes of another.
 checkpoint_timeout = 30min
 max_wal_size = 8GB
 

@@ -25,8 +25,8 @@ const DROPPED: &[&str] = &[
     "dev/dataset/",
     "dev/xtask/duplicates.txt",
     "dev/xtask/src/up/demo.rs",
-    "dev/xtask/src/up/http.rs",
     "dev/xtask/src/eject/",
+    "dev/xtask/src/new/tests.rs",
     "dev/xtask/src/tidy/",
     "docs/FORKING.md",
     "docs/images/",
@@ -37,6 +37,21 @@ const DROPPED: &[&str] = &[
     "techniques/",
     "worker/tests/arms/",
     "worker/tests/support/arms.rs",
+];
+
+/// Settings that the copy lacks, of any program.
+const DROPPED_SETTINGS: &[&str] = &["BACKSTOCK_VARIANTS", "BACKSTOCK_OTHER_SHOP_URL", "--indexes"];
+
+/// Settings that only the worker of the copy has.
+const DROPPED_API_SETTINGS: &[&str] = &[
+    "BACKSTOCK_AMQP_URL",
+    "BACKSTOCK_CARRIER_CALLBACK_URL",
+    "BACKSTOCK_CARRIER_TIMEOUT_MS",
+    "BACKSTOCK_CARRIER_URL",
+    "BACKSTOCK_MAIL_FROM",
+    "BACKSTOCK_SMTP_CONNECTIONS",
+    "BACKSTOCK_SMTP_TIMEOUT_MS",
+    "BACKSTOCK_SMTP_URL",
 ];
 
 /// The one index set of the copy.
@@ -79,7 +94,12 @@ pub(super) fn selected(root: &Path) -> Result<Files> {
         } else {
             path
         };
-        files.insert(path.to_owned(), cut(path, content)?);
+        let content = cut(path, content)?;
+        let content = match path.strip_suffix(".md") {
+            Some(_) => document(content),
+            None => content,
+        };
+        files.insert(path.to_owned(), content);
     }
     Ok(files)
 }
@@ -117,6 +137,47 @@ fn cut(path: &str, content: Vec<u8>) -> Result<Vec<u8>> {
     }
     ensure!(ends_with.is_none(), "{path}: a passage that begins isn't ended");
     Ok(written.into_bytes())
+}
+
+/// A document without links to recorded results, and without settings that the copy lacks.
+fn document(content: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8(content).expect("documents are UTF-8");
+    let mut written = String::with_capacity(text.len());
+    let mut is_api = false;
+    for line in without_links_to_results(&text).split_inclusive('\n') {
+        if let Some(block) = line.strip_prefix("<!-- settings:") {
+            is_api = block.contains("-api serve:begin");
+            continue;
+        }
+        let is_row_of = |names: &[&str]| {
+            names.iter().any(|name| {
+                line.starts_with(&format!("| `{name}` |")) || line.contains(&format!("| `{name}` | –"))
+            })
+        };
+        if is_row_of(DROPPED_SETTINGS) || (is_api && is_row_of(DROPPED_API_SETTINGS)) {
+            continue;
+        }
+        written.push_str(line);
+    }
+    written.into_bytes()
+}
+
+/// `[2 253](../loadtests/… "…")` becomes `2 253`.
+fn without_links_to_results(text: &str) -> String {
+    let mut written = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("](../loadtests/") {
+        let open = rest[..at].rfind('[').expect("a link has a text");
+        let end = rest[at..]
+            .find("\")")
+            .map_or_else(|| rest[at..].find(')').map(|end| end + 1), |end| Some(end + 2));
+        let end = at + end.expect("a link ends");
+        written.push_str(&rest[..open]);
+        written.push_str(&rest[open + 1..at]);
+        rest = &rest[end..];
+    }
+    written.push_str(rest);
+    written
 }
 
 /// Puts the files of `files/` in their places.
@@ -235,6 +296,18 @@ mod tests {
     fn a_passage_without_an_end_is_an_error() {
         let error = cut("x.md", b"<!-- only with lessons -->\n".to_vec()).unwrap_err();
         assert!(error.to_string().contains("isn't ended"));
+    }
+
+    #[test]
+    fn a_document_has_no_links_to_results_and_no_settings_of_lessons() {
+        let text = "[2 253](../loadtests/x.json \"a / b (c)\") and [b](b.md)\n\
+                    <!-- settings:backstock-api serve:begin -->\n| `BACKSTOCK_VARIANTS` | x |\n| `BACKSTOCK_SMTP_URL` | x |\n\
+                    | `BACKSTOCK_B` | x |\n| – | `--indexes` | – | x |\n<!-- settings:backstock-api serve:end -->\n\
+                    | `BACKSTOCK_SMTP_URL` | x |\n";
+        assert_eq!(
+            String::from_utf8(document(text.as_bytes().to_vec())).unwrap(),
+            "2 253 and [b](b.md)\n| `BACKSTOCK_B` | x |\n| `BACKSTOCK_SMTP_URL` | x |\n"
+        );
     }
 
     #[test]

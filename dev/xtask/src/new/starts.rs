@@ -72,13 +72,9 @@ pub(super) const SLICE: Start = Start {
             "api/tests/budgets/operations.json",
             &[Line("  \"GET /v1/__kebab__\": 0,")],
         ),
-        (
-            "api/tests/budgets/operations_optimized.json",
-            &[Line("  \"GET /v1/__kebab__\": 0,")],
-        ),
         // Its access tokens are looked up.
         (
-            "api/tests/budgets/operations_baseline.json",
+            "api/tests/arms/budgets/operations.json",
             &[Line("  \"GET /v1/__kebab__\": 1,")],
         ),
     ],
@@ -170,7 +166,7 @@ pub(super) const CONSUMER: Start = Start {
     next: &[
         "cargo test -p worker __name__",
         "Fill in worker/src/consumers/__name__.rs, and say in shop/src/messages.rs what the consumer does",
-        "For another event, change `Consumer::event`, the arm in worker/src/consumers/mod.rs and the test",
+        "For another event, change `Consumer::event`, its branch in worker/src/consumers/mod.rs and the test",
         "cargo xtask tidy --fix, which documents __VARIABLE___IN_FLIGHT",
     ],
 };

@@ -26,8 +26,8 @@ const SOURCES: [&str; 17] = [
     "worker/tests/main.rs",
     "api/tests/http/snapshots/api__http__documents__routes.snap",
     "api/tests/budgets/operations.rs",
-    "api/tests/budgets/operations_optimized.json",
-    "api/tests/budgets/operations_baseline.json",
+    "api/tests/budgets/operations.json",
+    "api/tests/arms/budgets/operations.json",
 ];
 
 /// A copy of the sources in a temporary directory, deleted with this value.
