@@ -72,13 +72,9 @@ pub(super) const SLICE: Start = Start {
             "api/tests/budgets/operations.json",
             &[Line("  \"GET /v1/__kebab__\": 0,")],
         ),
+        // The baselines look up access tokens.
         (
-            "api/tests/budgets/operations_optimized.json",
-            &[Line("  \"GET /v1/__kebab__\": 0,")],
-        ),
-        // Its access tokens are looked up.
-        (
-            "api/tests/budgets/operations_baseline.json",
+            "api/tests/arms/budgets/operations.json",
             &[Line("  \"GET /v1/__kebab__\": 1,")],
         ),
     ],
