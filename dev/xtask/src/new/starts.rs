@@ -72,7 +72,7 @@ pub(super) const SLICE: Start = Start {
             "api/tests/budgets/operations.json",
             &[Line("  \"GET /v1/__kebab__\": 0,")],
         ),
-        // Its access tokens are looked up.
+        // The baselines look up access tokens.
         (
             "api/tests/arms/budgets/operations.json",
             &[Line("  \"GET /v1/__kebab__\": 1,")],

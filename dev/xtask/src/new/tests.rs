@@ -126,6 +126,9 @@ fn a_slice_has_state_a_route_a_tag_and_a_test() {
     );
     copy.assert_contains("api/tests/main.rs", &["mod wish_lists;"]);
     copy.assert_contains("api/tests/wish_lists/mod.rs", &["\"/v1/wish-lists\""]);
+    for budgets in SOURCES[15..].iter().filter(|path| copy.0.join(path).exists()) {
+        copy.assert_contains(budgets, &["\"GET /v1/wish-lists\":"]);
+    }
     copy.assert_contains(SOURCES[13], &["\"/v1/webhooks/carrier\", \"/v1/wish-lists\", ]"]);
 }
 
