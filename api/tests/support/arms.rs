@@ -115,22 +115,3 @@ pub fn arms_of(lesson_name: &str) -> Vec<Selection> {
     }
     arms
 }
-
-#[tokio::test]
-#[cfg(not(feature = "baselines"))]
-async fn a_build_without_baselines_has_one_arm_per_lesson_and_reports_it() {
-    use super::process::{run, settings};
-    for lesson in LESSONS {
-        assert_eq!(lesson.arms.len(), 1, "{}", lesson.name);
-    }
-    let database = Database::empty().await;
-    let mut all = settings(&database);
-    all.push(("BACKSTOCK_VARIANTS", "optimized,pagination=offset".to_owned()));
-    let output = run(&["serve"], &all).await;
-    assert_eq!(output.code, Some(2), "{}", output.stderr);
-    assert!(
-        output.stderr.contains("this build has no baselines"),
-        "{}",
-        output.stderr
-    );
-}
