@@ -38,7 +38,7 @@ pub enum BrokerError {
     /// No queue is bound to a message's routing key.
     #[error("RabbitMQ has no queue for `{0}`")]
     Unroutable(String),
-    /// The consumer was cancelled.
+    /// The broker cancelled the consumer, for example because its queue was deleted.
     #[error("RabbitMQ cancelled the consumer")]
     Cancelled,
 }
@@ -55,7 +55,7 @@ impl BrokerError {
     }
 }
 
-/// The broker's connection, shared by all components.
+/// The connection to RabbitMQ, shared by all components.
 #[derive(Debug)]
 pub struct Broker {
     settings: AmqpSettings,
@@ -78,7 +78,7 @@ impl Broker {
         }
     }
 
-    /// Connects and declares the topology, unless there is a connection.
+    /// Connects and declares the topology, unless a connection is open.
     ///
     /// # Errors
     /// When the broker is unavailable, or has queues of the same names with other properties.
@@ -91,7 +91,7 @@ impl Broker {
         &self.topology
     }
 
-    /// Whether there is a connection now.
+    /// Whether a connection is open.
     pub fn is_connected(&self) -> bool {
         self.current().is_some_and(|current| current.status().connected())
     }
@@ -210,7 +210,7 @@ impl Publisher {
         let confirmed = tokio::time::timeout(self.confirm_timeout, publishing).await;
         match confirmed.map_err(|_| BrokerError::Timeout("confirm a message"))?? {
             Confirmation::Ack(None) => Ok(()),
-            // An unroutable message is acknowledged as well, because the broker handled it by discarding it.
+            // The broker returns an unroutable message, because it is `mandatory`, and acknowledges it as well.
             Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => {
                 Err(BrokerError::Unroutable(routing_key.to_owned()))
             }

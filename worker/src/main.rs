@@ -1,14 +1,14 @@
 //! `backstock-worker`: asynchronous work behind the storefront.
 //!
 //! Read next: `run.rs`, which starts the components. `relay/` publishes the outbox to RabbitMQ, `consumers/`
-//! handle the published events, and `background_tasks/` run periodically. `dead_letters/` is the command for
+//! handles the published events, and `background_tasks/` runs periodically. `dead_letters/` is the command for
 //! messages that failed permanently.
 
 #![cfg_attr(
     not(feature = "baselines"),
     allow(
         unused_imports,
-        reason = "a component's declaration names types that only its expansion with baselines uses"
+        reason = "`techniques::component!` names types that only its expansion with baselines uses"
     )
 )]
 
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// `work` is the default command: it is inserted when the command line is empty or begins with a setting.
+/// Inserts the default command `work` when the command line is empty or begins with a setting.
 fn with_default_command(mut arguments: Vec<OsString>) -> Vec<OsString> {
     const GLOBAL_FLAGS: [&str; 4] = ["-h", "--help", "-V", "--version"];
     let first = arguments

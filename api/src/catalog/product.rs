@@ -64,7 +64,7 @@ pub struct ProductImage {
     pub alt: String,
 }
 
-/// The additions of `include=` to a product. A part that wasn't requested is `None`.
+/// The details that `include=` adds to a product. `None` when they weren't requested.
 #[derive(Debug, Default)]
 pub struct Details {
     /// With `include=variants`.
@@ -132,12 +132,12 @@ impl Serialize for ProductItem<'_> {
     }
 }
 
-/// The fields of a product in a list, as a bit set. `include=` adds to them.
+/// The fields of a product in a list, as a bit set. Those that `include=` adds aren't in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fields(u16);
 
 impl Fields {
-    /// The words of the parameter `fields`.
+    /// The allowed values of the parameter `fields`.
     pub const NAMES: [&'static str; 10] = [
         "id",
         "slug",
@@ -188,7 +188,7 @@ impl FromIterator<&'static str> for Fields {
     }
 }
 
-/// The index of each column in a list's rows, which differs between the arms of `projection`.
+/// The index of each column in a list's rows. The indexes differ between the arms of `projection`.
 #[derive(Debug, Clone, Copy)]
 pub struct ItemColumns {
     pub id: usize,
@@ -283,7 +283,7 @@ impl ItemColumns {
     }
 }
 
-/// Parses a currency. Its column's check constraint allows no invalid code.
+/// Parses a currency from its column. The fallback is never used, because a check constraint rejects invalid codes.
 pub fn currency(code: &str) -> Currency {
     code.parse().unwrap_or(Currency::EUR)
 }

@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exponent_is_the_currencys() {
+    fn prices_are_parsed_with_the_exponent_of_the_currency() {
         for (text, code, minor_units) in [
             ("12.99", "EUR", 1299),
             ("12.9", "EUR", 1290),
@@ -123,7 +123,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_amount_survives_being_written_and_read(
+        fn every_amount_round_trips(
             minor_units in 0..=i64::MAX,
             code in prop::sample::select(vec!["JPY", "EUR", "KWD"]),
             more_zeros in 0_usize..4,
@@ -136,7 +136,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_price_of_zero_or_more_or_refused(text in "\\PC{0,24}|[-0-9.,]{0,24}") {
+        fn any_text_is_rejected_or_a_price_of_zero_or_more(text in "\\PC{0,24}|[-0-9.,]{0,24}") {
             if let Ok(minor_units) = parse_price(&text, Currency::EUR) {
                 prop_assert!(minor_units >= 0);
                 prop_assert!(text.trim().bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'));

@@ -9,9 +9,9 @@ use super::product::Product;
 use super::report::{ImportReport, Shown};
 
 /// SKUs per lookup statement.
-const LOOKED_UP_AT_ONCE: usize = 10_000;
+const SKUS_PER_LOOKUP: usize = 10_000;
 
-/// The SKUs of the file so far, with their lines.
+/// The SKUs in the file so far, with their lines.
 #[derive(Debug, Default)]
 pub(super) struct Skus {
     lines: HashMap<String, u64>,
@@ -21,7 +21,7 @@ impl Skus {
     /// Assigns `sku` to the variant on `line`.
     ///
     /// # Errors
-    /// The line that has it already.
+    /// The line whose variant already has it.
     pub(super) fn claim(&mut self, sku: &str, line: u64) -> Result<(), u64> {
         match self.lines.entry(sku.to_owned()) {
             Entry::Occupied(taken) => Err(*taken.get()),
@@ -33,7 +33,7 @@ impl Skus {
     }
 }
 
-/// Skips variants whose SKU belongs to another product of the shop, and products without any other variant.
+/// Skips variants whose SKU belongs to another product of the shop, and products that are left without a variant.
 ///
 /// Ownership is read before the import writes, so the order of products in the file doesn't matter.
 pub(super) async fn leave_out_foreign_skus(
@@ -87,7 +87,7 @@ async fn find_owners(
         .map(|variant| variant.sku.as_str());
     let skus: Vec<&str> = skus.collect();
     let mut owners = HashMap::new();
-    for skus in skus.chunks(LOOKED_UP_AT_ONCE) {
+    for skus in skus.chunks(SKUS_PER_LOOKUP) {
         let found = sqlx::query!(
             r#"
             select variants.sku, products.slug

@@ -18,7 +18,7 @@ use crate::database::PoolUse;
 use crate::metrics::{record_class, record_in_flight};
 use crate::web::request_class::RequestClass;
 
-/// What the handlers of the internal listener read.
+/// The state of the internal listener's handlers.
 #[derive(Clone)]
 pub struct Internal {
     pub app: AppState,
@@ -29,7 +29,7 @@ pub struct Internal {
     pub draining: Arc<AtomicBool>,
 }
 
-/// The routes of the internal listener. They need no sign-in, so the listener must not be reachable from outside.
+/// The routes of the internal listener. They need no authentication, so it must not be reachable from outside.
 pub fn router(internal: Internal) -> Router {
     Router::new()
         .route("/livez", get(async || "alive\n"))
@@ -46,12 +46,12 @@ async fn readyz(State(internal): State<Internal>) -> impl IntoResponse {
             Json(json!({ "status": "draining" })),
         );
     }
-    if let Some((obstacle, why)) = internal.startup.blocking_dependency() {
-        return not_ready(obstacle, &why);
+    if let Some((dependency, why)) = internal.startup.blocking_dependency() {
+        return not_ready(dependency, &why);
     }
     let redis = internal.app.catalog.cache.health();
-    // Not over the pool: a full pool means a busy shop, and a balancer that removes it from rotation makes the others
-    // busier.
+    // Pings on the control connection, not on one of the pool: an exhausted pool means a busy process, and if the load
+    // balancer removed it from rotation, the others would become busier.
     match internal.app.control.ping().await {
         Ok(()) => (
             StatusCode::OK,

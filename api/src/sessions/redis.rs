@@ -28,7 +28,7 @@ use crate::web::timings::Timings;
 /// so that a request that read the row before the sign-out can't cache it again.
 const TOMBSTONE: &str = "-";
 
-/// Longer than the lifetime of any access token.
+/// Longer than an access token can live, which its setting limits to 15 minutes.
 const TOMBSTONE_TTL_MS: i64 = 3_600_000;
 
 /// The arm `sessions=redis`.
@@ -36,7 +36,7 @@ pub struct RedisSessions {
     redis: Redis,
 }
 
-/// The value under a token's hash.
+/// The value under the hash of an access token.
 #[derive(Serialize, Deserialize)]
 struct CachedSession {
     customer_id: Uuid,
@@ -152,7 +152,7 @@ impl RedisSessions {
     }
 }
 
-/// An outage of Redis is expected: one line when it begins, none for each request that skips Redis.
+/// Logs no line for requests that skip Redis because the circuit breaker is open.
 fn log(error: &RedisError) {
     if !matches!(error, RedisError::CircuitOpen) {
         tracing::warn!(%error, "sessions can't be looked up in Redis; falling back to Postgres");

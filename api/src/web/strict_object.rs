@@ -1,6 +1,7 @@
-//! A serde adapter that rejects arrays where an object is expected. What serde derives for a struct also accepts an
-//! array with the fields in order; a client that sends one made a mistake or is probing. The adapter wraps every
-//! nested deserializer, so it holds at any depth without a change to any type. `body.rs` reads with it.
+//! A serde adapter that rejects arrays where an object is expected. serde's derived deserializers for structs also
+//! accept an array with the fields in order; a client that sends one made a mistake or is probing. The adapter wraps
+//! every nested deserializer, so it applies at any depth without changes to the types. `body.rs` parses request bodies
+//! with it.
 
 use std::fmt;
 
@@ -8,17 +9,18 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-/// Wraps a deserializer, seed or accessor: everything read through it is read strictly.
+/// Wraps a deserializer, seed or accessor. Everything that is deserialized through it must have objects where a struct
+/// has named fields.
 pub(super) struct StrictObject<T>(pub(super) T);
 
 /// Wraps a type's visitor.
-struct Reader<V> {
+struct StrictVisitor<V> {
     visitor: V,
     /// Whether the type has named fields.
     is_object: bool,
 }
 
-impl<V> Reader<V> {
+impl<V> StrictVisitor<V> {
     fn for_object(visitor: V) -> Self {
         Self {
             visitor,
@@ -35,9 +37,9 @@ impl<V> Reader<V> {
 }
 
 macro_rules! deserialize {
-    ($($method:ident($($argument:ident: $type:ty),*) $reader:ident;)*) => {$(
+    ($($method:ident($($argument:ident: $type:ty),*) $constructor:ident;)*) => {$(
         fn $method<V: Visitor<'de>>(self $(, $argument: $type)*, visitor: V) -> Result<V::Value, D::Error> {
-            self.0.$method($($argument,)* Reader::$reader(visitor))
+            self.0.$method($($argument,)* StrictVisitor::$constructor(visitor))
         }
     )*};
 }
@@ -92,8 +94,8 @@ macro_rules! visit {
     )*};
 }
 
-/// The types that JSON has. Numbers of other widths arrive as these.
-impl<'de, V: Visitor<'de>> Visitor<'de> for Reader<V> {
+/// Only the types that JSON has: `serde_json` passes numbers of other widths as these.
+impl<'de, V: Visitor<'de>> Visitor<'de> for StrictVisitor<V> {
     type Value = V::Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,7 +206,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for StrictObject<A> {
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, A::Error> {
-        self.0.tuple_variant(length, Reader::for_other(visitor))
+        self.0.tuple_variant(length, StrictVisitor::for_other(visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -212,7 +214,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for StrictObject<A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.0.struct_variant(fields, Reader::for_object(visitor))
+        self.0.struct_variant(fields, StrictVisitor::for_object(visitor))
     }
 }
 
@@ -259,19 +261,19 @@ mod tests {
         "shapes": ["Dot", {"At": {"x": 7, "y": 8}}, {"Line": {"from": {"x": 1, "y": 1}, "to": {"x": 2, "y": 2}}}, {"Pair": [1, 2]}]
     }"#;
 
-    fn strictly(json: &str) -> Result<All, serde_json::Error> {
+    fn parse_strictly(json: &str) -> Result<All, serde_json::Error> {
         All::deserialize(StrictObject(&mut serde_json::Deserializer::from_str(json)))
     }
 
     #[test]
-    fn what_serde_reads_is_read_as_it_reads_it() {
-        assert_eq!(strictly(JSON).unwrap(), serde_json::from_str(JSON).unwrap());
+    fn valid_objects_are_parsed_as_without_the_adapter() {
+        assert_eq!(parse_strictly(JSON).unwrap(), serde_json::from_str(JSON).unwrap());
         let without = JSON.replace(r#"{"x": -1, "y": 2.5}"#, "null");
-        assert_eq!(strictly(&without).unwrap().point, None);
+        assert_eq!(parse_strictly(&without).unwrap().point, None);
     }
 
     #[test]
-    fn an_array_is_no_object_wherever_it_stands() {
+    fn an_array_in_place_of_an_object_is_rejected_at_any_depth() {
         for (object, array) in [
             (r#"{"x": -1, "y": 2.5}"#, "[-1, 2.5]"),
             (r#"{"x": 1, "y": 2}"#, "[1, 2]"),
@@ -287,7 +289,7 @@ mod tests {
             let json = JSON.replace(object, array);
             assert_ne!(json, JSON);
             assert!(serde_json::from_str::<All>(&json).is_ok(), "{json}");
-            let error = strictly(&json).unwrap_err().to_string();
+            let error = parse_strictly(&json).unwrap_err().to_string();
             assert!(error.starts_with("is an array; send an object"), "{error}");
         }
     }

@@ -49,14 +49,14 @@ async fn reusing_a_token_revokes_its_family_and_no_other() {
     .await;
 }
 
-/// It isn't looked up, so it remains valid until it expires.
+/// A signed access token isn't looked up, so it remains valid until it expires.
 #[tokio::test]
 async fn an_access_token_outlives_its_revoked_family() {
     let shop = TestShop::start().await;
     assert!(reuse_a_token(&shop).await.is_signed_in(&shop).await);
 }
 
-/// Returns the newest tokens of the revoked family.
+/// Reuses a refresh token, and returns the newest tokens of the family that this revokes.
 pub async fn reuse_a_token(shop: &TestShop) -> Person {
     let stolen = Person::new(shop, "ada").await;
     let next = Person::signed_in(&stolen.email, &refresh(shop, &stolen.refresh_token).await);
@@ -87,7 +87,7 @@ async fn reusing_a_token_revokes_its_family_even_after_its_row_was_deleted() {
     .await;
 }
 
-/// Older tokens don't name their family.
+/// Such tokens were issued before tokens named their family.
 #[tokio::test]
 async fn a_token_without_a_family_is_exchanged_for_one_with_a_family() {
     let shop = TestShop::start().await;

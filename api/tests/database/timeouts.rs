@@ -70,7 +70,7 @@ async fn postgres_ends_an_idle_transaction() {
     let mut transaction = connection.begin().await.unwrap();
     let lock = "update variants set stock_quantity = stock_quantity where sku = 'SKU-1-0'";
     sqlx::query(lock).execute(&mut *transaction).await.unwrap();
-    // To Postgres, the transaction is idle.
+    // No statement follows, so the transaction is idle in Postgres.
     let mut other = shop.database.connect().await;
     until("its lock is released", async || {
         let nowait = "select 1 from variants where sku = 'SKU-1-0' for update nowait";
@@ -84,7 +84,7 @@ async fn postgres_ends_an_idle_transaction() {
 }
 
 #[tokio::test]
-async fn connections_detect_a_dead_peer() {
+async fn connections_have_timeouts_and_detect_a_dead_peer() {
     let changes = Changes::default().set("--database-lock-timeout-ms", 1_000);
     let shop = TestShop::start_with(changes).await;
     let timings = Timings::start(RequestClass::Buy);

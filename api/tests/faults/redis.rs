@@ -1,4 +1,4 @@
-//! Redis is killed, stalled, or contains invalid values: responses stay correct, and no request fails.
+//! Redis is killed, stalled or full, or contains invalid values: responses stay correct, and no request fails.
 
 use ::redis::AsyncCommands;
 use serde_json::Value;
@@ -19,7 +19,7 @@ const PATHS: &[&str] = &[
 ];
 
 fn changes(redis: &PrivateRedis) -> Changes {
-    // Short, because the tests wait for it. After each failure, the circuit breaker skips Redis for half a
+    // A short timeout, because the tests wait for it. After each failure, the circuit breaker stays open for half a
     // second.
     Changes::default()
         .set("--redis-url", redis.url())
@@ -69,7 +69,7 @@ async fn during_a_stall_responses_are_unchanged_and_few_requests_wait() {
     until_cache_is_used(&shop).await;
     redis.pause();
     assert_eq!(bodies(&shop).await, before);
-    // After one request has timed out, the circuit breaker is open: 100 timeouts would take ten seconds.
+    // The circuit breaker is open, so these requests don't wait for the timeout.
     let mut unavailable = 0;
     for _ in 0..100 {
         unavailable += u32::from(shop.get("/v1/categories").await.ok().cache() == "unavailable");

@@ -1,4 +1,4 @@
-//! Importing valid exports in different formats.
+//! Importing exports in different formats, and rejecting files that aren't exports.
 
 use api::import::{ImportError, ImportOptions};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Startup: the process waits for Postgres and reports it, unless waiting can't help.
+//! Startup: the process waits for Postgres and reports that it waits. A permanent error ends it immediately.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -13,7 +13,8 @@ fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Settings with this Postgres, and with addresses that are known before the process is ready.
+/// The settings with this URL of Postgres, the public address and the internal one. The addresses are chosen in
+/// advance, so that a test can connect to them before the process is ready.
 fn settings_with(database: &Database, url: String) -> (Vec<(&'static str, String)>, SocketAddr, SocketAddr) {
     let (public, internal) = (free_address(), free_address());
     let replaced = [
@@ -60,7 +61,7 @@ async fn it_waits_for_postgres_and_accepts_no_connections_meanwhile() {
 }
 
 #[tokio::test]
-async fn it_stops_immediately_while_it_waits() {
+async fn it_stops_immediately_on_sigterm_while_it_waits() {
     let database = Database::empty().await;
     // No server listens on port 1.
     let (all, ..) = settings_with(&database, "postgres://shop:secret@127.0.0.1:1/shop".to_owned());

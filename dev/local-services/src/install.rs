@@ -1,6 +1,6 @@
 //! Installs the packages of missing servers through `install.sh`.
 //!
-//! It requires consent: running as root, `YES=1`, or a yes at the terminal.
+//! Installing requires consent: running as root, `YES=1`, or a yes at the terminal.
 
 use std::env;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -13,7 +13,8 @@ use crate::binaries::{epmd, how_to_install, in_path, postgres_directory, rabbitm
 
 const SCRIPT: &str = include_str!("install.sh");
 
-/// Installs Postgres, Redis and RabbitMQ, except those that are present or replaced by an environment URL.
+/// Installs Postgres, Redis, RabbitMQ and util-linux, except those that are present. A server isn't needed if an
+/// environment variable has its URL.
 pub fn install_missing() -> Result<()> {
     let packages = missing_packages();
     install(&packages)?;
@@ -33,15 +34,15 @@ pub(crate) fn expect_installed() -> Result<()> {
 }
 
 fn missing_packages() -> Vec<&'static str> {
-    let named = |variable: &str| env::var_os(variable).is_some_and(|url| !url.is_empty());
+    let has_url = |variable: &str| env::var_os(variable).is_some_and(|url| !url.is_empty());
     let mut packages = Vec::new();
-    if !named("BACKSTOCK_DATABASE_URL") && postgres_directory(None).is_err() {
+    if !has_url("BACKSTOCK_DATABASE_URL") && postgres_directory(None).is_err() {
         packages.push("postgresql");
     }
-    if !named("BACKSTOCK_REDIS_URL") && redis_server().is_err() {
+    if !has_url("BACKSTOCK_REDIS_URL") && redis_server().is_err() {
         packages.push("redis-server");
     }
-    if !named("BACKSTOCK_AMQP_URL") && (rabbitmq_directory().is_err() || epmd().is_err()) {
+    if !has_url("BACKSTOCK_AMQP_URL") && (rabbitmq_directory().is_err() || epmd().is_err()) {
         packages.push("rabbitmq-server");
     }
     if in_path("setsid").is_none() || in_path("flock").is_none() {
@@ -50,7 +51,7 @@ fn missing_packages() -> Vec<&'static str> {
     packages
 }
 
-/// Installs a tool of the lab, such as `wrk`, argument package is named after its program.
+/// Installs a tool of the lab whose package is named like its program, such as `wrk`.
 pub fn install_tool(package: &str) -> Result<()> {
     if in_path(package).is_some() {
         return Ok(());
@@ -70,14 +71,14 @@ fn install(packages: &[&str]) -> Result<()> {
         );
     }
     let is_root = rustix::process::geteuid().is_root();
-    let by_hand = format!("sudo apt-get install --no-install-recommends {names}");
+    let manual_command = format!("sudo apt-get install --no-install-recommends {names}");
     if !is_root && in_path("sudo").is_none() {
         bail!(
             "missing here: {names}. There is no sudo; as root run: apt-get install --no-install-recommends {names}"
         );
     }
     if !is_root && env::var("YES").as_deref() != Ok("1") && !confirm(&names)? {
-        bail!("missing here: {names}. Allow their installation with YES=1, or run: {by_hand}");
+        bail!("missing here: {names}. Allow their installation with YES=1, or run: {manual_command}");
     }
     eprintln!("installing {names} (their system services stay off; other packages are left as they are)");
     let mut command = if is_root { Command::new("sh") } else { sudo() };
@@ -87,7 +88,7 @@ fn install(packages: &[&str]) -> Result<()> {
         .status()
         .context("cannot run the installation")?;
     if !status.success() {
-        bail!("the installation failed; its messages are above. By hand: {by_hand}");
+        bail!("the installation failed; its messages are above. By hand: {manual_command}");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The paths of the workspace and of `.backstock/`, which holds data, logs and locks.
+//! The paths of the workspace and of `.backstock/`, which holds data, logs, locks and secrets.
 //!
 //! Read next: `data_dirs.rs` for the layout of one purpose.
 
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-/// The directory of data, logs and locks: `BACKSTOCK_HOME`, or `.backstock` in the workspace root.
+/// The directory of data, logs, locks and secrets: `BACKSTOCK_HOME`, or `.backstock` in the workspace root.
 pub fn home_dir() -> Result<PathBuf> {
     match env::var_os("BACKSTOCK_HOME") {
         Some(home) if !home.is_empty() => {
@@ -18,7 +18,7 @@ pub fn home_dir() -> Result<PathBuf> {
     }
 }
 
-/// The nearest directory, from the current one upwards, argument `Cargo.toml` has a `[workspace]`.
+/// The nearest directory, from the current one upwards, whose `Cargo.toml` has a `[workspace]`.
 pub fn workspace_root() -> Result<PathBuf> {
     let current = env::current_dir().context("the current directory is gone")?;
     for directory in current.ancestors() {

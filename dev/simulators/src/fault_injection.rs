@@ -22,7 +22,7 @@ use crate::error::{ServiceError, read_json};
 use crate::latency::{Draws, Latency};
 use crate::server;
 
-/// The settings that all services share.
+/// The faults that a service injects: the settings that all services share.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Faults {
     /// The median latency.
@@ -57,7 +57,7 @@ impl Faults {
 /// All settings of one service: the shared [`Faults`] and its own. It serializes to an object whose keys are the fields
 /// of `PUT /control`.
 pub trait FaultConfig: Clone + Serialize + DeserializeOwned + Send + 'static {
-    /// The shared part.
+    /// The settings that all services share.
     fn faults(&self) -> &Faults;
 
     /// Validates the service's own settings.
@@ -67,7 +67,7 @@ pub trait FaultConfig: Clone + Serialize + DeserializeOwned + Send + 'static {
     fn check(&self) -> Result<(), String>;
 }
 
-/// What is done to a request.
+/// How a request ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It is carried out and answered.
@@ -85,7 +85,7 @@ pub enum Outcome {
 pub struct Injection {
     /// The minimum time from the request's arrival to its response.
     pub delay: Duration,
-    /// What happens to it.
+    /// Whether the request is answered, fails or is lost.
     pub outcome: Outcome,
 }
 
@@ -93,11 +93,11 @@ pub struct Injection {
 #[derive(Debug)]
 pub struct SimulatedService<C> {
     number: u64,
-    state: Mutex<Behaviour<C>>,
+    state: Mutex<ServiceState<C>>,
 }
 
 #[derive(Debug)]
-struct Behaviour<C> {
+struct ServiceState<C> {
     config: C,
     latency: Latency,
     draws: Draws,
@@ -112,7 +112,7 @@ impl<C: FaultConfig> SimulatedService<C> {
         let latency = config.faults().check()?;
         config.check()?;
         let draws = Draws::new(config.faults().seed, number);
-        let state = Mutex::new(Behaviour {
+        let state = Mutex::new(ServiceState {
             config,
             latency,
             draws,
@@ -120,7 +120,7 @@ impl<C: FaultConfig> SimulatedService<C> {
         Ok(Self { number, state })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Behaviour<C>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ServiceState<C>> {
         // No holder of the lock leaves the state half changed, so a poisoned lock is safe to use.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -211,8 +211,8 @@ async fn change<C: FaultConfig>(
         .map_err(ServiceError::invalid)
 }
 
-/// Middleware that delays and fails requests. A request is carried out on arrival and only its response is delayed, so a
-/// client that times out later finds that it took effect, as with a real service.
+/// Middleware that delays and fails requests. A request is carried out on arrival and only its response is delayed, so
+/// after a timeout, a client may find that its request took effect, as with a real service.
 pub async fn inject_faults<C: FaultConfig>(
     State(service): State<Arc<SimulatedService<C>>>,
     request: Request,
@@ -233,8 +233,8 @@ pub async fn inject_faults<C: FaultConfig>(
     response
 }
 
-/// Waits for the rest of the delay. Tokio's timer has a resolution of 1 ms and never fires early, so a wait can be 1 ms
-/// too long. A delay of zero sets no timer.
+/// Waits until `delay` has passed since the request arrived. Tokio's timer has a resolution of 1 ms and never fires
+/// early, so a wait can be 1 ms too long. A delay of zero sets no timer.
 pub async fn wait_until(arrived: Instant, delay: Duration) {
     if !delay.is_zero() {
         tokio::time::sleep_until(arrived + delay).await;

@@ -1,8 +1,8 @@
-//! Simulators of a shop's third services, as real servers: a payment gateway, a parcel carrier and a mail server.
+//! Simulators of a shop's third parties, as real servers: a payment gateway, a parcel carrier and a mail server.
 //!
-//! The product never imports this code; it speaks the protocols of `PROTOCOLS.md`. The three share their latency
-//! distribution ([`latency`]), [`fault_injection`], and a server that can close a connection without a response ([`server`]).
-//! Read next: [`payment`].
+//! The product never imports this code; it speaks the protocols of `PROTOCOLS.md`. The three services share their
+//! latency distribution ([`latency`]), [`fault_injection`], and a server that can close a connection without a response
+//! ([`server`]). Read next: [`payment`].
 
 pub mod carrier;
 pub mod error;

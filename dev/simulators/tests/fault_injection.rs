@@ -40,7 +40,7 @@ async fn the_same_seed_gives_the_same_failures_at_start_and_at_run_time() {
 }
 
 #[tokio::test]
-async fn each_request_is_delayed_as_its_seed_says() {
+async fn each_request_is_delayed_by_at_least_the_delay_drawn_from_the_seed() {
     let settings = [
         ("BACKSTOCK_SIMULATORS_SEED", "7"),
         ("BACKSTOCK_CARRIER_LATENCY_MEDIAN_MS", "20"),
@@ -48,7 +48,7 @@ async fn each_request_is_delayed_as_its_seed_says() {
     ];
     let simulators = Simulators::start(&settings).await;
     let latency = Latency::new(20.0, 60.0).unwrap();
-    // The carrier's stream has the number 2.
+    // The carrier's random stream has the number 2.
     let mut draws = Draws::new(7, 2);
     for _ in 0..20 {
         let delay = latency.at(draws.draw().normal);
@@ -89,7 +89,7 @@ async fn latency_changes_at_run_time_and_other_settings_stay() {
 }
 
 #[tokio::test]
-async fn a_request_is_carried_out_when_its_response_is_lost_and_not_when_it_is_lost_itself() {
+async fn a_request_is_carried_out_if_its_response_is_lost_but_not_if_the_request_is_lost_or_fails() {
     let simulators = Simulators::start(&[]).await;
     let gateway = &simulators.payment;
     for (failure, is_carried_out) in [
@@ -117,7 +117,7 @@ async fn a_request_is_carried_out_when_its_response_is_lost_and_not_when_it_is_l
 }
 
 #[tokio::test]
-async fn invalid_settings_are_rejected_with_what_is_allowed_and_change_nothing() {
+async fn invalid_settings_change_nothing_and_the_error_says_what_is_allowed() {
     let simulators = Simulators::start(&[]).await;
     for service in [&simulators.payment, &simulators.carrier, &simulators.inbox] {
         let before = service.get("/control").await.body;
@@ -143,9 +143,9 @@ async fn invalid_settings_are_rejected_with_what_is_allowed_and_change_nothing()
             (json!({ "seed": null }), "`seed`: "),
             (json!([1]), "invalid type"),
         ] {
-            let refused = service.set(control.clone()).await;
-            let message = refused.body["message"].as_str().unwrap_or_default();
-            assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{control}");
+            let rejected = service.set(control.clone()).await;
+            let message = rejected.body["message"].as_str().unwrap_or_default();
+            assert_eq!(rejected.status, StatusCode::BAD_REQUEST, "{control}");
             assert!(message.contains(expected), "{control}: {message}");
             assert_eq!(service.get("/control").await.body, before, "{control}");
         }

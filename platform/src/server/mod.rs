@@ -1,9 +1,9 @@
 //! The accept loop: HTTP/1.1 with deadlines and a limit of connections, neither of which `axum::serve` has.
 //!
-//! Without deadlines, half a header would keep a connection open forever. The number of connections is
-//! limited, because each costs memory and a file descriptor. Above the limit, a client is answered 503
-//! immediately (load shedding). In the listener's backlog it would look connected, to itself and to its load
-//! balancer, and could wait indefinitely.
+//! Without deadlines, half a header would keep a connection open forever (slowloris). The number of connections is
+//! limited, because each costs memory and a file descriptor. Above the limit, a client gets a 503 immediately (load
+//! shedding). In the listener's backlog, the connection would look established to the client and its load balancer, and
+//! could wait indefinitely.
 
 mod deadlines;
 
@@ -175,7 +175,7 @@ async fn serve_connection<A>(
         let mut request = request.map(Body::new);
         // Rate limits count attempts by the client's address.
         request.extensions_mut().insert(ConnectInfo(peer));
-        // A router is always ready.
+        // `poll_ready` isn't called, because a router is always ready.
         let (guard, response) = (progress.clone().start_request(), app.clone().call(request));
         async move {
             let response = response.await;

@@ -9,11 +9,11 @@ use metrics::{Counter, Histogram};
 
 use super::summary::summary;
 
-/// Statements cached per thread. The code has fewer, even with all combinations of filters; others are looked
-/// up each time.
+/// The most statements cached per thread. The code has fewer, even with all combinations of filters; beyond this limit,
+/// handles are looked up for each execution.
 const MAX_KNOWN_STATEMENTS: usize = 4096;
 
-/// A statement in metrics and traces.
+/// A statement's name in metrics and traces, and its histogram.
 pub struct KnownStatement {
     /// For example `select products`.
     pub summary: Arc<str>,
@@ -35,7 +35,7 @@ impl KnownStatement {
     }
 }
 
-/// The cached entry of a statement's text.
+/// The cached handles of a statement, by its text.
 pub fn known(sql: &str) -> Arc<KnownStatement> {
     HANDLES.with_borrow_mut(|handles| {
         if let Some(known) = handles.known.get(sql) {
@@ -96,7 +96,7 @@ thread_local! {
     });
 }
 
-/// Per-thread handles: a lookup in the registry would build labels and take a lock for every statement.
+/// Handles to metrics, cached per thread, because a lookup in the registry builds labels and takes a lock.
 struct Handles {
     known: HashMap<Box<str>, Arc<KnownStatement>, foldhash::fast::RandomState>,
     connection_wait: Histogram,

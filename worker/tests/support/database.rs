@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::servers;
 
-/// Created once per run, and cloned.
+/// The name of the template database, which is created once per run and cloned for each test.
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
 pub struct TestDatabase {
@@ -49,7 +49,7 @@ impl TestDatabase {
             .unwrap()
     }
 
-    /// The single text that a query returns.
+    /// The single value that a query returns, as text. Empty for null.
     pub async fn text(&self, sql: &str) -> String {
         let sql = format!("select coalesce(({sql})::text, '')");
         sqlx::query_scalar(AssertSqlSafe(sql))
@@ -65,7 +65,7 @@ impl TestDatabase {
 }
 
 async fn make_template() -> String {
-    // Named like a test's database, so that the same rule removes what a run leaves.
+    // Named like a test's database, so that `drop_leftover_databases` in the api's tests drops it later.
     let name = format!("test_{}", Uuid::now_v7().simple());
     on_server(&format!("create database {name}")).await;
     let options: PgConnectOptions = servers().database_url(&name).parse().unwrap();

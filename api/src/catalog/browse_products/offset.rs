@@ -1,7 +1,7 @@
 //! **Technique**: numbered pages; the database reads and discards the rows before the page (`offset`).
 //! **Cost**: grows with the page number, because every row before the page is read.
-//! **Fails when**: clients request deep pages, as crawlers do. A product that is added during pagination also pushes
-//! another one onto the next page, so it is returned twice.
+//! **Fails when**: clients request deep pages, as crawlers do. Also, a product that is added during pagination pushes
+//! another one onto the next page, where a client gets that one again.
 //! **Source**: <https://www.postgresql.org/docs/current/queries-limit.html>
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::web::error::{ApiError, Problem};
 use crate::web::query::{Query, group, number_or, query_parameters};
 use crate::web::timings::{RequestTimings, Timings};
 
-/// The highest page number, deeper than any catalogue.
+/// The highest page number. No catalogue has so many pages.
 const MAX_PAGE: i64 = 100_000_000;
 
 query_parameters! {

@@ -1,6 +1,6 @@
 //! The cache of the catalogue's serialized answers: the lesson `catalog_cache`.
 //!
-//! An arm gets a key and the work that makes the answer on a miss.
+//! An arm gets a key, and the work that produces the answer on a miss.
 
 #[cfg(feature = "baselines")]
 pub mod none;
@@ -43,12 +43,14 @@ pub enum Class {
 }
 
 impl Class {
-    /// Depends on stock and ratings of products that it doesn't contain, so it expires early even without a known change.
+    /// Whether the answer depends on stock and ratings of products that it doesn't contain. Their changes don't
+    /// invalidate it, so it becomes stale at a bounded age.
     fn shifts(self) -> bool {
         matches!(self, Self::ShiftingListings | Self::Facets)
     }
 
-    /// Stock and ratings in it may be stale for a while. Otherwise clients could invalidate it again and again.
+    /// Whether stock and ratings in the answer may be stale for a while. Otherwise clients could invalidate it
+    /// constantly.
     fn may_lag(self) -> bool {
         !matches!(self, Self::Products | Self::Reviews)
     }
@@ -66,7 +68,7 @@ pub enum Fill {
 }
 
 techniques::component! {
-    /// Keeps the catalogue's answers.
+    /// Caches the catalogue's answers.
     pub CatalogCache: techniques::CatalogCache {
         baseline None = none::NoCache,
         optimized Redis = redis::RedisCache,
@@ -86,15 +88,15 @@ techniques::component! {
         work: impl FnOnce() -> W,
     ) -> Result<Answer, ApiError>;
 
-    /// Makes answers stale that depend on these changes.
+    /// Invalidates the answers that depend on these changes.
     pub fn apply(&self, changes: &Changes);
 
-    /// An attempt to reach Postgres failed.
+    /// Records that an attempt to reach Postgres failed.
     pub fn note_unreachable(&self);
 
-    /// Whether the feed was read recently. Otherwise the cache is neither read nor written.
+    /// Whether the change feed was read recently enough. Otherwise the cache is neither read nor written.
     pub fn knows_changes(&self) -> bool;
 
-    /// For the readiness probe. Without its cache the shop is slower, but still ready.
+    /// The state of Redis, for the readiness response. Without its cache the shop is slower, but still ready.
     pub fn health(&self) -> &'static str;
 }

@@ -1,10 +1,12 @@
-//! How the statement of a list is put to Postgres: the lesson `planner_estimates`. A plan is only as good as what the planner
-//! knows when it chooses: a value that stands behind a subselect, or in a plan that is kept for all values, is guessed.
+//! The statement that reads a page of a list: the lesson `planner_estimates`. A plan is only as good as the planner's
+//! estimates. The planner guesses the selectivity of a value that a subselect looks up, and of every value in a generic
+//! plan.
 //!
-//! Both arms read the same rows, in the same order: the page's sort key (`sort_key`), then the columns of
-//! [`ListColumns`](super::list_columns::ListColumns). Brand and category are ids, which the process can name
-//! ([`Reference`](super::reference::Reference)). Fragments are constant and put together for the filters that are there. One
-//! statement with `$1 is null or …` for each filter would get one generic plan for all, which reads the whole table.
+//! Both arms return the same rows in the same order. The first column of a row is its sort key (`sort_key`), the others
+//! are those of [`ListColumns`](super::list_columns::ListColumns). Brands and categories are ids, whose names the
+//! process knows ([`Reference`](super::reference::Reference)). The statement is composed of constant fragments for the
+//! filters that the request has. A single statement with `$1 is null or …` for each filter would get one generic plan,
+//! which reads the whole table.
 
 #[cfg(feature = "baselines")]
 pub mod hidden;
@@ -49,7 +51,7 @@ techniques::component! {
         list: ListQuery<'_>,
     ) -> Result<Vec<PgRow>, sqlx::Error>;
 
-    /// As `read`, behind as many rows, which are read and discarded.
+    /// Like `read`, after the first `skipped` rows, which are read and discarded.
     ///
     /// # Errors
     /// When a statement fails.
@@ -67,7 +69,7 @@ techniques::component! {
 pub enum Bounds {
     /// The first page.
     Start,
-    /// What comes after a key.
+    /// A later page: the rows after a cursor.
     After {
         /// The last item's sort key.
         key: i64,
@@ -76,26 +78,24 @@ pub enum Bounds {
     },
 }
 
-/// What a page is read from.
+/// A page of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct ListQuery<'a> {
-    /// Which products.
     pub filters: &'a ProductFilters,
-    /// In which order.
     pub sort: Sort,
-    /// The most items of the page. One row more is read at least, which tells whether the list goes on.
+    /// The maximum number of items on the page. At least one more row is read, which shows whether another page
+    /// follows.
     pub limit: u32,
     /// The columns of `products p`.
     pub columns: &'static str,
-    /// How words are found.
+    /// How the words of `q` are found.
     pub search: Search,
-    /// Which of the search's matchings: 0 at first, 1 when that found nothing.
+    /// How the search matches: 0 for its first way, 1 for the fallback when that found nothing.
     pub matching: u8,
-    /// Where the page begins.
     pub bounds: Bounds,
 }
 
-/// ` order by …`, of a key and an id.
+/// Appends ` order by` with the sort key and the id.
 fn push_order(sql: &mut QueryBuilder<Postgres>, sort: Sort, key: &str, id: &str) {
     let direction = sort.direction();
     for part in [" order by ", key, direction, ", ", id, direction] {
@@ -103,7 +103,7 @@ fn push_order(sql: &mut QueryBuilder<Postgres>, sort: Sort, key: &str, id: &str)
     }
 }
 
-/// The condition that continues after a cursor.
+/// Appends the condition for the rows after a cursor (keyset pagination).
 fn push_after(sql: &mut QueryBuilder<Postgres>, sort: Sort, bounds: Bounds, key: &str, id: &str) {
     if let Bounds::After {
         key: last,

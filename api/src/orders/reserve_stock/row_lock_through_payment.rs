@@ -1,6 +1,6 @@
 //! **Technique**: pessimistic locking until the payment is known: `select … for update` on the order's SKUs
-//! (`locked_stock.rs`), and one transaction from the stock to the paid order. The one arm that contains the payment, so
-//! `../place_order.rs` calls it in place of the reservation.
+//! (`locked_stock.rs`), and one transaction from the stock to the paid order. This is the only arm that contains the
+//! payment, so `../place_order.rs` calls it in place of the reservation and the payment.
 //! **Cost**: two statements, and a connection and the row locks for as long as the payment takes.
 //! **Fails when**: a SKU is ordered concurrently: each order waits for the payment of the one before it. A process
 //! that dies meanwhile loses the order but not the payment: the gateway holds money for an order that doesn't exist.
@@ -26,7 +26,7 @@ impl RowLockThroughPayment {
         locked_stock::take_stock(transaction, &draft.items).await
     }
 
-    /// The order, its stock and its payment, in one transaction.
+    /// Creates the order, takes its stock and authorizes its payment, in one transaction.
     ///
     /// # Errors
     /// Those of a reservation or a payment.

@@ -1,5 +1,4 @@
-//! All arms of a lesson return equal responses: generated requests go to each of them, with the same
-//! database.
+//! All arms of a lesson return equal responses: generated requests are sent to each of them, over the same database.
 
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -21,6 +20,7 @@ const WORDS: &[&str] = &[
     "wool", "linen", "lantern", "kettle", "anorak", "folding", "jewel", "zeppelin",
 ];
 
+/// A request, and for a list up to how many pages are followed.
 #[derive(Debug, Clone)]
 struct Traversal {
     path: String,
@@ -37,7 +37,7 @@ fn query(pairs: Vec<(&'static str, Option<String>)>) -> String {
     query.finish()
 }
 
-fn maybe(values: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
+fn optional(values: &'static [&'static str]) -> impl Strategy<Value = Option<String>> {
     prop::option::weighted(0.4, select(values).prop_map(str::to_owned))
 }
 
@@ -55,11 +55,11 @@ fn filters() -> impl Strategy<Value = Vec<(&'static str, Option<String>)>> {
     ];
     let price = || prop::option::weighted(0.3, 0..22_000_i64);
     (
-        maybe(categories),
-        maybe(&["brand-1", "brand-5", "brand-8", "no-such-brand"]),
-        maybe(WORDS),
+        optional(categories),
+        optional(&["brand-1", "brand-5", "brand-8", "no-such-brand"]),
+        optional(WORDS),
         (price(), price()),
-        maybe(&["true", "false"]),
+        optional(&["true", "false"]),
     )
         .prop_map(|(category, brand, q, (one, other), in_stock)| {
             let (min, max) = match (one, other) {
@@ -110,7 +110,7 @@ fn list() -> impl Strategy<Value = Traversal> {
         })
 }
 
-fn anything() -> impl Strategy<Value = Traversal> {
+fn any_traversal() -> impl Strategy<Value = Traversal> {
     let once = |path: String| Traversal { path, pages: 1 };
     prop_oneof![
         6 => list(),
@@ -172,7 +172,7 @@ fn assert_agree(lesson: &str) {
         failure_persistence: None,
         ..Config::default()
     };
-    let sequences = prop::collection::vec(anything(), 1..=4);
+    let sequences = prop::collection::vec(any_traversal(), 1..=4);
     let outcome = TestRunner::new(config).run(&sequences, |traversals| {
         for each in traversals {
             let mut responses = shops
@@ -197,7 +197,7 @@ fn assert_agree(lesson: &str) {
     }
 }
 
-/// Lessons that don't affect the catalogue's routes, and the modules that compare their arms.
+/// Lessons that don't affect the catalogue's routes, by the file that compares their arms.
 const COMPARED_ELSEWHERE: &[&str] = &[
     // agree/accounts.rs
     "sessions",

@@ -1,12 +1,12 @@
-//! Sets constraints, indexes and triggers aside while tables are filled, and puts them back as they were.
+//! Drops constraints and indexes and disables triggers while tables are loaded, and then restores them as they were.
 //!
-//! All within one transaction: a load that is interrupted leaves them in place. Check constraints stay, since they
-//! are cheap, and prove that what is generated is valid.
+//! This happens in one transaction, so an interrupted load leaves them in place. Check constraints stay, because they
+//! are cheap and prove that the generated rows are valid.
 
 use anyhow::{Context, Result};
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// A part of what was set aside.
+/// A kind of definitions that are restored together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
 #[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum Part {
@@ -14,18 +14,18 @@ pub enum Part {
     Constraint,
     /// All other indexes.
     Index,
-    /// That triggers fire.
+    /// Triggers, which are disabled, not dropped.
     Trigger,
 }
 
-/// What was set aside, as the statements that put it back, in order.
+/// The statements that restore the definitions, in order.
 #[derive(Debug)]
 pub struct Definitions {
     put_back: Vec<(Part, String)>,
 }
 
 impl Definitions {
-    /// Drops what slows down a load of these tables, and empties them.
+    /// Drops the constraints and indexes of these tables, disables their triggers, and empties them.
     pub async fn set_aside(connection: &mut PgConnection, tables: &[&str]) -> Result<Self> {
         let found: Vec<(Part, String, String)> = sqlx::query_as(include_str!("definitions.sql"))
             .bind(tables)
@@ -44,7 +44,7 @@ impl Definitions {
         Ok(Self { put_back })
     }
 
-    /// Puts a part back: keys and indexes are built, foreign keys checked.
+    /// Restores the definitions of one kind. Keys and indexes are built, and foreign keys are checked.
     pub async fn put_back(&self, connection: &mut PgConnection, part: Part) -> Result<()> {
         for (_, statement) in self.put_back.iter().filter(|(kind, _)| *kind == part) {
             execute(connection, statement).await?;
@@ -54,7 +54,7 @@ impl Definitions {
 }
 
 async fn execute(connection: &mut PgConnection, statement: &str) -> Result<()> {
-    // Built from the database's own catalogue, with its quoting, and from names in this program.
+    // Not an injection: the statements come from Postgres's catalog, which quotes names, and from this program.
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned()))
         .execute(connection)
         .await

@@ -1,13 +1,13 @@
-//! Removes from comments what only a reader of lessons understands, sentence by sentence.
+//! Removes the sentences about lessons from comments.
 
 use std::fmt::Write as _;
 
 use super::tokens::Source;
 
-/// The widest line of a comment.
+/// The maximum width of a line.
 const WIDTH: usize = 120;
 
-/// Words of sentences that are about lessons.
+/// A sentence with one of these words is about lessons.
 const WORDS: [&str; 10] = [
     "arm",
     "arms",
@@ -21,14 +21,15 @@ const WORDS: [&str; 10] = [
     "experiment",
 ];
 
-/// What only lessons have, by name.
+/// Names that only lessons have. A sentence with one of them is about lessons.
 pub(super) struct Vocabulary {
-    /// `lesson=arm` of every arm, and the files of baselines: `row_lock.rs`.
+    /// The switch's route and variable, `lesson=arm` of every arm, and the file names of baselines, such as
+    /// `row_lock.rs`.
     pub(super) names: Vec<String>,
 }
 
 impl Vocabulary {
-    /// That of the table of lessons.
+    /// Collects the names from the table of lessons.
     pub(super) fn of_lessons() -> Self {
         let mut names = vec!["/internal/variants".to_owned(), "BACKSTOCK_VARIANTS".to_owned()];
         for lesson in techniques::LESSONS {
@@ -134,16 +135,16 @@ pub(super) fn rewrite_sql(text: &str, vocabulary: &Vocabulary) -> String {
 
 fn write_block(block: &Block<'_>, vocabulary: &Vocabulary, written: &mut String) {
     let width = WIDTH - block.indentation.len() - block.marker.len() - 1;
-    let mut begins = true;
+    let mut is_first = true;
     for paragraph in block.lines.split(|line| line.is_empty()) {
         let lines = rewrite_paragraph(paragraph, vocabulary, width);
         if lines.is_empty() {
             continue;
         }
-        if !begins {
+        if !is_first {
             write_line(block, "", written);
         }
-        begins = false;
+        is_first = false;
         for line in &lines {
             write_line(block, line, written);
         }
@@ -156,36 +157,39 @@ fn write_line(block: &Block<'_>, line: &str, written: &mut String) {
         .expect("writing to a string can't fail");
 }
 
-/// The lines that are left of a paragraph. The points of a list are parts of their own.
+/// Rewrites a paragraph. The items of a list are rewritten separately.
 fn rewrite_paragraph(paragraph: &[&str], vocabulary: &Vocabulary, width: usize) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for line in paragraph {
-        let begins = line.starts_with(['*', '-', '#', '|', '>'])
+        let begins_item = line.starts_with(['*', '-', '#', '|', '>'])
             || line
                 .split_once(". ")
                 .is_some_and(|(number, _)| number.parse::<u8>().is_ok());
         match parts.last_mut() {
-            Some(last) if !begins => {
+            Some(last) if !begins_item => {
                 last.push(' ');
                 last.push_str(line.trim());
             }
             _ => parts.push((*line).to_owned()),
         }
     }
-    let left: Vec<String> = parts.iter().map(|part| kept(part, vocabulary)).collect();
+    let left: Vec<String> = parts
+        .iter()
+        .map(|part| remaining_text(part, vocabulary))
+        .collect();
     if left == parts {
         return paragraph.iter().map(|line| (*line).to_owned()).collect();
     }
     let left = left.iter().filter(|part| !part.is_empty());
-    left.flat_map(|part| wrapped(part, width)).collect()
+    left.flat_map(|part| wrap(part, width)).collect()
 }
 
-/// The sentences of a text that are not about lessons. `: the lesson …` at the end of a sentence goes alone.
-fn kept(text: &str, vocabulary: &Vocabulary) -> String {
+/// The sentences of a text that aren't about lessons. When a sentence ends with `: the lesson …`, only that is removed.
+fn remaining_text(text: &str, vocabulary: &Vocabulary) -> String {
     if !vocabulary.is_about_lessons(text) {
         return text.to_owned();
     }
-    let kept: Vec<String> = sentences(text)
+    let remaining: Vec<String> = sentences(text)
         .into_iter()
         .filter_map(|sentence| {
             let without = match sentence.split_once(": the lesson `") {
@@ -198,7 +202,7 @@ fn kept(text: &str, vocabulary: &Vocabulary) -> String {
             (!vocabulary.is_about_lessons(&without)).then_some(without)
         })
         .collect();
-    kept.join(" ")
+    remaining.join(" ")
 }
 
 fn sentences(text: &str) -> Vec<&str> {
@@ -224,8 +228,8 @@ fn sentences(text: &str) -> Vec<&str> {
     sentences
 }
 
-/// The lines of a text. Those of a list's point are indented behind the first.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+/// Wraps a text into lines. Continuation lines of a list item are indented.
+fn wrap(text: &str, width: usize) -> Vec<String> {
     let indentation = match text.split_once(' ') {
         Some((mark @ ("-" | "*"), _)) => mark.len() + 1,
         Some((mark, _))
@@ -267,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_about_lessons_go_and_others_stay() {
+    fn sentences_about_lessons_are_removed_and_others_stay() {
         let text = "//! How stock is taken: the lesson `stock`.\n//!\n//! The arms differ. See `row_lock.rs`. Rows\n//! are \
                     locked.\n\n/// Counts.\nfn f() {\n    // A baseline waits.\n    let text = \"\n// an arm\n\";\n}\n";
         assert_eq!(

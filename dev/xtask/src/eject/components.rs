@@ -1,15 +1,15 @@
-//! Replaces the components of lessons by their optimized arms: `component!` becomes a `use`, `select` becomes `new`, and
-//! parameters that the optimized arm ignores go.
+//! Replaces the components of lessons with their optimized arms: `component!` becomes a `use`, `select` becomes `new`,
+//! and parameters that the optimized arm ignores are removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::tokens::{Edits, Source};
 
-/// A component, as declared.
+/// A declaration of a component.
 #[derive(Debug)]
 pub(super) struct Component {
-    /// The crate and folder of its declaration, such as `api/src/orders/stock`.
+    /// The crate and folder of its declaration, such as `api/src/orders/reserve_stock`.
     folder: String,
     pub(super) name: String,
     /// The path of its optimized arm within the folder, such as `conditional::Conditional`.
@@ -20,7 +20,8 @@ pub(super) struct Component {
     methods: BTreeSet<String>,
 }
 
-/// Parameters that an optimized arm ignores, by crate, method and number of arguments: their positions.
+/// The positions of the parameters that an optimized arm ignores, by crate, method and number of arguments. The key of
+/// a constructor has the component's name instead of the crate.
 #[derive(Debug, Default)]
 pub(super) struct Ignored(BTreeMap<(String, String, usize), Vec<usize>>);
 
@@ -38,7 +39,7 @@ fn crate_of(path: &str) -> &str {
 /// Collects the components that a file declares.
 pub(super) fn declared(path: &str, source: &Source) -> Vec<Component> {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    macros(source, "component")
+    macro_invocations(source, "component")
         .map(|invocation| {
             let body = invocation.open + 1..invocation.close;
             let find = |from: usize, texts: &[&str]| (from..body.end).find(|at| source.has_at(*at, texts));
@@ -50,7 +51,7 @@ pub(super) fn declared(path: &str, source: &Source) -> Vec<Component> {
             let optimized = find(arms, &["optimized"]).expect("a component has an optimized arm");
             let end = (optimized..body.end)
                 .find(|at| matches!(source.text_at(*at), "," | "}"))
-                .expect("it ends");
+                .expect("the arm's path ends");
             let methods = (arms..body.end)
                 .filter(|at| source.text_at(*at) == "fn")
                 .map(|at| source.text_at(at + 1).to_owned());
@@ -65,14 +66,14 @@ pub(super) fn declared(path: &str, source: &Source) -> Vec<Component> {
         .collect()
 }
 
-/// Replaces the declarations, and `select_arm!` by the optimized arm's expression.
+/// Replaces declarations with a `use` of the optimized arm, and `select_arm!` with the optimized arm's expression.
 pub(super) fn replace_declarations(path: &str, source: &Source, components: &[Component]) -> Option<String> {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut edits = Edits::default();
     let own = components.iter().filter(|component| component.folder == folder);
-    for (invocation, component) in macros(source, "component").zip(own) {
+    for (invocation, component) in macro_invocations(source, "component").zip(own) {
         let visibility = visibility(source, invocation.open + 1);
-        edits.remove(invocation.text(source));
+        edits.remove(invocation.range(source));
         let (module, arm) = component
             .optimized
             .rsplit_once("::")
@@ -82,10 +83,10 @@ pub(super) fn replace_declarations(path: &str, source: &Source, components: &[Co
             false => format!(" as {}", component.name),
         };
         let line = format!("{visibility}use self::{module}::{arm}{alias};\n");
-        let at = place_of_use(&source.text);
+        let at = use_position(&source.text);
         edits.replace(at..at, line);
     }
-    for invocation in macros(source, "select_arm") {
+    for invocation in macro_invocations(source, "select_arm") {
         let optimized = (invocation.open..invocation.close)
             .rfind(|at| source.text_at(*at) == "optimized")
             .expect("there is an optimized arm");
@@ -95,7 +96,7 @@ pub(super) fn replace_declarations(path: &str, source: &Source, components: &[Co
             end -= 1;
         }
         let expression = source.slice(&(optimized + 4..end)).to_owned();
-        edits.replace(invocation.text(source), expression);
+        edits.replace(invocation.range(source), expression);
     }
     (!edits.is_empty()).then(|| edits.apply(&source.text))
 }
@@ -130,10 +131,10 @@ pub(super) fn drop_ignored_parameters(
             continue;
         }
         for index in &unused {
-            edits.remove(with_comma(source, &arguments[*index]));
+            edits.remove(range_with_comma(source, &arguments[*index]));
         }
         let key = (crate_of(path).to_owned(), name.to_owned(), arguments.len());
-        // `new` is called as `select`, of one component.
+        // Callers name the component: `Component::select`.
         let key = match name {
             "new" => (component.name.clone(), key.1, key.2),
             _ => key,
@@ -143,7 +144,7 @@ pub(super) fn drop_ignored_parameters(
     (!edits.is_empty()).then(|| edits.apply(&source.text))
 }
 
-/// Replaces `Component::select(arm, …)` by `Component::new(…)`, and drops arguments that no parameter takes any more.
+/// Replaces `Component::select(arm, …)` with `Component::new(…)`, and removes the arguments of removed parameters.
 pub(super) fn adapt_calls(
     path: &str,
     source: &Source,
@@ -164,20 +165,20 @@ pub(super) fn adapt_calls(
         let mut arguments = source.list(at, close);
         if let Some(component) = component {
             if component.is_unit {
-                // `Component::select(arm)` is the unit struct.
+                // `Component::select(arm)` becomes `Component`, the unit struct.
                 edits.remove(source.tokens[at - 3].range.start..source.tokens[close].range.end);
                 continue;
             }
             edits.replace(source.tokens[at - 1].range.clone(), "new".to_owned());
-            edits.remove(with_comma(source, &arguments.remove(0)));
+            edits.remove(range_with_comma(source, &arguments.remove(0)));
             let key = (component.name.clone(), "new".to_owned(), arguments.len());
             for index in ignored.0.get(&key).into_iter().flatten() {
-                edits.remove(with_comma(source, &arguments[*index]));
+                edits.remove(range_with_comma(source, &arguments[*index]));
             }
         } else if at.checked_sub(2).is_some_and(|dot| source.text_at(dot) == ".") {
             let key = (crate_of(path).to_owned(), name.to_owned(), arguments.len());
             for index in ignored.0.get(&key).into_iter().flatten() {
-                edits.remove(with_comma(source, &arguments[*index]));
+                edits.remove(range_with_comma(source, &arguments[*index]));
             }
         }
     }
@@ -192,14 +193,14 @@ struct Invocation {
 }
 
 impl Invocation {
-    /// Its text, with a semicolon of its own.
-    fn text(&self, source: &Source) -> Range<usize> {
+    /// Its range in the text.
+    fn range(&self, source: &Source) -> Range<usize> {
         source.tokens[self.first].range.start..source.tokens[self.close].range.end
     }
 }
 
-/// The invocations of `techniques::name!`.
-fn macros<'s>(source: &'s Source, name: &'s str) -> impl Iterator<Item = Invocation> + 's {
+/// The invocations of the macro `techniques::<name>!`.
+fn macro_invocations<'s>(source: &'s Source, name: &'s str) -> impl Iterator<Item = Invocation> + 's {
     (0..source.tokens.len()).filter_map(move |first| {
         let is_call = source.has_at(first, &["techniques", ":", ":", name, "!"]);
         let open = first + 5;
@@ -208,7 +209,7 @@ fn macros<'s>(source: &'s Source, name: &'s str) -> impl Iterator<Item = Invocat
     })
 }
 
-/// `pub `, `pub(super) ` or nothing, behind attributes.
+/// The visibility after any attributes: `pub `, `pub(super) ` or empty.
 fn visibility(source: &Source, mut at: usize) -> String {
     while source.text_at(at) == "#" {
         at = source.close_of(at + 1).expect("attributes are paired") + 1;
@@ -223,8 +224,9 @@ fn visibility(source: &Source, mut at: usize) -> String {
     }
 }
 
-/// The place of a `use` of the file's own modules: before the others of this crate, or behind the last `use` or `mod`.
-fn place_of_use(text: &str) -> usize {
+/// Where a `use` of the file's own modules is inserted: before the first other `use` of this crate, otherwise after the
+/// last `use` or `mod`.
+fn use_position(text: &str) -> usize {
     let starts = |prefix: &str| text.match_indices(prefix).map(|(at, _)| at + 1).next();
     if let Some(at) = ["\nuse self::", "\nuse super::", "\nuse crate::"]
         .into_iter()
@@ -241,8 +243,8 @@ fn place_of_use(text: &str) -> usize {
         .unwrap_or_default()
 }
 
-/// The range of a list's item in the text, with the comma that separates it.
-fn with_comma(source: &Source, item: &Range<usize>) -> Range<usize> {
+/// The range of a list's item in the text, with the comma after it, or else the one before it.
+fn range_with_comma(source: &Source, item: &Range<usize>) -> Range<usize> {
     let start = source.tokens[item.start].range.start;
     if source.text_at(item.end) == "," {
         let next = source.tokens[item.end + 1].range.start;
@@ -276,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_arm_ignores_is_not_passed() {
+    fn parameters_that_the_arm_ignores_are_removed_with_their_arguments() {
         let source = Source::parse("t", DECLARATION.to_owned()).unwrap();
         let components = declared("api/src/lines/mod.rs", &source);
         let arm = "impl One { fn new(_a: &A, b: B) -> Self { x } fn insert(&self, _x: u8) -> u8 { 1 } }";
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expression_of_arms_becomes_the_optimized_one() {
+    fn select_arm_becomes_the_optimized_arms_expression() {
         let text = "fn f() { techniques::select_arm!(arm => Indexes { baseline A => a(1, 2), optimized B => b::<C>(3), }) }";
         let source = Source::parse("t", text.to_owned()).unwrap();
         assert_eq!(

@@ -1,5 +1,5 @@
-//! The rule on numbers of recorded runs in prose: each is a link to the record, with its path in the record as the link's
-//! title, and equals the recorded value, rounded.
+//! The rule on numbers of recorded runs in prose: each is the text of a link to the record. The link's title is the
+//! number's path in the record, and the text equals the recorded value, rounded.
 //!
 //! ```text
 //! [10 962](../loadtests/results/2026-11-21-buying/limits.json "relay / measured") events a second
@@ -28,7 +28,7 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
     findings
 }
 
-/// A link with a title.
+/// A link with a title, which cites a number of a record.
 struct Citation<'a> {
     text: &'a str,
     target: &'a str,
@@ -45,7 +45,7 @@ fn citations(line: &str) -> impl Iterator<Item = Citation<'_>> {
     })
 }
 
-/// The link's path from the root. None when it leaves the repository.
+/// The link's path from the repository's root. `None` when it leaves the repository.
 fn resolve(from: &str, link: &str) -> Option<String> {
     let mut parts: Vec<&str> = from.split('/').collect();
     parts.pop();

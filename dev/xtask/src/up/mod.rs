@@ -1,4 +1,4 @@
-//! `cargo xtask up`: two shops shop by shop, each an api and a worker with its own database, Redis database and virtual
+//! `cargo xtask up`: two shops side by side, each an api and a worker with its own database, Redis database and virtual
 //! host, and the simulated third parties that both use.
 //!
 //! Read next: `shop.rs` for the differences between the shops, `third_parties.rs`, `processes.rs`.
@@ -28,7 +28,7 @@ pub(crate) use self::shop::LocalShop;
 /// The scale of the shops' data: 200,000 products.
 const SCALE: &str = "s";
 
-/// Starts everything. Returns after a signal, or when a process died.
+/// Starts the servers, the third parties and both shops. Returns after a signal, or when a process has died.
 pub(crate) fn up(left: Selection, right: Selection) -> Result<ExitCode> {
     install_missing()?;
     let lock = UpLock::acquire()?;
@@ -74,12 +74,12 @@ pub(crate) fn up(left: Selection, right: Selection) -> Result<ExitCode> {
 pub(crate) fn down() -> Result<ExitCode> {
     lock::stop_holder()?;
     if stop_unused(Purpose::Shop)? == StopOutcome::StillInUse {
-        eprintln!("The shops are down. The servers stop when that process has ended.");
+        eprintln!("The shops are down. Another command still uses the servers; they stop when it ends.");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the programs, and returns their directory.
+/// Builds the programs, including the tools that prepare the data, and returns their directory.
 pub(crate) fn build_product() -> Result<PathBuf> {
     let packages = ["api", "worker", "simulators", "loadtests", "xtask"];
     let packages = packages.map(|package| format!("--package={package}"));
@@ -108,8 +108,8 @@ fn check_ports(needed_by: &str, ports: &[u16]) -> Result<()> {
     Ok(())
 }
 
-/// Clones the shop's database from the template of its scale and index set. If the database exists, only the index set is
-/// changed, so that imported products are kept.
+/// Clones the shop's database from the template of its scale and index set. If the database exists, only its index set
+/// is changed, so that imported products are kept.
 fn prepare_database(
     services: &Services,
     programs: &Path,

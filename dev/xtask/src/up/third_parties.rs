@@ -1,5 +1,5 @@
-//! The third parties, which both shops share: one `backstock-simulators` process for payment gateway, parcel carrier and
-//! mail server.
+//! The third parties, which both shops share: one `backstock-simulators` process for the payment gateway, the parcel
+//! carrier and the mail server.
 
 use super::processes::{Health, ProcessSpec};
 use super::shop::LocalShop;
@@ -14,15 +14,15 @@ pub(crate) const INBOX_PORT: u16 = 8026;
 
 pub(crate) const PORTS: [u16; 4] = [PAYMENT_PORT, CARRIER_PORT, SMTP_PORT, INBOX_PORT];
 
-/// The median and 99th percentile of each one's latency, in milliseconds: plausible for services on the internet, but not
-/// measured. `PUT /control` changes them at run time, see simulators/PROTOCOLS.md.
+/// The median and 99th percentile of each service's latency, in milliseconds. They are plausible for services on the
+/// internet, but not measured. `PUT /control` changes them at run time; see `dev/simulators/PROTOCOLS.md`.
 const LATENCIES_MS: [(&str, &str, &str); 3] = [
     ("payment", "120", "400"),
     ("carrier", "150", "500"),
     ("smtp", "30", "150"),
 ];
 
-/// The process. `secret` signs the carrier's callbacks.
+/// The specification of the process. `secret` signs the carrier's callbacks.
 pub(crate) fn process(secret: &str) -> ProcessSpec {
     let listens = [
         ("--payment-listen", PAYMENT_PORT),
@@ -42,7 +42,7 @@ pub(crate) fn process(secret: &str) -> ProcessSpec {
         program: "backstock-simulators",
         arguments: listens.into_iter().chain(latencies).collect(),
         environment: vec![("BACKSTOCK_CARRIER_SECRET", secret.to_owned())],
-        // All four listeners are bound before any of them serves.
+        // One health check is enough, because all four listeners are bound before any of them serves.
         health: Health {
             port: PAYMENT_PORT,
             path: "/livez",
@@ -50,7 +50,7 @@ pub(crate) fn process(secret: &str) -> ProcessSpec {
     }
 }
 
-/// The URLs of the third parties, and the shop's URL for the carrier's callbacks.
+/// The URLs of the third parties, the shop's URL for the carrier's callbacks, and the secret that signs them.
 pub(crate) fn environment(shop: LocalShop, secret: &str) -> [(&'static str, String); 5] {
     [
         (

@@ -1,6 +1,6 @@
 //! The inbox, for programs (`/messages`) and for people (`/`).
 //!
-//! Mails are parsed on request, so that receiving one only copies its bytes. Read next: `parsed_mail.rs`.
+//! Emails are parsed on request, so that receiving one only copies its bytes. Read next: `parsed_mail.rs`.
 
 mod pages;
 mod parsed_mail;
@@ -87,7 +87,7 @@ async fn raw(
     Path(id): Path<String>,
 ) -> Result<impl IntoResponse, ServiceError> {
     let mail = find(&mailbox, &id)?;
-    // As plain text, so that a browser never runs the mail's HTML.
+    // As plain text, so that a browser never renders the email's HTML, which could contain scripts.
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -6,7 +6,7 @@ use crate::support::{Shop, until};
 async fn it_runs_at_each_interval_until_shutdown() {
     let shop = Shop::open().await;
     let worker = shop.worker(&[("__VARIABLE___INTERVAL_MS", "20")]).await;
-    until("it has run twice", async || {
+    until("the task has run twice", async || {
         let processed = worker.counter("upkeep_rows_total", &[r#"task="__name__""#]);
         processed.await >= 2
     })
