@@ -1,5 +1,5 @@
-//! The guarantees of the api, tested from outside against real servers: through `app(app_builder)` or the
-//! real binary.
+//! The guarantees of the api, tested from outside against real servers: through the router of `app(…)` or
+//! the real binary.
 //!
 //! There is one test binary, because linking dominates the time of a test build. The modules mirror the
 //! slices; `support/` is the harness. Read first: `support/shop.rs`.

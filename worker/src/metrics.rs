@@ -1,4 +1,4 @@
-//! The worker's metrics. Names follow Prometheus conventions; label values are bounded sets.
+//! The worker's metrics. Names follow Prometheus conventions; each label has a bounded set of values.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -84,7 +84,7 @@ pub fn returned(events: usize) {
     metrics::counter!("outbox_returned_total").increment(events as u64);
 }
 
-/// Counts a handled message. `outcome` is `done`, `repeated`, `busy`, `retried` or `dead`.
+/// Counts a handled message by its outcome, which is one of `OUTCOMES`.
 pub fn consumed(consumer: Consumer, outcome: &'static str) {
     metrics::counter!("messages_consumed_total", "consumer" => consumer.as_str(), "outcome" => outcome)
         .increment(1);
@@ -103,28 +103,28 @@ pub fn task_failed(task: &'static str) {
     metrics::counter!("background_task_failures_total", "task" => task).increment(1);
 }
 
-/// Age of the oldest sale that isn't in the best-seller ranking yet.
+/// Sets the age of the oldest sale that isn't in the best-seller ranking yet.
 pub fn sales_age(age: Duration) {
     metrics::gauge!("sales_oldest_uncounted_age_seconds").set(age.as_secs_f64());
 }
 
-/// Events waiting in the outbox, and the oldest one's age in seconds.
+/// Sets the number of events waiting in the outbox, and the oldest one's age.
 pub fn outbox(events: f64, oldest_age_s: f64) {
     metrics::gauge!("outbox_events").set(events);
     metrics::gauge!("outbox_oldest_event_age_seconds").set(oldest_age_s);
 }
 
-/// Orders in a status that they are due to leave.
+/// Sets the number of orders that are due to leave a status.
 pub fn orders_waiting(status: &'static str, orders: f64) {
     metrics::gauge!("orders_waiting", "status" => status).set(orders);
 }
 
-/// Messages waiting in a queue.
+/// Sets the number of messages waiting in a queue.
 pub fn queue(queue: &str, messages: f64) {
     metrics::gauge!("queue_messages", "queue" => queue.to_owned()).set(messages);
 }
 
-/// Estimated age of a queue's oldest message, in seconds.
+/// Sets the estimated age of a queue's oldest message.
 pub fn queue_age(queue: &str, age_s: f64) {
     metrics::gauge!("queue_oldest_message_age_seconds", "queue" => queue.to_owned()).set(age_s);
 }
@@ -134,7 +134,7 @@ pub fn handled(consumer: Consumer, took: Duration) {
     metrics::histogram!("message_duration_seconds", "consumer" => consumer.as_str()).record(took);
 }
 
-/// Records the age of an event whose message was handled.
+/// Records the age of an event when its message was handled successfully for the first time.
 pub fn completed(consumer: Consumer, event_at: SystemTime) {
     let age = event_at.elapsed().unwrap_or_default();
     metrics::histogram!("message_age_seconds", "consumer" => consumer.as_str()).record(age);
@@ -151,7 +151,7 @@ impl LastDelivered {
         last.insert(queue, created_at);
     }
 
-    /// `None` when the queue hasn't delivered a message yet.
+    /// `None` when the queue hasn't delivered a message to this process yet.
     pub fn get(queue: &str) -> Option<SystemTime> {
         let last = LAST_DELIVERED.lock().unwrap_or_else(PoisonError::into_inner);
         last.get(queue).copied()

@@ -1,7 +1,7 @@
 //! `POST /v1/sessions`: exchanges an email and its password for tokens.
 //!
-//! An unknown email and a wrong password get the same response, after the same statements and one hash (no user
-//! enumeration). A guest's cart is merged into the customer's.
+//! An unknown email and a wrong password get the same response, after the same statements and one hash. This prevents
+//! user enumeration. A guest's cart is merged into the customer's.
 
 use std::sync::Arc;
 
@@ -37,12 +37,13 @@ pub struct Credentials {
     pub password: Password,
 }
 
-/// The tokens of a new sign-in, and the cart that it took over.
+/// The tokens of a new sign-in, and the cart with the guest's items.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SignedIn {
     #[serde(flatten)]
     pub tokens: Tokens,
-    /// The customer's cart, if the guest's cart of `x-cart-token` was merged into it. That token is no longer valid.
+    /// The customer's cart, if it received the items of the guest's cart of `x-cart-token`. That token is no longer
+    /// valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cart_id: Option<Uuid>,
 }
@@ -99,7 +100,8 @@ struct VerifiedCustomer {
     role: Role,
 }
 
-/// The customer with these credentials. `None` when the email is unknown or the password is wrong.
+/// Returns the customer with these credentials and a new connection, and records the success. `None` when the email is
+/// unknown or the password is wrong.
 async fn verify_credentials<'t>(
     accounts: &Accounts,
     timings: &'t Timings,
@@ -116,11 +118,11 @@ async fn verify_credentials<'t>(
     // Hashing is CPU-bound and slow, so the connection is returned to the pool first.
     drop(connection);
     let stored_hash = customer.as_ref().map(|customer| customer.password_hash.clone());
-    let is_right = accounts
+    let is_correct = accounts
         .passwords
         .verify(password.into_string(), stored_hash)
         .await?;
-    let Some(customer) = customer.filter(|_| is_right) else {
+    let Some(customer) = customer.filter(|_| is_correct) else {
         return Ok(None);
     };
     let mut connection = accounts.database.acquire(timings).await?;

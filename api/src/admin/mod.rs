@@ -1,5 +1,5 @@
-//! Administration, for admins only. Every change and its audit-log entry are one transaction. Caches learn of a
-//! change from the change feed, within a second (`../catalog/changes.rs`).
+//! Administration, for admins only. Every change and its audit-log entry are written in one transaction. Caches apply a
+//! change when they read the change feed, within a second (`../catalog/changes.rs`).
 
 pub mod set_stock;
 pub mod update_product;
@@ -26,12 +26,12 @@ const MAX_NAME_CHARS: usize = 255;
 /// What the admins' handlers use.
 pub struct Administration {
     pub database: Arc<Database>,
-    /// Sign the cursors of lists.
+    /// The keys that sign the cursors of lists.
     pub cursors: CursorKeys,
 }
 
 impl Administration {
-    /// Derives the keys of cursors from the service's secrets, so that all processes accept each other's.
+    /// Derives the keys from the service's secrets, so that every process accepts the cursors of the others.
     pub fn new(database: Arc<Database>, settings: &Settings) -> Self {
         Self {
             database,
@@ -40,7 +40,7 @@ impl Administration {
     }
 }
 
-/// The slug or SKU in a path. An impossible one is a 404, like an unknown one.
+/// The slug or SKU in a path. An invalid one is a 404, like an unknown one.
 fn name_in_path(
     path: Result<Path<String>, PathRejection>,
     unknown: fn() -> ApiError,
@@ -52,10 +52,10 @@ fn name_in_path(
     }
 }
 
-/// Maps the error of a write.
+/// Maps the error of a write and its audit-log entry.
 fn not_recorded(error: sqlx::Error) -> ApiError {
     match &error {
-        // A valid access token of a deleted account.
+        // The access token is still valid, but its account was deleted.
         sqlx::Error::Database(fault) if fault.constraint() == Some("audit_log_customer_id_fkey") => {
             ApiError::Unauthenticated
         }

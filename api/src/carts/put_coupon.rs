@@ -1,6 +1,8 @@
-//! `PUT /v1/carts/{id}/coupon`: adds a coupon to a cart, if it applies now. Each later read checks it again.
+//! `PUT /v1/carts/{id}/coupon`: adds a coupon to a cart, if it applies now. Each later read checks again whether it
+//! applies.
 //!
-//! Two statements: the cart is read as if it had the coupon, so that pricing code exists only once, and then written.
+//! Two statements: the cart is read as if it had the coupon, so that the pricing logic isn't duplicated, and then
+//! updated.
 
 use std::sync::Arc;
 
@@ -72,14 +74,18 @@ pub async fn put_coupon(
     if let Err((code, detail)) = discount {
         return Err(ApiError::Conflict { code, detail });
     }
-    add(&mut connection, &key, coupon.code()).await?;
+    add_coupon(&mut connection, &key, coupon.code()).await?;
     drop(connection);
     cart.answer()
 }
 
-/// With an optimistic lock on the cart's version, as in `put_item.rs`, because a concurrently ordered cart must not be
-/// changed.
-async fn add(connection: &mut InstrumentedConnection<'_>, key: &CartKey, code: &str) -> Result<(), ApiError> {
+/// Uses an optimistic lock on the cart's version, as in `put_item.rs`, so that a cart that is ordered concurrently
+/// isn't changed.
+async fn add_coupon(
+    connection: &mut InstrumentedConnection<'_>,
+    key: &CartKey,
+    code: &str,
+) -> Result<(), ApiError> {
     for _ in 0..ATTEMPTS {
         let found = sqlx::query!(
             r#"with seen as (

@@ -35,7 +35,7 @@ pub struct Quantity {
     pub quantity: WholeNumber<0, MAX_QUANTITY>,
 }
 
-/// The SKU in a path. An impossible one is a 404, like an unknown one.
+/// The SKU in a path. An invalid SKU is a 404, like an unknown one.
 #[derive(Debug)]
 pub struct Sku(String);
 
@@ -112,8 +112,8 @@ async fn set_item(
         if outcome.written {
             return Ok(());
         }
-        if let Some(refusal) = outcome.refusal(sku) {
-            return Err(refusal);
+        if let Some(rejection) = outcome.rejection(sku) {
+            return Err(rejection);
         }
     }
     Err(too_contended())
@@ -123,17 +123,19 @@ async fn set_item(
 struct WriteOutcome {
     written: bool,
     ordered: bool,
-    /// Null when no variant has the SKU.
+    /// `None` when no variant has the SKU.
     active: Option<bool>,
+    /// `None` when no variant has the SKU.
     currency: Option<String>,
-    /// Lines of other SKUs.
+    /// The cart's lines of other SKUs.
     other_lines: i64,
+    /// The currency of those lines. `None` without any.
     cart_currency: Option<String>,
 }
 
 impl WriteOutcome {
     /// Why nothing was written. `None` when a concurrent write to the cart was the only reason.
-    fn refusal(&self, sku: &str) -> Option<ApiError> {
+    fn rejection(&self, sku: &str) -> Option<ApiError> {
         if self.ordered {
             return Some(cart_ordered());
         }
@@ -158,8 +160,8 @@ impl WriteOutcome {
 }
 
 /// Writes the line under an optimistic lock. `updated_at` only grows, so it serves as the cart's version. The second
-/// of two concurrent writes finds a newer version than it read and writes nothing, so a cart never exceeds its lines
-/// or mixes currencies. Ordering the cart changes the version too.
+/// of two concurrent writes finds a newer version than it read and writes nothing, so a cart never exceeds its
+/// limit of lines or mixes currencies. Ordering the cart changes the version too.
 async fn try_set_item(
     connection: &mut InstrumentedConnection<'_>,
     key: &CartKey,

@@ -1,7 +1,9 @@
-//! **Technique**: one connection per request, opened on first use and closed after the response.
+//! **Technique**: a new connection each time a request needs the database (mostly once), closed when the request
+//! releases it.
 //! **Cost**: a request pays for a TCP connection, authentication, the start of a Postgres process, and the first
 //! planning of each statement, since prepared statements don't outlive the request.
-//! **Fails when**: there are more concurrent requests than `max_connections`: Postgres refuses them, also those of other clients.
+//! **Fails when**: there are more concurrent requests than `max_connections`, because Postgres then rejects
+//! connections, also those of its other clients.
 //! **Source**: <https://www.postgresql.org/docs/current/connect-estab.html>, one process per connection.
 
 use std::time::Duration;

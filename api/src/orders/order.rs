@@ -48,7 +48,7 @@ impl Status {
     /// Parses a column's value.
     ///
     /// # Errors
-    /// When this build doesn't know it.
+    /// When this build doesn't know the status, which a newer release may have written.
     pub fn from_column(name: &str) -> Result<Self, sqlx::Error> {
         let found = Self::NAMES.iter().find(|(known, _)| *known == name);
         found
@@ -61,13 +61,13 @@ impl Status {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Order {
     pub id: Uuid,
-    /// For people.
+    /// The number that customers and support use.
     pub number: i64,
     pub status: Status,
     #[serde(with = "time::serde::rfc3339")]
     #[schema(value_type = String, format = DateTime)]
     pub created_at: OffsetDateTime,
-    /// Where mails about the order go.
+    /// The recipient of mails about the order.
     pub email: String,
     /// With the titles and prices at the time of the order.
     pub items: Vec<OrderLine>,
@@ -77,9 +77,9 @@ pub struct Order {
     pub shipping_method: Cow<'static, str>,
     #[schema(value_type = PostalAddress)]
     pub shipping_address: serde_json::Value,
-    /// From the parcel's label on.
+    /// Present once the parcel has a label.
     pub tracking_number: Option<String>,
-    /// In the order in which they happened.
+    /// In chronological order.
     pub timeline: Vec<TimelineEvent>,
     /// The hash of a guest's order token. Never serialized.
     #[serde(skip)]
@@ -90,7 +90,7 @@ pub struct Order {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct OrderSummary {
     pub id: Uuid,
-    /// For people.
+    /// The number that customers and support use.
     pub number: i64,
     pub status: Status,
     #[serde(with = "time::serde::rfc3339")]
@@ -115,8 +115,8 @@ pub struct OrderLine {
 }
 
 impl OrderLine {
-    /// `texts` are the SKU and the titles of product and variant. The price is in minor units; the line's total saturates
-    /// instead of overflowing.
+    /// `texts` are the SKU and the titles of product and variant. The price is in minor units; the line's total
+    /// saturates instead of overflowing.
     pub fn new(
         texts: (String, String, String),
         quantity: i32,
@@ -167,7 +167,8 @@ impl Totals {
 /// An event in an order's timeline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TimelineEvent {
-    /// `created`, `paid`, `payment_failed`, `confirmation_sent`, `label_created`, `fulfilled`, `delivered`, `cancelled`.
+    /// `created`, `paid`, `payment_failed`, `confirmation_sent`, `label_created`, `fulfilled`, `delivered`,
+    /// `cancelled`.
     #[schema(value_type = String)]
     pub event: Cow<'static, str>,
     #[serde(with = "time::serde::rfc3339")]
@@ -180,7 +181,7 @@ pub fn now() -> OffsetDateTime {
     let now = OffsetDateTime::now_utc();
     let micros = now.microsecond();
     now.replace_microsecond(micros)
-        .expect("a clock's own microseconds")
+        .expect("a time's own microseconds are in range")
 }
 
 /// Parses a currency column.

@@ -1,5 +1,5 @@
-//! The HTTP service around the slices. A request passes `layers.rs` and is routed by `router.rs` to a slice, which gets its
-//! part of the application's state (`app.rs`). `serve.rs` starts and stops the process.
+//! The HTTP service around the slices. A request passes the middleware (`layers.rs`), and `router.rs` routes it to a
+//! slice, which gets its part of the application's state (`app.rs`). `serve.rs` starts and stops the process.
 
 pub mod router;
 

@@ -1,4 +1,4 @@
-//! With `n_plus_one`, a page of orders takes a statement per order.
+//! With `n_plus_one`, a page of orders takes one statement per order, plus one for the page.
 
 use crate::orders::order_history::statements;
 use crate::support::arms::with_arm;

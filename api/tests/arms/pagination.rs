@@ -1,4 +1,5 @@
-//! What `offset` costs at depth, how unstable it is while products are added, and its own parameter.
+//! With `offset`, deep pages cost more, added products cause duplicates, and the parameter is `page` instead of
+//! `after`.
 
 use std::collections::HashSet;
 
@@ -64,7 +65,7 @@ async fn offset_rejects_cursors_and_invalid_page_numbers() {
 }
 
 #[tokio::test]
-async fn the_document_describes_the_arm_that_runs() {
+async fn the_openapi_document_describes_the_selected_arm() {
     for (arm, expected, unexpected) in [("offset", "page", "after"), ("cursor", "after", "page")] {
         let shop = with_arm("pagination", arm, TestShop::read_only).await;
         let parameters = parameters(&document(&shop).await, "/v1/products");

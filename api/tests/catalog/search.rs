@@ -26,7 +26,7 @@ async fn a_search_finds_other_word_forms_word_orders_prefixes_and_typos() {
     }
     // The first list with words reads the statistics.
     shop.get("/v1/products?q=kettle").await.ok();
-    // A prefix is found by the index of words, not by the fuzzy search: one statement for the estimate, one
+    // The full-text index finds a prefix without the fuzzy search: one statement for the estimate, and one
     // for the search.
     let prefix = shop.get("/v1/products?q=kett").await.ok();
     assert_eq!((prefix.items().len(), prefix.statements()), (20, 2));
@@ -123,14 +123,14 @@ async fn search_rows_follow_every_write_and_documents_only_change_with_their_tex
 }
 
 #[tokio::test]
-async fn a_search_with_a_typo_is_traversed_completely() {
+async fn the_pages_of_a_search_with_a_typo_contain_every_match() {
     let shop = shop().await;
     let pages = shop.follow("/v1/products?q=ketle&limit=7").await;
     let visited: u64 = pages.iter().map(|page| page.items().len() as u64).sum();
     assert_eq!(visited, total(&shop, "ketle").await);
     assert!(pages.len() > 1);
-    // After the first page, the misspelled words aren't searched again, only corrected.
-    // The first search of a process also reads the planner's statistics, in two statements.
+    // The first page searches for the misspelled words before it corrects them; later pages only correct them. The
+    // first search of a process also reads the planner's statistics, in two statements.
     assert_eq!(pages[0].statements(), 7);
     assert_eq!(pages[1].statements(), 3);
 }

@@ -1,4 +1,4 @@
-//! A shop for one test with its own database.
+//! A shop with its own database, for one test.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -23,5 +23,8 @@ async fn columns_and_titles_are_loaded_without_a_request() {
         .await;
     }
     let facets = shop.get("/v1/products/facets").await.ok();
-    assert!(facets.statements() <= 1, "at most the names of brands");
+    assert!(
+        facets.statements() <= 1,
+        "at most one statement, for the names of brands"
+    );
 }

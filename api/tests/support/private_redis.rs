@@ -1,4 +1,4 @@
-//! A Redis of its own for a test that kills, pauses or restarts it.
+//! A private Redis for a test that kills, pauses or restarts it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::until;
 
 pub struct PrivateRedis {
     directory: PathBuf,
-    /// `None` after it was killed.
+    /// `None` after [`PrivateRedis::kill`].
     server: Option<ChildProcess>,
 }
 
@@ -23,7 +23,7 @@ impl PrivateRedis {
         redis
     }
 
-    /// A Unix socket in a new directory can't be taken by another process, unlike a port.
+    /// The URL of a Unix socket in a new directory. Unlike a port, another process can't take it.
     pub fn url(&self) -> String {
         format!("redis+unix://{}", self.socket().display())
     }
@@ -32,7 +32,7 @@ impl PrivateRedis {
         self.directory.join("redis.sock")
     }
 
-    /// SIGKILL: it loses all its data.
+    /// Sends SIGKILL. All data is lost, because nothing is persisted.
     pub fn kill(&mut self) {
         self.server = None;
     }
@@ -42,18 +42,18 @@ impl PrivateRedis {
         self.wait_until_ready().await;
     }
 
-    /// SIGSTOP: it accepts connections and commands, but doesn't respond.
+    /// Sends SIGSTOP. The kernel still accepts connections and commands, but Redis doesn't respond.
     pub fn pause(&self) {
         self.running().pause();
     }
 
-    /// SIGCONT: it continues with all its data.
+    /// Sends SIGCONT. Redis continues with all its data.
     pub fn resume(&self) {
         self.running().resume();
     }
 
     fn running(&self) -> &ChildProcess {
-        self.server.as_ref().expect("it was not killed")
+        self.server.as_ref().expect("Redis was not killed")
     }
 
     async fn wait_until_ready(&self) {

@@ -1,4 +1,4 @@
-//! The directories of one purpose.
+//! The directories of one [`Purpose`], here the shop:
 //!
 //! `.backstock/shop/` holds locks, process records and the password; `.backstock/shop/data/` configuration and data;
 //! `.backstock/logs/` the servers' logs. When root starts the servers and their user can't enter the clone's directory
@@ -33,7 +33,7 @@ pub(crate) struct DataDirs {
 }
 
 impl DataDirs {
-    /// Creates missing directories.
+    /// Creates the missing directories and the password.
     pub(crate) fn prepare(purpose: Purpose) -> Result<DataDirs> {
         let home = home_dir()?;
         let state = home.join(purpose.name());
@@ -41,7 +41,7 @@ impl DataDirs {
         for directory in [&home, &state, &logs] {
             create_directory(directory)?;
         }
-        let password = password(&state.join("password"))?;
+        let password = load_or_create_password(&state.join("password"))?;
         let data = state.join("data");
         let os_user = OsUser::for_data(&data.join("postgres"))?;
         let mut dirs = DataDirs {
@@ -54,7 +54,7 @@ impl DataDirs {
         };
         dirs.prepare_data()?;
         // Resolved, because the servers' user can't enter the directory that contains the link.
-        dirs.data = fs::canonicalize(&dirs.data).context("the directory of data is gone")?;
+        dirs.data = fs::canonicalize(&dirs.data).context("cannot resolve the data directory")?;
         Ok(dirs)
     }
 
@@ -105,13 +105,14 @@ impl DataDirs {
     /// Creates the server's log and keeps the previous one.
     pub(crate) fn new_log(&self, server: &str) -> Result<fs::File> {
         let path = self.log_path(server);
-        let _ = fs::rename(&path, path.with_extension("log.previous")); // Fails on the first start, without a log.
+        // Fails on the first start, when there is no log.
+        let _ = fs::rename(&path, path.with_extension("log.previous"));
         fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Fails with a hint when the disk is nearly full.
     pub(crate) fn check_free_space(&self) -> Result<()> {
-        let space = rustix::fs::statvfs(&self.data).context("cannot ask for the free disk space")?;
+        let space = rustix::fs::statvfs(&self.data).context("cannot determine the free disk space")?;
         let free = space.f_bavail * space.f_frsize;
         if free < NEEDED_BYTES {
             bail!(
@@ -150,7 +151,8 @@ fn create_directory(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Creates a directory under a world-writable one. Rejects a directory that another user has planted there.
+/// Creates a directory under a world-writable one. Rejects a link, and a directory that another user owns or can write
+/// to.
 fn create_owned_directory(path: &Path) -> Result<()> {
     create_directory(path)?;
     let metadata = fs::symlink_metadata(path)?;
@@ -159,15 +161,15 @@ fn create_owned_directory(path: &Path) -> Result<()> {
         || metadata.mode() & 0o022 != 0
     {
         bail!(
-            "{} belongs to another user: remove it, or set BACKSTOCK_HOME to another directory",
+            "{} isn't a directory that only you can write to: remove it, or set BACKSTOCK_HOME to another directory",
             path.display()
         );
     }
     Ok(())
 }
 
-/// The password of all three servers, created on the first start and readable only by its owner.
-fn password(path: &Path) -> Result<String> {
+/// The password of Postgres, Redis and RabbitMQ, created on the first start and readable only by its owner.
+fn load_or_create_password(path: &Path) -> Result<String> {
     match fs::read_to_string(path) {
         Ok(password) if !password.is_empty() => Ok(password),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => bail!(

@@ -3,7 +3,7 @@
 //! It runs as a managed process on its own port. An Erlang node that finds no port mapper starts one in the background,
 //! which would never be stopped, so the managed one must answer before RabbitMQ starts.
 //!
-//! A request is a length in 2 bytes and a letter (Erlang distribution protocol).
+//! A request is its length in 2 bytes, followed by a letter (Erlang distribution protocol).
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -43,7 +43,8 @@ fn answers(port: u16) -> bool {
     request(port, b'n').is_some_and(|response| response.starts_with(&u32::from(port).to_be_bytes()))
 }
 
-/// Stops an unrecorded port mapper that an Erlang node has left on the port. It accepts KILL_REQ when it has no nodes.
+/// Stops an unmanaged port mapper that an Erlang node has left on the port. It obeys KILL_REQ when no node is
+/// registered.
 fn stop_stray(port: u16) {
     let _ = request(port, b'k');
     for _ in 0..50 {

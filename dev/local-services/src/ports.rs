@@ -1,4 +1,4 @@
-//! The ports of the private servers: one block per purpose, outside of the standard ports and the ephemeral range.
+//! The ports of the private servers: one block per purpose, apart from the standard ports and the ephemeral range.
 
 use std::env;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 
 use crate::Purpose;
 
-/// The first port unless `BACKSTOCK_PORT_BASE` is set. The shop uses five ports from here, the tests five from 10 above.
-/// They are below 32768, where Linux's ephemeral range begins.
+/// The first port unless `BACKSTOCK_PORT_BASE` is set. The shop uses five ports from here, the tests five from
+/// `TESTS_OFFSET` higher. They are below 32768, where Linux's ephemeral range begins.
 pub const DEFAULT_PORT_BASE: u16 = 27600;
 
 const TESTS_OFFSET: u16 = 10;
@@ -60,12 +60,13 @@ pub(crate) fn check_free(port: u16, server: &str) -> Result<()> {
         bail!(
             "{server} needs port {port}, which is busy ({error}): end the program that uses it, or set \
              BACKSTOCK_PORT_BASE to the first of 20 free ports, for example BACKSTOCK_PORT_BASE={}",
-            suggestion(port)
+            suggested_base(port)
         );
     }
     Ok(())
 }
 
-fn suggestion(busy: u16) -> u16 {
+/// A base whose block doesn't contain the busy port.
+fn suggested_base(busy: u16) -> u16 {
     if busy < 28000 { 28600 } else { 24600 }
 }

@@ -1,4 +1,4 @@
-//! A leased connection as an sqlx executor, which measures, traces and counts statements.
+//! A leased connection as an sqlx executor that measures, traces and counts statements.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -20,7 +20,7 @@ use crate::telemetry::trace::{self, Name};
 
 /// Receives the duration of each statement of a unit of work, in addition to metrics and traces.
 pub trait Counter: Copy + Send + Unpin {
-    /// Called when a statement has ended, successfully or not.
+    /// Called when a statement has succeeded, failed, or been dropped.
     fn count(&self, took: Duration);
 }
 
@@ -39,7 +39,7 @@ pub struct InstrumentedConnection<'t, C> {
 
 enum Connection<'t> {
     Leased(Lease),
-    /// Borrowed from another connection, inside a transaction. `None` only after the transaction has ended.
+    /// Borrowed from another connection. The transaction is `None` only after it has ended.
     InTransaction(Option<sqlx::Transaction<'t, Postgres>>, &'t mut Status),
 }
 
@@ -57,7 +57,7 @@ impl<'t, C: Counter> InstrumentedConnection<'t, C> {
     /// its request was aborted, is rolled back before the connection is used again.
     ///
     /// # Errors
-    /// When the statement fails.
+    /// When the connection is lost, or Postgres doesn't respond within the limit.
     pub async fn begin(&mut self) -> Result<Transaction<'_, C>, sqlx::Error> {
         let (counter, limit) = (self.counter, self.limit);
         let mut statement = Statement::start(counter, "begin");
@@ -99,9 +99,9 @@ impl<C: Counter> Transaction<'_, C> {
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         let mut statement = Statement::start(self.0.counter, "commit");
         let Connection::InTransaction(inner, status) = &mut self.0.connection else {
-            unreachable!("it was made inside a transaction")
+            unreachable!("`begin` creates it inside a transaction")
         };
-        let inner = inner.take().expect("it ends once");
+        let inner = inner.take().expect("`commit` consumes the transaction");
         status.start(self.0.limit);
         let ended = status.within(pin!(inner.commit())).await;
         statement.end(status, ended.as_ref().err());
@@ -131,8 +131,7 @@ impl<C> fmt::Debug for InstrumentedConnection<'_, C> {
     }
 }
 
-/// sqlx queues the rollback of a transaction that is dropped before its end. It is pending
-/// until the next statement.
+/// When a transaction is dropped before its end, sqlx queues a rollback, which stays pending until the next statement.
 impl<C> Drop for InstrumentedConnection<'_, C> {
     fn drop(&mut self) {
         if let Connection::InTransaction(Some(_), status) = &mut self.connection {
@@ -141,7 +140,7 @@ impl<C> Drop for InstrumentedConnection<'_, C> {
     }
 }
 
-/// Delegates to the connection, and counts the statements.
+/// Delegates to the connection and counts statements. `prepare_with` and `describe` aren't counted.
 impl<'c, C: Counter + Sync> Executor<'c> for &'c mut InstrumentedConnection<'_, C> {
     type Database = Postgres;
 
@@ -204,7 +203,7 @@ impl<'c, C: Counter + Sync> Executor<'c> for &'c mut InstrumentedConnection<'_, 
     }
 }
 
-/// A statement in flight. It is counted when it is dropped, successful or not.
+/// A statement in flight. Dropping it counts the statement, whether it succeeded, failed or was aborted.
 struct Statement<C: Counter> {
     counter: C,
     known: Arc<KnownStatement>,
@@ -266,7 +265,7 @@ impl<'q> Execute<'q, Postgres> for QueryParts {
     }
 
     fn statement(&self) -> Option<&PgStatement> {
-        // Statements are prepared by their text here, never by hand.
+        // sqlx prepares and caches statements by their text.
         None
     }
 

@@ -1,4 +1,4 @@
-//! The worker's pool: statements are reported to metrics and traces only, not per request.
+//! The worker's pool. It reports statements to metrics and traces; unlike the api's, it has no counter per request.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub struct InstrumentedPool {
 }
 
 impl InstrumentedPool {
-    /// Doesn't connect yet.
+    /// Creates the pool without connecting.
     pub fn new(settings: &DatabaseSettings, options: PgConnectOptions) -> Self {
         Self {
             pool: ConnectionPool::new(settings, options),
@@ -33,7 +33,7 @@ impl InstrumentedPool {
     /// Leases a connection for one unit of work.
     ///
     /// # Errors
-    /// [`sqlx::Error::PoolTimedOut`] when none became free in time; otherwise the error of connecting.
+    /// [`sqlx::Error::PoolTimedOut`] when no connection became free in time; otherwise the error of opening one.
     pub async fn acquire(&self) -> Result<InstrumentedConnection<'static, ()>, sqlx::Error> {
         let started = Instant::now();
         let lease = self.pool.acquire().await;

@@ -12,7 +12,7 @@ use tracing_subscriber::registry::LookupSpan;
 use super::trace;
 use crate::settings::{LogFormat, LogSettings};
 
-/// Logs go to standard error, so that standard output is left to the command.
+/// Initializes logging to standard error. Standard output is reserved for the command's own output.
 ///
 /// # Errors
 /// When the filter can't be parsed.

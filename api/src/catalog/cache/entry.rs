@@ -8,21 +8,22 @@ use uuid::Uuid;
 use crate::catalog::changes::{Lineage, Snapshot};
 use crate::web::answer::Answer;
 
-/// The magic bytes at a value's start. A new format gets new magic bytes and new keys, so that processes of two releases
-/// can share a Redis.
+/// The magic bytes at a value's start. A new format gets new magic bytes and new keys, so that processes of two
+/// releases can share a Redis.
 const MAGIC: &[u8] = b"entry 2\n";
 
-/// The most running transactions in a stored snapshot, and the most products in an answer. Larger answers aren't stored.
+/// The maximum number of running transactions in a stored snapshot, and of products in an answer. An answer beyond
+/// either isn't stored.
 const MAX_IDS: usize = 4_096;
 
-/// The state of the process that made an answer, at the start of the work.
+/// What the process knew of the database when it began to compute an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stamp {
     /// The answer reflects at least the transactions that this snapshot includes.
     pub snapshot: Arc<Snapshot>,
     /// The lineage of the snapshot's database.
     pub lineage: Lineage,
-    /// In milliseconds since 1970, by the database's clock.
+    /// The start of the computation by the database's clock, in milliseconds since 1970.
     pub made_at_ms: u64,
 }
 
@@ -30,13 +31,13 @@ pub struct Stamp {
 #[derive(Debug)]
 pub struct Entry {
     pub stamp: Stamp,
-    /// 16 bytes each.
+    /// The ids of the products in the answer, 16 bytes each.
     products: Bytes,
     pub answer: Answer,
 }
 
 impl Entry {
-    /// The bytes to store. `None` if there are too many ids.
+    /// The bytes to store. `None` if there are more than `MAX_IDS`.
     pub fn encode(stamp: &Stamp, answer: &Answer) -> Option<Vec<u8>> {
         let running = stamp.snapshot.running();
         let products = answer.products();
@@ -63,7 +64,7 @@ impl Entry {
         Some(bytes)
     }
 
-    /// Decodes a value. `None` if it has another format.
+    /// Decodes a value. `None` if it has another format or is truncated.
     pub fn decode(mut bytes: Bytes) -> Option<Self> {
         if !bytes.starts_with(MAGIC) {
             return None;
@@ -95,7 +96,7 @@ impl Entry {
         })
     }
 
-    /// The products in the answer.
+    /// The ids of the products in the answer.
     pub fn products(&self) -> impl Iterator<Item = Uuid> {
         self.products
             .chunks_exact(16)

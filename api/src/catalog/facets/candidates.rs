@@ -1,4 +1,4 @@
-//! The products that facets with words count: at most so many that a common word costs no more than a rare one.
+//! The products that facets of a search count. Their number is bounded, so a common word costs no more than a rare one.
 
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -13,22 +13,22 @@ use crate::database::InstrumentedConnection;
 use crate::web::error::ApiError;
 use crate::web::timings::Timings;
 
-/// With more expected matches than this many times the bound, the inverted index collects a prefix for longer than reading a
-/// sample of the table takes.
+/// A prefix is common if it has more expected matches than this many times the bound. Collecting it from the inverted
+/// index then takes longer than reading a sample of the table.
 const COMMON_PREFIX: f64 = 10.0;
 
-/// The most rows that a sample reads, as a multiple of the bound.
+/// The maximum number of rows that a sample reads, as a multiple of the bound.
 const MAX_SAMPLED: f64 = 5.0;
 
-/// A sample is expected to hold at least the bound divided by this.
+/// A sample is used only if it is expected to hold at least this fraction of the bound in matches: 1 / `LEAST_SAMPLE`.
 const LEAST_SAMPLE: f64 = 8.0;
 
-/// Products that have the words.
+/// Products that match the words and the filters that have lexemes.
 #[derive(Debug, Default)]
 pub struct Candidates {
-    /// At most the bound.
+    /// At most `facet_candidates`.
     pub ids: Vec<Uuid>,
-    /// Whether more products have the words, or may have them.
+    /// Whether more products match, or may match.
     pub are_cut: bool,
 }
 
@@ -37,14 +37,14 @@ pub struct Candidates {
 enum Access {
     /// By the inverted index.
     Index,
-    /// In a sample of this percentage of the table's pages: the same pages in each request.
+    /// In a sample of this percentage of the table's pages. Each request reads the same pages.
     Sample(f64),
 }
 
-/// Finds them: any of them, when there are more than the bound, because sorting would read them all.
+/// Finds candidates in no particular order, because sorting would read all matches.
 ///
 /// # Errors
-/// When a statement fails.
+/// When no connection becomes free in time, or Postgres fails or times out.
 pub async fn find(
     catalog: &Catalog,
     timings: &Timings,
@@ -56,7 +56,8 @@ pub async fn find(
     let Some((mut sql, access)) = compose(catalog, &mut connection, filters, matching).await? else {
         return Ok(Candidates::default());
     };
-    // Written out, and planned for its words: with an unknown limit the planner assumes a tenth of the table.
+    // The limit is a literal, and the statement is planned for its words instead of being prepared. With an unknown
+    // limit the planner would assume a tenth of the table.
     sql.push(" limit ").push(bound + 1);
     let candidates = sql.build_query_as().persistent(false);
     let visited: Vec<(Uuid, bool)> = candidates.fetch_all(&mut connection).await?;
@@ -70,7 +71,8 @@ pub async fn find(
     })
 }
 
-/// The statement but for its limit: products, and whether each matches. `None` when nothing can match.
+/// Composes the statement without its limit. It returns products, and whether each matches. `None` when no product can
+/// match.
 async fn compose(
     catalog: &Catalog,
     connection: &mut InstrumentedConnection<'_>,
@@ -91,7 +93,8 @@ async fn compose(
     };
     let mut search = IndexedSearch::new(&query, &lexemes);
     let access = choose_access(catalog, connection, &mut search).await?;
-    // Also those that are not shown: they are not counted, and a row more to read for each of them would have no bound.
+    // Includes inactive products, which the facets leave out when they count. Skipping them here would read an
+    // unbounded number of further rows.
     let mut sql = QueryBuilder::new("select s.product_id, ");
     search.push_filter(&mut sql);
     sql.push(" from search_rows s");
@@ -103,7 +106,7 @@ async fn compose(
     Ok(Some((sql, access)))
 }
 
-/// Chooses by what the planner expects. For a prefix, it may leave the prefix to the filter of `search`.
+/// Chooses by the planner's row estimates. May leave a prefix to the filter of `search`.
 async fn choose_access(
     catalog: &Catalog,
     connection: &mut InstrumentedConnection<'_>,
@@ -118,17 +121,18 @@ async fn choose_access(
     search.push(&mut sql);
     if !search.has_prefix_and_others() {
         let matches = explain(&mut sql, connection).await?.total;
-        return Ok(sample(bound, products, matches));
+        return Ok(sample_or_index(bound, products, matches));
     }
     search.push_parts(&mut sql);
-    // A condition that can't hold is left out.
+    // The planner drops a select whose condition can't hold, so there may be fewer than three.
     if let [matches, prefix, others] = explain(&mut sql, connection).await?.selects[..] {
-        let access = sample(bound, products, matches);
+        let access = sample_or_index(bound, products, matches);
         if access != Access::Index {
             return Ok(access);
         }
-        // What is discarded counts as visited, so it is bounded as well: by the bound itself, when the prefix is common, the
-        // rest of the query is not, and enough of what is visited matches.
+        // Rows that the filter discards count towards the statement's limit, so it visits a bounded number of rows.
+        // That is better when the prefix is common, the rest of the query is rarer, and enough of the visited rows
+        // match.
         let is_rest_rarer = prefix > COMMON_PREFIX * bound && others < prefix / 2.0;
         if is_rest_rarer && matches * LEAST_SAMPLE > others {
             search.filters_prefix = true;
@@ -139,9 +143,10 @@ async fn choose_access(
     Ok(Access::Index)
 }
 
-/// A sample that is expected to hold as many matches as the bound, or as [`MAX_SAMPLED`] permits. Before the table's first
-/// `analyze`, `products` is 0 and nothing is known.
-fn sample(bound: f64, products: f64, matches: f64) -> Access {
+/// A sample that is expected to hold as many matches as the bound, or as many as [`MAX_SAMPLED`] permits. The index if
+/// there are few matches or the sample would be too small. Before the table's first `analyze`, `products` is 0 and
+/// nothing is known, so the index is used too.
+fn sample_or_index(bound: f64, products: f64, matches: f64) -> Access {
     if products < matches {
         return Access::Index;
     }
@@ -154,7 +159,8 @@ fn sample(bound: f64, products: f64, matches: f64) -> Access {
     }
 }
 
-/// `None` when no product can have them.
+/// The lexemes that brand, category and stock filters require. `None` for an unknown brand or category, which no
+/// product has.
 fn filter_lexemes(filters: &ProductFilters, reference: &Snapshot) -> Option<String> {
     let brand = match &filters.brand {
         Some(slug) => Some(reference.brand_by_slug(slug)?.id),
@@ -173,24 +179,27 @@ mod tests {
 
     #[test]
     fn a_sample_holds_the_bound_or_an_eighth_of_it() {
-        // Expected: products × share × matches / products.
-        assert_eq!(sample(100.0, 20_000.0, 10_000.0), Access::Sample(1.0));
-        assert_eq!(sample(100.0, 20_000.0, 2_000.0), Access::Sample(2.5));
+        // A sample is expected to hold its share of the table times the matches.
+        assert_eq!(sample_or_index(100.0, 20_000.0, 10_000.0), Access::Sample(1.0));
+        assert_eq!(sample_or_index(100.0, 20_000.0, 2_000.0), Access::Sample(2.5));
         assert_eq!(
-            sample(100.0, 20_000.0, 1_000.0),
+            sample_or_index(100.0, 20_000.0, 1_000.0),
             Access::Index,
-            "the index collects few"
+            "the index has few to collect"
         );
         assert_eq!(
-            sample(100.0, 1_000_000.0, 20_000.0),
+            sample_or_index(100.0, 1_000_000.0, 20_000.0),
             Access::Index,
-            "a sample would hold ten"
+            "a sample would hold only ten"
         );
-        assert_eq!(sample(100.0, 1_000_000.0, 25_000.0), Access::Sample(0.05));
+        assert_eq!(
+            sample_or_index(100.0, 1_000_000.0, 25_000.0),
+            Access::Sample(0.05)
+        );
     }
 
     #[test]
     fn nothing_is_sampled_before_the_first_analyze() {
-        assert_eq!(sample(100.0, 0.0, 5_000.0), Access::Index);
+        assert_eq!(sample_or_index(100.0, 0.0, 5_000.0), Access::Index);
     }
 }

@@ -8,7 +8,7 @@ use crate::database::InstrumentedConnection;
 use crate::orders::basket::{BasketItem, insufficient_stock};
 use crate::orders::draft::ReserveError;
 
-/// Locks the rows, and takes the units if each has enough stock.
+/// Locks the variants of the items, and decrements their stock if it suffices for every item.
 pub(super) async fn take_stock(
     transaction: &mut InstrumentedConnection<'_>,
     items: &[BasketItem],
@@ -30,7 +30,7 @@ pub(super) async fn take_stock(
     Ok(update_stock(transaction, items).await?)
 }
 
-/// In the lock order, so that concurrent orders of the same SKUs can't deadlock.
+/// Locks in the lock order (product, then variant), so that concurrent orders of the same SKUs can't deadlock.
 async fn lock_stock(
     transaction: &mut InstrumentedConnection<'_>,
     items: &[BasketItem],
@@ -44,14 +44,15 @@ async fn lock_stock(
     Ok(rows.into_iter().map(|row| (row.id, row.stock_quantity)).collect())
 }
 
-/// In the same order, as far as the plan keeps it: a trigger locks the products of SKUs that are sold out by this.
+/// Updates in the same order, as far as the plan preserves it, because a trigger locks the product of each SKU that
+/// sells out.
 async fn update_stock(
     transaction: &mut InstrumentedConnection<'_>,
     items: &[BasketItem],
 ) -> Result<(), sqlx::Error> {
     let variants: Vec<Uuid> = items.iter().map(|item| item.variant_id).collect();
     let quantities: Vec<i32> = items.iter().map(|item| item.quantity).collect();
-    let taken = sqlx::query!(
+    let update = sqlx::query!(
         "with ordered as materialized (
              select variants.id, wanted.quantity
              from unnest($1::uuid[], $2::int[]) as wanted (id, quantity)
@@ -64,6 +65,6 @@ async fn update_stock(
         &variants,
         &quantities
     );
-    taken.execute(transaction).await?;
+    update.execute(transaction).await?;
     Ok(())
 }

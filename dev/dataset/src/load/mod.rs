@@ -1,9 +1,9 @@
 //! Streams a generated shop into the database: rows and search documents in one transaction, then statistics.
 //!
-//! The transaction first sets the tables' constraints, indexes and triggers aside (`definitions.rs`) and truncates
-//! them, and puts everything back at its end. That is fast: no index is maintained row by row, no trigger fires, and
-//! with `wal_level = minimal` Postgres writes the new files without logging them. And it is safe: whatever interrupts
-//! it, the database is as it was before.
+//! The transaction first drops the tables' constraints and indexes, disables their triggers (`definitions.rs`) and
+//! truncates the tables; at its end it restores all definitions. That is fast, because no index is maintained row by
+//! row, no trigger fires, and with `wal_level = minimal` Postgres writes the new files without logging them. An
+//! interrupted load is rolled back and leaves the database unchanged.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ use super::tables::catalogue::Catalogue;
 use super::tables::{Table, TableDigest};
 use definitions::{Definitions, Part};
 
-/// Chunks that are made ahead of the one that is being sent: enough to keep a second core busy, few enough to stay
-/// below some ten megabytes.
+/// Chunks that are generated ahead of the one that is being sent. Enough to keep a second core busy, and few enough to
+/// use only about ten megabytes.
 const CHUNKS_AHEAD: usize = 4;
 
-/// What shops write while they run, about the generated rows: emptied with them, since it speaks of those.
-const WRITTEN_SINCE: [&str; 10] = [
+/// Tables that a running shop fills. They are truncated too, because their rows refer to the replaced ones.
+const RUNTIME_TABLES: [&str; 10] = [
     "catalog_changes",
     "sessions",
     "refresh_tokens",
@@ -39,12 +39,12 @@ const WRITTEN_SINCE: [&str; 10] = [
     "inbox",
 ];
 
-/// What to do with the rows of a shop that are already there.
+/// What to do with a shop that the database already contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Existing {
     /// Stop with an error.
     Refuse,
-    /// Put the new one in its place.
+    /// Replace it with the generated one.
     Replace,
 }
 
@@ -55,7 +55,7 @@ pub async fn connect(database_url: &str) -> Result<PgConnection> {
         .context("cannot reach the database; check --database-url or BACKSTOCK_DATABASE_URL")
 }
 
-/// Checks that the database is migrated, and the shop in it empty unless it may be replaced.
+/// Checks that the database is migrated, and that its shop is empty or may be replaced.
 pub async fn check(connection: &mut PgConnection, existing: Existing) -> Result<()> {
     let migrated: bool = sqlx::query_scalar("select to_regclass('outbox') is not null")
         .fetch_one(&mut *connection)
@@ -77,13 +77,13 @@ pub async fn check(connection: &mut PgConnection, existing: Existing) -> Result<
     Ok(())
 }
 
-/// Loads a generated shop in place of what is there, and returns the digest of each table.
+/// Replaces the shop in the database with a generated one, and returns the digest of each table.
 pub async fn load(
     database_url: &str,
     connection: &mut PgConnection,
     catalogue: &Arc<Catalogue>,
 ) -> Result<Vec<(Table, String)>> {
-    let digests = replace(database_url, connection, catalogue)
+    let digests = replace_shop(database_url, connection, catalogue)
         .await
         .map_err(explain_full_disk)?;
     let stage = Stage::start("analyze", 0);
@@ -94,7 +94,7 @@ pub async fn load(
     Ok(digests)
 }
 
-async fn replace(
+async fn replace_shop(
     database_url: &str,
     connection: &mut PgConnection,
     catalogue: &Arc<Catalogue>,
@@ -104,13 +104,13 @@ async fn replace(
     let settings =
         "set local maintenance_work_mem = '256MB'; set local work_mem = '128MB'; set local jit = off";
     sqlx::raw_sql(settings).execute(&mut *transaction).await?;
-    let of_documents = Definitions::set_aside(
+    let document_definitions = Definitions::set_aside(
         &mut transaction,
         &["product_search", "search_rows", "search_words"],
     )
     .await?;
-    let of_rows = Definitions::set_aside(&mut transaction, &Table::ALL.map(Table::name)).await?;
-    let truncate = format!("truncate {}", WRITTEN_SINCE.join(", "));
+    let row_definitions = Definitions::set_aside(&mut transaction, &Table::ALL.map(Table::name)).await?;
+    let truncate = format!("truncate {}", RUNTIME_TABLES.join(", "));
     sqlx::raw_sql(AssertSqlSafe(truncate))
         .execute(&mut *transaction)
         .await?;
@@ -130,18 +130,22 @@ async fn replace(
     stage.finish();
 
     let stage = Stage::start("keys", 0);
-    of_rows.put_back(&mut transaction, Part::Constraint).await?;
+    row_definitions
+        .put_back(&mut transaction, Part::Constraint)
+        .await?;
     continue_order_numbers(&mut transaction, catalogue).await?;
     stage.finish();
 
     let stage = Stage::start("search documents", catalogue.scale.products());
     search_documents::fill(database_url, &mut transaction, catalogue, &stage).await?;
     search_documents::fill_rows(&mut transaction).await?;
-    of_documents.put_back(&mut transaction, Part::Constraint).await?;
+    document_definitions
+        .put_back(&mut transaction, Part::Constraint)
+        .await?;
     stage.finish();
 
     let stage = Stage::start("indexes", 0);
-    for definitions in [of_rows, of_documents] {
+    for definitions in [row_definitions, document_definitions] {
         definitions.put_back(&mut transaction, Part::Index).await?;
         definitions.put_back(&mut transaction, Part::Trigger).await?;
     }
@@ -156,7 +160,8 @@ async fn replace(
     Ok(digests)
 }
 
-/// The next order gets the number behind the last generated one. Unlike `setval`, this is undone with the transaction.
+/// Continues the numbers of orders after the last generated one. Unlike `setval`, this is rolled back with the
+/// transaction.
 async fn continue_order_numbers(connection: &mut PgConnection, catalogue: &Catalogue) -> Result<()> {
     let next = catalogue.scale.orders() + 1;
     let statement = format!("alter table orders alter column number restart with {next}");
@@ -172,7 +177,7 @@ async fn copy_table(
     table: Table,
     stage: &Stage,
 ) -> Result<String> {
-    // `freeze`: rows are visible to all from the start, so that no later vacuum has to write them again.
+    // With `freeze`, rows are stored as visible to all transactions, so no later vacuum rewrites them.
     let statement = format!(
         "copy {} ({}) from stdin with (format binary, freeze true)",
         table.name(),
@@ -189,7 +194,7 @@ async fn copy_table(
         .buffered(CHUNKS_AHEAD);
     let mut sent = 0;
     while let Some(rows) = chunks.try_next().await? {
-        send(&mut copy, &rows, &mut digest).await?;
+        send_rows(&mut copy, &rows, &mut digest).await?;
         sent += rows.count();
         stage.advance(1);
     }
@@ -199,7 +204,7 @@ async fn copy_table(
     Ok(digest.finish())
 }
 
-async fn send(
+async fn send_rows(
     copy: &mut sqlx::postgres::PgCopyIn<&mut PgConnection>,
     rows: &Rows,
     digest: &mut TableDigest,
@@ -209,7 +214,7 @@ async fn send(
     Ok(())
 }
 
-/// Puts one clear line before the chain of causes when the server's disk is full.
+/// Adds a line on what to do in front of the chain of causes when the server's disk is full.
 pub fn explain_full_disk(error: anyhow::Error) -> anyhow::Error {
     let full = error
         .chain()

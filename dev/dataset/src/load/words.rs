@@ -1,12 +1,12 @@
-//! What Postgres makes of words, and the search documents of texts that consist of them.
+//! The lexemes of words, as Postgres parses them, and search documents (`tsvector`) that are composed of them.
 //!
-//! Postgres reads a text from the left, and a blank ends whatever it was reading: so the lexemes of a text are those of what
-//! stands between blanks, each behind the positions that the words before took, stop words included
-//! (<https://www.postgresql.org/docs/current/textsearch-controls.html>). The document of a product is that of its title
-//! with weight A, and behind its last lexeme that of the description, with weight D.
+//! Postgres parses a text from left to right, and a blank ends each token. So the lexemes of a text are those of its
+//! blank-separated words, and each word's positions follow those of the words before it, stop words included
+//! (<https://www.postgresql.org/docs/current/textsearch-controls.html>). A product's document is that of its title with
+//! weight A, followed by that of its description with weight D, whose positions begin after the title's last lexeme.
 //!
-//! The binary format of a `tsvector` is that of `tsvectorsend`: the number of lexemes, then each with a zero byte behind
-//! it, the number of its positions, and these, of 16 bits, the weight in the upper two.
+//! The binary format is that of `tsvectorsend`: the number of lexemes, then each lexeme, terminated by a zero byte, the
+//! number of its positions, and the positions, of 16 bits each, with the weight in the upper two.
 
 use std::collections::HashMap;
 
@@ -14,16 +14,17 @@ use anyhow::{Context, Result, ensure};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-/// Stands behind each word that is asked for; its position tells how many the word took. A word of no text.
+/// Appended to each word that Postgres parses, so that its position shows how many positions the word takes. It occurs
+/// in no generated text.
 const END: &str = "zzq";
 
-/// A in the upper two bits of a position. D is 0.
+/// Weight A in the upper two bits of a position. Weight D is 0.
 const WEIGHT_A: u16 = 3 << 14;
 
-/// The largest position that Postgres keeps; what is beyond it counts as it.
+/// The largest position that Postgres stores. Larger ones are stored as this one.
 const MAX_POSITION: u16 = (1 << 14) - 1;
 
-/// All words that were asked for so far.
+/// All words that Postgres has parsed so far.
 #[derive(Debug, Default)]
 pub struct Words {
     known: HashMap<Box<str>, Word>,
@@ -33,14 +34,14 @@ pub struct Words {
 
 #[derive(Debug)]
 struct Word {
-    /// By their numbers in `lexemes`, with their positions, from 1 on.
+    /// Indexes into [`Words::lexemes`], each with a position, from 1.
     lexemes: Vec<(usize, u16)>,
-    /// How many it takes.
+    /// The number of positions that the word takes, including those of stop words.
     positions: u16,
 }
 
 impl Words {
-    /// Asks for the words of these texts that are new.
+    /// Has Postgres parse the words of these texts that are new.
     pub async fn learn<'t>(
         &mut self,
         connection: &mut PgConnection,
@@ -63,23 +64,24 @@ impl Words {
         .fetch_all(connection)
         .await?;
         for (word, row) in new.into_iter().zip(&documents) {
-            let read = self.read(bytes_of(row)?);
-            let read = read.with_context(|| format!("what Postgres makes of `{word}` can't be used"))?;
-            self.known.insert(word.into(), read);
+            let parsed = self.parse_word(raw_bytes(row)?);
+            let parsed = parsed.with_context(|| format!("cannot use the lexemes of `{word}`"))?;
+            self.known.insert(word.into(), parsed);
         }
         Ok(())
     }
 
-    fn read(&mut self, document: &[u8]) -> Result<Word> {
+    /// Parses the document of a word that is followed by [`END`].
+    fn parse_word(&mut self, document: &[u8]) -> Result<Word> {
         let mut word = Word {
             lexemes: Vec::new(),
             positions: 0,
         };
         let mut has_end = false;
-        for (lexeme, positions) in lexemes_of(document)? {
+        for (lexeme, positions) in decode_tsvector(document)? {
             if lexeme == END {
                 let [end] = positions[..] else {
-                    anyhow::bail!("it contains `{END}`");
+                    anyhow::bail!("the word contains `{END}`");
                 };
                 word.positions = end - 1;
                 has_end = true;
@@ -99,24 +101,24 @@ impl Words {
     /// The search document of a product, in the binary format. All words must have been learned.
     pub fn document(&self, title: &str, description: &str) -> Result<Vec<u8>> {
         let mut lexemes: Vec<(usize, u16)> = Vec::with_capacity(256);
-        self.add(title, 0, WEIGHT_A, &mut lexemes)?;
-        let behind_title = lexemes
+        self.append_lexemes(title, 0, WEIGHT_A, &mut lexemes)?;
+        let title_end = lexemes
             .iter()
             .map(|(_, position)| position & MAX_POSITION)
             .max()
             .unwrap_or(0);
-        self.add(description, behind_title, 0, &mut lexemes)?;
-        // By bytes, as Postgres keeps them; it would have to sort them otherwise.
-        lexemes.sort_unstable_by(|(one, of_one), (other, of_other)| {
+        self.append_lexemes(description, title_end, 0, &mut lexemes)?;
+        // In Postgres' own order, by bytes. Otherwise it would sort them.
+        lexemes.sort_unstable_by(|(one, one_position), (other, other_position)| {
             let by_lexeme = match one == other {
                 true => std::cmp::Ordering::Equal,
                 false => self.lexemes[*one].as_bytes().cmp(self.lexemes[*other].as_bytes()),
             };
-            by_lexeme.then_with(|| (of_one & MAX_POSITION).cmp(&(of_other & MAX_POSITION)))
+            by_lexeme.then_with(|| (one_position & MAX_POSITION).cmp(&(other_position & MAX_POSITION)))
         });
         lexemes.dedup();
         let groups = || lexemes.chunk_by(|one, other| one.0 == other.0);
-        let count = |number: usize| u16::try_from(number).expect("a text has fewer positions than that");
+        let count = |number: usize| u16::try_from(number).expect("a text has fewer than 65,536 positions");
         let mut bytes = Vec::with_capacity(1_600);
         bytes.extend(u32::from(count(groups().count())).to_be_bytes());
         for positions in groups() {
@@ -130,20 +132,27 @@ impl Words {
         Ok(bytes)
     }
 
-    fn add(&self, text: &str, behind: u16, weight: u16, lexemes: &mut Vec<(usize, u16)>) -> Result<()> {
-        let mut behind = behind;
+    /// Appends the lexemes of a text whose positions begin after `offset`.
+    fn append_lexemes(
+        &self,
+        text: &str,
+        offset: u16,
+        weight: u16,
+        lexemes: &mut Vec<(usize, u16)>,
+    ) -> Result<()> {
+        let mut offset = offset;
         for word in text.split_ascii_whitespace() {
             let word = self.known.get(word).context("a word was not learned")?;
             for (lexeme, position) in &word.lexemes {
-                lexemes.push((*lexeme, weight | (behind + position).min(MAX_POSITION)));
+                lexemes.push((*lexeme, weight | (offset + position).min(MAX_POSITION)));
             }
-            behind = behind.saturating_add(word.positions).min(MAX_POSITION);
+            offset = offset.saturating_add(word.positions).min(MAX_POSITION);
         }
         Ok(())
     }
 }
 
-/// The search document of a product as the schema says, in the binary format.
+/// The search document of a product that the schema's function computes, in the binary format.
 pub async fn document_of_schema(
     connection: &mut PgConnection,
     title: &str,
@@ -154,18 +163,18 @@ pub async fn document_of_schema(
         .bind(description)
         .fetch_one(connection)
         .await?;
-    Ok(bytes_of(&row)?.to_vec())
+    Ok(raw_bytes(&row)?.to_vec())
 }
 
-/// A prepared statement answers in the binary format.
-fn bytes_of(row: &PgRow) -> Result<&[u8]> {
+/// The first column in the binary format, which prepared statements return.
+fn raw_bytes(row: &PgRow) -> Result<&[u8]> {
     row.try_get_raw(0)?.as_bytes().map_err(anyhow::Error::from_boxed)
 }
 
-/// Lexemes with their positions.
-fn lexemes_of(document: &[u8]) -> Result<Vec<(&str, Vec<u16>)>> {
+/// Decodes lexemes with their positions.
+fn decode_tsvector(document: &[u8]) -> Result<Vec<(&str, Vec<u16>)>> {
     let mut rest = document;
-    let count = u32::from_be_bytes(*take(&mut rest)?);
+    let count = u32::from_be_bytes(*split_array(&mut rest)?);
     let mut lexemes = Vec::new();
     for _ in 0..count {
         let end = rest
@@ -174,17 +183,17 @@ fn lexemes_of(document: &[u8]) -> Result<Vec<(&str, Vec<u16>)>> {
             .context("a lexeme has no end")?;
         let lexeme = std::str::from_utf8(&rest[..end])?;
         rest = &rest[end + 1..];
-        let count = u16::from_be_bytes(*take(&mut rest)?);
+        let count = u16::from_be_bytes(*split_array(&mut rest)?);
         let positions = (0..count)
-            .map(|_| Ok(u16::from_be_bytes(*take(&mut rest)?)))
+            .map(|_| Ok(u16::from_be_bytes(*split_array(&mut rest)?)))
             .collect::<Result<_>>()?;
         lexemes.push((lexeme, positions));
     }
     Ok(lexemes)
 }
 
-fn take<'b, const N: usize>(rest: &mut &'b [u8]) -> Result<&'b [u8; N]> {
-    let (taken, left) = rest.split_first_chunk().context("it ends too early")?;
+fn split_array<'b, const N: usize>(rest: &mut &'b [u8]) -> Result<&'b [u8; N]> {
+    let (taken, left) = rest.split_first_chunk().context("the document is truncated")?;
     *rest = left;
     Ok(taken)
 }

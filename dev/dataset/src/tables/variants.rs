@@ -1,4 +1,4 @@
-//! The variants of products: options, prices, stock; and what a product's row keeps of them.
+//! The variants of products, with options, prices and stock, and the columns of a product's row that summarize them.
 
 use uuid::Uuid;
 
@@ -9,43 +9,40 @@ use crate::rng::{Purpose, RowRng, exp};
 use crate::tables::catalogue::Catalogue;
 use crate::timestamps::uuid_at;
 
-/// How many of 1 000 products have 1, 2, … 12 variants: 2.5 on average, with a heavy tail.
+/// How many of 1 000 products have 1, 2, … 12 variants: 2.56 on average, with a heavy tail.
 const COUNTS: [u64; 12] = [470, 180, 120, 80, 50, 35, 15, 15, 10, 10, 5, 10];
 
 /// A variant, without its texts.
 #[derive(Debug)]
 pub struct Variant {
-    /// Its id.
     pub id: Uuid,
-    /// Its price.
     pub price_cents: i64,
-    /// Its former price.
+    /// The former price, for a discounted variant.
     pub compare_at_cents: Option<i64>,
-    /// How many are in stock.
     pub stock_quantity: i32,
-    /// Its colour, as an index into the colours.
+    /// An index into [`COLOURS`].
     colour: usize,
-    /// Its size, volume or pack, as an index into the values of the option.
+    /// The size, volume or pack, as an index into the values of the category's option.
     step: usize,
 }
 
-/// What a product's row keeps of its variants.
+/// The columns of a product's row that summarize its variants.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Summary {
     /// The lowest price.
     pub price_cents: i64,
-    /// The former price of the variant that has it.
+    /// The former price of the cheapest variant.
     pub compare_at_cents: Option<i64>,
     /// Whether any variant is in stock.
     pub in_stock: bool,
 }
 
-/// The variants of a product, in their order.
+/// The variants of a product, by position.
 pub fn of(catalogue: &Catalogue, product: &Product<'_>) -> Vec<Variant> {
     let mut rng = RowRng::new(catalogue.seed, Purpose::Variants, product.index);
     let values = product.category.options.values();
     let count = rng.weighted(&COUNTS) + 1;
-    // Few variants differ in size alone; more come in several colours.
+    // Up to four variants differ in size alone, if there are enough sizes; more come in several colours.
     let colours = if count <= 4 { 1 } else { 3 }.max(count.div_ceil(values.len()));
     let steps = count.div_ceil(colours).min(values.len());
     let first_step = rng.below((values.len() - steps + 1) as u64) as usize;
@@ -72,9 +69,9 @@ pub fn of(catalogue: &Catalogue, product: &Product<'_>) -> Vec<Variant> {
         .collect()
 }
 
-/// What a product's row keeps of its variants: the same as the triggers of the schema make.
+/// Summarizes a product's variants for its row, as the schema's triggers do.
 pub fn summary(variants: &[Variant]) -> Summary {
-    // `min_by_key` takes the first of equals, which is the one with the lowest position.
+    // `min_by_key` returns the first of equals, which is the one with the lowest position.
     let cheapest = variants.iter().min_by_key(|variant| variant.price_cents);
     let cheapest = cheapest.expect("a product has at least one variant");
     Summary {
@@ -88,7 +85,7 @@ pub fn summary(variants: &[Variant]) -> Summary {
 pub fn rows(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
     let product = Product::at(catalogue, index);
     let variants = of(catalogue, &product);
-    let alone = variants.len() == 1;
+    let is_only_variant = variants.len() == 1;
     for (position, variant) in variants.iter().enumerate() {
         let colour = COLOURS[variant.colour];
         let option = product.category.options;
@@ -103,8 +100,8 @@ pub fn rows(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
         };
         rows.integer(variant.stock_quantity).smallint(position as i16);
         rows.text(&sku(&product, position))
-            .text(&variant.title(&product, alone));
-        if alone {
+            .text(&variant.title(&product, is_only_variant));
+        if is_only_variant {
             rows.jsonb(&json_object([("Colour", colour)]));
         } else {
             rows.jsonb(&json_object([(option.name(), step), ("Colour", colour)]));
@@ -112,17 +109,17 @@ pub fn rows(catalogue: &Catalogue, index: u64, rows: &mut Rows) {
     }
 }
 
-/// What the variant at a position is known by outside.
+/// The SKU of the variant at a position.
 pub fn sku(product: &Product<'_>, position: usize) -> String {
     let prefix = &product.brand.sku_prefix;
     format!("{prefix}-{:07}-{:02}", product.index + 1, position + 1)
 }
 
 impl Variant {
-    /// What it is called beside its product; one that has no siblings, by its colour alone.
-    pub fn title(&self, product: &Product<'_>, alone: bool) -> String {
+    /// The title that is shown next to the product's. A product's only variant is named by its colour alone.
+    pub fn title(&self, product: &Product<'_>, is_only_variant: bool) -> String {
         let colour = COLOURS[self.colour];
-        if alone {
+        if is_only_variant {
             return colour.to_owned();
         }
         let step = product.category.options.values()[self.step];
@@ -130,7 +127,7 @@ impl Variant {
     }
 }
 
-/// Most shelves end in .99, many in .95, .00 or .49.
+/// Rounds to a usual retail price. Most prices end in .99, others in .95, .00 or .49.
 fn shelf_price_cents(cents: f64, ending: usize) -> i64 {
     let euros = ((cents / 100.0) as i64).max(1);
     match ending {
@@ -141,7 +138,7 @@ fn shelf_price_cents(cents: f64, ending: usize) -> i64 {
     }
 }
 
-/// Of 100 variants 8 are sold out, 62 have 5 to 300 left, low numbers being likelier, and 30 have more.
+/// Of 100 variants, 8 are sold out, 62 have 5 to 300 units, where low numbers are more likely, and 30 have more.
 fn stock(rng: &mut RowRng) -> i32 {
     let quantity = match rng.below(100) {
         0..8 => 0,

@@ -1,5 +1,5 @@
-//! Which files the copy has: ours without those of the lab and of lessons, with marked passages cut, and with the files of
-//! `files/`.
+//! Selects the files of the copy: ours without those of the lab and of lessons, and without marked passages. Files in
+//! `files/` replace ours or are added.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -23,7 +23,6 @@ const DROPPED: &[&str] = &[
     "deploy/grafana/preview.html",
     "deploy/startup-claim",
     "dev/dataset/",
-    "dev/xtask/duplicates.txt",
     "dev/xtask/src/up/demo.rs",
     "dev/xtask/src/eject/",
     "dev/xtask/src/new/tests.rs",
@@ -39,7 +38,7 @@ const DROPPED: &[&str] = &[
     "worker/tests/support/arms.rs",
 ];
 
-/// Settings that the copy lacks, of any program.
+/// Settings that no program of the copy has.
 const DROPPED_SETTINGS: &[&str] = &["BACKSTOCK_VARIANTS", "BACKSTOCK_OTHER_SHOP_URL", "--indexes"];
 
 /// Settings that only the worker of the copy has.
@@ -54,12 +53,13 @@ const DROPPED_API_SETTINGS: &[&str] = &[
     "BACKSTOCK_SMTP_URL",
 ];
 
-/// The one index set of the copy.
+/// The only index set of the copy, where it is `migrations/indexes.sql`.
 const INDEXES: &str = "migrations/indexes/chosen.sql";
 
+/// Files of the copy that replace ours or are added.
 const OVERLAY: &str = "dev/xtask/src/eject/files";
 
-/// The passages that are cut, by the lines that begin and end them.
+/// The lines that begin and end a passage to cut.
 const MARKERS: [(&str, &str); 2] = [
     ("<!-- only with lessons -->", "<!-- end -->"),
     ("# only with lessons", "# end"),
@@ -78,7 +78,7 @@ pub(super) fn selected(root: &Path) -> Result<Files> {
         root.display(),
         String::from_utf8_lossy(&listed.stderr)
     );
-    let listed = String::from_utf8(listed.stdout).context("paths are UTF-8")?;
+    let listed = String::from_utf8(listed.stdout).context("a path isn't UTF-8")?;
     let mut files = Files::new();
     for path in listed.split_terminator('\0') {
         let is_dropped = DROPPED
@@ -94,9 +94,9 @@ pub(super) fn selected(root: &Path) -> Result<Files> {
         } else {
             path
         };
-        let content = cut(path, content)?;
+        let content = cut_marked_passages(path, content)?;
         let content = match path.strip_suffix(".md") {
-            Some(_) => document(content),
+            Some(_) => adapt_document(content),
             None => content,
         };
         files.insert(path.to_owned(), content);
@@ -104,45 +104,45 @@ pub(super) fn selected(root: &Path) -> Result<Files> {
     Ok(files)
 }
 
-/// Cuts marked passages.
-fn cut(path: &str, content: Vec<u8>) -> Result<Vec<u8>> {
+/// Cuts the passages between [`MARKERS`], and a blank line that would be doubled. Rust sources have no markers.
+fn cut_marked_passages(path: &str, content: Vec<u8>) -> Result<Vec<u8>> {
     let Ok(text) = String::from_utf8(content.clone()) else {
         return Ok(content);
     };
     if path.ends_with(".rs") || !MARKERS.iter().any(|(begin, _)| text.contains(begin)) {
         return Ok(content);
     }
-    let mut written = String::with_capacity(text.len());
-    let mut ends_with = None;
+    let mut output = String::with_capacity(text.len());
+    let mut end_marker = None;
     let mut was_cut = false;
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim();
-        if let Some(end) = ends_with {
+        if let Some(end) = end_marker {
             if trimmed == end {
-                ends_with = None;
+                end_marker = None;
                 was_cut = true;
             }
             continue;
         }
         if let Some((_, end)) = MARKERS.iter().find(|(begin, _)| trimmed == *begin) {
-            ends_with = Some(*end);
+            end_marker = Some(*end);
             continue;
         }
-        let is_second_blank = trimmed.is_empty() && (written.ends_with("\n\n") || written.is_empty());
+        let is_second_blank = trimmed.is_empty() && (output.ends_with("\n\n") || output.is_empty());
         if was_cut && is_second_blank {
             continue;
         }
         was_cut = false;
-        written.push_str(line);
+        output.push_str(line);
     }
-    ensure!(ends_with.is_none(), "{path}: a passage that begins isn't ended");
-    Ok(written.into_bytes())
+    ensure!(end_marker.is_none(), "{path}: a marked passage isn't ended");
+    Ok(output.into_bytes())
 }
 
-/// A document without links to recorded results, and without settings that the copy lacks.
-fn document(content: Vec<u8>) -> Vec<u8> {
+/// Removes links to recorded results, and settings that the copy lacks.
+fn adapt_document(content: Vec<u8>) -> Vec<u8> {
     let text = String::from_utf8(content).expect("documents are UTF-8");
-    let mut written = String::with_capacity(text.len());
+    let mut output = String::with_capacity(text.len());
     let mut is_api = false;
     for line in without_links_to_results(&text).split_inclusive('\n') {
         if let Some(block) = line.strip_prefix("<!-- settings:") {
@@ -157,14 +157,14 @@ fn document(content: Vec<u8>) -> Vec<u8> {
         if is_row_of(DROPPED_SETTINGS) || (is_api && is_row_of(DROPPED_API_SETTINGS)) {
             continue;
         }
-        written.push_str(line);
+        output.push_str(line);
     }
-    written.into_bytes()
+    output.into_bytes()
 }
 
 /// `[2 253](../loadtests/… "…")` becomes `2 253`.
 fn without_links_to_results(text: &str) -> String {
-    let mut written = String::with_capacity(text.len());
+    let mut output = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("](../loadtests/") {
         let open = rest[..at].rfind('[').expect("a link has a text");
@@ -172,15 +172,15 @@ fn without_links_to_results(text: &str) -> String {
             .find("\")")
             .map_or_else(|| rest[at..].find(')').map(|end| end + 1), |end| Some(end + 2));
         let end = at + end.expect("a link ends");
-        written.push_str(&rest[..open]);
-        written.push_str(&rest[open + 1..at]);
+        output.push_str(&rest[..open]);
+        output.push_str(&rest[open + 1..at]);
         rest = &rest[end..];
     }
-    written.push_str(rest);
-    written
+    output.push_str(rest);
+    output
 }
 
-/// Puts the files of `files/` in their places.
+/// Adds the files of `files/`, which replace those with the same path.
 pub(super) fn overlay(root: &Path, files: &mut Files) -> Result<()> {
     let folder = root.join(OVERLAY);
     let mut folders = vec![folder.clone()];
@@ -191,15 +191,17 @@ pub(super) fn overlay(root: &Path, files: &mut Files) -> Result<()> {
                 folders.push(path);
                 continue;
             }
-            let relative = path.strip_prefix(&folder).context("it is within the folder")?;
-            let name = relative.to_str().context("paths are UTF-8")?.to_owned();
+            let relative = path
+                .strip_prefix(&folder)
+                .context("the file is outside of the folder")?;
+            let name = relative.to_str().context("a path isn't UTF-8")?.to_owned();
             files.insert(name, std::fs::read(&path)?);
         }
     }
     Ok(())
 }
 
-/// Drops prepared queries that no source has.
+/// Drops the entries of `.sqlx/` whose queries no Rust or SQL file of the copy contains.
 pub(super) fn drop_unused_queries(files: &mut Files) -> Result<()> {
     let mut queries = BTreeSet::new();
     for (path, content) in &*files {
@@ -211,30 +213,35 @@ pub(super) fn drop_unused_queries(files: &mut Files) -> Result<()> {
         }
         if path.ends_with(".rs") {
             let source = Source::parse(path, text.to_owned())?;
-            queries.extend(source.tokens.iter().filter_map(|token| literal(&token.text)));
+            queries.extend(
+                source
+                    .tokens
+                    .iter()
+                    .filter_map(|token| literal_value(&token.text)),
+            );
         }
     }
-    let mut kept = Ok(());
+    let mut result = Ok(());
     files.retain(|path, content| {
         if !path.starts_with(".sqlx/") {
             return true;
         }
-        let read = serde_json::from_slice::<serde_json::Value>(content);
-        match read.with_context(|| format!("{path} isn't JSON")) {
+        let parsed = serde_json::from_slice::<serde_json::Value>(content);
+        match parsed.with_context(|| format!("{path} isn't JSON")) {
             Ok(entry) => entry["query"]
                 .as_str()
                 .is_some_and(|query| queries.contains(query)),
             Err(error) => {
-                kept = Err(error);
+                result = Err(error);
                 true
             }
         }
     });
-    kept
+    result
 }
 
-/// The value of a string literal.
-fn literal(token: &str) -> Option<String> {
+/// The value of a string literal. `None` for another token.
+fn literal_value(token: &str) -> Option<String> {
     if let Some(raw) = token.strip_prefix('r') {
         let hashes = raw.bytes().take_while(|byte| *byte == b'#').count();
         let inner = raw.get(hashes..raw.len() - hashes)?;
@@ -258,7 +265,7 @@ fn literal(token: &str) -> Option<String> {
     Some(value)
 }
 
-/// The files under the new name.
+/// Replaces our name in paths and contents.
 pub(super) fn renamed(files: Files, name: &str) -> Files {
     let capitalized = name[..1].to_uppercase() + &name[1..];
     let rename = |text: &str| {
@@ -269,7 +276,7 @@ pub(super) fn renamed(files: Files, name: &str) -> Files {
     files
         .into_iter()
         .map(|(path, content)| {
-            // The licences name whose work this was.
+            // The licences keep the name of the original work.
             let content = match String::from_utf8(content) {
                 Ok(text) if !path.starts_with("LICENSE") => rename(&text).into_bytes(),
                 Ok(text) => text.into_bytes(),
@@ -288,13 +295,13 @@ mod tests {
     fn marked_passages_are_cut() {
         let text =
             "a\n\n<!-- only with lessons -->\nb\n<!-- end -->\n\nc\n  # only with lessons\n  d\n  # end\ne\n";
-        let cut = cut("docs/x.md", text.as_bytes().to_vec()).unwrap();
+        let cut = cut_marked_passages("docs/x.md", text.as_bytes().to_vec()).unwrap();
         assert_eq!(String::from_utf8(cut).unwrap(), "a\n\nc\ne\n");
     }
 
     #[test]
     fn a_passage_without_an_end_is_an_error() {
-        let error = cut("x.md", b"<!-- only with lessons -->\n".to_vec()).unwrap_err();
+        let error = cut_marked_passages("x.md", b"<!-- only with lessons -->\n".to_vec()).unwrap_err();
         assert!(error.to_string().contains("isn't ended"));
     }
 
@@ -305,15 +312,15 @@ mod tests {
                     | `BACKSTOCK_B` | x |\n| – | `--indexes` | – | x |\n<!-- settings:backstock-api serve:end -->\n\
                     | `BACKSTOCK_SMTP_URL` | x |\n";
         assert_eq!(
-            String::from_utf8(document(text.as_bytes().to_vec())).unwrap(),
+            String::from_utf8(adapt_document(text.as_bytes().to_vec())).unwrap(),
             "2 253 and [b](b.md)\n| `BACKSTOCK_B` | x |\n| `BACKSTOCK_SMTP_URL` | x |\n"
         );
     }
 
     #[test]
     fn literals_have_their_values() {
-        assert_eq!(literal(r##"r#"a "b""#"##).unwrap(), "a \"b\"");
-        assert_eq!(literal("\"a\\n\\\n   b\\\"\"").unwrap(), "a\nb\"");
-        assert_eq!(literal("a"), None);
+        assert_eq!(literal_value(r##"r#"a "b""#"##).unwrap(), "a \"b\"");
+        assert_eq!(literal_value("\"a\\n\\\n   b\\\"\"").unwrap(), "a\nb\"");
+        assert_eq!(literal_value("a"), None);
     }
 }

@@ -1,8 +1,9 @@
-//! Edits at places that are found by their tokens, so that formatting and comments don't matter, and all other text stays
-//! as it is.
+//! Edits Rust sources at positions that are found by their tokens. Formatting and comments don't affect the search, and
+//! all other text is preserved.
 //!
-//! A place is a list of patterns. Each is searched inside of the delimiters that the previous one ends with, at any depth. A
-//! pattern consists of tokens; `…` skips some: `["impl Consumer {", "fn event … {"]` is the body of that function.
+//! A `TokenPath` is a list of patterns. Each is searched inside the delimiters that end the previous match, at any
+//! depth. A pattern consists of tokens, and `…` skips any number of them. So `["impl Consumer {", "fn event … {"]`
+//! finds the body of that function.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -10,23 +11,23 @@ use std::ops::Range;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
-type Place = &'static [&'static str];
+type TokenPath = &'static [&'static str];
 
-/// An insertion of a text with placeholders.
+/// A change of a file. Its text has placeholders.
 pub(super) enum Edit {
-    /// Before what the place's last pattern matches.
-    Before(Place, &'static str),
-    /// Behind the delimiter at the place's end.
-    Prepend(Place, &'static str),
-    /// At the end of the list in those delimiters.
-    Append(Place, &'static str),
-    /// Adds 1 to the number at the end of that list: an array's length.
-    Increment(Place),
-    /// Below the last module that is declared. rustfmt sorts the lines of a paragraph.
+    /// Inserts before the match of the last pattern.
+    Before(TokenPath, &'static str),
+    /// Inserts after the opening delimiter that ends the match.
+    Prepend(TokenPath, &'static str),
+    /// Appends to the list inside those delimiters.
+    Append(TokenPath, &'static str),
+    /// Adds 1 to the number that ends that list, for example an array's length.
+    Increment(TokenPath),
+    /// Inserts after the last module declaration. rustfmt sorts adjacent declarations.
     Module(&'static str),
-    /// At the end of the file.
+    /// Appends to the file.
     End(&'static str),
-    /// Among the lines of a file that isn't Rust. They are sorted, and begin as this one up to its first quote.
+    /// Inserts into the sorted lines of a file that isn't Rust, among those with the same text up to the first quote.
     Line(&'static str),
 }
 
@@ -41,7 +42,7 @@ pub(super) fn has_identifier(text: &str, name: &str) -> Result<bool> {
     Ok(occurs(&parse(text)?, name))
 }
 
-/// The text with all edits. `fill` replaces their placeholders.
+/// Applies all edits to the text. `fill` replaces their placeholders.
 pub(super) fn edit(text: &str, edits: &[Edit], fill: &dyn Fn(&str) -> String) -> Result<String> {
     if let [Edit::Line(line)] = edits {
         return insert_line(text, &fill(line));
@@ -49,7 +50,7 @@ pub(super) fn edit(text: &str, edits: &[Edit], fill: &dyn Fn(&str) -> String) ->
     let tokens = parse(text)?;
     let changes = edits.iter().map(|edit| edit.change(&tokens, text.len()));
     let mut changes = changes.collect::<Result<Vec<_>>>()?;
-    // From the end, so that the other positions stay valid.
+    // From the end, so that the remaining positions stay valid.
     changes.sort_by_key(|(range, _)| Reverse(range.start));
     let mut edited = text.to_owned();
     for (range, new) in changes {
@@ -59,13 +60,13 @@ pub(super) fn edit(text: &str, edits: &[Edit], fill: &dyn Fn(&str) -> String) ->
 }
 
 impl Edit {
-    /// The bytes to replace, and by what.
+    /// The range of bytes to replace, and the new text.
     fn change(&self, tokens: &[TokenTree], length: usize) -> Result<(Range<usize>, String)> {
         let (at, text) = match self {
-            Edit::Before(place, text) => (range(&find(tokens, place)?.0).start, (*text).to_owned()),
-            Edit::Prepend(place, text) => (range(&find(tokens, place)?.1).start + 1, (*text).to_owned()),
-            Edit::Append(place, item) => {
-                let last = last_inside(tokens, place)?;
+            Edit::Before(path, text) => (range(&find(tokens, path)?.0).start, (*text).to_owned()),
+            Edit::Prepend(path, text) => (range(&find(tokens, path)?.1).start + 1, (*text).to_owned()),
+            Edit::Append(path, item) => {
+                let last = last_inside(tokens, path)?;
                 let is_comma = last.to_string() == ",";
                 let text = if is_comma {
                     format!("\n{item},")
@@ -74,9 +75,12 @@ impl Edit {
                 };
                 (range(&last).end, text)
             }
-            Edit::Increment(place) => {
-                let last = last_inside(tokens, place)?;
-                let number: usize = last.to_string().parse().context("not a number")?;
+            Edit::Increment(path) => {
+                let last = last_inside(tokens, path)?;
+                let number: usize = last
+                    .to_string()
+                    .parse()
+                    .with_context(|| format!("`{last}` isn't a number"))?;
                 return Ok((range(&last), (number + 1).to_string()));
             }
             Edit::Module(text) => {
@@ -88,7 +92,7 @@ impl Edit {
                 (range(&last[2]).end, format!("\n{text}"))
             }
             Edit::End(text) => (length, (*text).to_owned()),
-            Edit::Line(_) => bail!("lines are inserted into other files than Rust"),
+            Edit::Line(_) => bail!("`Line` must be the only edit of a file, which isn't Rust"),
         };
         Ok((at..at, text))
     }
@@ -105,7 +109,7 @@ fn insert_line(text: &str, line: &str) -> Result<String> {
     let last = lines
         .iter()
         .rposition(|other| other.starts_with(begin))
-        .context("there is no such line")?;
+        .with_context(|| format!("no line begins with `{begin}`, which marks where to insert"))?;
     let greater = lines
         .iter()
         .position(|other| other.starts_with(begin) && *other > line);
@@ -120,7 +124,7 @@ fn parse(text: &str) -> Result<Vec<TokenTree>> {
     Ok(tokens.into_iter().collect())
 }
 
-/// The tokens inside of a token's delimiters, if it has any.
+/// The tokens inside a group's delimiters. Empty for other tokens.
 fn inside(token: &TokenTree) -> Vec<TokenTree> {
     match token {
         TokenTree::Group(group) => group.stream().into_iter().collect(),
@@ -128,18 +132,18 @@ fn inside(token: &TokenTree) -> Vec<TokenTree> {
     }
 }
 
-fn last_inside(tokens: &[TokenTree], place: Place) -> Result<TokenTree> {
-    let last = inside(&find(tokens, place)?.1).pop();
-    last.with_context(|| format!("nothing is in `{}`", place.join(" ")))
+fn last_inside(tokens: &[TokenTree], path: TokenPath) -> Result<TokenTree> {
+    let last = inside(&find(tokens, path)?.1).pop();
+    last.with_context(|| format!("`{}` is empty", path.join(" ")))
 }
 
 fn range(token: &TokenTree) -> Range<usize> {
     token.span().byte_range()
 }
 
-/// The first and the last token of what the place's last pattern matches.
-fn find(tokens: &[TokenTree], place: Place) -> Result<(TokenTree, TokenTree)> {
-    let (pattern, rest) = place.split_first().context("a place has a pattern")?;
+/// The first and the last token of the match of the path's last pattern.
+fn find(tokens: &[TokenTree], path: TokenPath) -> Result<(TokenTree, TokenTree)> {
+    let (pattern, rest) = path.split_first().context("a path has no pattern")?;
     let found = search(tokens, pattern).with_context(|| {
         format!("`{pattern}` marks where to insert, and is missing: restore it, or edit by hand")
     })?;
@@ -150,7 +154,7 @@ fn find(tokens: &[TokenTree], place: Place) -> Result<(TokenTree, TokenTree)> {
     }
 }
 
-/// The first match among these tokens, or else inside of them.
+/// The first match among these tokens, or else inside their groups.
 fn search(tokens: &[TokenTree], pattern: &str) -> Option<(TokenTree, TokenTree)> {
     let here = || {
         let (mut first, mut next) = (None, 0);
@@ -166,7 +170,7 @@ fn search(tokens: &[TokenTree], pattern: &str) -> Option<(TokenTree, TokenTree)>
     here().or_else(|| tokens.iter().find_map(|token| search(&inside(token), pattern)))
 }
 
-/// Whether a word of a pattern stands for this token. An opening delimiter stands for all up to the closing one.
+/// Whether a pattern's word matches this token. An opening delimiter matches the whole group up to the closing one.
 fn is(token: &TokenTree, word: &str) -> bool {
     match token {
         TokenTree::Group(group) => match group.delimiter() {

@@ -1,4 +1,4 @@
-//! Rules on the documentation of lessons: each has its page, and the tables of lessons are up to date.
+//! Rules on the documentation of lessons: each lesson has a page, and the tables of lessons are up to date.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -9,14 +9,15 @@ use super::files::Files;
 use super::generated::Block;
 use super::reports::{Run, recorded_runs};
 
-/// A table in a document between two markers.
+/// A generated table of lessons, between two markers in a document.
 struct Table {
     document: &'static str,
     marker: &'static str,
-    /// The way from the document to the root, and to the lessons' pages.
+    /// Relative path from the document to the repository's root.
     root: &'static str,
+    /// Relative path from the document to the lessons' pages.
     pages: &'static str,
-    /// Each lesson, with the scenario whose effect is shown: its first, or the one of this name.
+    /// The lessons, each with the name of the scenario to show. `None` shows the first.
     rows: fn() -> Vec<(&'static Lesson, Option<&'static str>)>,
 }
 
@@ -42,7 +43,7 @@ const TABLES: [Table; 2] = [
     },
 ];
 
-/// The README's lessons. The last one is a loss.
+/// The README's lessons, with the scenario to show. In the last one, the optimized arm is slower than the baseline.
 const SHOWN: [(&str, Option<&str>); 5] = [
     ("pagination", None),
     ("planner_estimates", None),
@@ -66,7 +67,7 @@ pub(crate) fn check(files: &Files) -> Vec<Finding> {
 /// The tables of lessons.
 pub(crate) fn blocks(files: &Files) -> Result<Vec<Block>> {
     let mut runs = recorded_runs(files)?;
-    // A run at another scale supplements a lesson's page.
+    // Runs at other scales appear only on the lessons' pages.
     runs.retain(|run| run.report["scale"] == "s");
     let block = |table: Table| Block {
         document: table.document.to_owned(),
@@ -93,9 +94,9 @@ impl Table {
             let newest = runs.iter().find_map(|run| Some((run, run.lesson(lesson.name)?)));
             let effect = newest.map_or_else(
                 || "not recorded yet".to_owned(),
-                |(run, found)| {
+                |(run, results)| {
                     let (root, path) = (self.root, &run.path);
-                    let effect = effect(found, lesson, scenario);
+                    let effect = effect(results, lesson, scenario);
                     format!("{effect} · [{}]({root}{path})", run.day())
                 },
             );
@@ -108,32 +109,32 @@ impl Table {
         }
         table.push_str(
             "\nThe optimized arm against the baseline in the named scenario; above 1 is better, with the 95 % interval. \
-             Where the baseline is wrong and not slow, how often. Each from the newest run on generated data that compared \
-             the lesson: the date links to its report.\n",
+             If the baseline is incorrect rather than slow, the number of errors. Each row is from the newest run on \
+             generated data that compared the lesson; the date links to its report.\n",
         );
         table
     }
 }
 
-/// The outcomes that are faults of the baseline, and their names in the table.
+/// Outcomes in reports that count errors, and their labels in the table.
 const FAULTS: [(&str, &str); 2] = [("oversold", "units oversold"), ("lost", "events lost")];
 
-/// A scenario's headline: the fault of the baseline, or the median latency, or the CPU time. Without a name, the first
-/// scenario's.
-fn effect(found: &Value, lesson: &Lesson, scenario: Option<&str>) -> String {
-    if found["signature"]["holds"] != true {
+/// The effect that the table shows: the baseline's errors in any scenario, or else the ratio of median latencies or of
+/// CPU time in the first one. With the name of a scenario, that scenario's ratio.
+fn effect(results: &Value, lesson: &Lesson, scenario: Option<&str>) -> String {
+    if results["signature"]["holds"] != true {
         return "comparison failed".to_owned();
     }
     if scenario.is_none()
-        && let Some(fault) = fault(found, lesson)
+        && let Some(fault) = fault(results, lesson)
     {
         return fault;
     }
-    let scenarios = found["scenarios"]
+    let scenarios = results["scenarios"]
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let is_wanted = |found: &&Value| scenario.is_none_or(|name| found["name"] == name);
+    let is_wanted = |other: &&Value| scenario.is_none_or(|name| other["name"] == name);
     let Some(scenario) = scenarios.iter().find(is_wanted) else {
         return "not measured".to_owned();
     };
@@ -154,19 +155,19 @@ fn effect(found: &Value, lesson: &Lesson, scenario: Option<&str>) -> String {
     }
 }
 
-/// The fault of the baseline in the first scenario that has one. The baseline is the report's first arm; `LESSONS` may
-/// lack it in this build.
-fn fault(found: &Value, lesson: &Lesson) -> Option<String> {
-    for scenario in found["scenarios"].as_array()? {
+/// The baseline's errors in the first scenario that has any. The baseline is the report's first arm, because `LESSONS`
+/// lacks it in a build without baselines.
+fn fault(results: &Value, lesson: &Lesson) -> Option<String> {
+    for scenario in results["scenarios"].as_array()? {
         let arms = scenario["arms"].as_array()?;
         let baseline = arms.first()?;
         let optimized = arms.iter().find(|arm| arm["name"] == lesson.optimized)?;
         let count = |arm: &Value, fault: &str| arm["outcomes"][fault].as_u64();
-        for (fault, words) in FAULTS {
+        for (fault, label) in FAULTS {
             let (before, after) = (count(baseline, fault), count(optimized, fault));
             if let (Some(before @ 1..), Some(after)) = (before, after) {
                 let name = scenario["name"].as_str().unwrap_or_default();
-                return Some(format!("**{before} → {after}** {words} ({name})"));
+                return Some(format!("**{before} → {after}** {label} ({name})"));
             }
         }
     }
@@ -180,11 +181,16 @@ fn number_with_interval(ratio: &Value) -> String {
     }
     let value = ratio["value"].as_f64().unwrap_or(f64::NAN);
     let bound = |index: usize| ratio["ci95"][index].as_f64().unwrap_or(f64::NAN);
-    format!("**{}×** [{}, {}]", short(value), short(bound(0)), short(bound(1)))
+    format!(
+        "**{}×** [{}, {}]",
+        rounded(value),
+        rounded(bound(0)),
+        rounded(bound(1))
+    )
 }
 
-/// Two or three significant digits.
-fn short(value: f64) -> String {
+/// Two significant digits or all digits before the decimal point; two decimals below 1.
+fn rounded(value: f64) -> String {
     match value {
         value if value >= 10.0 => format!("{value:.0}"),
         value if value >= 1.0 => format!("{value:.1}"),
@@ -214,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn each_lesson_has_the_newest_run_that_compared_it() {
+    fn each_lesson_shows_the_newest_run_that_compared_it() {
         let recorded = |path: &str, day: &str, json: Value| {
             let mut json = json;
             json["started_at"] = format!("{day}T03:04:05Z").into();
@@ -250,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_scenario_is_shown_instead_of_the_first() {
+    fn a_named_scenario_replaces_the_first() {
         let mut report = report();
         let scenarios = &mut report["lessons"][0]["scenarios"];
         let mut cold = scenarios[0].clone();
@@ -281,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_of_the_baseline_comes_before_its_cost() {
+    fn errors_of_the_baseline_take_precedence_over_ratios() {
         let mut report = report();
         let arm = |name: &str, lost: u64| serde_json::json!({ "name": name, "outcomes": { "lost": lost } });
         report["lessons"][0]["scenarios"][0]["arms"] = vec![arm("offset", 3), arm("cursor", 0)].into();
@@ -292,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comparison_with_a_failed_activation_check_has_no_effect() {
+    fn a_failed_activation_check_is_shown_instead_of_an_effect() {
         let mut report = report();
         report["lessons"][0]["signature"]["holds"] = false.into();
         assert_eq!(

@@ -1,9 +1,9 @@
-//! Who buys how much: Zipf–Mandelbrot, p ∝ 1 / (rank + N/100) for N customers.
+//! How orders are distributed over customers: a Zipf–Mandelbrot distribution, p ∝ 1 / (rank + N/100) for N customers.
 //!
-//! The best fifth of the customers makes about two thirds of the orders, as in 339 public companies outside of packaged
-//! goods, where it makes 67 % of sales, and 68 % without subscriptions (McCarthy and Winer, "The Pareto rule in
-//! marketing revisited: is it 80/20 or 70/20?", Marketing Letters 30, 2019). With ten orders a customer on average, the
-//! best has some hundreds, half of them three or fewer, and some none.
+//! The top fifth of the customers places about two thirds of the orders. In 339 public companies outside of packaged
+//! goods, the top fifth accounts for 67 % of sales, and for 68 % without subscriptions (McCarthy and Winer, "The Pareto
+//! rule in marketing revisited: is it 80/20 or 70/20?", Marketing Letters 30, 2019). With ten orders per customer on
+//! average, the top customer has about 200, half of the customers have about four or fewer, and some have none.
 
 use crate::rng::{Purpose, RowRng, Shuffle, exp};
 use crate::tables::customers::CUSTOMER;
@@ -24,30 +24,30 @@ impl Buyers {
         }
     }
 
-    /// A customer, drawn as often as they buy.
+    /// Draws the customer of an order.
     pub fn draw(&self, rng: &mut RowRng) -> u64 {
-        // The inverse of the continuous distribution function, ln((rank + offset) / offset) / ln(101).
+        // Inverse transform sampling with the continuous distribution function, ln((rank + offset) / offset) / ln(101).
         let offset = self.customers as f64 / 100.0;
         let rank = offset * (exp(rng.unit() * LOG_OF_101) - 1.0);
         self.customer((rank as u64).min(self.customers - 1))
     }
 
-    /// The customer that has a rank, from 0. The one to sign in as is seen to buy often, by changing places: whatever
-    /// the seed and the scale, they have some dozens of orders.
+    /// The customer at a rank, from 0. The customer to sign in as swaps ranks with the one at 5 %, so they have some
+    /// dozens of orders with every seed and scale.
     fn customer(&self, rank: u64) -> u64 {
-        let often = self.customers / 20;
+        let rank_of_customer = self.customers / 20;
         let customer = self.shuffle.backward(rank);
-        if rank == often {
+        if rank == rank_of_customer {
             CUSTOMER
         } else if customer == CUSTOMER {
-            self.shuffle.backward(often)
+            self.shuffle.backward(rank_of_customer)
         } else {
             customer
         }
     }
 }
 
-/// ln((N + N/100) / (N/100)), whatever N is. Written out, since `ln` may differ between platforms.
+/// ln((N + N/100) / (N/100)), for every N. A literal, because `ln` may differ between platforms.
 const LOG_OF_101: f64 = 4.615_120_516_841_26;
 
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_fifth_makes_two_thirds_and_the_tail_is_heavy() {
+    fn the_top_fifth_places_two_thirds_of_the_orders_and_the_tail_is_heavy() {
         let customers = 20_000;
         let buyers = Buyers::new(1, customers);
         let mut rng = RowRng::new(1, Purpose::Order, 0);
@@ -65,8 +65,8 @@ mod tests {
         }
         assert!((20..60).contains(&orders[CUSTOMER as usize]));
         orders.sort_unstable_by(|one, other| other.cmp(one));
-        let best_fifth: u32 = orders[..4_000].iter().sum();
-        let share = f64::from(best_fifth) / 200_000.0;
+        let top_fifth: u32 = orders[..4_000].iter().sum();
+        let share = f64::from(top_fifth) / 200_000.0;
         assert!((0.65..0.70).contains(&share), "{share}");
         assert!((150..300).contains(&orders[0]), "{}", orders[0]);
         assert!((3..=6).contains(&orders[10_000]), "{}", orders[10_000]);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn every_rank_has_a_customer_of_its_own() {
+    fn every_rank_has_a_different_customer() {
         let buyers = Buyers::new(3, 200);
         let mut customers: Vec<u64> = (0..200).map(|rank| buyers.customer(rank)).collect();
         customers.sort_unstable();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_written_logarithm_is_right() {
+    fn the_literal_logarithm_is_correct() {
         assert!((LOG_OF_101 - 101_f64.ln()).abs() < 1e-12);
     }
 }
