@@ -14,10 +14,12 @@ use crate::database::Transaction;
 pub struct Queued;
 
 impl Queued {
+    /// Needs nothing.
     pub fn new(_mailer: &Mailer) -> Self {
         Self
     }
 
+    /// Does nothing: the worker consumes the event.
     pub async fn after_commit(&self, _customer: NewCustomer<'_>) {}
 
     pub(super) async fn insert(

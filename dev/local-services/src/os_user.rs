@@ -21,7 +21,7 @@ pub(crate) enum OsUser {
 }
 
 impl OsUser {
-    /// The user for servers argument data is, or will be, in `data`.
+    /// The user for servers whose data is, or will be, in `data`.
     pub(crate) fn for_data(data: &Path) -> Result<OsUser> {
         if !rustix::process::geteuid().is_root() {
             return Ok(OsUser::Current);

@@ -18,7 +18,7 @@ pub(crate) const ROLE: &str = "backstock";
 
 pub(crate) const SERVER: &str = "postgres";
 
-/// The directory of the programs argument major version has created the cluster.
+/// The directory of the programs whose major version has created the cluster.
 pub(crate) fn programs(dirs: &DataDirs) -> Result<PathBuf> {
     let created_by = fs::read_to_string(dirs.data.join(SERVER).join("PG_VERSION"));
     postgres_directory(created_by.ok().and_then(|version| version.trim().parse().ok()))
@@ -130,7 +130,7 @@ fn discard_after_power_failure(dirs: &DataDirs, directory: &Path) -> Result<()> 
 }
 
 /// After a crash the process id in `postmaster.pid` may have been reused, and then Postgres refuses to start. Only a
-/// process argument working directory is the cluster's is that Postgres.
+/// process whose working directory is the cluster's is that Postgres.
 fn remove_stale_pid_file(directory: &Path) -> Result<()> {
     let path = directory.join("postmaster.pid");
     let Ok(text) = fs::read_to_string(&path) else {

@@ -1,4 +1,4 @@
-//! `backstock-simulators`: a shop's third services in one process, for tests, the lab and `make up`.
+//! `backstock-simulators`: a shop's third parties in one process, for tests, the lab and `make up`.
 //!
 //! Read next: `run.rs`, then the library.
 

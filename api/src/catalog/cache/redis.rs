@@ -89,6 +89,10 @@ impl RedisCache {
         }
     }
 
+    /// The cached answer to a request in canonical form, or the result of `work`.
+    ///
+    /// # Errors
+    /// Those of `work`. A slow or unavailable Redis is no error.
     pub async fn answer<W>(
         &self,
         class: Class,
@@ -322,18 +326,22 @@ impl RedisCache {
         jittered(Duration::from_secs(u64::from(seconds)), random_fraction())
     }
 
+    /// Makes answers stale that depend on these changes.
     pub fn apply(&self, changes: &Changes) {
         self.freshness.apply(changes);
     }
 
+    /// Records that an attempt to read the change feed failed.
     pub fn note_unreachable(&self) {
         self.freshness.note_unreachable();
     }
 
+    /// Whether the feed was read recently. Otherwise the cache is neither read nor written.
     pub fn knows_changes(&self) -> bool {
         self.freshness.is_known()
     }
 
+    /// `up` or `down`, for the readiness probe.
     pub fn health(&self) -> &'static str {
         if self.redis.is_circuit_open() {
             "down"

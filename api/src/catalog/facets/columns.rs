@@ -25,10 +25,15 @@ use crate::web::timings::Timings;
 pub struct ColumnCounts(Arc<Replica<ProductColumns>>);
 
 impl ColumnCounts {
+    /// Counts in these columns.
     pub fn new(columns: &Arc<Replica<ProductColumns>>) -> Self {
         Self(Arc::clone(columns))
     }
 
+    /// Counts the products that match, or those of `candidates`.
+    ///
+    /// # Errors
+    /// When Postgres doesn't respond, or the columns are not loaded in time.
     pub async fn count(
         &self,
         catalog: &Catalog,
@@ -49,10 +54,15 @@ impl ColumnCounts {
         Ok(facets(&counts, &reference))
     }
 
+    /// Loads the columns in the background.
     pub fn start_loading(&self) {
         self.0.start_loading();
     }
 
+    /// All categories, by position and slug, with their counts.
+    ///
+    /// # Errors
+    /// As `count`.
     pub async fn by_category(
         &self,
         catalog: &Catalog,

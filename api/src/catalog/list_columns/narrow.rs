@@ -32,10 +32,15 @@ const POSITIONS: ItemColumns = ItemColumns {
 pub struct Narrow;
 
 impl Narrow {
+    /// The columns of `products p`.
     pub fn sql(self) -> &'static str {
         COLUMNS
     }
 
+    /// The indexes of these columns in a row, after the sort key.
+    ///
+    /// # Errors
+    /// Never: they are constants.
     pub fn positions(self, _row: &PgRow) -> Result<ItemColumns, sqlx::Error> {
         Ok(POSITIONS)
     }

@@ -10,8 +10,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::visible::push_prices;
-use super::{Bounds, ListQuery, push_after, push_order};
+use super::{Bounds, ListQuery, push_after, push_order, push_prices};
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;

@@ -117,3 +117,19 @@ fn push_after(sql: &mut QueryBuilder<Postgres>, sort: Sort, bounds: Bounds, key:
         sql.push(", ").push_bind(last_id).push(")");
     }
 }
+
+/// The price limits, as conditions on a column of `of`.
+fn push_prices(sql: &mut QueryBuilder<Postgres>, filters: &ProductFilters, of: &str) {
+    if let Some(price) = filters.min_price {
+        sql.push(" and ")
+            .push(of)
+            .push(".price_cents >= ")
+            .push_bind(price);
+    }
+    if let Some(price) = filters.max_price {
+        sql.push(" and ")
+            .push(of)
+            .push(".price_cents <= ")
+            .push_bind(price);
+    }
+}

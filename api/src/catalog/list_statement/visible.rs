@@ -11,7 +11,7 @@ use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::category_merge::{self, CategoryLimits};
-use super::{ListQuery, intersection, push_after, push_order};
+use super::{ListQuery, intersection, push_after, push_order, push_prices};
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
 use crate::catalog::search::full_text::TextQuery;
@@ -85,6 +85,10 @@ impl<'a> Ids<'a> {
 pub struct Visible;
 
 impl Visible {
+    /// Reads a page, and at least one row more if the list continues.
+    ///
+    /// # Errors
+    /// When a statement fails.
     pub async fn read(
         self,
         connection: &mut InstrumentedConnection<'_>,
@@ -307,20 +311,4 @@ pub(super) fn push_conditions(
         Some(false) => sql.push(" and not p.in_stock"),
         None => sql,
     };
-}
-
-/// The price limits, as conditions on a column of `of`.
-pub(super) fn push_prices(sql: &mut QueryBuilder<Postgres>, filters: &ProductFilters, of: &str) {
-    if let Some(price) = filters.min_price {
-        sql.push(" and ")
-            .push(of)
-            .push(".price_cents >= ")
-            .push_bind(price);
-    }
-    if let Some(price) = filters.max_price {
-        sql.push(" and ")
-            .push(of)
-            .push(".price_cents <= ")
-            .push_bind(price);
-    }
 }

@@ -5,7 +5,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::visible::{Ids, InCategory, push_conditions, push_limit, push_page_begin, push_page_end};
+use super::visible::{Ids, InCategory, push_conditions, push_limit};
 use super::{Bounds, ListQuery, push_after, push_order};
 use crate::catalog::search::Matching;
 use crate::catalog::search::full_text::TITLE_MATCH;
@@ -26,10 +26,11 @@ pub(super) async fn read(
         },
     };
     let mut sql = QueryBuilder::new("");
-    push_page_begin(&mut sql);
     sql.push("select ");
     push_key(&mut sql, &list, matching.as_ref());
-    sql.push(" as sort_key, p.id from products p");
+    sql.push(" as sort_key, ")
+        .push(list.columns)
+        .push(" from products p");
     if let Some(matching) = &matching {
         matching.push_join(&mut sql);
     }
@@ -42,7 +43,6 @@ pub(super) async fn read(
     push_bounds(&mut sql, &list, matching.as_ref());
     push_limit(&mut sql, u64::from(list.limit) + 1);
     sql.push(" offset ").push(skipped);
-    push_page_end(&mut sql, &list);
     sql.build().persistent(false).fetch_all(connection).await
 }
 

@@ -23,6 +23,7 @@ const MIN_PREFIX_CHARS: usize = 3;
 pub struct FullText;
 
 impl FullText {
+    /// First the words, then the most similar words.
     pub fn matching(self, text: &str, attempt: u8) -> Option<Matching> {
         match attempt {
             0 => Some(Matching::Words(Words::new(text))),
@@ -114,7 +115,7 @@ pub fn words_query(text: &str) -> TextQuery {
 }
 
 impl Words {
-    pub fn new(text: &str) -> Self {
+    pub(super) fn new(text: &str) -> Self {
         let words: Vec<&str> = text
             .split(|c: char| !c.is_alphanumeric())
             .filter(|word| !word.is_empty())
@@ -149,7 +150,7 @@ impl Words {
 pub struct Similar(String);
 
 impl Similar {
-    pub fn new(text: &str) -> Self {
+    pub(super) fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "baselines")]
 pub mod inline;
+#[cfg(feature = "baselines")]
+mod sales_counts;
 
 pub mod queued;
 

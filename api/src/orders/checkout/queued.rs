@@ -18,6 +18,10 @@ use crate::web::timings::Timings;
 pub struct Queued;
 
 impl Queued {
+    /// Needs nothing.
+    ///
+    /// # Errors
+    /// Never.
     pub fn new(
         _sales_counts: SalesCounts,
         _settings: &Settings,
@@ -26,10 +30,12 @@ impl Queued {
         Ok(Self)
     }
 
+    /// None.
     pub fn handled_in_request(&self) -> &'static [Consumer] {
         &[]
     }
 
+    /// Does nothing: the worker consumes the event.
     pub async fn after_payment(
         &self,
         _orders: &Orders,

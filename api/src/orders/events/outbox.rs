@@ -39,6 +39,10 @@ struct RelayNotifier {
 }
 
 impl Outbox {
+    /// Connects lazily.
+    ///
+    /// # Errors
+    /// When the database's URL is invalid.
     pub fn new(settings: &DatabaseSettings, _orders: &OrderSettings) -> Result<Self, UrlError> {
         // A lost notification costs 100 ms at most, so its commit needn't wait for the disk.
         let options = platform::postgres::connect_options(settings, "backstock-api wake")?
@@ -52,6 +56,7 @@ impl Outbox {
         })
     }
 
+    /// The row of the event.
     pub fn row<'a>(&self, event: &'a PendingEvent) -> OutboxRow<'a> {
         event.outbox_row()
     }

@@ -14,6 +14,10 @@ use crate::orders::basket::BasketItem;
 pub struct OneStatement;
 
 impl OneStatement {
+    /// Inserts the lines of an order, in the order of its items.
+    ///
+    /// # Errors
+    /// When the statement fails.
     pub async fn insert(
         self,
         transaction: &mut InstrumentedConnection<'_>,

@@ -5,10 +5,8 @@ use sqlx::{Postgres, QueryBuilder};
 
 use super::{IntersectionPage, MAX_UNEXPECTED, wanted};
 use crate::catalog::list_statement::ranges::Range;
-use crate::catalog::list_statement::visible::{
-    push_keys, push_limit, push_page_begin, push_page_end, push_prices,
-};
-use crate::catalog::list_statement::{Bounds, ListQuery, push_after, push_order};
+use crate::catalog::list_statement::visible::{push_keys, push_limit, push_page_begin, push_page_end};
+use crate::catalog::list_statement::{Bounds, ListQuery, push_after, push_order, push_prices};
 use crate::catalog::search::full_text::TITLE_MATCH;
 use crate::catalog::search::indexed_search::{Part, push_title};
 use crate::catalog::sort::Sort;

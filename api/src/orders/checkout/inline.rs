@@ -4,8 +4,6 @@
 //! never done, because nothing retries it; there is only a line in the log.
 //! **Source**: <https://www.enterpriseintegrationpatterns.com/patterns/messaging/EncapsulatedSynchronousIntegration.html>
 
-mod sales_counts;
-
 use shop::emails::{Confirmation, ConfirmationLine};
 use shop::messages::Consumer;
 use shop::orders::order_reached;
@@ -15,7 +13,7 @@ use shop::third_parties::payment::{ChangeOutcome, PaymentGateway};
 
 use uuid::Uuid;
 
-use self::sales_counts::SalesCounts;
+use super::sales_counts::SalesCounts;
 use crate::build_error::BuildAppError;
 use crate::orders::Orders;
 use crate::orders::order::Order;

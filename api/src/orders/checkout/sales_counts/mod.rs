@@ -1,6 +1,7 @@
 //! Where a shop with `checkout=inline` counts its sales: the lesson `sales_counts`. Otherwise the worker counts
 //! (`worker/src/consumers/sales_counts/`), where the arms are described.
 
+#[cfg(feature = "baselines")]
 mod per_order;
 
 mod batched;
