@@ -1,5 +1,5 @@
 //! Opaque tokens: 32 random bytes. The database stores only their SHA-256, so a leaked copy of it grants no access.
-//! Used for refresh tokens, guests' carts and orders, and access tokens of stored sessions.
+//! Used for refresh tokens, and for guests' carts and orders. With some arms of `sessions`, access tokens are opaque as well.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

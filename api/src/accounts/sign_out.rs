@@ -1,5 +1,5 @@
-//! `DELETE /v1/sessions/current`: signs out. The refresh token is revoked immediately, and an access token that the shop
-//! looks up as well. A self-contained access token stays valid until it expires (the lesson `sessions`).
+//! `DELETE /v1/sessions/current`: signs out. The refresh token is revoked immediately. A self-contained access token stays valid
+//! until it expires. One that an arm of `sessions` looks up is revoked as well.
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //!
 //! Both arms compute argon2id with 19 MiB of memory and two passes, as OWASP recommends
 //! (<https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html>): it is expensive by design.
-//! They differ in the thread that it blocks.
+//! The arms differ in the thread that it blocks.
 
 #[cfg(feature = "baselines")]
 pub mod runtime;

@@ -108,7 +108,8 @@ fn migrations(root: &Path) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(root.join("migrations")).context("cannot read migrations/")? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "sql") {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(".sql") && name.starts_with(|first: char| first.is_ascii_digit()) {
             paths.push(path.display().to_string());
         }
     }

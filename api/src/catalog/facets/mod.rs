@@ -1,8 +1,8 @@
 //! How the products that match divide, and how many each category has: the lesson `facets`. Facets and the category
 //! tree share it.
 //!
-//! Both arms promise exact counts of what lists show. With words, both count the same bounded number of candidates,
-//! see [`candidates`].
+//! Both arms promise exact counts of what lists show. With words, facets count a bounded number of candidates, see
+//! [`candidates`].
 
 pub mod candidates;
 

@@ -1,9 +1,9 @@
 //! How an order takes its units from the stock: the lesson `stock`.
 //!
 //! The arms differ in how they prevent overselling: `conditional.rs`, compared with `row_lock.rs`,
-//! `row_lock_through_payment.rs` and `read_then_write.rs`. Each takes the units in the transaction that creates the order
-//! (`../reservation/`); the payment follows its commit. The exception is `row_lock_through_payment`: it pays within that
-//! transaction, so `../place_order.rs` calls it in place of the reservation and the payment.
+//! `row_lock_through_payment.rs` and `read_then_write.rs`. Each arm takes the units in the transaction that creates the order
+//! (`../reservation/`); the payment follows its commit. The exception among the arms is `row_lock_through_payment`: this arm pays
+//! within that transaction, so `../place_order.rs` calls it in place of the reservation and the payment.
 
 #[cfg(feature = "baselines")]
 mod locked_stock;

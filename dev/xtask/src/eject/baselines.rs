@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn a_baseline_goes_with_its_attributes_and_comments() {
         let text = "mod b;\n/// Slow.\n#[cfg(feature = \"baselines\")]\npub mod a;\nmod c;\n";
-        assert_eq!(stripped(text), "mod b;\n\nmod c;\n");
+        assert_eq!(stripped(text), "mod b;\nmod c;\n");
     }
 
     #[test]

@@ -26,9 +26,18 @@ pub(super) struct Component {
 pub(super) struct Ignored(BTreeMap<(String, String, usize), Vec<usize>>);
 
 impl Component {
+    /// The module of its optimized arm.
+    fn module(&self) -> &str {
+        self.optimized.split("::").next().unwrap_or_default()
+    }
+
+    /// The name of its optimized arm, which gets the component's.
+    fn arm(&self) -> &str {
+        self.optimized.rsplit("::").next().unwrap_or_default()
+    }
+
     fn arm_file(&self) -> String {
-        let module = self.optimized.split("::").next().unwrap_or_default();
-        format!("{}/{module}.rs", self.folder)
+        format!("{}/{}.rs", self.folder, self.module())
     }
 }
 
@@ -74,15 +83,11 @@ pub(super) fn replace_declarations(path: &str, source: &Source, components: &[Co
     for (invocation, component) in macro_invocations(source, "component").zip(own) {
         let visibility = visibility(source, invocation.open + 1);
         edits.remove(invocation.range(source));
-        let (module, arm) = component
-            .optimized
-            .rsplit_once("::")
-            .unwrap_or(("", &component.optimized));
-        let alias = match arm == component.name {
-            true => String::new(),
-            false => format!(" as {}", component.name),
-        };
-        let line = format!("{visibility}use self::{module}::{arm}{alias};\n");
+        let line = format!(
+            "{visibility}use self::{}::{};\n",
+            component.module(),
+            component.name
+        );
         let at = use_position(&source.text);
         edits.replace(at..at, line);
     }
@@ -101,7 +106,7 @@ pub(super) fn replace_declarations(path: &str, source: &Source, components: &[Co
     (!edits.is_empty()).then(|| edits.apply(&source.text))
 }
 
-/// Collects the parameters that an arm's methods ignore, and removes them.
+/// Gives the arm the component's name. Collects the parameters that an arm's methods ignore, and removes them.
 pub(super) fn drop_ignored_parameters(
     path: &str,
     source: &Source,
@@ -111,6 +116,9 @@ pub(super) fn drop_ignored_parameters(
     let component = components.iter().find(|component| component.arm_file() == path)?;
     let mut edits = Edits::default();
     for at in 0..source.tokens.len() {
+        if source.text_at(at) == component.arm() {
+            edits.replace(source.tokens[at].range.clone(), component.name.clone());
+        }
         let name = source.text_at(at + 1);
         if source.text_at(at) != "fn" || !component.methods.contains(name) {
             continue;
@@ -273,7 +281,7 @@ mod tests {
         let text = replace_declarations("api/src/lines/mod.rs", &source, &components).unwrap();
         assert_eq!(
             text.trim(),
-            "//! Lines.\n\npub mod one;\n\npub use self::one::One as Lines;\nuse crate::a::B;"
+            "//! Lines.\n\npub mod one;\n\npub use self::one::Lines;\nuse crate::a::B;"
         );
     }
 
@@ -287,7 +295,7 @@ mod tests {
         let text = drop_ignored_parameters("api/src/lines/one.rs", &arm, &components, &mut ignored).unwrap();
         assert_eq!(
             text,
-            "impl One { fn new(b: B) -> Self { x } fn insert(&self) -> u8 { 1 } }"
+            "impl Lines { fn new(b: B) -> Self { x } fn insert(&self) -> u8 { 1 } }"
         );
         let call = "fn f() { let lines = Lines::select(selection.lines, &a, b(1, 2)); lines.insert(x.y(3)) }";
         let call = Source::parse("t", call.to_owned()).unwrap();

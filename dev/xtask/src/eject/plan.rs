@@ -20,7 +20,6 @@ const DROPPED: &[&str] = &[
     "deploy/compose/lab",
     "deploy/compose/results/",
     "deploy/grafana/dashboards/comparison.json",
-    "deploy/grafana/preview.html",
     "deploy/startup-claim",
     "dev/dataset/",
     "dev/xtask/src/up/demo.rs",

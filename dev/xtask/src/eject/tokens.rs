@@ -119,6 +119,20 @@ fn push(tokens: &mut Vec<Token>, text: String, range: Range<usize>) {
     });
 }
 
+/// A range with the rest of its lines, if that is blank.
+fn whole_lines(text: &str, range: Range<usize>) -> Range<usize> {
+    let start = text[..range.start].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = text[range.end..]
+        .find('\n')
+        .map(|newline| range.end + newline + 1);
+    match end {
+        Some(end) if text[start..range.start].trim().is_empty() && text[range.end..end].trim().is_empty() => {
+            start..end
+        }
+        _ => range,
+    }
+}
+
 /// Replacements in a text.
 #[derive(Debug, Default)]
 pub(super) struct Edits(Vec<(Range<usize>, String)>);
@@ -137,7 +151,13 @@ impl Edits {
     }
 
     /// Applies them. One within another is dropped.
+    /// What is removed takes its lines along if nothing else is on them.
     pub(super) fn apply(mut self, text: &str) -> String {
+        for (range, with) in &mut self.0 {
+            if with.is_empty() {
+                *range = whole_lines(text, range.clone());
+            }
+        }
         self.0
             .sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
         let mut edited = String::with_capacity(text.len());

@@ -167,7 +167,7 @@ pub(super) const CONSUMER: Start = Start {
         "cargo test -p worker __name__",
         "Fill in worker/src/consumers/__name__.rs, and say in shop/src/messages.rs what the consumer does",
         "For another event, change `Consumer::event`, its branch in worker/src/consumers/mod.rs and the test",
-        "cargo xtask tidy --fix, which documents __VARIABLE___IN_FLIGHT",
+        "Document __VARIABLE___IN_FLIGHT in docs/OPERATIONS.md",
     ],
 };
 
@@ -208,6 +208,6 @@ pub(super) const TASK: Start = Start {
     next: &[
         "cargo test -p worker __name__",
         "Fill in `round` in worker/src/background_tasks/__name__.rs, and mention the task in mod.rs beside it",
-        "cargo xtask tidy --fix, which documents __VARIABLE___INTERVAL_MS",
+        "Document __VARIABLE___INTERVAL_MS in docs/OPERATIONS.md",
     ],
 };
