@@ -2,7 +2,6 @@
 //! and the books add up afterwards.
 
 // Without baselines there is nothing to compare.
-#![cfg(feature = "baselines")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::process::Command;

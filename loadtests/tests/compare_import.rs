@@ -2,7 +2,6 @@
 //! few to show a lesson.
 
 // Without baselines there is nothing to compare.
-#![cfg(feature = "baselines")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::PathBuf;

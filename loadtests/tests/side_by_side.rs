@@ -1,7 +1,6 @@
 //! The table of two shops, asked of two shops that run.
 
 // Without baselines there is nothing to put beside.
-#![cfg(feature = "baselines")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod town_support;

@@ -95,7 +95,6 @@ async fn a_killed_worker_leaves_work_that_the_next_one_does() {
 
 /// Without baselines there is nothing to compare.
 #[test]
-#[cfg(feature = "baselines")]
 fn the_lesson_of_events_loses_and_doubles_what_it_says() {
     let services = Services::start(Purpose::Tests).unwrap();
     // Servers that the environment names are strangers to the lab, which makes no virtual hosts there.

@@ -14,7 +14,6 @@ tokio::task_local! {
 }
 
 /// The selection that the test runs under.
-#[cfg(feature = "baselines")]
 pub fn selection() -> Selection {
     SELECTION.try_with(|selection| *selection).unwrap_or_default()
 }
@@ -37,13 +36,11 @@ pub async fn every_arm(test: impl AsyncFn()) {
 }
 
 /// Runs `body` under one arm of a lesson.
-#[cfg(feature = "baselines")]
 pub async fn with_arm<T>(lesson_name: &str, arm_name: &str, body: impl AsyncFnOnce() -> T) -> T {
     run(arm(lesson(lesson_name), arm_name), body).await
 }
 
 /// Runs `body` under a selection, for example `baseline,connections=pooled`.
-#[cfg(feature = "baselines")]
 pub async fn with_selection<T>(text: &str, body: impl AsyncFnOnce() -> T) -> T {
     run(text.parse().unwrap(), body).await
 }
@@ -79,7 +76,6 @@ impl Drop for NamedInPanic {
 }
 
 /// Keeps a shared database for the other runs of the test.
-#[cfg(feature = "baselines")]
 pub fn keep(database: &Arc<Database>) {
     let _ = SHARED.try_with(|shared| shared.borrow_mut().push(database.clone()));
 }

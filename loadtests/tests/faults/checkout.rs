@@ -142,7 +142,6 @@ async fn one_that_dies_at_any_step_of_a_declined_checkout_gives_everything_back_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[cfg(feature = "baselines")]
 async fn under_row_lock_through_payment_too_but_for_payments_that_are_forgotten_with_their_orders() {
     die_at_each_step(Trial {
         number: 31,

@@ -7,7 +7,6 @@ tokio::task_local! {
 }
 
 /// The selection that the test's workers run.
-#[cfg(feature = "baselines")]
 pub fn selection() -> Selection {
     SELECTION.try_with(|selection| *selection).unwrap_or_default()
 }
