@@ -52,9 +52,6 @@ const DROPPED_API_SETTINGS: &[&str] = &[
     "BACKSTOCK_SMTP_URL",
 ];
 
-/// The only index set of the copy, where it is `migrations/indexes.sql`.
-const INDEXES: &str = "migrations/indexes/chosen.sql";
-
 /// Files of the copy that replace ours or are added.
 const OVERLAY: &str = "dev/xtask/src/eject/files";
 
@@ -88,11 +85,6 @@ pub(super) fn selected(root: &Path) -> Result<Files> {
             continue;
         }
         let content = std::fs::read(&file).with_context(|| format!("can't read {path}"))?;
-        let path = if path == INDEXES {
-            "migrations/indexes.sql"
-        } else {
-            path
-        };
         let content = cut_marked_passages(path, content)?;
         let content = match path.strip_suffix(".md") {
             Some(_) => adapt_document(content),
@@ -268,7 +260,8 @@ fn literal_value(token: &str) -> Option<String> {
 pub(super) fn renamed(files: Files, name: &str) -> Files {
     let capitalized = name[..1].to_uppercase() + &name[1..];
     let rename = |text: &str| {
-        text.replace("backstock", name)
+        text.replace("indexes/chosen.sql", "indexes/storefront.sql")
+            .replace("backstock", name)
             .replace("BACKSTOCK", &name.to_uppercase())
             .replace("Backstock", &capitalized)
     };
