@@ -1,7 +1,7 @@
-//! Child processes of the lab, of `xtask up` and of tests. A child never outlives its [`ChildProcess`].
+//! Child processes of tools, such as `xtask up`, and of tests. A child never outlives its [`ChildProcess`].
 //!
 //! The child asks the kernel for a SIGTERM when its parent dies (`setpriv --pdeathsig`, where there is util-linux), so
-//! that a killed lab or test leaves no process behind. "Parent" means the *thread* that started it, which is why each
+//! that a killed tool or test leaves no process behind. "Parent" means the *thread* that started it, which is why each
 //! child has a thread of its own here that lives exactly as long.
 
 use std::fs::File;
@@ -20,7 +20,7 @@ use tokio::sync::watch;
 /// Far above the duration of any command that [`run`] runs. A command that serves although it should fail never ends.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The interval of readiness checks. Short, because the lab measures the time until a program is ready.
+/// The interval of readiness checks. Short, because a test waits for each program.
 const READINESS_POLL: Duration = Duration::from_millis(2);
 
 /// A running child process. Dropping it kills the process and waits until it is gone.

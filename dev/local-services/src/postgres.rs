@@ -13,7 +13,7 @@ use crate::data_dirs::DataDirs;
 use crate::ports::check_free;
 use crate::process::{Process, StartingServer, clean_command, last_error_line};
 
-/// The cluster's superuser. The lab resets statistics and tests clone databases, which need one.
+/// The cluster's superuser. Tests clone databases and tools reset statistics, which need one.
 pub(crate) const ROLE: &str = "backstock";
 
 pub(crate) const SERVER: &str = "postgres";
@@ -171,13 +171,13 @@ fn settings(purpose: Purpose, port: u16, hba: &Path) -> String {
 
 listen_addresses = '{address}'
 port = {port}
-# No Unix socket: its path (at most 107 bytes) may be too long in a deep clone, and the lab's proxy needs TCP.
+# No Unix socket: its path (at most 107 bytes) may be too long in a deep clone, and proxies need TCP.
 unix_socket_directories = ''
 hba_file = '{hba}'
-# The pools of both shops, the lab's connections, and psql.
+# The pools of each shop, those of tools, and psql.
 max_connections = 200
 
-# An eighth of the memory. The usual quarter is for a dedicated machine; here the shops and the lab share it.
+# An eighth of the memory. The usual quarter is for a dedicated machine; here other programs share it.
 shared_buffers = {shared_buffers_mb}MB
 # Keeps the sort of a page's candidates in memory, and stays affordable with 200 connections.
 work_mem = 16MB
@@ -193,17 +193,17 @@ random_page_cost = 1.1
 # generating data writes each page once. It gives up replication and point-in-time recovery, which nothing here uses.
 wal_level = minimal
 max_wal_senders = 0
-# A checkpoint during a measurement would charge one shop for the writes of another.
+# Fewer checkpoints, so that a shop doesn't pay for the writes of another.
 checkpoint_timeout = 30min
 max_wal_size = 8GB
 
 # Compiling an expression takes longer than any query of the shop and would add noise.
 jit = off
 {monitoring}
-# Large enough that no statement is evicted during a measurement.
+# Large enough that no statement is evicted.
 pg_stat_statements.max = 20000
 pg_stat_statements.track = top
-# Counting plans costs a lock per plan, and the lab doesn't use it.
+# Counting plans costs a lock per plan.
 pg_stat_statements.track_planning = off
 track_io_timing = on
 # Without it the generated tables would have no statistics, and updated ones would bloat.
@@ -222,7 +222,7 @@ const SLOW_STATEMENT_LOG: &str = "\
 shared_preload_libraries = 'pg_stat_statements, auto_explain'
 # The shop's latency objective is 500 ms, so a statement that takes half of it is worth a look.
 log_min_duration_statement = 250ms
-# Logs the estimated plan of even slower ones. log_analyze would slow every statement down, and so distort measurements.
+# Logs the estimated plan of even slower ones. log_analyze would slow every statement down.
 auto_explain.log_min_duration = 500ms
 auto_explain.log_analyze = off
 # Logs lock waits of more than deadlock_timeout (1 s).
@@ -235,7 +235,7 @@ shared_preload_libraries = 'pg_stat_statements'
 ";
 
 const DURABLE: &str = "\
-# Durable commits: their cost is part of the measurements.
+# Durable commits, as in production.
 fsync = on
 synchronous_commit = on
 full_page_writes = on

@@ -59,7 +59,7 @@ dir \"{directory}\"
 # Each shop, each side of a comparison and each test has its own logical database.
 databases 256
 
-# A cache needs no persistence, and a snapshot during a measurement would distort it.
+# A cache needs no persistence.
 save \"\"
 appendonly no
 # Bounded: when it is full, the least recently used keys are evicted.

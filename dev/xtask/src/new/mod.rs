@@ -75,7 +75,7 @@ fn generate(root: &Path, kind: Kind, name: &str) -> Result<(Vec<Planned>, Vec<St
         Kind::Consumer => starts::CONSUMER,
         Kind::Task => starts::TASK,
     };
-    let placeholders = Placeholders::new(name, &env_prefix(root)?, preset(root)?);
+    let placeholders = Placeholders::new(name, &env_prefix(root)?);
     let mut planned = plan(root, &start, &placeholders)?;
     let manifest = read(root, "Cargo.toml")?;
     let edition = manifest
@@ -152,12 +152,6 @@ fn env_prefix(root: &Path) -> Result<String> {
     Ok(prefix
         .context("worker/src/settings.rs has no variable …_INTERNAL_LISTEN")?
         .to_owned())
-}
-
-/// The argument of a test's shop: none in a fork without lessons.
-fn preset(root: &Path) -> Result<&'static str> {
-    let takes_none = read(root, "api/tests/support/shop.rs")?.contains("fn start()");
-    Ok(if takes_none { "" } else { "\"optimized\"" })
 }
 
 /// Formats as `cargo fmt` does, but from stdin: given a path, rustfmt also formats its submodules.

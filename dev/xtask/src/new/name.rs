@@ -14,8 +14,8 @@ const RESERVED: &str = "abstract as async await become box break const continue 
 pub(super) struct Placeholders(Vec<(&'static str, String)>);
 
 impl Placeholders {
-    /// `env_prefix` begins the names of all environment variables. `preset` is the argument of a test shop, if it takes one.
-    pub(super) fn new(name: &str, env_prefix: &str, preset: &str) -> Self {
+    /// `env_prefix` begins the names of all environment variables.
+    pub(super) fn new(name: &str, env_prefix: &str) -> Self {
         let words = name.replace('_', " ");
         Self(vec![
             ("__name__", name.to_owned()),
@@ -24,7 +24,6 @@ impl Placeholders {
             ("__Words__", capitalized(&words)),
             ("__words__", words),
             ("__VARIABLE__", format!("{env_prefix}_{}", name.to_uppercase())),
-            ("__preset__", preset.to_owned()),
         ])
     }
 

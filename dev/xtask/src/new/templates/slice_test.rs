@@ -10,7 +10,7 @@ const LIST: &str = "/v1/__kebab__";
 
 #[tokio::test]
 async fn the_list_of_a_new_customer_is_empty_and_private() {
-    let shop = TestShop::start(__preset__).await;
+    let shop = TestShop::start().await;
     let customer = Person::customer(&shop).await;
     let list = shop.send(customer.authorize(Request::get(LIST))).await.ok();
     assert_eq!(list.json(), json!({ "items": [], "next": null }));
@@ -19,7 +19,7 @@ async fn the_list_of_a_new_customer_is_empty_and_private() {
 
 #[tokio::test]
 async fn the_list_requires_a_sign_in_and_rejects_unknown_parameters() {
-    let shop = TestShop::start(__preset__).await;
+    let shop = TestShop::start().await;
     shop.get(LIST).await.problem(401, "unauthenticated");
     let customer = Person::customer(&shop).await;
     let request = Request::get(format!("{LIST}?surely=unknown"));
