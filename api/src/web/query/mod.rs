@@ -1,4 +1,4 @@
-//! Query parameters, declared once: [`query_parameters!`] makes a struct, and both the extractor [`Query`] and the OpenAPI
+//! Query parameters, declared once: `query_parameters!` makes a struct, and both the extractor [`Query`] and the OpenAPI
 //! document come from it. `parsers.rs` has the kinds of values.
 //!
 //! Parsing is strict: values are typed and bounded, and each parameter is given at most once. Unknown ones are rejected,
@@ -96,7 +96,7 @@ macro_rules! query_parameters {
 }
 pub(crate) use query_parameters;
 
-/// A struct that [`query_parameters!`] declared. Its names are those of the OpenAPI document ([`IntoParams`]).
+/// A struct that `query_parameters!` declared. Its names are those of the OpenAPI document ([`IntoParams`]).
 pub trait QueryParameters: IntoParams + Sized {
     /// Takes these parameters and leaves the others.
     ///
