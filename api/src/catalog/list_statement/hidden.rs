@@ -10,7 +10,8 @@
 use sqlx::postgres::PgRow;
 use sqlx::{Postgres, QueryBuilder};
 
-use super::{Bounds, ListQuery, push_after, push_order, push_prices};
+use super::whole_order::{push_bounds, push_key};
+use super::{ListQuery, push_order, push_prices};
 use crate::catalog::filters::ProductFilters;
 use crate::catalog::reference::Snapshot;
 use crate::catalog::search::Matching;
@@ -100,36 +101,7 @@ fn push_products(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matchin
     if list.filters.category.is_some() {
         sql.push(" and p.category_id = subtree.id");
     }
-    match list.sort.column() {
-        Some(column) => {
-            push_after(sql, list.sort, list.bounds, &format!("p.{column}"), "p.id");
-            // An order by the key's own expression can use its index.
-            push_order(sql, list.sort, &format!("p.{column}"), "p.id");
-        }
-        None => {
-            if let Bounds::After { key, id } = list.bounds {
-                sql.push(" and (");
-                push_key(sql, list, matching);
-                sql.push(", p.id)").push(list.sort.beyond()).push("(");
-                list.sort.push_key(sql, key);
-                sql.push(", ").push_bind(id).push(")");
-            }
-            push_order(sql, list.sort, "sort_key", "p.id");
-        }
-    }
-}
-
-fn push_key(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matching: Option<&Matching>) {
-    match (list.sort.column(), matching) {
-        (Some(column), _) => {
-            sql.push("p.").push(column);
-        }
-        (None, Some(matching)) => matching.push_rank(sql),
-        // A list without words is never sorted by relevance.
-        (None, None) => {
-            sql.push("0::bigint");
-        }
-    }
+    push_bounds(sql, list, matching);
 }
 
 /// Opens a statement with the CTE `subtree`: the ids of a category and its descendants.

@@ -46,7 +46,12 @@ pub(super) async fn read(
     sql.build().persistent(false).fetch_all(connection).await
 }
 
-fn push_bounds(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matching: Option<&Matching>) {
+/// Appends where the page begins, and the order.
+pub(super) fn push_bounds(
+    sql: &mut QueryBuilder<Postgres>,
+    list: &ListQuery<'_>,
+    matching: Option<&Matching>,
+) {
     if let Some(column) = list.sort.column() {
         let key = format!("p.{column}");
         push_after(sql, list.sort, list.bounds, &key, "p.id");
@@ -63,7 +68,8 @@ fn push_bounds(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matching:
     push_order(sql, list.sort, "sort_key", "p.id");
 }
 
-fn push_key(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matching: Option<&Matching>) {
+/// Appends the sort key: a column, or the rank of a search.
+pub(super) fn push_key(sql: &mut QueryBuilder<Postgres>, list: &ListQuery<'_>, matching: Option<&Matching>) {
     match (list.sort.column(), matching) {
         (Some(column), _) => {
             sql.push("p.").push(column);
